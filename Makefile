@@ -1,0 +1,54 @@
+# Everything a fresh machine needs is Python 3.11 or newer and make.
+#
+#   make demo    real Kafka and Valkey as child processes, six services, simulated users: about two minutes
+#   make test    every test (those that need Docker say why they skip where there is none)
+#   make lint    ruff, mypy --strict, import-linter
+#   make bench   the benchmarks, each against its peer in the same run
+#   make lock    requirements.lock anew from pyproject.toml
+#   make clean   removes what the above made, the download cache excepted
+
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO_ARGS ?=
+TEST_ARGS ?=
+
+.PHONY: setup demo test lint bench lock clean
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:
+	@sed -n 's/^#   //p' Makefile
+
+setup: .venv/.installed
+
+# uv itself comes from the lock, by its hash, through the pip that Python ships.
+.venv/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "OL0 needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv --clear .venv
+	awk '/^[a-z]/ { keep = /^uv==/ } keep' requirements.lock > .venv/uv.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.txt
+	$(BIN)/uv pip sync --quiet --python .venv requirements.lock
+	$(BIN)/uv pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: setup
+	@$(BIN)/ol0 demo $(DEMO_ARGS)
+
+test: setup
+	$(BIN)/pytest $(TEST_ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	$(BIN)/python benchmarks/learning.py
+
+lock: setup
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --no-header pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o infra/requirements.lock
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist runs
