@@ -1,0 +1,233 @@
+"""File, environment and flags, in one typed tree.
+
+One TOML or JSON file with the sections below; ``OL0_SECTION__KEY`` in the environment goes over it, flags over that.
+Times in the names: ``_s`` seconds, ``_ms`` milliseconds. An unknown key is an error that names the nearest right one.
+"""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from ol0.errors import ConfigError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A part of the tree: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class OnlineLearningConfig(Section):
+    """Every number of the learner. Start values: design, section 7, found by search on seeds 10-14 of the demo data."""
+
+    learning_rate: Positive = Field(0.01, description="Adam step on the learnt heads")
+    gain_weight: NotNegative = Field(3.0, description="c: weight of the doubly robust gain")
+    importance_clip: Positive = Field(5.0, description="M: largest importance weight 1/p")
+    reward_learning_rate: Positive = Field(0.01, description="Adam step on the reward model")
+    kl_weight: NotNegative = Field(1.0, description="anchors: KL(base || learnt)")
+    ewc_lambda: NotNegative = Field(0.3, description="elastic weight consolidation, centre always the base")
+    proximal_mu: NotNegative = Field(0.0005, description="pull towards the moving average of the heads")
+    anchor_weight: NotNegative = Field(0.3, description="weight of anchor rewards against live ones")
+    batch_size: Count = 128
+    anchor_share: Share = Field(0.5, description="share of anchors in a batch")
+    steps_per_update: Count = 8
+    examples_per_update: Count = 32
+    gradient_clip: Positive = Field(1.0, description="norm of the gradient")
+    ema_decay: Share = Field(0.98, description="what ships is this moving average of the heads")
+    trust_region: Positive = Field(1.0, description="mean KL(live || new) on a live batch; further steps are undone")
+    mixer_learning_rate: Positive = 0.02
+    mixer_l2: NotNegative = 1e-3
+    regret_budget: NotNegative = Field(0.8, description="points of calibrated regret on held-out anchors")
+    calibration_share: Share = Field(0.2, description="anchors kept back to calibrate the mixer")
+    replay_size: Count = 10_000
+    anchors: Count = 2_000
+    min_replay: Count = Field(1_000, description="examples before the first candidate")
+    priority_alpha: Share = 0.6
+    priority_beta: Share = Field(0.4, description="importance exponent at first; it grows to 1")
+    priority_beta_examples: Count = Field(16_000, description="examples until it is 1")
+    priority_epsilon: Positive = 1e-3
+    user_cap: Share = Field(0.05, description="largest share of one user in the weight of a batch")
+    max_checkpoints: Count = Field(10, description="releases whose learner snapshot is kept for a rollback")
+
+
+class StreamingConfig(Section):
+    """The join of decisions and feedback, and the consume loops."""
+
+    reward_window_s: Positive = Field(600.0, description="from the decision until its outcome is made")
+    allowed_lateness_s: NotNegative = Field(60.0, description="how far a partition may run out of order")
+    early_skew_s: NotNegative = Field(1.0, description="how much earlier than its decision feedback may claim to be")
+    max_open: Count = Field(200_000, description="open windows; beyond it decisions wait in Kafka")
+    batch_size: Count = Field(500, description="records per poll")
+    batch_wait_s: Positive = Field(0.2, description="longest wait for a batch to fill")
+    tick_interval_s: Positive = Field(1.0, description="silence after which the owner of a partition writes a tick")
+    clock: Literal["wall", "ticks"] = Field("wall", description="ticks: only the soak harness writes time")
+    missing_reward: Share | None = Field(None, description="reward where nobody said anything; none: no example")
+    reward_weights: Mapping[str, float] = Field(
+        default_factory=lambda: {"thumb": 1.0, "rating": 1.0, "correction": 2.0, "tool": 1.0, "implicit": 0.5},
+    )
+    bad_record_share: Share = Field(0.2, description="of the last 1,000 records; above it the service stops")
+
+
+class WarmupConfig(Section):
+    """How a base comes in."""
+
+    canary_threshold: Share = Field(0.9, description="share of the suite that the base must pass")
+
+
+class StageConfig(Section):
+    """One share of the traffic that a candidate must stand."""
+
+    share: Annotated[float, Field(gt=0, lt=1)]
+    harm_only: bool = Field(default=False, description="moves on when no harm was seen after min_decisions")
+    min_decisions: int = 300
+
+
+class SafetyConfig(Section):
+    """What the gates hold a candidate against."""
+
+    suite: Path | None = Field(None, description="trusted prompts with known good actions (safetensors)")
+    suite_pass: Share = Field(0.9, description="of the prompts that the base passes, the share that must still pass")
+    suite_margin: Share = Field(0.02, description="non-inferiority on the suite, against base and parent")
+    critical_confidence: Share = Field(0.9, description="base probability above which a passed prompt is critical")
+    stages: tuple[StageConfig, ...] = (StageConfig(share=0.05, harm_only=True), StageConfig(share=0.25))
+    stage_margin: Share = Field(0.02, description="loss on live traffic that approval must rule out")
+    group_margin: Share = Field(0.10, description="harm to one group that stops a candidate")
+    alpha: Share = Field(0.05, description="error rate, spent over the candidates since the last release")
+    max_stage: Count = Field(20_000, description="decisions after which an undecided candidate is rejected")
+    session_gap_s: Positive = Field(60.0, description="silence after which a session is complete")
+    kl_warning: Positive = 0.05
+    kl_critical: Positive = 0.1
+    kl_emergency: Positive = 0.2
+    lift_warning: Positive = Field(0.02, description="loss of the lift since the release")
+    lift_critical: Positive = 0.05
+    lift_emergency: Positive = 0.1
+    cooldown_s: NotNegative = 1_800.0
+    max_consecutive_failures: Count = 3
+
+
+class EvaluationConfig(Section):
+    """When the lift counts as proven."""
+
+    target_improvement_percent: float = 1.0
+    confidence: Share = 0.95
+
+
+class KafkaConfig(Section):
+    """Where the log is. ``options`` passes any librdkafka option through."""
+
+    bootstrap_servers: str = "localhost:9092"
+    topic_prefix: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")] = "ol0"
+    partitions: Mapping[str, int] = Field(default_factory=dict, description="overrides topics.toml, by topic")
+    replication: Count = 1
+    options: Mapping[str, str | int | float | bool] = Field(default_factory=dict)
+
+
+class RedisConfig(Section):
+    """Where the replay store is. The key prefix is the topic prefix."""
+
+    url: SecretStr = SecretStr("redis://localhost:6379/0")
+    socket_timeout_s: Positive = 5.0
+
+
+class ServingConfig(Section):
+    """What the SDK needs."""
+
+    base: Path | None = Field(None, description="checkpoint of the base: what serves when nothing else can")
+    epsilon: Share = Field(0.1, description="exploration, the same in every arm")
+    holdback: Annotated[float, Field(ge=0, lt=1)] = Field(0.1, description="share of sessions that the base serves")
+    arm_key: SecretStr = Field(SecretStr("ol0"), description="key of the hash that picks arms")
+    user_key: SecretStr = Field(SecretStr("ol0"), description="key of the hash that makes pseudonyms")
+
+
+class ObservabilityConfig(Section):
+    """Logs and metrics."""
+
+    port: Annotated[int, Field(ge=0, le=65_535)] = Field(0, description="/metrics /livez /readyz; 0: none")
+    host: str = "127.0.0.1"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+class Settings(BaseSettings):
+    """The whole tree of one lineage."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix="OL0_",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+    )
+
+    online_learning: OnlineLearningConfig = OnlineLearningConfig()
+    streaming: StreamingConfig = StreamingConfig()
+    warmup: WarmupConfig = WarmupConfig()
+    safety: SafetyConfig = SafetyConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    kafka: KafkaConfig = KafkaConfig()
+    redis: RedisConfig = RedisConfig()
+    serving: ServingConfig = ServingConfig()
+    observability: ObservabilityConfig = ObservabilityConfig()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - signature of pydantic-settings
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - same
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - same
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment goes over the file, which comes in as init settings."""
+        return env_settings, init_settings
+
+
+def load_settings(path: Path | None) -> Settings:
+    """Reads a TOML or JSON file (by its ending), then the environment.
+
+    Raises:
+        ConfigError: the file is missing or malformed, or a key or value is wrong; says which and what is right.
+    """
+    values = {} if path is None else _read(path)
+    try:
+        return Settings.model_validate({}) if not values else Settings(**values)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = "\n".join(
+            f"  {_explain(problem['loc'], problem['type'], problem['msg'])}" for problem in error.errors()
+        )
+        raise ConfigError(f"{path or 'environment'}:\n{lines}") from None
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        return dict(json.loads(text) if path.suffix == ".json" else tomllib.loads(text))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; name a TOML or JSON file with --config") from None
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _explain(location: tuple[int | str, ...], kind: str, message: str) -> str:
+    """One problem in words; for an unknown key, the nearest right one."""
+    name = ".".join(map(str, location))
+    if kind != "extra_forbidden":
+        return f"{name}: {message}"
+    model: type[BaseModel] = Settings
+    for part in location[:-1]:
+        field = model.model_fields.get(str(part))
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            break
+        model = field.annotation
+    nearest = difflib.get_close_matches(str(location[-1]), model.model_fields, n=1, cutoff=0)
+    return f"{name}: unknown key; did you mean {'.'.join([*map(str, location[:-1]), *nearest])}?"

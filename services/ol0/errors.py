@@ -1,0 +1,58 @@
+"""Every error that OL0 raises on purpose.
+
+::
+
+    OL0Error                  the message names the thing that is wrong and what to do next
+    ├── ConfigError           a setting is missing, unknown or out of range
+    ├── ContractError         a record breaks its schema: it goes to the dead-letter topic
+    │   └── RangeError        well-formed, but a value may not be: NaN, p > 1, wrong dimension
+    ├── CheckpointError       a checkpoint is not what it says: digest, shapes, finiteness, base, signature
+    ├── StoreError            the replay store refuses: wrong settings, another incarnation, corrupt keys
+    │   ├── Fenced            a newer owner has this partition: stop, do not retry
+    │   └── Gap               the store is at another offset than this worker: seek there
+    ├── StreamError           Kafka refuses or a topic is not what topics.toml says
+    └── StackError            a local process did not come up
+
+``ContractError`` concerns one record and is recoverable: dead-letter it and go on. Every other one is fatal for the
+process that raises it; the supervisor or the scheduler restarts it.
+"""
+
+
+class OL0Error(Exception):
+    """The root: its message says what was found, what was expected and what helps."""
+
+
+class ConfigError(OL0Error):
+    """A setting is missing, unknown or out of range."""
+
+
+class ContractError(OL0Error):
+    """A record does not follow its schema."""
+
+
+class RangeError(ContractError):
+    """A record follows its schema, but a value may not be: NaN, a propensity above 1, a wrong dimension."""
+
+
+class CheckpointError(OL0Error):
+    """A checkpoint is not what it says it is."""
+
+
+class StoreError(OL0Error):
+    """The replay store refuses to go on."""
+
+
+class Fenced(StoreError):  # noqa: N818 - a state of the world, named as the protocol names it
+    """A newer epoch owns this partition."""
+
+
+class Gap(StoreError):  # noqa: N818 - same
+    """The store expects another offset than the one this worker came with."""
+
+
+class StreamError(OL0Error):
+    """Kafka refuses, or a topic is not as declared."""
+
+
+class StackError(OL0Error):
+    """A local process did not come up."""
