@@ -1,0 +1,1 @@
+"""The controller in numpy: heads, mixer, exploration, arms, checkpoint and canary suite."""

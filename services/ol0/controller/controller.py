@@ -1,0 +1,90 @@
+"""What serves: base heads, learnt heads and a mixer, named by the digest of the checkpoint they came from."""
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ol0.controller.heads import Floats, Head, Mixer, sigmoid, softmax
+from ol0.records import Digest
+
+Actions = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a checkpoint says of itself, besides its tensors.
+
+    Attributes:
+        base: digest of the base; None in the base itself.
+        parent: digest of the release that it was trained from; None in the base.
+        step: counts the candidates of a lineage; 0 is the base.
+        parts: names of the parts of an action, in order.
+        epsilon: exploration, a policy setting that every checkpoint of a lineage shares.
+        encoder: fingerprint of the encoder whose outputs are the features; None where features come in ready.
+    """
+
+    base: Digest | None
+    parent: Digest | None
+    step: int
+    parts: tuple[str, ...]
+    epsilon: float
+    encoder: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """One immutable controller. ``policy`` is the whole of its mathematics; serving is greedy on it.
+
+    All heads and the mixer are stacked into one matrix, so that a decision costs one matrix-vector product.
+    """
+
+    digest: Digest
+    manifest: Manifest
+    base: tuple[Head, ...]
+    learnt: tuple[Head, ...]
+    mixer: Mixer
+    _weight: Floats = field(init=False, repr=False, compare=False)
+    _bias: Floats = field(init=False, repr=False, compare=False)
+    _bounds: tuple[tuple[int, int], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        heads = (*self.base, *self.learnt)
+        weight = np.concatenate([*(head.weight for head in heads), self.mixer.weight[None, :]])
+        bias = np.concatenate([*(head.bias for head in heads), np.array([-self.mixer.threshold], np.float32)])
+        edges = np.cumsum([0, *(head.choices for head in heads)])
+        object.__setattr__(self, "_weight", np.ascontiguousarray(weight.T))
+        object.__setattr__(self, "_bias", bias)
+        object.__setattr__(self, "_bounds", tuple((int(start), int(stop)) for start, stop in pairwise(edges)))
+
+    @property
+    def dimension(self) -> int:
+        """D, the number of features."""
+        return int(self._weight.shape[0])
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """K of every part."""
+        return tuple(head.choices for head in self.base)
+
+    def policy(self, features: Floats) -> tuple[Floats, ...]:
+        """The policy: pi = (1 - g) softmax(W0 h) + g softmax(W h), part by part (design, section 7).
+
+        Args:
+            features: shape (n, D) or (D,).
+
+        Returns:
+            One array of shape (n, K) or (K,) per part; each row sums to 1.
+        """
+        scores = features @ self._weight + self._bias
+        gate = sigmoid(scores[..., -1:])
+        parts = len(self.base)
+        return tuple(
+            (1 - gate) * softmax(scores[..., base[0] : base[1]]) + gate * softmax(scores[..., learnt[0] : learnt[1]])
+            for base, learnt in zip(self._bounds[:parts], self._bounds[parts:], strict=True)
+        )
+
+    def greedy(self, features: Floats) -> Actions:
+        """The action that serving takes but for exploration: shape (n, parts), or (parts,) for one prompt."""
+        return np.stack([pi.argmax(axis=-1) for pi in self.policy(features)], axis=-1)
