@@ -1,0 +1,63 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from ol0.config import load_settings
+from ol0.errors import ConfigError
+
+
+def written(tmp_path: Path, text: str, name: str = "ol0.toml") -> Path:
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def test_defaults_are_those_of_the_table_in_the_docs() -> None:
+    settings = load_settings(None)
+    assert settings.streaming.reward_window_s == 600
+    assert settings.serving.epsilon == settings.serving.holdback == 0.1
+    assert [stage.share for stage in settings.safety.stages] == [0.05, 0.25]
+
+
+def test_toml_and_json_say_the_same(tmp_path: Path) -> None:
+    toml = written(tmp_path, '[kafka]\ntopic_prefix = "mine"\n')
+    same = written(tmp_path, json.dumps({"kafka": {"topic_prefix": "mine"}}), "ol0.json")
+    assert load_settings(toml) == load_settings(same)
+
+
+def test_the_environment_goes_over_the_file_key_by_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, '[kafka]\ntopic_prefix = "mine"\nbootstrap_servers = "a:1"\n')
+    monkeypatch.setenv("OL0_KAFKA__BOOTSTRAP_SERVERS", "b:2")
+    settings = load_settings(path)
+    assert settings.kafka.topic_prefix == "mine"
+    assert settings.kafka.bootstrap_servers == "b:2"
+
+
+def test_an_unknown_key_names_the_nearest_right_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"safety\.suite_margn: unknown key; did you mean safety\.suite_margin\?"):
+        load_settings(written(tmp_path, "[safety]\nsuite_margn = 0.1\n"))
+
+
+def test_an_unknown_section_names_the_nearest_right_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="kafak: unknown key; did you mean kafka"):
+        load_settings(written(tmp_path, "[kafak]\n"))
+
+
+def test_a_value_out_of_range_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"serving\.holdback"):
+        load_settings(written(tmp_path, "[serving]\nholdback = 1.0\n"))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.toml: No such file"):
+        load_settings(tmp_path / "none.toml")
+
+
+def test_malformed_toml_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Expected ']'"):
+        load_settings(written(tmp_path, "[kafka"))
+
+
+def test_secrets_print_masked() -> None:
+    assert "redis://" not in repr(load_settings(None).redis)
