@@ -1,0 +1,132 @@
+"""Kafka and Valkey as containers, through testcontainers."""
+
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Self
+
+from docker.errors import DockerException
+from testcontainers.core.container import DockerContainer
+
+from ol0.errors import StackError
+from ol0.soak.stacks.ports import LOOPBACK, free_ports
+from ol0.soak.stacks.readiness import kafka_answers, valkey_answers
+
+KAFKA_IMAGE = "apache/kafka:4.3.1"
+VALKEY_IMAGE = "valkey/valkey:9.1"
+READY_S = 60.0
+LOOK_EVERY_S = 0.1
+
+
+def kafka_container(port: int) -> DockerContainer:
+    """One broker that is its own controller.
+
+    It has two addresses: clients outside know it by the host's port, and it knows itself (it writes the markers that
+    end transactions to itself, as a client) by one that exists inside.
+    """
+    settings = {
+        "KAFKA_NODE_ID": "1",
+        "KAFKA_PROCESS_ROLES": "broker,controller",
+        "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
+        "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
+        "KAFKA_LISTENERS": "INTERNAL://:29092,EXTERNAL://:9092,CONTROLLER://:9093",
+        "KAFKA_ADVERTISED_LISTENERS": f"INTERNAL://localhost:29092,EXTERNAL://{LOOPBACK}:{port}",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "INTERNAL:PLAINTEXT,EXTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "KAFKA_INTER_BROKER_LISTENER_NAME": "INTERNAL",
+        "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
+        "KAFKA_MESSAGE_MAX_BYTES": str(8 * 1024 * 1024),
+        "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
+        "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+        "KAFKA_HEAP_OPTS": "-Xmx512m",
+    }
+    return _bound(DockerContainer(KAFKA_IMAGE).with_envs(**settings), 9092, port)
+
+
+def valkey_container(port: int) -> DockerContainer:
+    """With the settings that the replay store asks for."""
+    command = 'valkey-server --appendonly yes --maxmemory 1gb --maxmemory-policy noeviction --save ""'
+    return _bound(DockerContainer(VALKEY_IMAGE).with_command(command), 6379, port)
+
+
+def _bound(container: DockerContainer, inside: int, outside: int) -> DockerContainer:
+    """On the loopback address only: docker-py takes a pair here, which testcontainers' signature does not know."""
+    container.ports[f"{inside}/tcp"] = (LOOPBACK, outside)  # type: ignore[assignment]
+    return container
+
+
+class ContainerStack:
+    """Implements ``Stack``. What is in the containers is gone after ``stop``.
+
+    Args:
+        root: unused; the containers keep their data themselves.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._kafka_port, self._redis_port = free_ports(2)
+        self._kafka = kafka_container(self._kafka_port)
+        self._valkey = valkey_container(self._redis_port)
+        self._root = root
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.stop()
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Kafka's ``host:port``."""
+        return f"{LOOPBACK}:{self._kafka_port}"
+
+    @property
+    def redis_url(self) -> str:
+        """The store's URL."""
+        return f"redis://{LOOPBACK}:{self._redis_port}/0"
+
+    def start(self) -> None:
+        """Starts both; see ``Stack``."""
+        try:
+            self._valkey.start()
+            self._kafka.start()
+            self._wait_for_redis()
+            self._wait_for_kafka()
+        except DockerException as error:
+            self.stop()
+            raise StackError(f"Docker refuses: {error}; is the engine up (`docker info`)?") from error
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stops and removes both."""
+        for container in (self._kafka, self._valkey):
+            container.stop()
+
+    def restart_kafka(self) -> None:
+        """See ``Stack``."""
+        self._kafka.get_wrapped_container().restart()
+        self._wait_for_kafka()
+
+    def restart_redis(self) -> None:
+        """See ``Stack``."""
+        self._valkey.get_wrapped_container().restart()
+        self._wait_for_redis()
+
+    def _wait_for_kafka(self) -> None:
+        _wait("Kafka", self._kafka, lambda: kafka_answers(self._kafka_port))
+
+    def _wait_for_redis(self) -> None:
+        _wait("Valkey", self._valkey, lambda: valkey_answers(self._redis_port))
+
+
+def _wait(name: str, container: DockerContainer, answers: Callable[[], bool]) -> None:
+    deadline_s = monotonic() + READY_S
+    while not answers():
+        if monotonic() > deadline_s:
+            out, error = container.get_logs()
+            end = "\n".join((out + error).decode(errors="replace").splitlines()[-20:])
+            raise StackError(f"{name} did not answer within {READY_S:g} s. The last lines of its log:\n{end}")
+        sleep(LOOK_EVERY_S)

@@ -1,0 +1,140 @@
+import base64
+import secrets
+from pathlib import Path
+
+from ol0.errors import StackError
+from ol0.soak.stacks.binaries import java
+from ol0.soak.stacks.jars import kafka_jars
+from ol0.soak.stacks.ports import LOOPBACK, free_ports
+from ol0.soak.stacks.readiness import kafka_answers, last_lines, wait_ready
+from ol0.supervisor.guard import GuardedProcess
+
+READY_TIMEOUT_S = 60.0  # 2 s on an idle machine; a recovery after kill -9 on a busy one takes longer
+STOP_GRACE_S = 10.0
+LARGEST_RECORD_BYTES = 8 * 1024 * 1024  # a candidate checkpoint travels in one record
+
+# The numbers that differ from Kafka's own defaults, and why. Everything else is the default, timestamps included.
+SETTINGS = {
+    # One node, both roles.
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "controlled.shutdown.enable": "false",  # there is nobody to hand partitions to
+    # A restarted broker is refused until the session of the one before it has expired: at the default of 9 s a restart
+    # takes 13 s, at 2 s it takes 4 s. A pause of more than 2 s fences the broker until its next heartbeat, no more.
+    "broker.session.timeout.ms": "2000",
+    "broker.heartbeat.interval.ms": "500",
+    # A misspelt topic is an error, and one node has one replica.
+    "auto.create.topics.enable": "false",
+    "default.replication.factor": "1",
+    "min.insync.replicas": "1",
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    # The first commit and the first transaction wait until these exist: few partitions, short wait.
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.num.partitions": "4",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "share.coordinator.state.topic.num.partitions": "1",
+    # A consumer that is alone need not wait for others, and a test may declare one dead after a second.
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",
+    # Abandoned transactions are looked for this often; at the default of 10 s a killed writer holds back its readers
+    # for up to three times its transaction.timeout.ms of 5 s.
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+    "message.max.bytes": str(LARGEST_RECORD_BYTES),
+    "replica.fetch.max.bytes": str(LARGEST_RECORD_BYTES),
+    # Sized for two cores and a small heap (the cleaner alone asks for 128 MB by default).
+    "num.network.threads": "2",
+    "num.io.threads": "4",
+    "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
+}
+
+
+class Kafka:
+    """A single-node Kafka 4.3.1 (KRaft) as a child process, on the loopback address only. Keeps its ports and data."""
+
+    def __init__(self, root: Path, *, heap_mb: int, cache: Path | None) -> None:
+        self._root = root
+        self._heap_mb = heap_mb
+        self._cache = cache
+        self._port, self._controller_port = free_ports(2)
+        self._process: GuardedProcess | None = None
+
+    @property
+    def port(self) -> int:
+        """Where clients connect."""
+        return self._port
+
+    @property
+    def log(self) -> Path:
+        """The broker's log."""
+        return self._root / "kafka.log"
+
+    @property
+    def pid(self) -> int:
+        """The broker's process id; it must have been started."""
+        assert self._process is not None, "Kafka has not been started"
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the broker on its data, which is made at the first start. Returns when topics can be created.
+
+        Raises:
+            StackError: It did not come up, or its jars cannot be had.
+        """
+        java_command = self._java_command()
+        settings = self._write_settings()
+        if not (self._data / "meta.properties").exists():
+            self._format(java_command, settings)
+        self._process = GuardedProcess.start([*java_command, "kafka.Kafka", str(settings)], log=self.log)
+        wait_ready("Kafka", self._process, lambda: kafka_answers(self._port), self.log, READY_TIMEOUT_S)
+
+    def stop(self) -> None:
+        """End the broker, if it runs."""
+        if self._process is not None:
+            self._process.stop(STOP_GRACE_S)
+
+    @property
+    def _data(self) -> Path:
+        return self._root / "data"
+
+    def _format(self, java_command: list[str], settings: Path) -> None:
+        tool = ["kafka.tools.StorageTool", "format", "--cluster-id", _new_cluster_id(), "--config", str(settings)]
+        exit_code = GuardedProcess.start([*java_command, *tool], log=self.log).wait_or_kill(READY_TIMEOUT_S)
+        if exit_code != 0:
+            raise StackError(f"Kafka's data folder {self._data} cannot be formatted. {last_lines(self.log)}")
+
+    def _java_command(self) -> list[str]:
+        return [
+            str(java()),
+            f"-Xmx{self._heap_mb}m",
+            "-XX:+UseSerialGC",  # starts fastest, and G1 gains nothing at this heap on two cores
+            "-Djava.net.preferIPv4Stack=true",
+            f"-XX:ErrorFile={self._root}/jvm-crash-%p.log",
+            "-Dorg.slf4j.simpleLogger.showDateTime=true",
+            "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSS",
+            "-cp",
+            ":".join(map(str, kafka_jars(self._cache))),
+        ]
+
+    def _write_settings(self) -> Path:
+        client = f"PLAINTEXT://{LOOPBACK}:{self._port}"
+        settings = {
+            **SETTINGS,
+            "listeners": f"{client},CONTROLLER://{LOOPBACK}:{self._controller_port}",
+            "advertised.listeners": client,
+            "controller.quorum.voters": f"1@{LOOPBACK}:{self._controller_port}",
+            "log.dirs": str(self._data),
+        }
+        path = self._root / "server.properties"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+        return path
+
+
+def _new_cluster_id() -> str:
+    """16 random bytes in URL-safe base64, as Kafka makes them; the first is 0, so that none begins with a dash."""
+    return base64.urlsafe_b64encode(b"\0" + secrets.token_bytes(15)).decode().rstrip("=")

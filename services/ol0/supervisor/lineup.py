@@ -1,0 +1,33 @@
+"""The services of a lineage, as processes."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from ol0.supervisor.supervisor import Command
+
+SERVICES = ("feedback", "learner", "canary", "drift", "release", "evaluator")
+
+# The matrices are small: a second BLAS thread saves nothing and takes a core from the other services. numpy reads
+# these when it is first imported, so they have to stand in the environment of the process.
+ONE_THREAD: Mapping[str, str] = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def service_commands(config: Path | None, logs: Path) -> list[Command]:
+    """One process per service, each with its log file.
+
+    Args:
+        config: handed on as ``--config``.
+        logs: folder of the log files.
+    """
+    options = [] if config is None else ["--config", str(config.resolve())]
+    return [
+        Command(
+            name,
+            [sys.executable, "-m", "ol0", name, *options],
+            logs / f"{name}.log",
+            {**os.environ, **ONE_THREAD},
+        )
+        for name in SERVICES
+    ]

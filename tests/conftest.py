@@ -1,0 +1,15 @@
+from collections.abc import Iterator
+
+import pytest
+
+from ol0.soak.stacks.native import NativeStack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NativeStack]:
+    """One real Kafka and one real Valkey for the whole session.
+
+    Shared: take topics and keys of your own, and leave the servers running. A test that kills one makes its own stack.
+    """
+    with NativeStack(tmp_path_factory.mktemp("stack")) as running:
+        yield running
