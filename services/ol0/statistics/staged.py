@@ -1,0 +1,185 @@
+"""The staged arm against the live arm (or against holdback), session by session."""
+
+import math
+from dataclasses import dataclass
+from typing import Final, Self, TypedDict
+
+from ol0.statistics.betting import BettingSnapshot, BettingTest, Evidence, Null
+
+# The centre is kept inside, so that a session's value stays within .8 whatever the rewards were.
+CENTRE_LOW: Final = 0.2
+CENTRE_HIGH: Final = 0.8
+LARGEST_VALUE: Final = 0.8
+
+
+@dataclass(frozen=True)
+class SessionEvidence:
+    """What one session of the two arms says.
+
+    Attributes:
+        treated: whether the arm on trial served it.
+        rewards: of the voted decisions in which the two controllers' greedy actions differ, each within [0, 1].
+        voted: how many decisions of the session had a reward at all, at least one.
+
+    Raises:
+        ValueError: a reward outside [0, 1], or fewer votes than rewards.
+    """
+
+    treated: bool
+    rewards: tuple[float, ...]
+    voted: int
+
+    def __post_init__(self) -> None:
+        if not all(0 <= reward <= 1 for reward in self.rewards):
+            raise ValueError(f"rewards must lie within [0, 1], found {self.rewards}")
+        if self.voted < max(1, len(self.rewards)):
+            raise ValueError(f"{len(self.rewards)} rewards need at least that many votes and one, found {self.voted}")
+
+
+@dataclass(frozen=True)
+class ArmFigures:
+    """What the comparison says now. Differences are treated minus control, in reward per voted decision.
+
+    Attributes:
+        treated_sessions: sessions of the arm on trial.
+        control_sessions: sessions of the arm it is held against.
+        difference: the estimate, None before the first session.
+        low: lower bound of the average difference so far, at the level of approval; None before there is any.
+        high: upper bound of it, at the level of harm; None before there is any.
+        approval: evidence that the difference is above -margin.
+        harm: evidence that it is below 0.
+        large_harm: evidence that it is below -margin.
+    """
+
+    treated_sessions: int
+    control_sessions: int
+    difference: float | None
+    low: float | None
+    high: float | None
+    approval: Evidence
+    harm: Evidence
+    large_harm: Evidence
+
+
+class ArmSnapshot(TypedDict):
+    """The whole state of an ``ArmComparison`` in plain JSON values."""
+
+    treated_share: float
+    margin: float
+    treated_sessions: int
+    control_sessions: int
+    total: float
+    reward_total: float
+    reward_weight: float
+    approval: BettingSnapshot
+    harm: BettingSnapshot
+    large_harm: BettingSnapshot
+
+
+class ArmComparison:
+    """Randomised comparison of two arms with sessions as units, valid at every moment at once.
+
+    A session i of the two arms is treated with probability s. Its value and its contribution are
+
+        z_i = sum over its differing voted decisions of (reward - centre) / number of its voted decisions
+        y_i = z_i / s if treated, else -z_i / (1 - s)
+
+    so that E[y_i] is the difference of the arms in reward per voted decision, whatever the traffic does: only the coin
+    of the assignment is relied on. Decisions in which both controllers would do the same differ by nothing on average;
+    leaving them out keeps the mean and takes away most of the deviation. (Which decisions differ is a matter of the
+    two controllers and the prompt, not of the arm that served.) The centre, the running mean of the differing rewards
+    of both arms *before* this session, takes away more; being known before, it changes no mean.
+
+    A session is a unit because its decisions are served by one arm and resemble each other. Where arms are drawn by
+    user, a user's sessions share one coin, and feeding them in as several sessions overstates the evidence: there the
+    unit is the user. Units without a vote do not enter, so an arm that is voted on less often biases the comparison:
+    show the feedback rates beside it.
+
+    Three bets run on y: against "difference <= -margin" (approve), against "difference >= 0" (harm), against
+    "difference >= -margin" (large harm). At the moment when ``low`` first clears -margin the approval falls, and so on;
+    afterwards the evidence stays, while ``low`` and ``high`` go on to cover the *average* difference so far.
+
+    Args:
+        treated_share: s, the probability that a session of these two arms is treated, within (0, 1).
+        margin: what the treated arm may lose, in reward per voted decision, at least 0.
+
+    >>> trial = ArmComparison(treated_share=0.5, margin=0.02)
+    >>> for _ in range(200):
+    ...     trial.add(SessionEvidence(treated=True, rewards=(1.0, 1.0), voted=3))
+    ...     trial.add(SessionEvidence(treated=False, rewards=(1.0, 0.0), voted=3))
+    >>> trial.approval.rejects(0.025)
+    True
+    >>> figures = trial.figures(approval_alpha=0.025, harm_alpha=0.05)
+    >>> round(figures.difference, 2), round(figures.low, 2)
+    (0.34, 0.3)
+    """
+
+    def __init__(self, treated_share: float, margin: float) -> None:
+        if not 0 < treated_share < 1:
+            raise ValueError(f"the treated share must lie within (0, 1), found {treated_share}")
+        if not 0 <= margin < LARGEST_VALUE:
+            raise ValueError(f"the margin must lie within [0, {LARGEST_VALUE}), found {margin}")
+        self.treated_share, self.margin = treated_share, margin
+        # The last bits of a sum of rewards must not push a session beyond its bound.
+        bound = LARGEST_VALUE / min(treated_share, 1 - treated_share) * (1 + 1e-9)
+        self.approval = BettingTest(Null.AT_MOST, -margin, bound)
+        self.harm = BettingTest(Null.AT_LEAST, 0.0, bound)
+        self.large_harm = BettingTest(Null.AT_LEAST, -margin, bound)
+        self._sessions = {True: 0, False: 0}
+        self._total = 0.0
+        self._reward_total, self._reward_weight = 0.5, 1.0  # one made-up reward of .5 until there are real ones
+
+    def add(self, session: SessionEvidence) -> None:
+        """Take one session, in the order in which sessions close."""
+        centre = min(max(self._reward_total / self._reward_weight, CENTRE_LOW), CENTRE_HIGH)
+        value = math.fsum(reward - centre for reward in session.rewards) / session.voted
+        contribution = value / self.treated_share if session.treated else -value / (1 - self.treated_share)
+        for test in (self.approval, self.harm, self.large_harm):
+            test.update(contribution)
+        self._sessions[session.treated] += 1
+        self._total += contribution
+        self._reward_total += math.fsum(session.rewards)
+        self._reward_weight += len(session.rewards)
+
+    def figures(self, approval_alpha: float, harm_alpha: float) -> ArmFigures:
+        """What to show, with bounds at the levels at which the gate decides."""
+        low, high = self.approval.confidence_bound(approval_alpha), self.harm.confidence_bound(harm_alpha)
+        sessions = sum(self._sessions.values())
+        return ArmFigures(
+            treated_sessions=self._sessions[True],
+            control_sessions=self._sessions[False],
+            difference=self._total / sessions if sessions else None,
+            # Rewards lie within [0, 1]: no difference is beyond 1.
+            low=None if low is None else max(low, -1.0),
+            high=None if high is None else min(high, 1.0),
+            approval=self.approval.evidence(approval_alpha),
+            harm=self.harm.evidence(harm_alpha),
+            large_harm=self.large_harm.evidence(harm_alpha),
+        )
+
+    def snapshot(self) -> ArmSnapshot:
+        """The state in plain JSON values; ``from_snapshot`` goes on from it to the bit."""
+        return ArmSnapshot(
+            treated_share=self.treated_share,
+            margin=self.margin,
+            treated_sessions=self._sessions[True],
+            control_sessions=self._sessions[False],
+            total=self._total,
+            reward_total=self._reward_total,
+            reward_weight=self._reward_weight,
+            approval=self.approval.snapshot(),
+            harm=self.harm.snapshot(),
+            large_harm=self.large_harm.snapshot(),
+        )
+
+    @classmethod
+    def from_snapshot(cls, snapshot: ArmSnapshot) -> Self:
+        """The comparison that ``snapshot`` was taken from."""
+        comparison = cls(snapshot["treated_share"], snapshot["margin"])
+        comparison._sessions = {True: snapshot["treated_sessions"], False: snapshot["control_sessions"]}
+        comparison._total = snapshot["total"]
+        comparison._reward_total, comparison._reward_weight = snapshot["reward_total"], snapshot["reward_weight"]
+        comparison.approval = BettingTest.from_snapshot(snapshot["approval"])
+        comparison.harm = BettingTest.from_snapshot(snapshot["harm"])
+        comparison.large_harm = BettingTest.from_snapshot(snapshot["large_harm"])
+        return comparison
