@@ -1,0 +1,190 @@
+"""The learner's view of the replay store."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from redis import Redis
+from redis.exceptions import RedisError
+
+from ol0.errors import StoreError
+from ol0.replay.anchors import Anchor, AnchorStore
+from ol0.replay.counters import Counters
+from ol0.replay.entries import PRIORITY_UPDATE
+from ol0.replay.lua import Scripts, refused, store_key
+from ol0.replay.refusals import refusal
+from ol0.replay.ring import Fields, RingMirror
+from ol0.replay.sampling import Mass, Slots, draw, importance_weights, priority_mass
+
+REDRAWS: Final = 8  # vanished entries are rare between two refreshes: each round leaves a small part of the last
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """n examples that were drawn; the same one may stand in it more than once.
+
+    Attributes:
+        slots: shape (n,), int64, where they lie in the ring.
+        fields: shape (n,), 29 bytes each, which example lies there: 13-digit deadline and decision id.
+        payloads: as the feedback service stored them.
+        rewards: shape (n,), float32, 0..1.
+        weights: shape (n,), float32, importance weights, the largest 1.
+    """
+
+    slots: Slots
+    fields: Fields
+    payloads: tuple[bytes, ...]
+    rewards: NDArray[np.float32]
+    weights: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+
+class ReplayBuffer:
+    """Draws examples by priority. One learner per lineage: it alone changes priorities.
+
+    Priorities are mirrored here and drawn from in numpy; only payloads are fetched, one round trip a batch.
+    """
+
+    def __init__(self, client: Redis, prefix: str, incarnation: str, epsilon: float) -> None:
+        """Reads nothing yet: call ``refresh``.
+
+        Args:
+            client: from ``connection.connect``.
+            prefix: key prefix of the lineage.
+            incarnation: that of the store, from ``ReplayStore.attach``.
+            epsilon: added to every priority, so that no example is lost for good.
+        """
+        self._client = client
+        self._prefix = prefix
+        self._incarnation = incarnation
+        self._epsilon = epsilon
+        self._scripts = Scripts(client, prefix)
+        self._anchors = AnchorStore(client, prefix)
+        self._ring = RingMirror()
+        self._pending: list[bytes] = []
+        self._watermark_ms = 0
+        self._counters = Counters.parse({}, 0)
+
+    @property
+    def examples(self) -> int:
+        """Examples ever added, as of the last refresh."""
+        return self._ring.head
+
+    @property
+    def size(self) -> int:
+        """Examples in the ring, as of the last refresh."""
+        return self._ring.size
+
+    @property
+    def watermark_ms(self) -> int:
+        """Event time that every source partition has passed, as of the last refresh."""
+        return self._watermark_ms
+
+    def counters(self) -> Counters:
+        """The store's counters, as of the last refresh."""
+        return self._counters
+
+    def anchors(self) -> list[Anchor]:
+        """All anchors, payload and reward, as they are now."""
+        return self._anchors.anchors()
+
+    def add_anchors(self, anchors: Sequence[Anchor]) -> None:
+        """Puts anchors in where there are none; see ``AnchorStore.add_anchors``."""
+        self._anchors.add_anchors(anchors)
+
+    def refresh(self) -> None:
+        """Pulls what was added since the last call.
+
+        Raises:
+            StoreError: the store is out of reach, damaged, or another one than before.
+        """
+        self.flush()
+        reply = self._scripts.call("refresh", self._incarnation, self._ring.head)
+        if reply[0] != b"OK":
+            raise refusal(reply, store_key(self._prefix, "*"))
+        head, capacity, watermark, open_windows = (int(cast("int", value)) for value in reply[1:5])
+        self._ring.extend(head, capacity, cast("bytes", reply[5]), cast("bytes", reply[6]))
+        self._watermark_ms = watermark
+        meta = cast("list[bytes]", reply[7])
+        self._counters = Counters.parse(dict(zip(meta[::2], meta[1::2], strict=True)), open_windows)
+
+    def sample(self, count: int, alpha: float, beta: float, rng: np.random.Generator) -> Batch:
+        """Draws by priority^alpha, with importance weights to the power of beta.
+
+        Raises:
+            ValueError: the ring is empty.
+            StoreError: the store is out of reach, or entries vanish faster than they can be drawn.
+        """
+        mass = priority_mass(self._ring.priorities, alpha)
+        slots, payloads = self._fetch(mass, count, rng)
+        return self._batch(slots, payloads, importance_weights(mass, slots, beta))
+
+    def uniform(self, count: int, rng: np.random.Generator) -> Batch:
+        """Draws every example with the same probability; all weights are 1. Raises as ``sample``."""
+        return self.sample(count, 0.0, 0.0, rng)
+
+    def update_priorities(self, batch: Batch, errors: ArrayLike) -> None:
+        """New priorities abs(error) + epsilon; they travel with the next fetch.
+
+        Args:
+            batch: as drawn; examples that were overwritten since are left out, here and in the store.
+            errors: shape (n,), of any sign. Of several for one example the last holds.
+
+        Raises:
+            ValueError: one is not finite.
+        """
+        priorities = np.abs(np.asarray(errors, dtype=np.float32)) + np.float32(self._epsilon)
+        if priorities.shape != batch.slots.shape or not np.isfinite(priorities).all():
+            raise ValueError(f"errors: shape {priorities.shape}; {batch.slots.shape} finite numbers are right")
+        current = self._ring.holds(batch.slots, batch.fields)
+        self._ring.priorities[batch.slots[current]] = priorities[current]
+        updates = np.zeros(len(batch), PRIORITY_UPDATE)
+        updates["slot"], updates["field"], updates["priority"] = batch.slots, batch.fields, priorities
+        self._pending.append(updates[current].tobytes())
+
+    def flush(self) -> None:
+        """Sends priorities that no fetch has carried yet, before the learner stops."""
+        if self._pending:
+            self._check(self._scripts.call("prioritise", b"".join(self._pending)))
+            self._pending.clear()
+
+    def _fetch(self, mass: Mass, count: int, rng: np.random.Generator) -> tuple[Slots, list[bytes]]:
+        """Draws until every payload is there. Marks vanished entries in ``mass`` and in the mirror."""
+        slots = draw(mass, count, rng)
+        payloads = self._payloads(slots)
+        for _ in range(REDRAWS):
+            vanished = [i for i, payload in enumerate(payloads) if payload is None]
+            if not vanished:
+                return slots, cast("list[bytes]", payloads)
+            mass[slots[vanished]] = 0
+            self._ring.priorities[slots[vanished]] = 0
+            slots[vanished] = draw(mass, len(vanished), rng)
+            for i, payload in zip(vanished, self._payloads(slots[vanished]), strict=True):
+                payloads[i] = payload
+        raise StoreError(f"{REDRAWS} draws in a row met entries without payload: refresh() before the next sample")
+
+    def _payloads(self, slots: Slots) -> list[bytes | None]:
+        """One round trip: pending priorities there, payloads back."""
+        pipeline = self._client.pipeline(transaction=False)
+        if self._pending:
+            pipeline.execute_command(*self._scripts.command("prioritise", b"".join(self._pending)))  # type: ignore[no-untyped-call]
+        pipeline.hmget(store_key(self._prefix, "o"), self._ring.fields(slots).tolist())
+        try:
+            *written, payloads = pipeline.execute()
+        except RedisError as error:
+            raise refused("fetch of a batch", error) from error
+        for reply in written:
+            self._check(reply)
+        self._pending.clear()
+        return cast("list[bytes | None]", payloads)
+
+    def _check(self, reply: list[object]) -> None:
+        if reply[0] != b"OK":
+            raise refusal(reply, store_key(self._prefix, "*"))
+
+    def _batch(self, slots: Slots, payloads: list[bytes], weights: NDArray[np.float32]) -> Batch:
+        return Batch(slots, self._ring.fields(slots), tuple(payloads), self._ring.rewards(slots), weights)

@@ -1,0 +1,82 @@
+"""What the store's binary keys hold. The Lua scripts read the same bytes: change both together.
+
+A decision id is a UUID, 16 bytes here. A feedback id is any text, and a source any texts: hashes of them.
+"""
+
+import struct
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import Final, NamedTuple, Self
+
+import numpy as np
+
+from ol0.records import DecisionId
+
+# fid, source, time, effective time, value, code. Doubles for the times: Lua has no other number.
+FEEDBACK: Final = struct.Struct("<16s8sddfI")
+
+SCORE_DIGITS: Final = 13  # milliseconds up to the year 2286
+LATEST_MS: Final = 10**SCORE_DIGITS - 1
+FIELD_BYTES: Final = SCORE_DIGITS + 16
+
+# One slot of the ring: which payload, and its reward. Void, because numpy strips the zeros off the end of bytes.
+RING_ENTRY: Final = np.dtype([("field", f"V{FIELD_BYTES}"), ("reward", "<f4")])
+PRIORITY: Final = np.dtype("<f4")
+PRIORITY_UPDATE: Final = np.dtype([("slot", "<u4"), ("field", f"V{FIELD_BYTES}"), ("priority", "<f4")])
+
+
+class FeedbackEntry(NamedTuple):
+    """One feedback record as it waits for its window to close, 48 bytes.
+
+    Attributes:
+        feedback_id: 16 bytes; the same id counts once per decision.
+        source: 8 bytes; who may contradict himself.
+        time_ms: when it was said.
+        effective_ms: the same, or the watermark of its partition where that was further: it counts from then on.
+        value: what was said, as ``code`` tells.
+        code: the kind of the signal; the store does not read it.
+    """
+
+    feedback_id: bytes
+    source: bytes
+    time_ms: float
+    effective_ms: float
+    value: float
+    code: int
+
+    def pack(self) -> bytes:
+        """The bytes in the store."""
+        return FEEDBACK.pack(*self)
+
+    @classmethod
+    def unpack_pile(cls, pile: bytes) -> Iterator[Self]:
+        """All entries of one decision, in the order in which they arrived."""
+        return map(cls._make, FEEDBACK.iter_unpack(pile))
+
+
+def decision_key(decision_id: str) -> bytes:
+    """16 bytes of a UUID in its canonical form.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    key = bytes.fromhex(decision_id.replace("-", ""))  # a fifth of the time that uuid.UUID takes
+    if len(key) != 16:  # noqa: PLR2004 - the size of a UUID
+        raise ValueError(f"{decision_id!r} is not a UUID")
+    return key
+
+
+def decision_id(key: bytes) -> DecisionId:
+    """The UUID in its canonical form."""
+    text = key.hex()
+    return DecisionId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
+
+
+def feedback_key(feedback_id: str) -> bytes:
+    """16 bytes that stand for a feedback id."""
+    return blake2b(feedback_id.encode(), digest_size=16).digest()
+
+
+def source_key(*names: str) -> bytes:
+    """8 bytes that stand for a source: enough to tell apart the few that speak of one decision."""
+    return blake2b("\0".join(names).encode(), digest_size=8).digest()

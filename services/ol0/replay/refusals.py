@@ -1,0 +1,30 @@
+"""What the scripts answer when they refuse, as errors that say what to do next."""
+
+from collections.abc import Sequence
+
+from ol0.errors import Fenced, Gap, StoreError
+
+
+def refusal(reply: Sequence[object], where: str) -> StoreError:
+    """The error for a reply other than OK.
+
+    Args:
+        reply: status, and for some the figure that the store has instead.
+        where: partition, offset and epoch that the call was about, as far as it had them.
+    """
+    status = reply[0].decode() if isinstance(reply[0], bytes) else str(reply[0])
+    found = f" (the store has {reply[1]!r})" if len(reply) > 1 else ""
+    match status:
+        case "FENCED":
+            return Fenced(f"{where}: a newer owner has this partition{found}; this worker must stop")
+        case "GAP" | "UNCLAIMED":
+            return Gap(f"{where}: {status}{found}: the store was restored or moved on; claim again and seek there")
+        case "UNKNOWN":
+            return StoreError(
+                f"{where}: not registered in this incarnation of the store: `ol0 topics apply` registers it; if it "
+                "was, the store was wiped, and `ol0 replay rebuild` makes it again from the logs"
+            )
+        case "CORRUPT":
+            return StoreError(f"{where}: keys are missing or damaged; `ol0 replay rebuild` makes the store again")
+        case _:
+            return StoreError(f"{where}: {status}{found}: the store does not take this call; mixed versions of OL0?")

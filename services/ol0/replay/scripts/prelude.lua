@@ -1,0 +1,90 @@
+-- Stands before every script of this folder. Keys and formats: see entries.py and design.md, section 5.
+--
+-- Redis does not undo what a script wrote before it failed. So every script checks everything first, and only then
+-- writes. Statuses: OK, UNKNOWN, UNCLAIMED, FENCED, DUP, GAP, CORRUPT, BAD, FULL, STALE.
+
+local META, WATERMARKS, PAYLOADS, FEEDBACK, OPEN, WAITING, PRIORITIES, ENTRIES, OUTBOX = unpack(KEYS)
+
+local ID_BYTES = 16
+local SCORE_DIGITS = 13
+local FIELD_BYTES = SCORE_DIGITS + ID_BYTES -- a field of PAYLOADS: deadline and decision id
+local ENTRY_BYTES = FIELD_BYTES + 4         -- a slot of ENTRIES: that field and a float32 reward
+local PRIORITY_BYTES = 4                    -- a slot of PRIORITIES: a float32
+local FEEDBACK_BYTES = 48                   -- an entry of FEEDBACK
+local LARGEST_BATCH = 2000                  -- unpack() stops below 8,000 values, and a payload takes two
+
+local call = redis.call
+
+-- The event time that all registered partitions have passed; nil before the first is registered.
+local function overall_watermark()
+  local least
+  for _, text in ipairs(call('HVALS', WATERMARKS)) do
+    local watermark = tonumber(text)
+    if not least or watermark < least then least = watermark end
+  end
+  return least
+end
+
+-- "13-digit deadline, then id": sorts like (deadline, id), and is what the sorted set OPEN can be turned into.
+local function payload_field(deadline, id)
+  return string.format('%013.0f', tonumber(deadline)) .. id
+end
+
+-- A blob of equally long pieces as a list.
+local function split(blob, width)
+  local pieces = {}
+  for i = 1, #blob / width do pieces[i] = string.sub(blob, (i - 1) * width + 1, i * width) end
+  return pieces
+end
+
+-- "name=3,other=1" as a table.
+local function parse_counts(text)
+  local counts = {}
+  for name, count in string.gmatch(text, '([%w_]+)=(%d+)') do counts[name] = tonumber(count) end
+  return counts
+end
+
+local function add(counts, name, count)
+  counts[name] = (counts[name] or 0) + count
+end
+
+local function write_counts(counts)
+  for name, count in pairs(counts) do
+    if count ~= 0 then call('HINCRBY', META, 'count:' .. name, count) end
+  end
+end
+
+-- The numbers in META, or nil where a key is not what it should be. A wrong type raises here, before any write.
+local function guard()
+  for _, key in ipairs({META, WATERMARKS, PAYLOADS, FEEDBACK}) do call('HLEN', key) end
+  for _, key in ipairs({OPEN, WAITING}) do call('ZCARD', key) end
+  call('XLEN', OUTBOX)
+  local names = {'head', 'sequence', 'capacity', 'max_open', 'max_priority', 'count:waiting'}
+  local values, meta = call('HMGET', META, unpack(names)), {}
+  for i, name in ipairs(names) do
+    meta[name] = tonumber(values[i])
+    if not meta[name] then return nil end
+  end
+  local whole = call('STRLEN', PRIORITIES) == meta.capacity * PRIORITY_BYTES
+    and call('STRLEN', ENTRIES) == meta.capacity * ENTRY_BYTES
+  return whole and meta or nil
+end
+
+-- Slots from..to-1 of a ring, counted from its beginning for ever, as one string.
+local function read_ring(key, width, capacity, from, to)
+  local count = to - from
+  if count <= 0 then return '' end
+  local slot = from % capacity
+  local before_wrap = math.min(count, capacity - slot)
+  local blob = call('GETRANGE', key, slot * width, (slot + before_wrap) * width - 1)
+  if before_wrap == count then return blob end
+  return blob .. call('GETRANGE', key, 0, (count - before_wrap) * width - 1)
+end
+
+-- Writes at most `capacity` slots from position `head` on.
+local function write_ring(key, width, capacity, head, slots)
+  local slot = head % capacity
+  local before_wrap = math.min(#slots, capacity - slot)
+  call('SETRANGE', key, slot * width, table.concat(slots, '', 1, before_wrap))
+  if before_wrap < #slots then call('SETRANGE', key, 0, table.concat(slots, '', before_wrap + 1)) end
+end

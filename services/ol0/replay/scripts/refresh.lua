@@ -1,0 +1,15 @@
+#!lua flags=no-writes
+-- What the learner does not know yet of the ring.
+-- ARGV: incarnation, head it knows. Returns head, capacity, watermark, open windows, priorities and entries of the slots
+-- since then (of the whole ring where it knows nothing, or where the store went back), and META.
+
+local incarnation, seen = ARGV[1], tonumber(ARGV[2])
+
+if call('HGET', META, 'incarnation') ~= incarnation then return {'UNKNOWN'} end
+local meta = guard()
+if not meta then return {'CORRUPT'} end
+local from = math.max(seen <= meta.head and seen or 0, meta.head - meta.capacity)
+return {'OK', meta.head, meta.capacity, overall_watermark() or 0, call('ZCARD', OPEN),
+  read_ring(PRIORITIES, PRIORITY_BYTES, meta.capacity, from, meta.head),
+  read_ring(ENTRIES, ENTRY_BYTES, meta.capacity, from, meta.head),
+  call('HGETALL', META)}

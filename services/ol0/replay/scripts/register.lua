@@ -1,0 +1,21 @@
+#!lua flags=allow-oom
+-- Makes the store where there is none, and takes in source partitions that it does not know yet. Idempotent.
+-- ARGV: incarnation for a new store, ring capacity, max open windows, then partition and start offset in turn.
+-- Returns the incarnation and the capacity that hold.
+
+local incarnation, capacity, max_open = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+
+if call('EXISTS', META) == 0 then
+  call('HSET', META, 'capacity', capacity, 'head', 0, 'sequence', 0, 'max_priority', 1, 'count:waiting', 0,
+    'incarnation', incarnation)
+  call('SETRANGE', PRIORITIES, capacity * PRIORITY_BYTES - 1, '\0')
+  call('SETRANGE', ENTRIES, capacity * ENTRY_BYTES - 1, '\0')
+end
+call('HSET', META, 'max_open', max_open)
+
+-- A partition that joins later starts where all others have passed: nothing that was closed opens again.
+local watermark = overall_watermark() or 0
+for i = 4, #ARGV, 2 do
+  if call('HSETNX', META, 'next:' .. ARGV[i], ARGV[i + 1]) == 1 then call('HSET', WATERMARKS, ARGV[i], watermark) end
+end
+return {'OK', unpack(call('HMGET', META, 'incarnation', 'capacity'))}

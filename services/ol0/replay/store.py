@@ -1,0 +1,241 @@
+"""The join's state and the ring, kept in one Redis hash slot: section 5 of the design.
+
+Python wrappers around the scripts in ``scripts/``; each call is one script, so each is atomic. Safe to share between
+processes, not between threads that need an order.
+"""
+
+import math
+import secrets
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias, cast
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from ol0.errors import StoreError
+from ol0.replay.counters import Counters
+from ol0.replay.lua import Scripts, refused, store_key
+from ol0.replay.refusals import refusal
+from ol0.replay.windows import APPLIED, Applied, Arrivals, Claim, ClosedWindow, Due, DueWindow, SourcePartition
+
+LARGEST_BATCH: Final = 2_000  # as in prelude.lua
+
+OutboxItem: TypeAlias = tuple[int, bytes]
+
+
+class ReplayStore:
+    """The store of one lineage. Call ``register`` or ``attach`` first: they fix the incarnation that calls expect."""
+
+    def __init__(self, client: Redis, prefix: str) -> None:
+        """Connects nothing yet.
+
+        Args:
+            client: from ``connection.connect``.
+            prefix: key prefix of the lineage, which is its topic prefix.
+        """
+        self._client = client
+        self._prefix = prefix
+        self._scripts = Scripts(client, prefix)
+        self._incarnation: str | None = None
+
+    @property
+    def incarnation(self) -> str:
+        """Random name that the store got when it was made; another one means that it was wiped in between."""
+        if self._incarnation is None:
+            raise StoreError("call register() or attach() before anything else")
+        return self._incarnation
+
+    def register(self, starts: Mapping[SourcePartition, int], capacity: int, max_open: int) -> str:
+        """Makes the store where there is none, and takes in partitions that it does not know. Idempotent.
+
+        Args:
+            starts: first offset to read, of every source partition; ignored where the store knows the partition.
+            capacity: slots of the ring; fixed for the life of the store.
+            max_open: open windows beyond which decisions are refused (FULL); the newest value holds.
+
+        Returns:
+            The incarnation.
+
+        Raises:
+            StoreError: the store has another capacity.
+        """
+        flat = [word for partition, start in starts.items() for word in (str(partition), start)]
+        _, incarnation, found = self._scripts.call("register", secrets.token_hex(8), capacity, max_open, *flat)
+        if _integer(found) != capacity:
+            raise StoreError(
+                f"the ring has {_integer(found)} slots, online_learning.replay_size says {capacity}: set it back, or "
+                "stop the lineage and make the store anew with `ol0 replay rebuild`"
+            )
+        self._incarnation = _text(incarnation)
+        return self._incarnation
+
+    def attach(self, expected: str | None = None) -> str:
+        """Finds the store as it is.
+
+        Args:
+            expected: the incarnation that the caller has worked with; None takes any.
+
+        Returns:
+            The incarnation.
+
+        Raises:
+            StoreError: there is no store, or another one.
+        """
+        try:
+            found = self._client.hget(store_key(self._prefix, "m"), "incarnation")
+        except RedisError as error:
+            raise refused("HGET", error) from error
+        if found is None:
+            raise StoreError(
+                f"no replay store under {store_key(self._prefix, '*')}: `ol0 topics apply` makes one; if there was "
+                "one, it was wiped, and `ol0 replay rebuild` makes it again from the logs"
+            )
+        incarnation = _text(found)
+        if expected not in (None, incarnation):
+            raise StoreError(
+                f"the replay store is {incarnation}, expected {expected}: it was wiped and made anew; "
+                "`ol0 replay rebuild` fills it from the logs"
+            )
+        self._incarnation = incarnation
+        return incarnation
+
+    def claim(self, partition: SourcePartition) -> Claim:
+        """Takes a partition over; whoever had it is fenced from now on.
+
+        Raises:
+            StoreError: the partition is not registered, or the store is not the one that was attached to.
+        """
+        reply = self._scripts.call("claim", str(partition), self.incarnation)
+        if reply[0] != b"OK":
+            raise refusal(reply, str(partition))
+        return Claim(*(_integer(value) for value in reply[1:4]))
+
+    def apply(self, partition: SourcePartition, claim: Claim, next_offset: int, arrivals: Arrivals) -> Applied:
+        """Takes in the records from ``claim.next_offset`` up to ``next_offset``, exactly once.
+
+        Raises:
+            Fenced: somebody else has the partition by now.
+            Gap: the store is at another offset: claim again and seek there.
+            StoreError: the store is damaged, wiped, or out of reach.
+        """
+        reply = self._scripts.call(
+            "apply",
+            str(partition),
+            self.incarnation,
+            claim.epoch,
+            claim.next_offset,
+            next_offset,
+            arrivals.watermark_ms,
+            arrivals.patience_ms,
+            arrivals.decision_keys,
+            arrivals.deadlines,
+            arrivals.targets,
+            arrivals.feedback,
+            _counts(arrivals.counts),
+            *arrivals.payloads,
+        )
+        status = _text(reply[0])
+        if status not in APPLIED:
+            raise refusal(reply, f"{partition}, offset {claim.next_offset}, epoch {claim.epoch}")
+        return Applied(status)
+
+    def due(self, limit: int) -> Due:
+        """Windows that have closed, the earliest first, at most ``limit``.
+
+        Raises:
+            StoreError: the store is damaged or out of reach.
+        """
+        reply = self._scripts.call("due", limit)
+        if reply[0] != b"OK":
+            raise refusal(reply, store_key(self._prefix, "*"))
+        _, sequence, watermark, keys, deadlines, payloads, piles, expired = reply
+        windows = []
+        rows = zip(_bytes_list(keys), _bytes_list(deadlines), _bytes_list(payloads), _bytes_list(piles), strict=True)
+        for key, deadline, payload, pile in rows:
+            if payload is None:
+                raise StoreError(f"open window {key.hex()} has no payload: the store is damaged; `ol0 replay rebuild`")
+            windows.append(DueWindow(key, int(deadline), payload, pile or b""))
+        return Due(_integer(sequence), _integer(watermark), windows, _integer(expired))
+
+    def commit(self, sequence: int, windows: Sequence[ClosedWindow], counts: Mapping[str, int]) -> bool:
+        """Closes windows of ``due``, in the same order, and drops expired orphans.
+
+        Args:
+            sequence: that of ``due``.
+            windows: what became of them; outcomes go to the outbox.
+            counts: what became of their feedback, by counter.
+
+        Returns:
+            Whether it was this call. False: somebody else closed them, or a repeated call found its own work.
+
+        Raises:
+            StoreError: the store is damaged or out of reach.
+        """
+        rewards = [math.nan if window.reward is None else window.reward for window in windows]
+        reply = self._scripts.call(
+            "commit",
+            sequence,
+            b"".join(window.decision_key for window in windows),
+            struct.pack(f"<{len(rewards)}f", *rewards),
+            _counts(counts),
+            *(window.outcome for window in windows),
+        )
+        if reply[0] not in (b"OK", b"STALE"):
+            raise refusal(reply, store_key(self._prefix, "*"))
+        return reply[0] == b"OK"
+
+    def outbox(self, limit: int) -> list[OutboxItem]:
+        """The oldest outcomes that were not trimmed yet, with their sequence numbers."""
+        try:
+            items = self._client.xrange(store_key(self._prefix, "x"), count=limit)
+        except RedisError as error:
+            raise refused("XRANGE", error) from error
+        return [
+            (int(name.partition(b"-")[0]), fields[b"o"])
+            for name, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", items)
+        ]
+
+    def trim(self, before: int) -> None:
+        """Forgets outcomes with smaller sequence numbers, which are acknowledged. Idempotent, whoever else trims."""
+        try:
+            self._client.xtrim(store_key(self._prefix, "x"), minid=f"{before}-0", approximate=False)
+        except RedisError as error:
+            raise refused("XTRIM", error) from error
+
+    def counters(self) -> Counters:
+        """All counters, of one moment."""
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.hgetall(store_key(self._prefix, "m"))
+        pipeline.zcard(store_key(self._prefix, "d"))
+        try:
+            meta, open_windows = pipeline.execute()
+        except RedisError as error:
+            raise refused("HGETALL", error) from error
+        return Counters.parse(meta, open_windows)
+
+    def partitions(self) -> list[str]:
+        """Names of all registered partitions, sorted."""
+        try:
+            names = cast("list[bytes]", self._client.hkeys(store_key(self._prefix, "w")))
+        except RedisError as error:
+            raise refused("HKEYS", error) from error
+        return sorted(_text(name) for name in names)
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ",".join(f"{name}={count}" for name, count in counts.items())
+
+
+def _text(value: object) -> str:
+    assert isinstance(value, bytes)
+    return value.decode()
+
+
+def _integer(value: object) -> int:
+    assert isinstance(value, int | bytes)
+    return int(value)
+
+
+def _bytes_list(value: object) -> list[bytes]:
+    return cast("list[bytes]", value)

@@ -1,0 +1,43 @@
+import itertools
+from collections.abc import Callable, Iterator
+
+import pytest
+from pydantic import SecretStr
+from redis import Redis
+
+from ol0.config import RedisConfig
+from ol0.replay.connection import connect
+from ol0.soak.stacks.valkey import Valkey
+
+MAXMEMORY_BYTES = 256 * 1024**2
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """A real server for the session. Shared: take a prefix of your own, and leave it running."""
+    server = Valkey(tmp_path_factory.mktemp("valkey"), maxmemory_bytes=MAXMEMORY_BYTES)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def client(valkey: Valkey) -> Iterator[Redis]:
+    connection = connect(RedisConfig(url=SecretStr(f"redis://127.0.0.1:{valkey.port}/0")))
+    yield connection
+    connection.close()
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def prefix() -> str:
+    """Keys that no other test touches."""
+    return f"lineage-{next(_numbers)}"
+
+
+@pytest.fixture
+def new_prefix() -> Callable[[], str]:
+    """The same, for tests that need several."""
+    return lambda: f"lineage-{next(_numbers)}"

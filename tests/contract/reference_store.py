@@ -1,0 +1,65 @@
+"""The join straight from its definition: whole logs in, everything that must come out. No offsets, no batches."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ol0.config import StreamingConfig
+from ol0.feedback.handler import FUTURE_MS
+from ol0.feedback.reward import Reward, reward
+from ol0.feedback.signals import feedback_entry
+from ol0.records import Decision, Tick
+from ol0.replay.entries import FeedbackEntry, decision_key
+from ol0.streaming.sink import Partition, SourceRecord
+
+
+@dataclass(frozen=True)
+class Closed:
+    decision: Decision
+    deadline_ms: int
+    reward: Reward
+
+
+@dataclass(frozen=True)
+class Expected:
+    closed: list[Closed]
+    open: int
+
+    @property
+    def used(self) -> int:
+        return sum(closed.reward.used for closed in self.closed)
+
+
+def reference(logs: Mapping[Partition, Sequence[SourceRecord]], config: StreamingConfig) -> Expected:
+    window, skew = round(config.reward_window_s * 1000), round(config.early_skew_s * 1000)
+    lateness = round(config.allowed_lateness_s * 1000)
+    decisions: dict[bytes, Decision] = {}
+    said: dict[tuple[bytes, bytes], FeedbackEntry] = {}
+    watermarks = []
+    for log in logs.values():
+        watermark = 0
+        for source in log:
+            record = source.record
+            time = source.append_time_ms if record.time_ms is None else record.time_ms
+            if time <= source.append_time_ms + FUTURE_MS and not isinstance(record, Tick):
+                key = decision_key(record.decision_id)
+                if not isinstance(record, Decision):
+                    packed = feedback_entry(record, max(time, watermark)).pack()
+                    (entry,) = FeedbackEntry.unpack_pile(packed)  # its value is a float32
+                    copies = [entry, *filter(None, [said.get((key, entry.feedback_id))])]
+                    said[key, entry.feedback_id] = min(copies, key=lambda copy: (copy.effective_ms, copy.pack()))
+                elif time + window > watermark:
+                    decisions.setdefault(key, record)
+            watermark = max(watermark, min(time, source.append_time_ms) - lateness)
+        watermarks.append(watermark)
+    closed = []
+    for deadline, key in sorted((decision.time_ms + window, key) for key, decision in decisions.items()):
+        if deadline <= min(watermarks):
+            decision = decisions[key]
+            entries = [
+                entry
+                for (target, _), entry in said.items()
+                if target == key and entry.time_ms >= decision.time_ms - skew and entry.effective_ms < deadline
+            ]
+            judged = reward(entries, decision.action, config.reward_weights, config.missing_reward)
+            closed.append(Closed(decision, deadline, judged))
+    return Expected(closed, len(decisions) - len(closed))

@@ -1,0 +1,222 @@
+import numpy as np
+import pytest
+from redis import Redis
+
+from ol0.errors import StoreError
+from ol0.replay.buffer import ReplayBuffer
+from ol0.replay.lua import store_key
+from ol0.replay.store import ReplayStore
+from ol0.replay.windows import Arrivals, ClosedWindow, SourcePartition
+
+DECISIONS = SourcePartition("t.decisions.v1", 0)
+CAPACITY = 8
+
+
+class Lineage:
+    """A store with one partition, into which examples can be put."""
+
+    def __init__(self, client: Redis, prefix: str) -> None:
+        self.store = ReplayStore(client, prefix)
+        self.incarnation = self.store.register({DECISIONS: 0}, CAPACITY, 100)
+        self.buffer = ReplayBuffer(client, prefix, self.incarnation, epsilon=0.5)
+        self.added = 0
+
+    def add(self, count: int) -> None:
+        """Example n has the payload "n" and the reward n / 100."""
+        numbers = range(self.added, self.added + count)
+        claim = self.store.claim(DECISIONS)
+        batch = Arrivals(
+            watermark_ms=numbers.stop,
+            patience_ms=1,
+            decision_keys=b"".join(number.to_bytes(16) for number in numbers),
+            deadlines="".join(f"{number + 1:013d}" for number in numbers),
+            payloads=[b"%d" % number for number in numbers],
+            targets=b"",
+            feedback=b"",
+            counts={"decisions": count},
+        )
+        self.store.apply(DECISIONS, claim, claim.next_offset + 1, batch)
+        while due := self.store.due(CAPACITY):
+            closed = [ClosedWindow(w.decision_key, int(w.payload) / 100, b"outcome") for w in due.windows]
+            self.store.commit(due.sequence, closed, {})
+        self.added = numbers.stop
+
+
+@pytest.fixture
+def lineage(client: Redis, prefix: str) -> Lineage:
+    return Lineage(client, prefix)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+def numbers(payloads: tuple[bytes, ...]) -> list[int]:
+    return [int(payload) for payload in payloads]
+
+
+def test_an_empty_ring_cannot_be_drawn_from(lineage: Lineage, rng: np.random.Generator) -> None:
+    lineage.buffer.refresh()
+
+    assert (lineage.buffer.size, lineage.buffer.examples) == (0, 0)
+    with pytest.raises(ValueError, match="empty"):
+        lineage.buffer.sample(4, 0.6, 0.4, rng)
+
+
+def test_a_batch_carries_payloads_with_their_own_rewards(lineage: Lineage, rng: np.random.Generator) -> None:
+    lineage.add(5)
+    lineage.buffer.refresh()
+
+    batch = lineage.buffer.uniform(100, rng)
+
+    assert set(numbers(batch.payloads)) == set(range(5))
+    np.testing.assert_allclose(batch.rewards, np.array(numbers(batch.payloads)) / 100, rtol=1e-6)
+    assert batch.weights.tolist() == [1.0] * 100
+    assert lineage.buffer.watermark_ms == 5
+    assert lineage.buffer.counters().examples == 5
+
+
+def test_refreshing_in_steps_sees_the_same_ring_as_refreshing_once(
+    lineage: Lineage, client: Redis, prefix: str
+) -> None:
+    for count in (3, 4, 8, 1, 7):  # wraps, exactly fills, and laps the ring
+        lineage.add(count)
+        lineage.buffer.refresh()
+    fresh = ReplayBuffer(client, prefix, lineage.incarnation, epsilon=0.5)
+    fresh.refresh()
+
+    assert (fresh.examples, fresh.size) == (lineage.buffer.examples, lineage.buffer.size) == (23, CAPACITY)
+    assert fresh._ring.entries.tobytes() == lineage.buffer._ring.entries.tobytes()
+    assert fresh._ring.priorities.tobytes() == lineage.buffer._ring.priorities.tobytes()
+
+
+def test_draws_follow_priorities_and_weights_correct_them(lineage: Lineage, rng: np.random.Generator) -> None:
+    lineage.add(2)
+    lineage.buffer.refresh()
+    batch = lineage.buffer.uniform(50, rng)
+    errors = np.where(batch.slots == 0, 0.5, 2.5)  # priorities 1 and 3 with epsilon
+    lineage.buffer.update_priorities(batch, errors)
+
+    drawn = lineage.buffer.sample(4_000, 1.0, 1.0, rng)
+
+    assert np.mean(drawn.slots == 1) == pytest.approx(0.75, abs=0.02)
+    assert drawn.weights[drawn.slots == 0].max() == pytest.approx(1.0)
+    assert drawn.weights[drawn.slots == 1].max() == pytest.approx(1 / 3)
+
+
+def test_priorities_travel_with_the_next_batch(
+    lineage: Lineage, client: Redis, prefix: str, rng: np.random.Generator
+) -> None:
+    lineage.add(3)
+    lineage.buffer.refresh()
+    batch = lineage.buffer.uniform(30, rng)
+    lineage.buffer.update_priorities(batch, np.full(30, -4.0))
+
+    lineage.buffer.uniform(1, rng)
+
+    stored = np.frombuffer(client.get(store_key(prefix, "p")), "<f4")
+    assert stored[:3].tolist() == [4.5] * 3
+    assert client.hget(store_key(prefix, "m"), "max_priority") == b"4.5"
+
+
+def test_new_examples_get_the_largest_priority_so_far(
+    lineage: Lineage, client: Redis, prefix: str, rng: np.random.Generator
+) -> None:
+    lineage.add(1)
+    lineage.buffer.refresh()
+    lineage.buffer.update_priorities(lineage.buffer.uniform(1, rng), [9.5])
+    lineage.buffer.flush()
+
+    lineage.add(1)
+
+    assert np.frombuffer(client.get(store_key(prefix, "p")), "<f4")[:2].tolist() == [10.0, 10.0]
+
+
+def test_a_slot_that_was_overwritten_meanwhile_keeps_its_priority(
+    lineage: Lineage, client: Redis, prefix: str, rng: np.random.Generator
+) -> None:
+    # Given a batch with every slot, and three of them overwritten before its priorities come back
+    lineage.add(CAPACITY)
+    lineage.buffer.refresh()
+    batch = lineage.buffer.uniform(200, rng)
+    assert set(batch.slots) == set(range(CAPACITY))
+    lineage.add(3)
+
+    lineage.buffer.update_priorities(batch, np.full(200, 6.5))
+    lineage.buffer.flush()
+
+    stored = np.frombuffer(client.get(store_key(prefix, "p")), "<f4")
+    assert stored.tolist() == [1.0] * 3 + [7.0] * (CAPACITY - 3)
+
+
+def test_an_update_that_comes_after_a_refresh_leaves_overwritten_slots_alone(
+    lineage: Lineage, rng: np.random.Generator
+) -> None:
+    lineage.add(CAPACITY)
+    lineage.buffer.refresh()
+    batch = lineage.buffer.uniform(200, rng)
+    lineage.add(3)
+    lineage.buffer.refresh()
+
+    lineage.buffer.update_priorities(batch, np.full(200, 6.5))
+
+    assert lineage.buffer._ring.priorities.tolist() == [1.0] * 3 + [7.0] * (CAPACITY - 3)
+
+
+def test_entries_that_vanished_are_drawn_again(lineage: Lineage, rng: np.random.Generator) -> None:
+    lineage.add(CAPACITY)
+    lineage.buffer.refresh()
+    lineage.add(5)  # evicts 0 to 4, unseen
+
+    batch = lineage.buffer.uniform(50, rng)
+
+    assert set(numbers(batch.payloads)) == {5, 6, 7}
+
+
+def test_a_ring_that_was_lapped_unseen_asks_for_a_refresh(lineage: Lineage, rng: np.random.Generator) -> None:
+    lineage.add(CAPACITY)
+    lineage.buffer.refresh()
+    lineage.add(CAPACITY)
+
+    with pytest.raises((StoreError, ValueError), match="refresh"):
+        lineage.buffer.uniform(50, rng)
+    lineage.buffer.refresh()
+    assert min(numbers(lineage.buffer.uniform(50, rng).payloads)) == CAPACITY
+
+
+def test_errors_that_are_not_finite_are_refused(lineage: Lineage, rng: np.random.Generator) -> None:
+    lineage.add(1)
+    lineage.buffer.refresh()
+
+    with pytest.raises(ValueError, match="finite"):
+        lineage.buffer.update_priorities(lineage.buffer.uniform(1, rng), [np.nan])
+
+
+def test_another_incarnation_is_not_learnt_from(lineage: Lineage, client: Redis, prefix: str) -> None:
+    with pytest.raises(StoreError, match="incarnation"):
+        ReplayBuffer(client, prefix, "other", epsilon=0.5).refresh()
+
+
+def test_anchors_come_back_as_they_went_in_and_may_be_added_twice(lineage: Lineage) -> None:
+    anchors = [(b"first", 1.0), (b"second", 0.25)]
+
+    lineage.buffer.add_anchors(anchors)
+    lineage.buffer.add_anchors(anchors)
+
+    assert lineage.buffer.anchors() == anchors
+
+
+def test_other_anchors_are_refused_and_the_first_ones_stay(lineage: Lineage) -> None:
+    lineage.buffer.add_anchors([(b"first", 1.0)])
+
+    with pytest.raises(StoreError, match="1 other anchors"):
+        lineage.buffer.add_anchors([(b"other", 1.0)])
+    assert lineage.buffer.anchors() == [(b"first", 1.0)]
+
+
+def test_live_traffic_never_evicts_anchors(lineage: Lineage) -> None:
+    lineage.buffer.add_anchors([(b"first", 1.0)])
+    lineage.add(3 * CAPACITY)
+
+    assert lineage.buffer.anchors() == [(b"first", 1.0)]

@@ -1,0 +1,337 @@
+"""What the store refuses, and how it says so."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from pydantic import SecretStr
+from redis import Redis
+
+from ol0.config import RedisConfig
+from ol0.errors import Fenced, Gap, StoreError
+from ol0.replay.connection import check_settings, connect
+from ol0.replay.counters import FeedbackDrop
+from ol0.replay.entries import FeedbackEntry, feedback_key, source_key
+from ol0.replay.lua import store_key
+from ol0.replay.store import ReplayStore
+from ol0.replay.windows import Applied, Arrivals, Claim, ClosedWindow, SourcePartition
+from waiting import wait_until
+
+DECISIONS = SourcePartition("t.decisions.v1", 0)
+FEEDBACK = SourcePartition("t.feedback.user.v1", 0)
+ALL_KEYS = "mwofdgpixa"
+
+
+def arrivals(watermark_ms: int, *numbers: int, deadline_ms: int = 1_000) -> Arrivals:
+    """One decision for each number."""
+    return Arrivals(
+        watermark_ms=watermark_ms,
+        patience_ms=100,
+        decision_keys=b"".join(number.to_bytes(16) for number in numbers),
+        deadlines="".join(f"{deadline_ms + number:013d}" for number in numbers),
+        payloads=[b"payload-%d" % number for number in numbers],
+        targets=b"",
+        feedback=b"",
+        counts={"decisions": len(numbers)},
+    )
+
+
+def thumbs(watermark_ms: int, target: int, *names: str, time_ms: int = 10) -> Arrivals:
+    """One thumb for each name, all about one decision."""
+    entries = [FeedbackEntry(feedback_key(name), source_key("user"), time_ms, time_ms, 1.0, 1) for name in names]
+    return replace(
+        arrivals(watermark_ms),
+        targets=target.to_bytes(16) * len(names),
+        feedback=b"".join(entry.pack() for entry in entries),
+        counts={"feedback": len(names)},
+    )
+
+
+def contents(client: Redis, prefix: str) -> list[bytes | None]:
+    return [client.dump(store_key(prefix, name)) for name in ALL_KEYS]
+
+
+@pytest.fixture
+def store(client: Redis, prefix: str) -> ReplayStore:
+    made = ReplayStore(client, prefix)
+    made.register({DECISIONS: 5, FEEDBACK: 0}, capacity=4, max_open=3)
+    return made
+
+
+def test_registering_again_changes_nothing(store: ReplayStore, client: Redis, prefix: str) -> None:
+    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(0, 1))
+    before = contents(client, prefix)
+
+    again = ReplayStore(client, prefix)
+
+    assert again.register({DECISIONS: 77, FEEDBACK: 77}, capacity=4, max_open=3) == store.incarnation
+    assert contents(client, prefix) == before
+
+
+def test_another_capacity_is_refused(store: ReplayStore) -> None:
+    with pytest.raises(StoreError, match=r"has 4 slots, online_learning\.replay_size says 5"):
+        store.register({}, capacity=5, max_open=3)
+
+
+def test_a_partition_that_joins_later_opens_nothing_again(store: ReplayStore) -> None:
+    for partition in (DECISIONS, FEEDBACK):
+        claim = store.claim(partition)
+        store.apply(partition, claim, claim.next_offset + 1, arrivals(9_000))
+
+    newcomer = SourcePartition("t.decisions.v1", 1)
+    store.register({newcomer: 0}, capacity=4, max_open=3)
+
+    assert store.claim(newcomer) == Claim(epoch=1, next_offset=0, watermark_ms=9_000)
+
+
+def test_a_claim_starts_at_the_registered_offset_and_fences_the_one_before(store: ReplayStore) -> None:
+    first, second = store.claim(DECISIONS), store.claim(DECISIONS)
+
+    assert (first.next_offset, second.epoch) == (5, first.epoch + 1)
+    with pytest.raises(Fenced, match=r"t\.decisions\.v1\[0\], offset 5, epoch 1"):
+        store.apply(DECISIONS, first, 6, arrivals(0, 1))
+
+
+def test_a_batch_counts_once_however_often_it_is_sent(store: ReplayStore) -> None:
+    claim = store.claim(DECISIONS)
+
+    assert store.apply(DECISIONS, claim, 7, arrivals(0, 1, 2)) is Applied.DONE
+    assert store.apply(DECISIONS, claim, 7, arrivals(0, 1, 2)) is Applied.ALREADY
+    assert store.counters().decisions == 2
+
+
+@pytest.mark.parametrize("start", [4, 6])
+def test_a_batch_from_another_offset_is_a_gap(store: ReplayStore, start: int) -> None:
+    claim = store.claim(DECISIONS)
+
+    with pytest.raises(Gap, match="GAP"):
+        store.apply(DECISIONS, replace(claim, next_offset=start), 9, arrivals(0, 1))
+
+
+def test_an_epoch_that_the_store_never_gave_out_is_a_gap(store: ReplayStore) -> None:
+    claim = store.claim(DECISIONS)
+
+    with pytest.raises(Gap, match="UNCLAIMED"):
+        store.apply(DECISIONS, replace(claim, epoch=claim.epoch + 1), 9, arrivals(0, 1))
+
+
+def test_an_unregistered_partition_is_refused_with_the_remedy(store: ReplayStore) -> None:
+    with pytest.raises(StoreError, match="ol0 topics apply"):
+        store.claim(SourcePartition("t.decisions.v1", 9))
+
+
+def test_a_store_that_was_made_anew_is_not_the_one_that_was_claimed(
+    store: ReplayStore, client: Redis, prefix: str
+) -> None:
+    claim = store.claim(DECISIONS)
+    client.delete(*(store_key(prefix, name) for name in ALL_KEYS))
+    other = ReplayStore(client, prefix)
+    other.register({DECISIONS: 5}, capacity=4, max_open=3)
+    assert other.claim(DECISIONS) == claim  # nothing else tells the two apart
+
+    with pytest.raises(StoreError, match="ol0 replay rebuild"):
+        store.apply(DECISIONS, claim, 6, arrivals(0, 1))
+    with pytest.raises(StoreError, match=f"is {other.incarnation}, expected {store.incarnation}"):
+        ReplayStore(client, prefix).attach(store.incarnation)
+
+
+def test_attaching_to_a_store_that_is_not_there_says_what_makes_one(client: Redis, prefix: str) -> None:
+    with pytest.raises(StoreError, match="ol0 topics apply"):
+        ReplayStore(client, prefix).attach()
+
+
+@pytest.mark.parametrize("name", "wofdgpix")
+def test_a_key_of_the_wrong_type_is_found_before_anything_is_written(
+    store: ReplayStore, client: Redis, prefix: str, name: str
+) -> None:
+    claim = store.claim(DECISIONS)
+    client.delete(store_key(prefix, name))
+    client.rpush(store_key(prefix, name), "wrong")
+    before = contents(client, prefix)
+
+    with pytest.raises(StoreError):
+        store.apply(DECISIONS, claim, 6, arrivals(0, 1))
+    with pytest.raises(StoreError):
+        store.commit(0, [], {})
+    assert contents(client, prefix) == before
+
+
+@pytest.mark.parametrize("field", ["head", "sequence", "capacity", "max_priority", "count:waiting"])
+def test_a_lost_number_is_found_before_anything_is_written(
+    store: ReplayStore, client: Redis, prefix: str, field: str
+) -> None:
+    claim = store.claim(DECISIONS)
+    client.hdel(store_key(prefix, "m"), field)
+    before = contents(client, prefix)
+
+    with pytest.raises(StoreError, match="ol0 replay rebuild"):
+        store.apply(DECISIONS, claim, 6, arrivals(0, 1))
+    assert contents(client, prefix) == before
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        replace(arrivals(0, 1), decision_keys=b"short"),
+        replace(arrivals(0, 1), deadlines="12"),
+        replace(arrivals(0, 1), deadlines="-000000001000"),
+        replace(arrivals(0, 1), payloads=[]),
+        replace(arrivals(0, 1), targets=b"a" * 16),
+        replace(arrivals(0, 1), feedback=b"a" * 48),
+        arrivals(-1, 1),
+    ],
+)
+def test_a_malformed_batch_is_refused_before_anything_is_written(
+    store: ReplayStore, client: Redis, prefix: str, bad: Arrivals
+) -> None:
+    claim = store.claim(DECISIONS)
+    before = contents(client, prefix)
+
+    with pytest.raises(StoreError, match="BAD"):
+        store.apply(DECISIONS, claim, 6, bad)
+    assert contents(client, prefix) == before
+
+
+def test_a_full_store_refuses_decisions_of_fast_partitions_only(store: ReplayStore) -> None:
+    # Given as many open windows as there may be, and decisions ahead of feedback
+    claim = store.claim(DECISIONS)
+    store.apply(DECISIONS, claim, 8, arrivals(500, 1, 2, 3))
+    claim = replace(claim, next_offset=8)
+
+    # When more come, then they wait; ticks of the same partition, and the slowest partition, do not
+    assert store.apply(DECISIONS, claim, 9, arrivals(500, 4)) is Applied.FULL
+    assert store.apply(DECISIONS, claim, 9, arrivals(600)) is Applied.DONE
+    assert store.apply(FEEDBACK, store.claim(FEEDBACK), 1, arrivals(0, 5)) is Applied.DONE
+
+
+def test_a_full_store_refuses_feedback_of_fast_partitions_too(store: ReplayStore) -> None:
+    claim = store.claim(FEEDBACK)
+    store.apply(FEEDBACK, claim, 1, arrivals(500))
+    claim = replace(claim, next_offset=1)
+    names = [f"thumb-{number}" for number in range(8 * 3 + 1)]
+
+    assert store.apply(FEEDBACK, claim, 2, thumbs(500, 1, *names)) is Applied.FULL
+    assert store.apply(FEEDBACK, claim, 2, thumbs(500, 1, *names[:-1])) is Applied.DONE
+
+
+def test_a_flood_of_feedback_on_one_decision_is_cut_off_and_counted(client: Redis, prefix: str) -> None:
+    store = ReplayStore(client, prefix)
+    store.register({FEEDBACK: 0}, capacity=4, max_open=1_000)
+
+    store.apply(FEEDBACK, store.claim(FEEDBACK), 1, thumbs(0, 1, *(f"thumb-{number}" for number in range(300))))
+
+    counters = store.counters()
+    assert (counters.waiting, sum(counters.feedback_dropped.values())) == (256, 44)
+    assert counters.imbalances() == []
+
+
+def test_feedback_waits_as_long_as_the_last_of_its_decision(client: Redis, prefix: str) -> None:
+    store = ReplayStore(client, prefix)
+    store.register({FEEDBACK: 0}, capacity=4, max_open=10)
+    claim = store.claim(FEEDBACK)
+
+    # Given feedback until 600, then some until 110, and the watermark between the two
+    store.apply(FEEDBACK, claim, 1, thumbs(0, 1, "later", time_ms=500))
+    store.apply(FEEDBACK, replace(claim, next_offset=1), 2, thumbs(200, 1, "earlier", time_ms=10))
+    store.commit(0, [], {})
+    assert store.counters().waiting == 2
+
+    store.apply(FEEDBACK, replace(claim, next_offset=2), 3, arrivals(600))
+    assert store.due(10).expired == 1
+    store.commit(0, [], {})
+    assert store.counters().feedback_dropped[FeedbackDrop.ORPHAN] == 2
+    assert store.counters().imbalances() == []
+
+
+def test_feedback_that_comes_between_the_listing_of_a_window_and_its_commit_is_late(store: ReplayStore) -> None:
+    claims = {partition: store.claim(partition) for partition in (DECISIONS, FEEDBACK)}
+    store.apply(DECISIONS, claims[DECISIONS], 6, arrivals(5_000, 1))
+    store.apply(FEEDBACK, claims[FEEDBACK], 1, arrivals(5_000))
+    due = store.due(10)
+
+    store.apply(FEEDBACK, replace(claims[FEEDBACK], next_offset=1), 2, thumbs(5_000, 1, "thumb", time_ms=5_000))
+    store.commit(due.sequence, [ClosedWindow(due.windows[0].decision_key, None, b"outcome")], {})
+
+    assert store.counters().feedback_dropped[FeedbackDrop.LATE] == 1
+    assert store.counters().imbalances() == []
+
+
+def test_windows_close_once_and_in_order_of_deadline_then_id(store: ReplayStore) -> None:
+    for partition, batch in ((DECISIONS, arrivals(5_000, 3, 1, 2)), (FEEDBACK, arrivals(5_000))):
+        claim = store.claim(partition)
+        store.apply(partition, claim, claim.next_offset + 1, batch)
+
+    due = store.due(10)
+    assert [int.from_bytes(window.decision_key) for window in due.windows] == [1, 2, 3]
+    closed = [ClosedWindow(window.decision_key, 0.5, b"outcome") for window in due.windows]
+
+    assert store.commit(due.sequence, closed, {})
+    assert not store.commit(due.sequence, closed, {}), "a second worker, or a repeated call"
+    assert store.counters().outcomes == 3
+
+
+def test_windows_that_were_listed_at_another_sequence_are_not_closed(store: ReplayStore) -> None:
+    # As after a store went back: the window is open and due, and yet others come before it.
+    for partition, batch in ((DECISIONS, arrivals(5_000, 1, 2)), (FEEDBACK, arrivals(5_000))):
+        claim = store.claim(partition)
+        store.apply(partition, claim, claim.next_offset + 1, batch)
+
+    assert not store.commit(1, [ClosedWindow((2).to_bytes(16), 0.5, b"outcome")], {})
+    assert len(store.due(10).windows) == 2
+
+
+def test_a_window_that_is_not_due_cannot_be_closed(store: ReplayStore) -> None:
+    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(0, 1))
+
+    assert not store.commit(0, [ClosedWindow((1).to_bytes(16), 0.5, b"outcome")], {})
+
+
+def test_trimming_never_takes_outcomes_that_were_not_acknowledged(store: ReplayStore) -> None:
+    for partition, batch in ((DECISIONS, arrivals(5_000, 1, 2, 3)), (FEEDBACK, arrivals(5_000))):
+        claim = store.claim(partition)
+        store.apply(partition, claim, claim.next_offset + 1, batch)
+    store.commit(0, [ClosedWindow(window.decision_key, None, b"outcome") for window in store.due(10).windows], {})
+
+    # Two workers sent the same two outcomes, and both trim.
+    assert [sequence for sequence, _ in store.outbox(2)] == [0, 1]
+    store.trim(before=2)
+    store.trim(before=2)
+
+    assert store.outbox(10) == [(2, b"outcome")]
+
+
+def test_scripts_that_the_server_forgot_are_sent_again(store: ReplayStore, client: Redis) -> None:
+    client.script_flush()
+
+    assert store.claim(DECISIONS).next_offset == 5
+
+
+def test_a_server_that_is_away_is_an_error_and_not_a_wait(prefix: str) -> None:
+    away = ReplayStore(connect(RedisConfig(url=SecretStr("redis://127.0.0.1:1/0"))), prefix)
+
+    with pytest.raises(StoreError, match=r"redis\.url"):
+        away.attach()
+
+
+@pytest.fixture
+def settings(client: Redis) -> Iterator[Redis]:
+    yield client
+    client.config_set("appendonly", "yes")
+    client.config_set("maxmemory-policy", "noeviction")
+    wait_until(lambda: not client.info("persistence")["aof_rewrite_in_progress"], 10)  # it would refuse to stop
+
+
+def test_the_right_settings_pass(settings: Redis) -> None:
+    check_settings(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "right"), [("appendonly", "no", "yes"), ("maxmemory-policy", "allkeys-lru", "noeviction")]
+)
+def test_a_server_that_would_lose_examples_is_refused_with_the_command_that_helps(
+    settings: Redis, name: str, wrong: str, right: str
+) -> None:
+    settings.config_set(name, wrong)
+
+    with pytest.raises(StoreError, match=f"CONFIG SET {name} {right}"):
+        check_settings(settings)

@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from ol0.replay.sampling import draw, importance_weights, priority_mass
+
+
+def test_draws_have_exactly_the_distribution_of_the_priorities() -> None:
+    rng = np.random.default_rng(3)
+    priorities = rng.random(200).astype(np.float32)
+    mass = priority_mass(priorities, 0.6)
+
+    drawn = np.bincount(draw(mass, 200_000, rng), minlength=200)
+
+    expected = mass / mass.sum() * 200_000
+    chi_square = ((drawn - expected) ** 2 / expected).sum() / 199
+    assert chi_square < 1.3  # 99.9 % of fair draws stay below
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6])
+def test_a_slot_without_priority_is_never_drawn(alpha: float) -> None:
+    mass = priority_mass(np.array([0, 1, 0, 1, 0], np.float32), alpha)
+
+    assert set(draw(mass, 1_000, np.random.default_rng(0))) == {1, 3}
+
+
+def test_the_largest_random_number_still_draws_a_slot_with_mass() -> None:
+    class Edge(np.random.Generator):
+        def random(self, size: int) -> np.ndarray:  # type: ignore[override]
+            return np.ones(size)
+
+    assert draw(np.array([1.0, 1.0, 0.0]), 1, Edge(np.random.PCG64(0))).tolist() == [1]
+
+
+def test_nothing_can_be_drawn_from_an_empty_ring() -> None:
+    for mass in (np.zeros(0), np.zeros(3)):
+        with pytest.raises(ValueError, match="empty"):
+            draw(mass, 1, np.random.default_rng(0))
+
+
+def test_weights_undo_the_bias_of_the_draw() -> None:
+    mass = np.array([1.0, 3.0, 0.0])
+    slots = np.array([0, 1])
+
+    np.testing.assert_allclose(importance_weights(mass, slots, 1.0), [1, 1 / 3])
+    np.testing.assert_allclose(importance_weights(mass, slots, 0.5), [1, 3**-0.5], rtol=1e-6)
+    np.testing.assert_allclose(importance_weights(mass, slots, 0.0), [1, 1])
