@@ -1,0 +1,197 @@
+"""Making the topics what ``schemas/topics.toml`` declares: adds and alters, never shrinks or deletes."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but not marked as such for mypy
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
+from confluent_kafka.cimpl import NewPartitions, NewTopic
+
+from ol0.config import Settings
+from ol0.errors import StreamError
+from ol0.streaming.changes import AddPartitions, AlterConfig, Change, CreateTopic, MorePartitions
+from ol0.streaming.lineage import Lineage
+from ol0.streaming.messages import BATCH_OVERHEAD_BYTES, broker_errors, error_of
+from ol0.streaming.sink import Partition
+from ol0.streaming.topics import DAY_MS, TopicSpec
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+TIMEOUT_S: Final = 15.0
+DEAD_LETTER_DAYS: Final = 7
+DURABLE_REPLICATION: Final = 3
+"""From here on two replicas must have a record before it counts: one may then be lost with all it has."""
+COMPACTION: Final = {
+    "min.cleanable.dirty.ratio": "0.1",  # readers start at the beginning: keep it near
+    "segment.bytes": str(64 * 1024 * 1024),
+    "segment.ms": str(DAY_MS // 24),  # an open segment is never compacted
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """One topic as it should be."""
+
+    topic: str
+    partitions: int
+    config: Mapping[str, str]
+
+
+def plan(settings: Settings) -> list[Change]:
+    """What differs between the broker and the declaration, in the order of topics.toml. Changes nothing.
+
+    Raises:
+        StreamError: the broker does not answer.
+    """
+    lineage = Lineage.of(settings.kafka)
+    wanted = _wanted(lineage, settings.kafka.replication)
+    admin = lineage.clients.admin()
+    with broker_errors("list of topics"):
+        found = {name: len(topic.partitions) for name, topic in admin.list_topics(timeout=TIMEOUT_S).topics.items()}
+    configs = _describe(admin, [topic.topic for topic in wanted if topic.topic in found])
+    changes: list[Change] = []
+    for topic in wanted:
+        if topic.topic in found:
+            changes += _differences(topic, found[topic.topic], configs[topic.topic])
+        else:
+            changes.append(CreateTopic(topic.topic, topic.partitions, settings.kafka.replication, topic.config))
+    return changes
+
+
+def apply(settings: Settings, changes: Sequence[Change]) -> None:
+    """Carries out what ``plan`` found. Doing it twice, or two at the same time, does no harm.
+
+    Raises:
+        StreamError: the broker does not answer or refuses; says which change.
+    """
+    admin = Lineage.of(settings.kafka).clients.admin()
+    for change in changes:
+        _carry_out(admin, change)
+    changed = {change.topic for change in changes if _is_due(change)}
+    deadline = time.monotonic() + TIMEOUT_S
+    # Brokers learn of each other's changes a moment later; whoever starts next may ask any of them.
+    while left := [change for change in plan(settings) if change.topic in changed and _is_due(change)]:
+        if time.monotonic() > deadline:
+            raise StreamError(f"{left[0]}: accepted, but not to be seen after {TIMEOUT_S:g} s")
+        time.sleep(0.1)
+
+
+def source_partitions(settings: Settings, names: Iterable[str]) -> dict[Partition, int]:
+    """Every partition that these topics have, with the first offset of its log: what a store registers.
+
+    Raises:
+        StreamError: the broker does not answer, or a topic is missing.
+    """
+    lineage = Lineage.of(settings.kafka)
+    admin = lineage.clients.admin()
+    offsets: dict[Partition, int] = {}
+    for name in names:
+        topic = lineage.topics.full(name)
+        with broker_errors(f"partitions of {topic}"):
+            numbers = sorted(admin.list_topics(topic, TIMEOUT_S).topics[topic].partitions)
+        if not numbers:
+            raise StreamError(f"no topic {topic}; `ol0 topics apply` makes it")
+        bounds = lineage.clients.bounds(topic, numbers, TIMEOUT_S)
+        offsets |= {Partition(topic, number): first for number, (first, _) in bounds.items()}
+    return offsets
+
+
+def _wanted(lineage: Lineage, replication: int) -> list[_Wanted]:
+    """The declared topics, each followed by its dead letters."""
+    durable = {"min.insync.replicas": "2"} if replication >= DURABLE_REPLICATION else {}
+    wanted = []
+    for name, spec in lineage.topics.specs.items():
+        wanted.append(_Wanted(lineage.topics.full(name), spec.partitions, {**_config(spec), **durable}))
+        if spec.dead_letters:
+            config = {**_dead_letter_config(spec), **durable}
+            wanted.append(_Wanted(lineage.topics.dead_letter(name), spec.partitions, config))
+    return wanted
+
+
+def _config(spec: TopicSpec) -> dict[str, str]:
+    return {
+        "cleanup.policy": "compact" if spec.compacted else "delete",
+        "retention.ms": str(-1 if spec.retention_ms is None else spec.retention_ms),
+        "max.message.bytes": str(spec.max_message_bytes),
+        "message.timestamp.type": spec.timestamps,
+        **(COMPACTION if spec.compacted else {}),
+    }
+
+
+def _dead_letter_config(spec: TopicSpec) -> dict[str, str]:
+    """Takes whatever its source took, and the headers."""
+    return {
+        "cleanup.policy": "delete",
+        "retention.ms": str(DEAD_LETTER_DAYS * DAY_MS),
+        "max.message.bytes": str(spec.max_message_bytes + BATCH_OVERHEAD_BYTES),
+        "message.timestamp.type": "CreateTime",
+    }
+
+
+def _describe(admin: AdminClient, topics: Sequence[str]) -> dict[str, dict[str, str | None]]:
+    """Settings of topics that exist: topic -> name -> value."""
+    if not topics:
+        return {}
+    with broker_errors("settings of topics"):
+        resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
+        answers = admin.describe_configs(resources, request_timeout=TIMEOUT_S)
+        results = {resource.name: answer.result(TIMEOUT_S) for resource, answer in answers.items()}
+    return {topic: {name: entry.value for name, entry in values.items()} for topic, values in results.items()}
+
+
+def _differences(wanted: _Wanted, partitions: int, config: Mapping[str, str | None]) -> list[Change]:
+    changes: list[Change] = []
+    if partitions < wanted.partitions:
+        changes.append(AddPartitions(wanted.topic, partitions, wanted.partitions))
+    elif partitions > wanted.partitions:
+        changes.append(MorePartitions(wanted.topic, partitions, wanted.partitions))
+    values = {name: (config.get(name), value) for name, value in wanted.config.items() if config.get(name) != value}
+    if values:
+        changes.append(AlterConfig(wanted.topic, values))
+    return changes
+
+
+def _is_due(change: Change) -> bool:
+    """Whether there is something to do about it."""
+    return not isinstance(change, MorePartitions)
+
+
+def _carry_out(admin: AdminClient, change: Change) -> None:
+    """Waits for the broker's answer; that somebody else was faster is fine."""
+    try:
+        for answer in _request(admin, change):
+            answer.result(TIMEOUT_S)
+    except KafkaException as exception:
+        error = error_of(exception)
+        if error.code() not in (KafkaError.TOPIC_ALREADY_EXISTS, KafkaError.INVALID_PARTITIONS):
+            raise StreamError(f"{change}: {error.str()}") from exception
+    except TimeoutError as error:
+        raise StreamError(f"{change}: no answer within {TIMEOUT_S:g} s") from error
+
+
+def _request(admin: AdminClient, change: Change) -> Iterable["Future[object]"]:
+    match change:
+        case CreateTopic():
+            topic = NewTopic(change.topic, change.partitions, change.replication, config=dict(change.config))
+            return admin.create_topics([topic], operation_timeout=TIMEOUT_S).values()
+        case AddPartitions():
+            count = NewPartitions(change.topic, change.declared)
+            return admin.create_partitions([count], operation_timeout=TIMEOUT_S).values()
+        case AlterConfig():
+            entries = [
+                ConfigEntry(name, declared, incremental_operation=AlterConfigOpType.SET)
+                for name, (_, declared) in change.values.items()
+            ]
+            resource = ConfigResource(ResourceType.TOPIC, change.topic, incremental_configs=entries)
+            return admin.incremental_alter_configs([resource], request_timeout=TIMEOUT_S).values()
+        case MorePartitions():
+            return ()

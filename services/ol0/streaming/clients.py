@@ -1,0 +1,148 @@
+"""The one place that configures librdkafka."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from ol0.config import KafkaConfig
+from ol0.errors import ConfigError
+from ol0.streaming.messages import BATCH_OVERHEAD_BYTES, broker_errors
+from ol0.streaming.topics import Topics
+
+Options = dict[str, str | int | float | bool]
+OnError = Callable[[KafkaError], None]
+
+TRANSACTION_TIMEOUT_MS: Final = 5_000
+"""A killed writer holds back every read_committed reader of its partitions for so long."""
+SESSION_TIMEOUT_MS: Final = 6_000
+"""The least that brokers take by default: a lost member's partitions move on after it."""
+DELIVERY_TIMEOUT_MS: Final = 120_000
+"""An outage of a minute loses nothing; one of hours must not fill the memory of a host application."""
+QUEUE_MESSAGES: Final = 50_000
+QUEUE_KBYTES: Final = 65_536
+"""Bounds of a producer's memory."""
+PRODUCER_GUARANTEES: Final[Options] = {
+    "enable.idempotence": True,  # a retry after a lost reply writes nothing twice
+    "acks": "all",
+    "partitioner": "murmur2_random",  # what Java clients use, so that their keys and ours agree
+}
+CONSUMER_GUARANTEES: Final[Options] = {
+    "enable.auto.commit": False,  # offsets belong to what was made of the records, not to having read them
+    "isolation.level": "read_committed",
+}
+
+
+class Clients:
+    """Makes every client of a lineage. ``kafka.options`` goes over the defaults, but not over a guarantee."""
+
+    def __init__(self, kafka: KafkaConfig, topics: Topics) -> None:
+        self._kafka = kafka
+        largest = max(spec.max_message_bytes for spec in topics.specs.values())
+        self._message_bytes = largest + BATCH_OVERHEAD_BYTES
+        self._prefix = topics.prefix
+        self._log = structlog.get_logger("ol0.kafka")
+
+    def producer(self) -> Producer:
+        """Idempotent, for records that need no transaction."""
+        config = self._config({**self._producer(), "message.timeout.ms": DELIVERY_TIMEOUT_MS}, PRODUCER_GUARANTEES)
+        return Producer(config, logger=_Log(), error_cb=self.log_error)
+
+    def transactional_producer(self, service: str, on_error: OnError) -> Producer:
+        """Writes transactions as the one writer of ``service`` in this lineage; fences the one before it."""
+        fixed: Options = {
+            **PRODUCER_GUARANTEES,
+            "transactional.id": f"{self._prefix}.{service}",
+            "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+        }
+        return Producer(self._config(self._producer(), fixed), logger=_Log(), error_cb=on_error)
+
+    def assigned_consumer(self, group: str, reset: str = "error") -> Consumer:
+        """Reads partitions that its user assigns, and says where they end.
+
+        Args:
+            group: the group whose offsets are read and, in transactions, written.
+            reset: what an offset that the log no longer holds does: ``error``, or ``earliest`` for compacted topics,
+                whose newest records are all that counts.
+        """
+        fixed: Options = {
+            **CONSUMER_GUARANTEES,
+            "group.id": f"{self._prefix}.{group}",
+            "auto.offset.reset": reset,
+            "enable.partition.eof": True,
+        }
+        return Consumer(self._config({}, fixed), logger=_Log(), error_cb=self.log_error)
+
+    def group_consumer(self, group: str, member: str) -> Consumer:
+        """Shares the partitions with the other members. ``member`` names this process across its restarts.
+
+        A static member that comes back within the session timeout gets its partitions back at once, without a
+        rebalance; that is also how long its partitions wait when it does not come back.
+        """
+        defaults: Options = {"session.timeout.ms": SESSION_TIMEOUT_MS, "heartbeat.interval.ms": 1_000}
+        fixed: Options = {
+            **CONSUMER_GUARANTEES,
+            "group.id": f"{self._prefix}.{group}",
+            "group.instance.id": f"{self._prefix}.{group}.{member}",
+            "partition.assignment.strategy": "cooperative-sticky",
+            "auto.offset.reset": "error",  # a hole in the log must be seen
+        }
+        return Consumer(self._config(defaults, fixed), logger=_Log(), error_cb=self.log_error)
+
+    def admin(self) -> AdminClient:
+        """Makes and alters topics."""
+        return AdminClient(self._config({}, {}))
+
+    def bounds(self, topic: str, partitions: Iterable[int], timeout_s: float) -> dict[int, tuple[int, int]]:
+        """First offset that the log still has, and the next one to be written, open transactions included.
+
+        Raises:
+            StreamError: the broker does not answer, or the topic is missing.
+        """
+        config = self._config({}, {"group.id": f"{self._prefix}.bounds", "isolation.level": "read_uncommitted"})
+        consumer = Consumer(config, logger=_Log(), error_cb=self.log_error)
+        try:
+            with broker_errors(f"offsets of {topic}"):
+                return {n: consumer.get_watermark_offsets(TopicPartition(topic, n), timeout_s) for n in partitions}
+        finally:
+            consumer.close()
+
+    def log_error(self, error: KafkaError) -> None:
+        """What librdkafka says beside the calls: it goes on by itself, or the next call raises."""
+        self._log.warning("kafka error", code=error.name(), reason=error.str(), fatal=error.fatal())
+
+    def _producer(self) -> Options:
+        return {
+            "compression.type": "lz4",  # features hardly shrink, and lz4 costs the least
+            "linger.ms": 5,
+            "message.max.bytes": self._message_bytes,
+            "queue.buffering.max.messages": QUEUE_MESSAGES,
+            "queue.buffering.max.kbytes": QUEUE_KBYTES,
+        }
+
+    def _config(self, defaults: Options, fixed: Options) -> dict[str, str | int | float | bool]:
+        """Defaults, then ``kafka.options``, then what must not be changed.
+
+        Raises:
+            ConfigError: an option contradicts a guarantee.
+        """
+        options = self._kafka.options
+        _refuse_contradictions(options, fixed)
+        servers: Options = {"bootstrap.servers": self._kafka.bootstrap_servers}
+        return {**servers, **defaults, **options, **fixed}
+
+
+def _refuse_contradictions(options: Mapping[str, str | int | float | bool], fixed: Options) -> None:
+    for name, value in fixed.items():
+        given = options.get(name, value)
+        if str(given).lower() != str(value).lower():
+            raise ConfigError(f"kafka.options.{name} = {given!r}: OL0's guarantees rest on {value!r}; take it out")
+
+
+class _Log:
+    """Receives librdkafka's log lines as if it were a ``logging.Logger``."""
+
+    def log(self, level: int, template: str, *values: object) -> None:
+        structlog.get_logger("ol0.librdkafka").log(level, template % values)

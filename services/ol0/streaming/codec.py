@@ -1,0 +1,202 @@
+"""Records as bytes: Confluent framing (magic byte 0, 4-byte id, Avro body), and plain JSON for feedback."""
+
+import difflib
+import io
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Final, Generic, NoReturn, TypeVar, cast, get_args
+
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from fastavro.types import Schema
+from fastavro.validation import ValidationError, validate_many
+
+from ol0.errors import ConfigError, ContractError
+from ol0.records import Feedback, Record, Tick
+from ol0.streaming.conversion import Datum, RecordConverter
+from ol0.streaming.topics import TopicSpec
+from ol0.streaming.validation import validate
+
+MAGIC: Final = 0
+HEADER: Final = struct.Struct(">BI")
+MALFORMED: Final = (EOFError, IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError, MemoryError)
+"""What fastavro and json raise on bytes that are none of theirs."""
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, slots=True)
+class _Schema(Generic[R]):
+    """A record type with its id, its parsed Avro schema and its conversion."""
+
+    number: int
+    record_type: type[R]
+    avro: Schema
+    required: frozenset[str]
+    names: tuple[str, ...]
+    converter: RecordConverter[R]
+
+
+class Codec:
+    """Encodes and decodes every record of ``schemas/``. Build one per process: it reads and parses all schemas."""
+
+    def __init__(self) -> None:
+        folder = files("ol0") / "schemas"
+        ids = json.loads((folder / "ids.json").read_text(encoding="utf-8"))
+        loaded = [_load(int(number), json.loads((folder / name).read_text("utf-8"))) for number, name in ids.items()]
+        self._by_id = {schema.number: schema for schema in loaded}
+        self._by_type: Mapping[type, _Schema[Record]] = {schema.record_type: schema for schema in loaded}
+        self._by_name = {schema.record_type.__name__: schema for schema in loaded}
+        self._feedback = frozenset(kind.__name__ for kind in get_args(Feedback))
+
+    def encode(self, record: Record) -> bytes:
+        """The framed bytes of a record.
+
+        Raises:
+            RangeError: a value may not be: no reader would take it.
+            ContractError: a value has the wrong type.
+        """
+        validate(record)
+        return self.frame(type(record), self.encode_body(record))
+
+    def decode(self, payload: bytes) -> Record:
+        """The record of framed bytes.
+
+        Raises:
+            RangeError: well-formed, but a value may not be.
+            ContractError: anything else; the message says what.
+        """
+        record = self._read(self._schema_of(payload), payload, HEADER.size)
+        validate(record)
+        return record
+
+    def decode_from(self, spec: TopicSpec, payload: bytes | None) -> Record:
+        """``decode`` for one topic: a tick or a record that the topic declares, within its size; JSON for feedback.
+
+        Raises:
+            ContractError: as ``decode``; also an empty or too long message, or a record of another topic.
+        """
+        if not payload:
+            raise ContractError(f"an empty message; {spec.name} carries {' or '.join(spec.records)}")
+        if len(payload) > spec.max_message_bytes:
+            raise ContractError(f"{len(payload)} bytes; {spec.max_message_bytes} at most in {spec.name}")
+        if payload[:1] == b"{" and spec.records[0] in self._feedback:
+            return self._decode_json(self._by_name[spec.records[0]], payload)
+        record = self.decode(payload)
+        name = type(record).__name__
+        if name not in spec.records and not isinstance(record, Tick):
+            raise ContractError(f"a {name}; {spec.name} carries {' or '.join(spec.records)}")
+        return record
+
+    def encode_body(self, record: Record) -> bytes:
+        """The Avro body alone, values unchecked.
+
+        Raises:
+            ContractError: a value has the wrong type.
+        """
+        schema = self._by_type[type(record)]
+        body = io.BytesIO()
+        try:
+            schemaless_writer(body, schema.avro, schema.converter.write(record), disable_tuple_notation=True)
+        except (*MALFORMED, AttributeError) as error:
+            raise ContractError(f"{type(record).__name__}: {_text(error)}") from error
+        return body.getvalue()
+
+    def decode_body(self, record_type: type[R], body: bytes) -> R:
+        """The record of an Avro body alone, values unchecked: for bytes that have been decoded before.
+
+        Raises:
+            ContractError: the body is no such record.
+        """
+        return self._read(cast("_Schema[R]", self._by_type[record_type]), body, 0)
+
+    def body_of(self, payload: bytes) -> bytes:
+        """The Avro body of framed bytes.
+
+        Raises:
+            ContractError: the frame is wrong.
+        """
+        self._schema_of(payload)
+        return payload[HEADER.size :]
+
+    def frame(self, record_type: type[Record], body: bytes) -> bytes:
+        """Puts magic byte and schema id before a body."""
+        return HEADER.pack(MAGIC, self._by_type[record_type].number) + body
+
+    def _schema_of(self, payload: bytes) -> _Schema[Record]:
+        if len(payload) < HEADER.size:
+            raise ContractError(f"{len(payload)} bytes; magic byte and schema id alone are {HEADER.size}")
+        magic, number = HEADER.unpack_from(payload)
+        if magic != MAGIC:
+            raise ContractError(f"first byte {magic}; 0 begins a framed Avro record")
+        if number not in self._by_id:
+            raise ContractError(f"schema id {number}; schemas/ids.json knows {min(self._by_id)} to {max(self._by_id)}")
+        return self._by_id[number]
+
+    def _read(self, schema: _Schema[R], data: bytes, start: int) -> R:
+        stream = io.BytesIO(data)
+        stream.seek(start)
+        try:
+            datum = cast("Datum", schemaless_reader(stream, schema.avro, None))
+            record = schema.converter.read(datum)
+        except MALFORMED as error:
+            raise ContractError(f"truncated or no {schema.record_type.__name__}: {_text(error)}") from error
+        if stream.tell() != len(data):
+            surplus = len(data) - stream.tell()
+            raise ContractError(f"{surplus} bytes are left over after the {schema.record_type.__name__}")
+        return record
+
+    def _decode_json(self, schema: _Schema[Record], payload: bytes) -> Record:
+        """JSON goes through Avro's own check and encoding, so that both ways in accept the same values."""
+        datum = _parse_json(payload)
+        for name in datum.keys() - set(schema.names):
+            (nearest,) = difflib.get_close_matches(name, schema.names, n=1, cutoff=0)
+            raise ContractError(f"JSON: unknown field {name[:40]!r}; did you mean {nearest!r}?")
+        if missing := sorted(schema.required - datum.keys()):
+            raise ContractError(f"JSON: {schema.record_type.__name__} needs {', '.join(missing)} as well")
+        complete = {name: datum.get(name) for name in schema.names}
+        body = io.BytesIO()
+        try:
+            validate_many([complete], schema.avro, raise_errors=True)
+            schemaless_writer(body, schema.avro, complete)
+        except (ValidationError, *MALFORMED) as error:
+            raise ContractError(f"JSON: {_text(error)}") from error
+        record = self._read(schema, body.getvalue(), 0)
+        validate(record)
+        return record
+
+
+def _load(number: int, definition: Mapping[str, object]) -> _Schema[Record]:
+    types = {kind.__name__: kind for kind in get_args(Record)}
+    name = definition["name"]
+    if name not in types:
+        raise ConfigError(f"schemas/ids.json, {number}: {name!r} has no dataclass in ol0.records")
+    fields = cast("list[dict[str, object]]", definition["fields"])
+    return _Schema(
+        number=number,
+        record_type=types[name],
+        avro=parse_schema(dict(definition)),
+        required=frozenset(str(field["name"]) for field in fields if "default" not in field),
+        names=tuple(str(field["name"]) for field in fields),
+        converter=RecordConverter(types[name]),
+    )
+
+
+def _parse_json(payload: bytes) -> Datum:
+    try:
+        datum = json.loads(payload, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ContractError(f"JSON: {_text(error)}") from error
+    if not isinstance(datum, dict):
+        raise ContractError(f"JSON: {type(datum).__name__}; an object is right")
+    return datum
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _text(error: Exception) -> str:
+    """The error in one line; fastavro's own may be empty."""
+    return " ".join(f"{type(error).__name__} {error}".split())[:300]

@@ -1,0 +1,213 @@
+"""The loop of the feedback service: Kafka into a sink that keeps the offsets itself."""
+
+import time
+from collections.abc import Callable, Sequence
+from threading import Event
+from typing import Final
+
+import structlog
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from ol0.config import StreamingConfig
+from ol0.errors import Gap, OL0Error
+from ol0.records import Record
+from ol0.streaming.bad_records import BadRecordShare
+from ol0.streaming.dead_letters import DeadLetters
+from ol0.streaming.lineage import Lineage
+from ol0.streaming.messages import broker_errors, by_partition, is_usable
+from ol0.streaming.portion import Portion, PortionReader
+from ol0.streaming.round import Round
+from ol0.streaming.sink import Partition, Sink
+from ol0.streaming.ticks import Ticker
+
+COMMIT_INTERVAL_S: Final = 5.0
+"""Kafka's own offsets only show the lag to people; the sink's are the ones that count."""
+MAX_GAPS: Final = 3
+"""Gaps of one partition in a row; one is a restored store, this many is a sink that contradicts itself."""
+
+
+class ConsumeLoop:
+    """Feeds a sink from the partitions that Kafka's group gives to this process.
+
+    The sink says at which offset each partition goes on, so a record is in it exactly once whatever happens here.
+    Memory is bounded by librdkafka's fetch queue and one portion per partition.
+
+    Args:
+        service: names the consumer group.
+        member: names this process in the group, the same after a restart, and unlike every other one.
+        sources: logical names of the topics to read.
+        sink: takes the records in.
+        lineage: where the topics are and how their records are written.
+        streaming: sizes, waits, and whose clock ticks.
+        check: refuses a decoded record by a ContractError, which makes it a dead letter.
+        on_round: told after every round, also an empty one.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        member: str,
+        sources: Sequence[str],
+        sink: Sink,
+        *,
+        lineage: Lineage,
+        streaming: StreamingConfig,
+        check: Callable[[Record], None] = lambda _: None,
+        on_round: Callable[[Round], None] = lambda _: None,
+    ) -> None:
+        self._service = service
+        self._sources = [lineage.topics.full(name) for name in sources]
+        self._sink = sink
+        self._streaming = streaming
+        self._reader = PortionReader(service, lineage, check)
+        self._on_round = on_round
+        self._consumer = lineage.clients.group_consumer(service, member)
+        self._dead_letters = DeadLetters(lineage)
+        self._ticker = Ticker(lineage, streaming)
+        self._bad = BadRecordShare(streaming.bad_record_share)
+        self._next: dict[Partition, int] = {}
+        self._held: dict[Partition, Portion] = {}
+        self._gaps: dict[Partition, int] = {}
+        self._commit_at = time.monotonic() + COMMIT_INTERVAL_S
+        self._log = structlog.get_logger("ol0.consume").bind(service=service)
+
+    @property
+    def owned(self) -> frozenset[Partition]:
+        """The partitions that this process has at the moment."""
+        return frozenset(self._next)
+
+    @property
+    def full(self) -> frozenset[Partition]:
+        """The partitions that wait because the sink is full."""
+        return frozenset(self._held)
+
+    def run(self, stop: Event) -> None:
+        """Opens, works until ``stop`` is set, finishes the batch at hand and closes.
+
+        Raises:
+            Fenced: another process owns one of the partitions, or has the name of this member.
+            StoreError: the sink refuses.
+            StreamError: Kafka refuses, a dead letter cannot be written, or too many records were bad.
+        """
+        try:
+            self.open()
+            while not stop.is_set():
+                self.step()
+        finally:
+            self.close()
+
+    def open(self) -> None:
+        """Joins the group; partitions come with the first rounds."""
+        self._consumer.subscribe(
+            self._sources, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+        )
+
+    def step(self) -> Round:
+        """One round: what waits, what comes, the ticks that are due, and the sink's own work.
+
+        Raises:
+            Fenced, StoreError, StreamError: as ``run``.
+        """
+        began = time.monotonic()
+        for partition, portion in list(self._held.items()):
+            self._deliver(partition, portion)
+        # One call, for librdkafka takes out of it what a rebalance in the middle has made stale.
+        polled = self._consumer.consume(self._streaming.batch_size, self._streaming.batch_wait_s)
+        messages = [message for message in polled if is_usable(message)]
+        letters = self._take(messages)
+        self._ticker.tick(partition for partition in self._next if partition not in self._held)
+        self._sink.idle()
+        self._commit_lag()
+        done = Round(len(messages) - letters, letters, 0, time.monotonic() - began)
+        self._bad.count(done.records, done.dead_letters)
+        self._on_round(done)
+        return done
+
+    def close(self) -> None:
+        """Releases the partitions and leaves the connection; the group keeps them for this member's return."""
+        self._commit_at = 0
+        self._commit_lag()
+        self._consumer.close()
+        self._ticker.close()
+
+    def _take(self, messages: Sequence[Message]) -> int:
+        """Brings messages into the sink, the bad ones into dead letters first; returns how many were bad."""
+        portions: dict[Partition, Portion] = {}
+        for (topic, number), group in by_partition(messages).items():
+            partition = Partition(topic, number)
+            # What was fetched before the partition was revoked or paused comes again.
+            if partition in self._next and partition not in self._held:
+                portions[partition] = self._reader.read(partition, group, self._next[partition])
+        letters = [letter for portion in portions.values() for letter in portion.letters]
+        if letters:
+            self._dead_letters.write(letters)
+        for partition, portion in portions.items():
+            self._deliver(partition, portion)
+        return len(letters)
+
+    def _deliver(self, partition: Partition, portion: Portion) -> None:
+        """Brings a portion into the sink; keeps it and pauses the partition when the sink is full."""
+        try:
+            taken = self._sink.apply(partition, portion.records, portion.next_offset)
+        except Gap as gap:
+            self._seek_back(partition, gap)
+            return
+        if taken:
+            self._next[partition] = portion.next_offset
+            self._gaps.pop(partition, None)
+            self._ticker.heard(partition)
+            if self._held.pop(partition, None) is not None:
+                self._go_on(partition)
+        elif partition not in self._held:
+            self._held[partition] = portion
+            with broker_errors(f"pause of {partition}"):
+                self._consumer.pause([TopicPartition(partition.topic, partition.number)])
+            self._log.info("full, waiting", partition=str(partition), offset=portion.next_offset)
+
+    def _seek_back(self, partition: Partition, gap: Gap) -> None:
+        """The sink is at another offset, after a restore for example: claim again and read from there."""
+        self._gaps[partition] = self._gaps.get(partition, 0) + 1
+        if self._gaps[partition] >= MAX_GAPS:
+            raise gap
+        self._held.pop(partition, None)
+        self._next[partition] = self._sink.claim(partition)
+        self._log.warning("gap, going back", partition=str(partition), offset=self._next[partition], reason=str(gap))
+        self._go_on(partition)
+
+    def _go_on(self, partition: Partition) -> None:
+        """Reads a partition from the sink's offset, whatever librdkafka has fetched of it meanwhile."""
+        place = TopicPartition(partition.topic, partition.number, self._next[partition])
+        with broker_errors(f"seek in {partition} to {place.offset}"):
+            self._consumer.resume([place])
+            self._consumer.seek(place)
+
+    def _assigned(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        for place in places:
+            partition = Partition(place.topic, place.partition)
+            place.offset = self._next[partition] = self._sink.claim(partition)
+            self._ticker.heard(partition)
+        consumer.incremental_assign(places)
+        consumer.resume(places)  # one that was full when it left may come back still paused
+        self._log.info("assigned", partitions={f"{p.topic}[{p.partition}]": p.offset for p in places})
+
+    def _revoked(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        consumer.incremental_unassign(places)
+        for place in places:
+            partition = Partition(place.topic, place.partition)
+            for table in (self._next, self._held, self._gaps):
+                table.pop(partition, None)
+            try:
+                self._sink.release(partition)
+            except OL0Error as error:
+                # Whoever gets the partition claims it with a newer epoch; nothing depends on this release.
+                self._log.warning("not released", partition=str(partition), reason=str(error))
+
+    def _commit_lag(self) -> None:
+        if time.monotonic() < self._commit_at or not self._next:
+            return
+        self._commit_at = time.monotonic() + COMMIT_INTERVAL_S
+        places = [TopicPartition(p.topic, p.number, offset) for p, offset in self._next.items()]
+        try:
+            self._consumer.commit(offsets=places, asynchronous=True)
+        except KafkaException as exception:
+            self._log.warning("lag not reported", reason=str(exception))

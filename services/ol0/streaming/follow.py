@@ -1,0 +1,73 @@
+"""Reading several topics from their beginning, as a bystander: no group, no commits, nothing that others notice."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartition
+
+from ol0.config import Settings
+from ol0.errors import ContractError
+from ol0.records import Record, Tick
+from ol0.streaming.clients import Clients
+from ol0.streaming.codec import Codec
+from ol0.streaming.messages import coordinates
+from ol0.streaming.topics import Topics
+
+Followed = tuple[str, Record, int]
+"""Logical topic, record, and the broker's timestamp in milliseconds."""
+WAIT_S: Final = 0.25
+"""Four rounds a second are soon enough for people, and cost next to nothing."""
+BATCH: Final = 500
+
+
+class Follower:
+    """Follows topics for as long as it lives, through restarts of the broker. Used by one thread.
+
+    Args:
+        settings: says which lineage and where.
+        names: logical names of the topics, such as ``outcomes``. Their partitions have to exist.
+    """
+
+    def __init__(self, settings: Settings, names: Sequence[str]) -> None:
+        topics = Topics(settings.kafka.topic_prefix, settings.kafka.partitions)
+        self._specs = {topics.full(name): topics.spec(name) for name in names}
+        self._codec = Codec()
+        self._log = structlog.get_logger("ol0.follow")
+        self._consumer = Clients(settings.kafka, topics).assigned_consumer("follow", reset="earliest")
+        places = {(full, number) for full, spec in self._specs.items() for number in range(spec.partitions)}
+        self._unread = places
+        self._consumer.assign([TopicPartition(full, number, OFFSET_BEGINNING) for full, number in sorted(places)])
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether every partition has been read to its end once."""
+        return not self._unread
+
+    def poll(self) -> list[Followed]:
+        """What came since the last call, each partition in its order; waits ``WAIT_S`` for more unless there is much.
+
+        A tick is passed over, and so is a record that cannot be decoded, with a line in the log.
+        """
+        messages = self._consumer.consume(BATCH, WAIT_S)
+        return [followed for message in messages if (followed := self._decode(message)) is not None]
+
+    def close(self) -> None:
+        """Gives the connection back."""
+        self._consumer.close()
+
+    def _decode(self, message: Message) -> Followed | None:
+        if (error := message.error()) is not None:
+            if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own codes begin so
+                self._unread.discard(coordinates(message)[:2])
+            else:
+                self._log.warning("cannot read", topic=message.topic(), reason=error.str())
+            return None
+        topic, partition, offset = coordinates(message)
+        spec = self._specs[topic]
+        try:
+            record = self._codec.decode_from(spec, message.value())
+        except ContractError as error:
+            self._log.warning("skipped", topic=topic, partition=partition, offset=offset, reason=str(error))
+            return None
+        return None if isinstance(record, Tick) else (spec.name, record, message.timestamp()[1])

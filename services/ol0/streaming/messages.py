@@ -1,0 +1,146 @@
+"""Messages as Kafka has them, before they are records and after."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+
+from ol0.errors import Fenced, RangeError, StreamError
+from ol0.records import Record
+from ol0.streaming.codec import Codec
+from ol0.streaming.topics import Topics
+
+Headers = list[tuple[str, str | bytes | None]]
+OnDelivery = Callable[[KafkaError | None, Message], None]
+
+GATHER_S: Final = 0.01
+"""How long a batch that has begun waits for more: long enough to spare transactions, too short to be felt."""
+BATCH_OVERHEAD_BYTES: Final = 65_536
+"""What key, headers and framing may add to the largest value."""
+ENVELOPE_BYTES: Final = 512
+"""What a broker counts towards a message's size beside its value: batch header, key and headers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """Bytes on their way to a topic. ``partition`` None: the key's hash chooses. ``value`` None: a tombstone."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    partition: int | None = None
+    headers: Headers | None = None
+
+
+def write(producer: Producer, message: Outgoing, on_delivery: OnDelivery | None = None) -> None:
+    """Puts a message into the producer's queue.
+
+    Raises:
+        BufferError: the queue is full.
+        KafkaException: the producer refuses it.
+    """
+    producer.produce(
+        message.topic,
+        message.value,
+        message.key,
+        partition=-1 if message.partition is None else message.partition,
+        on_delivery=on_delivery,
+        headers=message.headers,
+    )
+
+
+def gather(consumer: Consumer, limit: int, wait_s: float) -> list[Message]:
+    """Up to ``limit`` messages: waits at most ``wait_s`` for the first, then takes what is there.
+
+    Raises:
+        Fenced, StreamError: as ``is_usable``.
+    """
+    first = consumer.consume(1, max(wait_s, 0))
+    if not first or limit == 1:
+        return [message for message in first if is_usable(message)]
+    return [message for message in first + consumer.consume(limit - 1, GATHER_S) if is_usable(message)]
+
+
+def is_usable(message: Message) -> bool:
+    """Whether a message holds a record; false for the end of a partition and for faults that pass by themselves.
+
+    Raises:
+        Fenced: another process with this member name has taken its place.
+        StreamError: the log has a hole, or the topic is missing, or may not be read.
+    """
+    error = message.error()
+    if error is None:
+        return True
+    where = f"{message.topic()}[{message.partition()}] at {message.offset()}"
+    match error.code():
+        case KafkaError._FATAL if "fenced" in error.str():  # noqa: SLF001 - librdkafka keeps the cause in the text only
+            raise Fenced(f"a newer process has this one's group.instance.id; this one stops ({error.str()})")
+        case KafkaError._FATAL:  # noqa: SLF001 - librdkafka names its own errors so
+            raise StreamError(f"{error.str()}; only a new consumer can go on")
+        case KafkaError._AUTO_OFFSET_RESET | KafkaError.OFFSET_OUT_OF_RANGE:  # noqa: SLF001 - same
+            raise StreamError(
+                f"{where}: the log has no such offset ({error.str()}): records were deleted before they were read. "
+                "`ol0 topics diff` shows retention; `ol0 replay rebuild` starts again from what the log still has"
+            )
+        case KafkaError.UNKNOWN_TOPIC_OR_PART | KafkaError._UNKNOWN_PARTITION | KafkaError._UNKNOWN_TOPIC:  # noqa: SLF001
+            raise StreamError(f"{where}: no such topic or partition; `ol0 topics apply` makes it")
+        case KafkaError.TOPIC_AUTHORIZATION_FAILED | KafkaError.GROUP_AUTHORIZATION_FAILED:
+            raise StreamError(f"{where}: not allowed to read it ({error.str()})")
+    return False
+
+
+def coordinates(message: Message) -> tuple[str, int, int]:
+    """Topic, partition and offset, which every consumed message has."""
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    assert topic is not None
+    assert partition is not None
+    assert offset is not None
+    return topic, partition, offset
+
+
+def by_partition(messages: Iterable[Message]) -> dict[tuple[str, int], list[Message]]:
+    """Messages by topic and partition, each partition in its order."""
+    groups: dict[tuple[str, int], list[Message]] = {}
+    for message in messages:
+        topic, partition, _ = coordinates(message)
+        groups.setdefault((topic, partition), []).append(message)
+    return groups
+
+
+def error_of(exception: KafkaException) -> KafkaError:
+    """The error inside librdkafka's exception."""
+    (error,) = exception.args
+    assert isinstance(error, KafkaError)
+    return error
+
+
+@contextmanager
+def broker_errors(what: str) -> Iterator[None]:
+    """Turns librdkafka's exceptions into ours.
+
+    Raises:
+        StreamError: the broker did not do what was asked.
+    """
+    try:
+        yield
+    except KafkaException as exception:
+        reason = error_of(exception).str()
+        raise StreamError(
+            f"{what}: {reason}; is the broker up at kafka.bootstrap_servers, and was `ol0 topics apply` run?"
+        ) from exception
+
+
+def to_message(record: Record, topics: Topics, codec: Codec) -> Outgoing:
+    """A record as the message that carries it to its topic.
+
+    Raises:
+        ContractError: no reader would take it: a value may not be, or it is too long for its topic.
+    """
+    route = topics.route(record)
+    value = codec.encode(record)
+    limit = topics.spec(topics.logical(route.topic)).max_message_bytes - ENVELOPE_BYTES
+    if len(value) > limit:
+        raise RangeError(f"{type(record).__name__}: {len(value)} bytes; {route.topic} takes {limit}")
+    return Outgoing(route.topic, route.key, value, route.partition)

@@ -1,0 +1,54 @@
+"""What a consume loop polls of one partition at once, decoded and checked."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from confluent_kafka import Message
+
+from ol0.errors import ContractError
+from ol0.records import Record
+from ol0.streaming.dead_letters import DeadLetter
+from ol0.streaming.lineage import Lineage
+from ol0.streaming.messages import coordinates
+from ol0.streaming.sink import Partition, SourceRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """Records of one partition, those that cannot be used, and where the partition goes on behind all of them."""
+
+    records: Sequence[SourceRecord]
+    letters: Sequence[DeadLetter]
+    next_offset: int
+
+
+class PortionReader:
+    """Makes portions out of messages. ``check`` refuses a decoded record by a ContractError."""
+
+    def __init__(self, service: str, lineage: Lineage, check: Callable[[Record], None]) -> None:
+        self._service = service
+        self._topics = lineage.topics
+        self._codec = lineage.codec
+        self._check = check
+
+    def read(self, partition: Partition, messages: Sequence[Message], expected: int) -> Portion:
+        """Decodes messages of ``partition``; what lies before the ``expected`` offset has been read before."""
+        spec = self._topics.spec(self._topics.logical(partition.topic))
+        records: list[SourceRecord] = []
+        letters: list[DeadLetter] = []
+        next_offset = expected
+        for message in messages:
+            _, _, offset = coordinates(message)
+            if offset < next_offset:
+                continue
+            next_offset = offset + 1
+            stage = "decode"
+            try:
+                record = self._codec.decode_from(spec, message.value())
+                stage = "check"
+                self._check(record)
+            except ContractError as error:
+                letters.append(DeadLetter.of(message, service=self._service, stage=stage, error=error))
+            else:
+                records.append(SourceRecord(offset, message.timestamp()[1], record))
+        return Portion(records, letters, next_offset)

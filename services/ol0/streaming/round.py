@@ -1,0 +1,13 @@
+"""What one round of a loop did."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """For metrics and liveness: records that were used, dead letters, records written, and how long it took."""
+
+    records: int
+    dead_letters: int
+    outputs: int
+    seconds: float

@@ -1,0 +1,150 @@
+"""Sending records outside of transactions, with an account of what became of them."""
+
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message
+
+from ol0.errors import StreamError
+from ol0.records import Record, Tick
+from ol0.streaming.lineage import Lineage
+from ol0.streaming.messages import Outgoing, to_message, write
+
+ACKNOWLEDGED_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Deliveries:
+    """What became of the records so far. ``dropped`` never entered the queue, ``failed`` left it in vain."""
+
+    delivered: int = 0
+    failed: int = 0
+    dropped: int = 0
+
+
+class RecordSender:
+    """Sends records to their topics, each written once however often librdkafka has to retry.
+
+    Its memory is bounded: when the queue is full a record waits ``full_wait_s`` and is then dropped and counted,
+    for a host application must not stand still because Kafka does. May be used from several threads.
+    """
+
+    def __init__(self, lineage: Lineage, full_wait_s: float = 0.1) -> None:
+        self._producer = lineage.clients.producer()
+        self._topics = lineage.topics
+        self._codec = lineage.codec
+        self._full_wait_s = full_wait_s
+        self._deliveries = Deliveries()
+        self._offered = 0
+        self._lock = threading.Lock()
+        self._log = structlog.get_logger("ol0.sender")
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """The account; up to date as of the last call of any method."""
+        return self._deliveries
+
+    @property
+    def pending(self) -> int:
+        """Records that are on their way; the producer's own count would have log lines and errors in it."""
+        account = self._deliveries
+        return self._offered - account.delivered - account.failed - account.dropped
+
+    def send(self, record: Record) -> bool:
+        """Sends a record to the topic where it belongs; returns at once whether it is on its way.
+
+        Raises:
+            ContractError: no reader would take it.
+        """
+        return self._send(to_message(record, self._topics, self._codec))
+
+    def send_to(self, record: Record, topic: str, partition: int) -> bool:
+        """Sends a record, without key, to one partition of a topic by its full name: how ticks travel.
+
+        Raises:
+            ContractError: no reader would take it.
+        """
+        return self._send(Outgoing(topic, None, self._codec.encode(record), partition))
+
+    def send_all(self, records: Sequence[Record], timeout_s: float = ACKNOWLEDGED_S) -> None:
+        """Sends records and waits until the broker has all of them.
+
+        Raises:
+            ContractError: no reader would take one of them.
+            StreamError: one is not there. Some others may be: what is sent again must be recognisable.
+        """
+        self._send_all([to_message(record, self._topics, self._codec) for record in records], timeout_s)
+
+    def send_encoded(self, name: str, messages: Sequence[tuple[bytes, bytes]]) -> None:
+        """``send_all`` for (key, value) pairs that ``Codec.encode`` made earlier, all for one topic.
+
+        Raises:
+            StreamError: as ``send_all``.
+        """
+        topic = self._topics.full(name)
+        self._send_all([Outgoing(topic, key, value) for key, value in messages], ACKNOWLEDGED_S)
+
+    def send_ticks(self, tick: Tick, places: Iterable[tuple[str, int]]) -> None:
+        """``send_all`` for one tick into many partitions, by full topic name and number.
+
+        Raises:
+            StreamError: as ``send_all``.
+        """
+        value = self._codec.encode(tick)
+        self._send_all([Outgoing(topic, None, value, number) for topic, number in places], ACKNOWLEDGED_S)
+
+    def _send_all(self, messages: Sequence[Outgoing], timeout_s: float) -> None:
+        before = self._deliveries
+        queued = [self._send(message) for message in messages]
+        waiting = self.flush(timeout_s)
+        after = self._deliveries
+        if waiting or not all(queued) or after.failed > before.failed:
+            raise StreamError(
+                f"not all of {len(messages)} records were acknowledged within {timeout_s:g} s: "
+                f"{queued.count(False)} found the queue full, {waiting} are under way, "
+                f"{after.failed - before.failed} failed; is the broker up and the topic there (`ol0 topics diff`)?"
+            )
+
+    def poll(self) -> None:
+        """Takes in what was delivered. Every call of ``send`` does; a quiet sender may do it now and then."""
+        self._producer.poll(0)
+
+    def flush(self, timeout_s: float) -> int:
+        """Waits until everything is delivered or failed; returns how many are still on their way."""
+        self._producer.flush(timeout_s)
+        return self.pending
+
+    def _send(self, message: Outgoing) -> bool:
+        deadline = time.monotonic() + self._full_wait_s
+        with self._lock:
+            self._offered += 1
+        while True:
+            try:
+                write(self._producer, message, self._account)
+            except BufferError:
+                if time.monotonic() >= deadline:
+                    return self._drop(message, "the queue is full")
+                self._producer.poll(self._full_wait_s / 10)
+            except KafkaException as error:
+                return self._drop(message, str(error))
+            else:
+                self._producer.poll(0)
+                return True
+
+    def _drop(self, message: Outgoing, reason: str) -> bool:
+        with self._lock:
+            self._deliveries = replace(self._deliveries, dropped=self._deliveries.dropped + 1)
+        self._log.error("dropped a record", topic=message.topic, reason=reason)
+        return False
+
+    def _account(self, error: KafkaError | None, message: Message) -> None:
+        with self._lock:
+            if error is None:
+                self._deliveries = replace(self._deliveries, delivered=self._deliveries.delivered + 1)
+                return
+            self._deliveries = replace(self._deliveries, failed=self._deliveries.failed + 1)
+        self._log.error("a record was not delivered", topic=message.topic(), reason=error.str())

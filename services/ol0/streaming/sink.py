@@ -1,0 +1,65 @@
+"""What a consume loop feeds: the replay store as ``ConsumeLoop`` sees it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ol0.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One partition of a topic, by the topic's full name."""
+
+    topic: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.number}]"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRecord:
+    """A decoded record with its place in the log and the broker's clock when it was appended."""
+
+    offset: int
+    append_time_ms: int
+    record: Record
+
+
+class Sink(Protocol):
+    """Takes records in, together with the offsets that they came from.
+
+    All methods are called from the thread that runs the loop. They may block for as long as the sink needs, below
+    ``max.poll.interval.ms`` (five minutes). Any ``StoreError`` but ``Gap`` stops the process.
+    """
+
+    def claim(self, partition: Partition) -> int:
+        """Makes this process the owner of the partition and says which offset comes next.
+
+        Raises:
+            Fenced: a newer owner has it.
+        """
+        ...
+
+    def apply(self, partition: Partition, records: Sequence[SourceRecord], next_offset: int) -> bool:
+        """Takes in what lies between the offset that was expected and ``next_offset``, all of it or nothing.
+
+        ``records`` may be empty: dead letters and transaction markers take offsets too.
+
+        Returns:
+            Whether it was taken in. False means full: the same call comes again later.
+
+        Raises:
+            Fenced: a newer owner has the partition.
+            Gap: the sink expects another offset; the loop claims again and seeks there.
+        """
+        ...
+
+    def release(self, partition: Partition) -> None:
+        """Forgets the partition; somebody else may have it already."""
+        ...
+
+    def idle(self) -> None:
+        """Called after every round of polling, with or without records: the place for work that time brings."""
+        ...

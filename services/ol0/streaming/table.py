@@ -1,0 +1,148 @@
+"""Following a compacted topic: the newest record of each key is all that counts."""
+
+import time
+from collections.abc import Callable
+from typing import Final, Generic, Self, TypeVar
+
+import structlog
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartition
+
+from ol0.errors import ContractError, StreamError
+from ol0.records import Record
+from ol0.streaming.lineage import Lineage
+from ol0.streaming.messages import coordinates
+
+OnGarbage = Callable[[str, ContractError], None]
+Change = tuple[str, Record | None]
+"""A key and its newest record; None: deleted."""
+R = TypeVar("R", bound=Record)
+POLL_S: Final = 0.2
+
+
+class CompactedReader:
+    """Reads one compacted topic from its beginning, to its end and beyond. Needs no broker to be made.
+
+    The end is where the broker says so: commit markers take offsets, so the last record may stand anywhere before it.
+
+    Args:
+        name: logical name of the topic.
+        lineage: where it is and how its records are written.
+        on_garbage: called with key and error where a record cannot be decoded; by default it is logged. It may raise.
+            Where it does not, the key keeps its last good record.
+    """
+
+    def __init__(self, name: str, lineage: Lineage, on_garbage: OnGarbage | None = None) -> None:
+        self._spec = lineage.topics.spec(name)
+        self._topic = lineage.topics.full(name)
+        self._codec = lineage.codec
+        self._on_garbage = on_garbage or self._log_garbage
+        self._consumer = lineage.clients.assigned_consumer(f"reader.{name}", reset="earliest")
+        self._partitions = range(self._spec.partitions)
+        self._read_up_to: dict[int, int] = {}
+        self._bounds = lineage.clients.bounds
+        self._consumer.assign([TopicPartition(self._topic, n, OFFSET_BEGINNING) for n in self._partitions])
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether every partition has been read to its end once; a transaction that is open ends it for a while."""
+        return len(self._read_up_to) == len(self._partitions)
+
+    def poll(self, timeout_s: float) -> list[Change]:
+        """What has changed since the last call, in the order of the log; waits at most ``timeout_s`` for the first."""
+        first = self._consumer.consume(1, timeout_s)
+        messages = first + self._consumer.consume(100, 0) if first else []
+        return [change for message in messages if (change := self._change(message)) is not None]
+
+    def read_to_end(self, timeout_s: float) -> dict[str, Record]:
+        """Everything that the topic holds at this moment: key -> newest record.
+
+        Waits for transactions that are open: what was committed after one of them began is not to be read before it
+        ends, so the end that a reader sees may lie before the newest committed record.
+
+        Raises:
+            StreamError: the end was not reached in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        bounds = self._bounds(self._topic, self._partitions, timeout_s)
+        ends = {number: end for number, (_, end) in bounds.items()}
+        table: dict[str, Record] = {}
+        while any(self._read_up_to.get(number, -1) < end for number, end in ends.items()):
+            if time.monotonic() > deadline:
+                raise StreamError(
+                    f"{self._topic}: read to {self._read_up_to} within {timeout_s:g} s of {ends} (partition: "
+                    "offset); a transaction that stays open holds readers back, `kafka-transactions.sh` names it"
+                )
+            for key, record in self.poll(POLL_S):
+                if record is None:
+                    table.pop(key, None)
+                else:
+                    table[key] = record
+        return table
+
+    def close(self) -> None:
+        """Gives the connection back."""
+        self._consumer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _change(self, message: Message) -> Change | None:
+        if (fault := message.error()) is not None:
+            self._note(fault, message)
+            return None
+        key = (message.key() or b"").decode(errors="replace")
+        value = message.value()
+        if value is None:
+            return key, None
+        try:
+            return key, self._codec.decode_from(self._spec, value)
+        except ContractError as error:
+            topic, partition, offset = coordinates(message)
+            self._on_garbage(key, type(error)(f"{topic}[{partition}] at {offset}, key {key!r}: {error}"))
+            return None
+
+    def _note(self, error: KafkaError, message: Message) -> None:
+        """How far a partition is read; anything else is logged, for readers outlive outages."""
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own codes begin so
+            _, partition, offset = coordinates(message)
+            self._read_up_to[partition] = offset
+        else:
+            structlog.get_logger("ol0.table").warning("cannot read", topic=self._topic, reason=error.str())
+
+    def _log_garbage(self, key: str, error: ContractError) -> None:
+        structlog.get_logger("ol0.table").error("skipped a record; the last good one stays", key=key, reason=str(error))
+
+
+class LatestValue(Generic[R]):
+    """The newest record of one key: what serves, for the SDK and the learner."""
+
+    def __init__(self, reader: CompactedReader, key: str, record_type: type[R]) -> None:
+        self._reader = reader
+        self._key = key
+        self._record_type = record_type
+        self._value: R | None = None
+
+    @property
+    def value(self) -> R | None:
+        """The newest good one; None while there is none."""
+        return self._value
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the topic has been read to its end once: before that the value may be an old one."""
+        return self._reader.caught_up
+
+    def poll(self, timeout_s: float) -> bool:
+        """Looks for a newer one; says whether there is. A deletion changes nothing: something has to serve."""
+        changes = [record for key, record in self._reader.poll(timeout_s) if key == self._key]
+        good = [record for record in changes if isinstance(record, self._record_type)]
+        if good:
+            self._value = good[-1]
+        return bool(good)
+
+    def close(self) -> None:
+        """Gives the connection back."""
+        self._reader.close()

@@ -1,0 +1,142 @@
+"""One writer of Kafka transactions."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from ol0.errors import Fenced, StreamError
+from ol0.streaming.clients import Clients
+from ol0.streaming.messages import Outgoing, error_of, write
+
+STEP_TIMEOUT_S: Final = 8.0
+"""Longest wait for one step of a transaction: below the ten seconds in which a service leaves."""
+INIT_TIMEOUT_S: Final = 30.0
+"""At start the coordinator may still be loading, and a killed predecessor's transaction has to time out."""
+RETRY_S: Final = 0.1
+BACK_OFF_S: Final = (0.1, 0.2, 0.4, 0.8, 1.6)
+"""Waits between attempts at an aborted transaction; after the last one the service stops."""
+FENCED_CODES: Final = frozenset(
+    {
+        KafkaError._FENCED,  # noqa: SLF001 - librdkafka's own codes begin so
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.TRANSACTION_COORDINATOR_FENCED,
+    }
+)
+
+
+class Aborted(StreamError):  # noqa: N818 - a state of the world, as Fenced and Gap are
+    """The transaction was aborted: nothing of it is visible, and it may be tried again."""
+
+
+class Transactor:
+    """Writes transactions as the one writer of a service in its lineage."""
+
+    def __init__(self, service: str, clients: Clients) -> None:
+        self._service = service
+        self._clients = clients
+        self._fatal: KafkaError | None = None
+        self._producer = clients.transactional_producer(service, self._on_error)
+
+    def init(self) -> None:
+        """Becomes the writer: fences the one before and ends the transaction that it left open.
+
+        Raises:
+            StreamError: the broker does not answer.
+        """
+        self._step("init_transactions", lambda: self._producer.init_transactions(STEP_TIMEOUT_S), INIT_TIMEOUT_S)
+
+    def commit(
+        self, messages: Sequence[Outgoing], consumer: Consumer | None = None, offsets: Sequence[TopicPartition] = ()
+    ) -> None:
+        """Writes messages, and the offsets of ``consumer``'s group, in one transaction: all of them or nothing.
+
+        Raises:
+            Aborted: nothing was written; it may be tried again.
+            Fenced: another process is the writer now.
+            StreamError: what became of the transaction is unknown; the next writer's ``init`` settles it.
+        """
+        self._step("begin_transaction", self._producer.begin_transaction)
+        for message in messages:
+            self._write(message)
+        if consumer is not None and offsets:
+            group = consumer.consumer_group_metadata()
+            self._step(
+                "send_offsets_to_transaction",
+                lambda: self._producer.send_offsets_to_transaction(list(offsets), group, STEP_TIMEOUT_S),
+            )
+        self._step("commit_transaction", lambda: self._producer.commit_transaction(STEP_TIMEOUT_S))
+
+    def poll(self) -> None:
+        """Takes in what librdkafka has to say between transactions."""
+        self._producer.poll(0)
+
+    def _write(self, message: Outgoing) -> None:
+        """Puts a message into the queue; a full queue drains while it waits."""
+        deadline = time.monotonic() + STEP_TIMEOUT_S
+        while True:
+            try:
+                return write(self._producer, message)
+            except BufferError:
+                self._producer.poll(RETRY_S)
+                if time.monotonic() > deadline:
+                    self._abort(f"produce: the queue stayed full for {STEP_TIMEOUT_S:g} s")
+            except KafkaException as exception:
+                error = error_of(exception)
+                if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                    raise StreamError(f"{message.topic}: {len(message.value or b'')} bytes are too many") from exception
+                self._refuse_fatal("produce", error)
+                self._abort(f"produce: {error.str()}")
+
+    def _step(self, name: str, call: Callable[[], None], timeout_s: float = STEP_TIMEOUT_S) -> None:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                return call()
+            except KafkaException as exception:
+                error = error_of(exception)
+                self._refuse_fatal(name, error)
+                if error.txn_requires_abort():
+                    self._abort(f"{name}: {error.str()}")
+                if not error.retriable() or time.monotonic() > deadline:
+                    raise StreamError(f"{self._service}, {name}: {error.str()}") from exception
+                time.sleep(RETRY_S)
+
+    def _abort(self, reason: str) -> None:
+        """Ends the transaction without effect; always raises."""
+        self._step("abort_transaction", lambda: self._producer.abort_transaction(STEP_TIMEOUT_S))
+        raise Aborted(f"{self._service}: transaction aborted, {reason}")
+
+    def _refuse_fatal(self, name: str, error: KafkaError) -> None:
+        cause = self._fatal or error
+        if cause.code() in FENCED_CODES:
+            raise Fenced(
+                f"{self._service}, {name}: another process writes for this service now, or this one stood still longer "
+                f"than its transaction may last ({cause.str()}); it stops, and its restart takes over"
+            )
+        if cause.fatal() or cause.code() == KafkaError._FATAL:  # noqa: SLF001 - same
+            raise StreamError(f"{self._service}, {name}: {cause.str()}; only a new producer can go on")
+
+    def _on_error(self, error: KafkaError) -> None:
+        self._clients.log_error(error)
+        if error.fatal():
+            self._fatal = error
+
+
+def retry_aborted(attempt: Callable[[], None], undo: Callable[[], None]) -> None:
+    """Calls ``attempt`` until its transaction is not aborted, ``undo`` after each one that was.
+
+    Raises:
+        Aborted: it was aborted too often in a row.
+    """
+    for pause_s in BACK_OFF_S:
+        try:
+            return attempt()
+        except Aborted as aborted:
+            structlog.get_logger("ol0.transactor").warning("trying again", reason=str(aborted), pause_s=pause_s)
+            undo()
+            time.sleep(pause_s)
+    return attempt()

@@ -1,0 +1,368 @@
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+
+from examples import DECISION, USER_FEEDBACK
+from kafka_log import put_bytes, read_messages
+from ol0.config import Settings, StreamingConfig
+from ol0.errors import Fenced, Gap, OL0Error, RangeError, StreamError
+from ol0.records import Decision, Record, Tick, UserFeedback
+from ol0.streaming.consume import MAX_GAPS, ConsumeLoop
+from ol0.streaming.lineage import Lineage
+from ol0.streaming.sender import RecordSender
+from ol0.streaming.sink import Partition, SourceRecord
+from waiting import wait_until
+
+TIMEOUT_S = 30.0
+
+
+class MemorySink:
+    """A store in memory, which outlives the loops that feed it. It checks what the real one checks."""
+
+    def __init__(self) -> None:
+        self.offsets: dict[Partition, int] = {}
+        self.records: list[SourceRecord] = []
+        self.full = False
+        self.refused = 0
+        self.idles = 0
+        self.claims: list[Partition] = []
+        self.released: list[Partition] = []
+        self.gap_at: int | None = None
+        self.apply_error: OL0Error | None = None
+        self.claim_error: OL0Error | None = None
+
+    def claim(self, partition: Partition) -> int:
+        if self.claim_error:
+            raise self.claim_error
+        self.claims.append(partition)
+        return self.offsets.setdefault(partition, 0)
+
+    def apply(self, partition: Partition, records: Sequence[SourceRecord], next_offset: int) -> bool:
+        if self.apply_error:
+            raise self.apply_error
+        if self.full:
+            self.refused += 1
+            return False
+        if self.gap_at is not None:
+            self.offsets[partition], self.gap_at = self.gap_at, None
+            self.records = [record for record in self.records if record.offset < self.offsets[partition]]
+            raise Gap("restored from a backup")
+        assert all(self.offsets[partition] <= record.offset < next_offset for record in records)
+        self.offsets[partition] = next_offset
+        self.records.extend(records)
+        return True
+
+    def release(self, partition: Partition) -> None:
+        self.released.append(partition)
+
+    def idle(self) -> None:
+        self.idles += 1
+
+    def turns(self) -> list[int]:
+        return [source.record.turn for source in self.records if isinstance(source.record, Decision)]
+
+
+Start = Callable[..., ConsumeLoop]
+
+
+@pytest.fixture
+def start(settings: Settings, lineage: Lineage) -> Iterator[Start]:
+    """Starts loops of the feedback service and closes those that a test leaves open."""
+    loops: list[ConsumeLoop] = []
+
+    def start_one(
+        sink: MemorySink,
+        *,
+        member: str = "1",
+        sources: Sequence[str] = ("decisions",),
+        streaming: StreamingConfig = settings.streaming,
+        check: Callable[[Record], None] = lambda _: None,
+    ) -> ConsumeLoop:
+        loop = ConsumeLoop("feedback", member, sources, sink, lineage=lineage, streaming=streaming, check=check)
+        loops.append(loop)
+        loop.open()
+        return loop
+
+    yield start_one
+    for loop in loops:
+        loop.close()
+
+
+def decisions(count: int, first: int = 0) -> list[Decision]:
+    return [replace(DECISION, turn=turn) for turn in range(first, first + count)]
+
+
+def work_until(loop: ConsumeLoop, condition: Callable[[], object]) -> None:
+    def done() -> object:
+        loop.step()
+        return condition()
+
+    wait_until(done, TIMEOUT_S)
+
+
+def test_a_restart_goes_on_at_the_offset_of_the_sink(lineage: Lineage, start: Start) -> None:
+    # Given a loop that has taken in three records, and Kafka's own offset far away
+    sender, sink = RecordSender(lineage), MemorySink()
+    sender.send_all(decisions(3))
+    first = start(sink)
+    work_until(first, lambda: sink.turns() == [0, 1, 2])
+    first.close()
+    assert sink.released == [Partition(lineage.topics.full("decisions"), 0)]
+
+    # When it comes back
+    sender.send_all(decisions(2, first=3))
+    began = time.monotonic()
+    second = start(sink)
+    work_until(second, lambda: len(sink.turns()) == 5)
+
+    # Then nothing is missing, nothing is there twice, and the group has not waited for the old member's session
+    assert sink.turns() == [0, 1, 2, 3, 4]
+    assert time.monotonic() - began < 5
+
+
+def test_a_loop_that_died_without_a_word_leaves_nothing_out(lineage: Lineage, start: Start) -> None:
+    # Given a loop that polled records and never brought them into the sink
+    sender, sink = RecordSender(lineage), MemorySink()
+    sender.send_all(decisions(3))
+    first = start(sink)
+    first._take = lambda messages: len(messages[:0])  # type: ignore[method-assign]
+    work_until(first, lambda: first.owned)
+    first.step()
+    first.close()
+
+    second = start(sink)
+    work_until(second, lambda: len(sink.turns()) == 3)
+    assert sink.turns() == [0, 1, 2]
+
+
+def test_bad_records_are_dead_letters_before_the_offset_moves_past_them(lineage: Lineage, start: Start) -> None:
+    def check(record: Record) -> None:
+        if isinstance(record, Decision) and record.turn == 7:
+            raise RangeError("features: 3 numbers; this lineage has 384")
+
+    sender, sink = RecordSender(lineage), MemorySink()
+    sender.send_all(decisions(1))
+    put_bytes(lineage, "decisions", b"garbage")
+    sender.send_all(decisions(1, first=7))
+    put_bytes(lineage, "decisions", b"")
+    topic = lineage.topics.full("decisions")
+    loop = start(sink, check=check)
+    work_until(loop, lambda: sink.offsets == {Partition(topic, 0): 4})
+
+    assert sink.turns() == [0]
+    letters = read_messages(lineage, lineage.topics.dead_letter("decisions"))
+    headers = [dict(letter.headers() or []) for letter in letters]
+    assert [header["source_offset"] for header in headers] == [b"1", b"2", b"3"]
+    assert [header["stage"] for header in headers] == [b"decode", b"check", b"decode"]
+    assert headers[0] == {
+        "source_topic": topic.encode(),
+        "source_partition": b"0",
+        "source_offset": b"1",
+        "service": b"feedback",
+        "stage": b"decode",
+        "error_class": b"ContractError",
+        "message": b"first byte 103; 0 begins a framed Avro record",
+    }
+    assert headers[1]["error_class"] == b"RangeError"
+    assert [letter.value() for letter in letters] == [b"garbage", lineage.codec.encode(decisions(1, 7)[0]), b""]
+
+
+def test_the_offset_stays_where_a_dead_letter_cannot_be_written(
+    lineage: Lineage, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = MemorySink()
+    put_bytes(lineage, "decisions", b"garbage")
+    loop = start(sink)
+    monkeypatch.setattr(type(lineage.topics), "dead_letter", lambda *_: "no.such.topic")
+    loop._dead_letters._timeout_s = 1
+    with pytest.raises(StreamError, match=r"dead letter of .*decisions\.v1\[0\] at 0 did not get into no\.such\.topic"):
+        work_until(loop, lambda: False)
+    assert list(sink.offsets.values()) == [0]
+
+
+def test_a_full_sink_makes_its_partition_wait_and_nothing_is_lost(lineage: Lineage, start: Start) -> None:
+    # Given a full sink
+    sender, sink = RecordSender(lineage), MemorySink()
+    sink.full = True
+    sender.send_all(decisions(3))
+    loop = start(sink)
+    work_until(loop, lambda: loop.full)
+
+    # When more comes in, then it stays in Kafka: the loop holds the one portion that it has
+    sender.send_all(decisions(50, first=3))
+    refused = sink.refused
+    work_until(loop, lambda: sink.refused > refused + 3)
+    (portion,) = loop._held.values()
+    assert [source.offset for source in portion.records] == list(range(portion.next_offset))
+    assert portion.next_offset <= 3
+    assert sink.idles >= 3
+
+    # And when there is room again, then everything comes in order
+    sink.full = False
+    work_until(loop, lambda: len(sink.turns()) == 53)
+    assert sink.turns() == list(range(53))
+    assert not loop.full
+
+
+def test_a_full_partition_does_not_hold_back_the_others(lineage: Lineage, start: Start) -> None:
+    class HalfFull(MemorySink):
+        def apply(self, partition: Partition, records: Sequence[SourceRecord], next_offset: int) -> bool:
+            return "decisions" not in partition.topic and super().apply(partition, records, next_offset)
+
+    sender, sink = RecordSender(lineage), HalfFull()
+    sender.send_all([*decisions(3), USER_FEEDBACK])
+    loop = start(sink, sources=("decisions", "feedback.user"))
+    work_until(loop, lambda: sink.records and loop.full)
+    assert [source.record for source in sink.records] == [USER_FEEDBACK]
+    sender.send_all([replace(USER_FEEDBACK, feedback_id="feedback-9")])
+    work_until(loop, lambda: len(sink.records) == 2)
+
+
+def test_after_a_gap_the_loop_goes_where_the_sink_is(lineage: Lineage, start: Start) -> None:
+    # Given a sink that is put back to offset 1 after it had taken in four records
+    sender, sink = RecordSender(lineage), MemorySink()
+    sender.send_all(decisions(4))
+    loop = start(sink)
+    work_until(loop, lambda: len(sink.turns()) == 4)
+    sink.gap_at = 1
+    sender.send_all(decisions(1, first=4))
+    work_until(loop, lambda: len(sink.turns()) == 5)
+    assert sink.turns() == [0, 1, 2, 3, 4]
+
+
+def test_gap_after_gap_is_a_sink_that_contradicts_itself(lineage: Lineage, start: Start) -> None:
+    sink = MemorySink()
+    sink.apply_error = Gap("never mind")
+    RecordSender(lineage).send_all(decisions(1))
+    loop = start(sink)
+    with pytest.raises(Gap):
+        work_until(loop, lambda: False)
+    assert len(sink.claims) == MAX_GAPS
+
+
+def test_a_fenced_worker_stops(lineage: Lineage, start: Start) -> None:
+    sink = MemorySink()
+    sink.apply_error = Fenced("epoch 3 is older than 4")
+    RecordSender(lineage).send_all(decisions(1))
+    loop = start(sink)
+    with pytest.raises(Fenced, match="epoch 3"):
+        work_until(loop, lambda: False)
+
+
+def test_an_error_of_the_sink_while_partitions_are_assigned_comes_through(lineage: Lineage, start: Start) -> None:
+    sink = MemorySink()
+    sink.claim_error = Fenced("somebody newer has it")
+    loop = start(sink)
+    with pytest.raises(Fenced, match="somebody newer"):
+        work_until(loop, lambda: False)
+
+
+def test_a_second_process_of_the_same_name_fences_the_first(lineage: Lineage, start: Start) -> None:
+    sink = MemorySink()
+    first = start(sink)
+    work_until(first, lambda: first.owned)
+    second = start(sink)
+    with pytest.raises(Fenced, match=r"a newer process has this one's group\.instance\.id"):
+        wait_until(lambda: second.step() and first.step() and False, TIMEOUT_S)
+
+
+def test_silent_partitions_get_ticks_with_the_time_of_the_broker(lineage: Lineage, start: Start) -> None:
+    sink = MemorySink()
+    streaming = StreamingConfig(tick_interval_s=0.2, batch_wait_s=0.05)
+    loop = start(sink, sources=("decisions", "feedback.user"), streaming=streaming)
+    work_until(loop, lambda: len(sink.records) >= 6)
+    assert {source.record for source in sink.records} == {Tick()}
+    assert all(abs(source.append_time_ms / 1000 - time.time()) < 60 for source in sink.records)
+    assert len(sink.offsets) == 2
+    assert min(sink.offsets.values()) >= 2
+
+
+def test_a_partition_with_traffic_and_a_partition_that_is_full_get_no_ticks(lineage: Lineage, start: Start) -> None:
+    sink = MemorySink()
+    sink.full = True
+    RecordSender(lineage).send_all(decisions(1))
+    loop = start(sink, streaming=StreamingConfig(tick_interval_s=0.1, batch_wait_s=0.05))
+    work_until(loop, lambda: sink.refused > 10)
+    assert len(read_messages(lineage, lineage.topics.full("decisions"))) == 1
+
+
+def test_where_the_harness_is_the_clock_nothing_is_written(lineage: Lineage, start: Start) -> None:
+    sink = MemorySink()
+    loop = start(sink, streaming=StreamingConfig(clock="ticks", tick_interval_s=0.05, batch_wait_s=0.05))
+    work_until(loop, lambda: sink.idles > 10)
+    assert read_messages(lineage, lineage.topics.full("decisions")) == []
+
+
+def test_two_processes_share_the_partitions_and_one_takes_over_what_the_other_leaves(
+    settings: Settings, start: Start, lineage: Lineage
+) -> None:
+    sink, sources = MemorySink(), ("decisions", "feedback.user")
+    one = start(sink, member="1", sources=sources)
+    work_until(one, lambda: len(one.owned) == 2)
+    two = start(sink, member="2", sources=sources)
+
+    def shared() -> bool:
+        one.step()
+        two.step()
+        return len(one.owned) == len(two.owned) == 1
+
+    wait_until(shared, TIMEOUT_S)
+    assert one.owned | two.owned == {Partition(lineage.topics.full(name), 0) for name in sources}
+    RecordSender(lineage).send_all([*decisions(3), USER_FEEDBACK])
+    wait_until(lambda: shared() and len(sink.records) == 4, TIMEOUT_S)
+    two.close()
+    work_until(one, lambda: len(one.owned) == 2)
+
+
+def test_plain_json_is_feedback_too(lineage: Lineage, start: Start) -> None:
+    sink = MemorySink()
+    put_bytes(
+        lineage,
+        "feedback.user",
+        b'{"feedback_id": "f", "decision_id": "0b5f8c1e-6a0d-4d53-9c1b-2f6f6a1f0e01", "session_id": "s",'
+        b' "source": "curl", "time_ms": 1700000000000, "thumb": 1}',
+    )
+    loop = start(sink, sources=("feedback.user",))
+    work_until(loop, lambda: sink.records)
+    assert sink.records[0].record == UserFeedback("f", DECISION.decision_id, "s", "curl", 1_700_000_000_000, thumb=1)
+
+
+def test_transaction_markers_take_offsets_and_do_no_harm(lineage: Lineage, start: Start) -> None:
+    # Given two records with a commit marker and an aborted one between them
+    producer = lineage.clients.transactional_producer("host", lineage.clients.log_error)
+    producer.init_transactions(TIMEOUT_S)
+    topic = lineage.topics.full("decisions")
+    for turn, end in enumerate((producer.commit_transaction, producer.abort_transaction, producer.commit_transaction)):
+        producer.begin_transaction()
+        producer.produce(topic, lineage.codec.encode(replace(DECISION, turn=turn)))
+        producer.flush(TIMEOUT_S)
+        end()
+    sink = MemorySink()
+    loop = start(sink)
+    work_until(loop, lambda: len(sink.records) == 2)
+    assert [source.offset for source in sink.records] == [0, 4]
+    assert sink.offsets == {Partition(topic, 0): 5}
+
+
+def test_a_hole_in_the_log_is_seen(lineage: Lineage, start: Start) -> None:
+    sink = MemorySink()
+    sink.offsets[Partition(lineage.topics.full("decisions"), 0)] = 1_000
+    loop = start(sink)
+    with pytest.raises(StreamError, match=r"decisions\.v1\[0\] at .* records were deleted before they were read"):
+        work_until(loop, lambda: False)
+
+
+def test_a_stop_ends_the_loop_within_ten_seconds(settings: Settings, lineage: Lineage) -> None:
+    sink, stop = MemorySink(), threading.Event()
+    loop = ConsumeLoop("feedback", "1", ["decisions"], sink, lineage=lineage, streaming=settings.streaming)
+    runner = threading.Thread(target=loop.run, args=(stop,))
+    runner.start()
+    wait_until(lambda: sink.idles > 3 and loop.owned, TIMEOUT_S)
+    stop.set()
+    runner.join(10)
+    assert not runner.is_alive()
+    assert Counter(sink.claims) == Counter(sink.released)

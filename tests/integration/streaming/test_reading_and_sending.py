@@ -1,0 +1,132 @@
+from dataclasses import replace
+
+import pytest
+
+from examples import CANDIDATE, DECISION, SERVING_STATE, SNAPSHOT, TICK
+from kafka_log import put_bytes, read_messages, read_records
+from ol0.config import KafkaConfig
+from ol0.errors import ContractError, Fenced, StreamError
+from ol0.records import ServingState
+from ol0.streaming.lineage import Lineage
+from ol0.streaming.sender import Deliveries, RecordSender
+from ol0.streaming.table import CompactedReader, LatestValue
+from ol0.streaming.writer import TransactionalWriter
+from waiting import wait_until
+
+TIMEOUT_S = 30.0
+
+
+def test_a_writer_writes_candidate_and_snapshot_together_and_finds_them_again(lineage: Lineage) -> None:
+    writer = TransactionalWriter("learner", lineage)
+    writer.init()
+    writer.write([CANDIDATE, replace(SNAPSHOT, service="learner", body=b"one")])
+    writer.write([replace(SNAPSHOT, service="learner", body=b"two"), replace(SNAPSHOT, service="learner/c")])
+    writer.write([replace(SNAPSHOT, service="drift")])
+
+    assert read_records(lineage, "candidates") == [CANDIDATE]
+    found = writer.read_snapshots("learner")
+    assert found == {
+        "learner": replace(SNAPSHOT, service="learner", body=b"two"),
+        "learner/c": replace(SNAPSHOT, service="learner/c"),
+    }
+    writer.tombstone(["learner/c"])
+    assert writer.read_snapshots("learner").keys() == {"learner"}
+
+
+def test_a_second_writer_fences_the_first(lineage: Lineage) -> None:
+    first, second = TransactionalWriter("learner", lineage), TransactionalWriter("learner", lineage)
+    first.init()
+    first.write([SNAPSHOT])
+    second.init()
+    with pytest.raises(Fenced, match=r"learner, .*another process"):
+        first.write([CANDIDATE])
+    second.write([CANDIDATE])
+    assert read_records(lineage, "candidates") == [CANDIDATE]
+
+
+def test_a_record_that_no_reader_takes_leaves_nothing_of_its_transaction(lineage: Lineage) -> None:
+    writer = TransactionalWriter("learner", lineage)
+    writer.init()
+    with pytest.raises(ContractError, match=r"Snapshot: \d+ bytes; .*state\.v1 takes"):
+        writer.write([CANDIDATE, replace(SNAPSHOT, body=bytes(9_000_000))])
+    assert read_messages(lineage, lineage.topics.full("candidates")) == []
+
+
+def test_the_largest_snapshot_and_the_largest_candidate_go_through(lineage: Lineage) -> None:
+    writer = TransactionalWriter("learner", lineage)
+    writer.init()
+    state = lineage.topics.spec("state").max_message_bytes
+    heads = bytes(range(256)) * (900 * 4)
+    writer.write([replace(CANDIDATE, heads=heads), replace(SNAPSHOT, body=bytes(state - 600))])
+    assert read_records(lineage, "candidates") == [replace(CANDIDATE, heads=heads)]
+    assert len(writer.read_snapshots("drift")["drift"].body) == state - 600
+
+
+def test_an_unreadable_snapshot_of_another_service_is_none_of_our_business(lineage: Lineage) -> None:
+    writer = TransactionalWriter("learner", lineage)
+    writer.init()
+    writer.write([replace(SNAPSHOT, service="learner")])
+    put_bytes(lineage, "state", b"garbage", b"drift")
+    assert writer.read_snapshots("learner").keys() == {"learner"}
+    with pytest.raises(StreamError, match="the snapshot of drift cannot be read"):
+        writer.read_snapshots("drift")
+
+
+def test_the_newest_serving_state_is_followed_and_garbage_is_passed_over(lineage: Lineage) -> None:
+    # Given two states on the topic
+    sender = RecordSender(lineage)
+    sender.send_all([SERVING_STATE, replace(SERVING_STATE, sequence=8)])
+    latest = LatestValue(CompactedReader("releases", lineage), "serving", ServingState)
+    assert latest.value is None
+    wait_until(lambda: latest.poll(0.2) or latest.caught_up, TIMEOUT_S)
+    wait_until(lambda: latest.poll(0.1) or latest.caught_up, TIMEOUT_S)
+    assert latest.value is not None
+    assert latest.value.sequence == 8
+
+    # When garbage, a deletion and a tick come in, then the last good one stays
+    put_bytes(lineage, "releases", b"garbage", b"serving")
+    put_bytes(lineage, "releases", lineage.codec.encode(TICK), b"serving")
+    assert not latest.poll(0.5)
+    assert latest.value.sequence == 8
+
+    # And when a newer one comes, it is seen
+    sender.send_all([replace(SERVING_STATE, sequence=9)])
+    wait_until(lambda: latest.poll(0.2), TIMEOUT_S)
+    assert latest.value.sequence == 9
+    latest.close()
+
+
+def test_a_table_of_an_empty_topic_is_empty_and_read_at_once(lineage: Lineage) -> None:
+    with CompactedReader("releases", lineage) as reader:
+        assert reader.read_to_end(TIMEOUT_S) == {}
+        wait_until(lambda: reader.poll(0.1) or reader.caught_up, TIMEOUT_S)
+
+
+def test_a_reader_without_a_broker_says_so_in_time_and_polls_in_peace() -> None:
+    reader = CompactedReader("releases", Lineage.of(KafkaConfig(bootstrap_servers="127.0.0.1:1")))
+    assert reader.poll(0.1) == []
+    assert not reader.caught_up
+    with pytest.raises(StreamError, match=r"offsets of ol0\.releases\.v1: .*is the broker up"):
+        reader.read_to_end(0.5)
+    reader.close()
+
+
+def test_a_sender_accounts_for_every_record(lineage: Lineage) -> None:
+    sender = RecordSender(lineage)
+    sender.send_all([DECISION, replace(DECISION, turn=3)])
+    assert sender.deliveries == Deliveries(delivered=2)
+    assert read_records(lineage, "decisions") == [DECISION, replace(DECISION, turn=3)]
+
+
+def test_a_sender_says_when_a_topic_does_not_take_its_records(lineage: Lineage) -> None:
+    missing = Lineage.of(
+        KafkaConfig(
+            bootstrap_servers=lineage.clients._kafka.bootstrap_servers,
+            topic_prefix="nobody-made-me",
+            options={"topic.metadata.propagation.max.ms": 100},
+        )
+    )
+    sender = RecordSender(missing)
+    with pytest.raises(StreamError, match=r"not all of 1 records .* 1 failed; .*ol0 topics diff"):
+        sender.send_all([DECISION])
+    assert sender.deliveries == Deliveries(failed=1)

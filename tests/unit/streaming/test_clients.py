@@ -1,0 +1,37 @@
+import pytest
+
+from ol0.config import KafkaConfig
+from ol0.errors import ConfigError
+from ol0.streaming.lineage import Lineage
+
+
+def lineage(**options: str | float | bool) -> Lineage:
+    return Lineage.of(KafkaConfig(bootstrap_servers="127.0.0.1:1", options=options))
+
+
+def test_an_option_of_librdkafka_passes_through() -> None:
+    clients = lineage(**{"linger.ms": 77}).clients
+    assert clients._config({"linger.ms": 5}, {}) == {"bootstrap.servers": "127.0.0.1:1", "linger.ms": 77}
+
+
+@pytest.mark.parametrize(("option", "value"), [("enable.idempotence", "false"), ("acks", "1")])
+def test_an_option_that_takes_a_producers_guarantee_away_is_refused(option: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=rf"kafka\.options\.{option} = .* take it out"):
+        lineage(**{option: value}).clients.producer()
+
+
+@pytest.mark.parametrize(("option", "value"), [("enable.auto.commit", "true"), ("isolation.level", "read_uncommitted")])
+def test_an_option_that_takes_a_consumers_guarantee_away_is_refused(option: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=rf"kafka\.options\.{option} = .* take it out"):
+        lineage(**{option: value}).clients.assigned_consumer("x")
+
+
+def test_an_option_that_says_the_same_as_a_guarantee_is_fine() -> None:
+    lineage(**{"enable.idempotence": "True", "acks": "all"}).clients.producer()
+
+
+def test_nothing_here_needs_a_broker_to_be_made() -> None:
+    clients = lineage().clients
+    clients.transactional_producer("drift", clients.log_error)
+    clients.group_consumer("feedback", "1").close()
+    clients.admin()
