@@ -45,7 +45,7 @@ class OnlineLearningConfig(Section):
     examples_per_update: Count = 32
     gradient_clip: Positive = Field(1.0, description="norm of the gradient")
     ema_decay: Share = Field(0.98, description="what ships is this moving average of the heads")
-    trust_region: Positive = Field(1.0, description="mean KL(live || new) on a live batch; further steps are undone")
+    trust_region: Positive = Field(1.0, description="mean KL(live || new) on a batch; heads outside are pulled back")
     mixer_learning_rate: Positive = 0.02
     mixer_l2: NotNegative = 1e-3
     regret_budget: NotNegative = Field(0.8, description="points of calibrated regret on held-out anchors")
@@ -57,7 +57,7 @@ class OnlineLearningConfig(Section):
     priority_beta: Share = Field(0.4, description="importance exponent at first; it grows to 1")
     priority_beta_examples: Count = Field(16_000, description="examples until it is 1")
     priority_epsilon: Positive = 1e-3
-    user_cap: Share = Field(0.05, description="largest share of one user in the weight of a batch")
+    user_cap: Share = Field(0.05, description="largest share of one user in a batch, an even one at least")
     max_checkpoints: Count = Field(10, description="releases whose learner snapshot is kept for a rollback")
 
 
@@ -109,6 +109,7 @@ class SafetyConfig(Section):
     kl_warning: Positive = 0.05
     kl_critical: Positive = 0.1
     kl_emergency: Positive = 0.2
+    norm_critical: Positive = Field(3.0, description="norm of learnt - base over base; good ones stay below 1.7")
     lift_warning: Positive = Field(0.02, description="loss of the lift since the release")
     lift_critical: Positive = 0.05
     lift_emergency: Positive = 0.1

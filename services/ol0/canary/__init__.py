@@ -1,0 +1,1 @@
+"""CanaryGate: judges quality, on trusted prompts and on people's sessions."""

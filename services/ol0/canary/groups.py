@@ -1,0 +1,75 @@
+"""Harm to one group of prompts, which a gain elsewhere would hide in the total."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ol0.statistics.spending import candidate_alpha
+from ol0.statistics.staged import ArmComparison, ArmSnapshot, SessionEvidence
+
+# By order of appearance: later ones would have a thousandth of alpha and less, and the snapshot stays small.
+MOST_GROUPS: Final = 32
+
+
+@dataclass(frozen=True)
+class GroupHarm:
+    """A group that the candidate harms.
+
+    Attributes:
+        group: its label.
+        sessions: how many sessions touched it.
+        difference: candidate minus live in it, in reward per voted decision.
+        high: upper bound of that.
+        alpha: the level at which the bound holds.
+    """
+
+    group: str
+    sessions: int
+    difference: float | None
+    high: float | None
+    alpha: float
+
+
+class GroupComparisons:
+    """The arm comparison once for each group, over the decisions of that group alone.
+
+    The k-th group to appear is tested at alpha / (k (k + 1)): these add up to at most alpha however many appear, and
+    common groups, which can be harmed most, appear first. Decisions without a label belong to no group.
+
+    Args:
+        treated_share: probability that a session of the two arms is the candidate's.
+        margin: what a group may lose, in reward per voted decision.
+        alpha: the probability that any group is wrongly found harmed, ever.
+    """
+
+    def __init__(self, treated_share: float, margin: float, alpha: float) -> None:
+        self.treated_share, self.margin, self.alpha = treated_share, margin, alpha
+        self._comparisons: dict[str, ArmComparison] = {}
+
+    def add(self, sessions: Iterable[tuple[str, SessionEvidence]]) -> None:
+        """Take what one session says of each of its groups."""
+        for group, evidence in sessions:
+            if group not in self._comparisons:
+                if len(self._comparisons) >= MOST_GROUPS:
+                    continue
+                self._comparisons[group] = ArmComparison(self.treated_share, self.margin)
+            self._comparisons[group].add(evidence)
+
+    def harmed(self) -> GroupHarm | None:
+        """The first group whose loss is beyond the margin, None if there is none."""
+        for place, (group, comparison) in enumerate(self._comparisons.items(), start=1):
+            alpha = candidate_alpha(place, self.alpha)
+            if comparison.large_harm.rejects(alpha):
+                figures = comparison.figures(alpha, alpha)
+                high = comparison.large_harm.confidence_bound(alpha)
+                sessions = figures.treated_sessions + figures.control_sessions
+                return GroupHarm(group, sessions, figures.difference, high, alpha)
+        return None
+
+    def snapshot(self) -> dict[str, ArmSnapshot]:
+        """In plain JSON values; the order of appearance is part of it."""
+        return {group: comparison.snapshot() for group, comparison in self._comparisons.items()}
+
+    def restore(self, snapshot: Mapping[str, ArmSnapshot]) -> None:
+        """Go on from ``snapshot``."""
+        self._comparisons = {group: ArmComparison.from_snapshot(one) for group, one in snapshot.items()}

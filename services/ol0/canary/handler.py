@@ -1,0 +1,226 @@
+"""CanaryGate: is this candidate at least as good as what serves, on trusted prompts and then on people's sessions?"""
+
+import json
+import zlib
+from collections.abc import Sequence
+from typing import TypedDict
+
+from ol0.canary.judge import is_final, judge
+from ol0.canary.offers import Offer, OfferSnapshot, Standing, StandingSnapshot
+from ol0.canary.offline import Finding, judge_base, judge_candidate, run_suite
+from ol0.canary.trial import Trial, TrialPlan, TrialSnapshot
+from ol0.config import SafetyConfig
+from ol0.controller.suite import Suite
+from ol0.errors import ConfigError, ContractError
+from ol0.records import Candidate, Gate, Judgement, Outcome, Reason, Record, ServingState, Tick, Verdict
+from ol0.statistics.sessions import ClockSnapshot, OutcomeClock
+
+HOLD_EVERY = 500  # decisions of a trial between two verdicts that only say what is missing
+PATIENCE_GAPS = 10  # an outcome may be missing for ten session gaps of event time before it is given up
+
+
+class CanarySnapshot(TypedDict):
+    """The whole state of the gate in plain JSON values."""
+
+    suite: str
+    clock: ClockSnapshot
+    standing: StandingSnapshot | None
+    pending: list[OfferSnapshot]
+    trial: TrialSnapshot | None
+    open: bool
+    held: int
+    place: int
+    tried: str | None
+
+
+class CanaryGate:
+    """Judges quality. Pure: same records in, same verdicts out; time is event time.
+
+    Stage 0 holds a candidate against base and parent on the suite. From stage 1 on, a trial collects the sessions of
+    staged, live and holdback until the evidence decides; after its verdict it is closed until the serving state moves.
+
+    Reading the newest ``ServingState`` again is harmless, and wanted at start: with another suite than the snapshot's,
+    the results of base and live are made anew from it, and candidates wait until it comes.
+
+    Args:
+        suite: the trusted prompts.
+        safety: margins, levels and stages.
+        canary_threshold: share of the suite that the base itself must pass (``warmup.canary_threshold``).
+        holdback: share of all sessions that the base serves (``serving.holdback``); must be what the SDK uses.
+
+    Raises:
+        ConfigError: a stage leaves no session to live.
+    """
+
+    def __init__(self, suite: Suite, safety: SafetyConfig, canary_threshold: float, holdback: float) -> None:
+        for stage in safety.stages:
+            if stage.share >= 1 - holdback:
+                raise ConfigError(
+                    f"safety.stages: a share of {stage.share} beside serving.holdback {holdback} leaves live nothing; "
+                    f"keep it below {1 - holdback:.2f}"
+                )
+        self._suite, self._safety = suite, safety
+        self._canary_threshold, self._holdback = canary_threshold, holdback
+        patience_ms = round(1000 * PATIENCE_GAPS * safety.session_gap_s)
+        self._clock = OutcomeClock(patience_ms, lag_ms=patience_ms)
+        self._standing: Standing | None = None
+        self._pending: list[Offer] = []
+        self._trial: Trial | None = None
+        self._open = False  # whether the trial has not had its verdict yet
+        self._held = 0  # decisions at the last hold
+        self._place = 0  # candidates tried since the last release
+        self._tried: str | None = None
+
+    def handle(self, record: Record) -> Sequence[Record]:
+        """Takes one record in and returns the verdicts that follow."""
+        match record:
+            case Candidate():
+                return self._offer(record)
+            case ServingState():
+                return self._serve(record)
+            case Outcome():
+                return self._observe(record) if self._clock.take(record.sequence, record.window_end_ms) else []
+            case Tick():
+                self._clock.tick(record.time_ms)
+                return self._observe(None)
+        return []
+
+    def _offer(self, candidate: Candidate) -> list[Verdict]:
+        result = run_suite(self._suite, candidate.digest, candidate.heads, self._safety.critical_confidence)
+        offer = Offer.of(candidate, result)
+        if self._standing is None and offer.step and not result.flaw:
+            self._pending = [*(one for one in self._pending if one.digest != offer.digest), offer]
+            text = "no serving state is known yet: base and parent cannot be compared"
+            return [self._verdict(offer, Judgement.HOLD, (Reason("waiting", None, None, None, text),))]
+        return [self._judge_offer(offer)]
+
+    def _judge_offer(self, offer: Offer) -> Verdict:
+        refusal = offer.refusal(self._standing)
+        if refusal is not None:
+            return self._verdict(offer, Judgement.REJECT, (refusal,))
+        findings = self._findings(offer)
+        judgement = Judgement.APPROVE if all(finding.passed for finding in findings) else Judgement.REJECT
+        # What stands against a candidate comes first: that is what a person looks for.
+        ordered = sorted(findings, key=lambda finding: finding.passed)
+        return self._verdict(offer, judgement, tuple(finding.reason for finding in ordered))
+
+    def _findings(self, offer: Offer) -> list[Finding]:
+        if self._standing is None or not offer.step:
+            return judge_base(offer.result, self._canary_threshold)
+        standing = self._standing
+        return judge_candidate(self._suite, self._safety, offer.result, standing.base, standing.live)
+
+    def _serve(self, state: ServingState) -> list[Verdict]:
+        if self._standing is not None and state.sequence < self._standing.sequence:
+            return []
+        previous = self._standing
+        self._standing = Standing.of(state, previous, self._suite, self._safety.critical_confidence)
+        if previous is None or self._standing.live_step > previous.live_step:
+            self._place = 0
+        self._follow(state)
+        pending, self._pending = self._pending, []
+        return [self._judge_offer(offer) for offer in pending]
+
+    def _follow(self, state: ServingState) -> None:
+        """Begins a trial, goes on with it or drops it, so that no verdict can concern a stage that is over."""
+        staged = state.staged
+        if staged is None:
+            self._trial, self._open = None, False
+            return
+        digest, live = staged.release.digest, state.live.digest
+        known = None if self._trial is None else self._trial.plan
+        if known is not None and (known.digest, known.live, known.stage) == (digest, live, staged.stage):
+            return
+        if self._tried != digest:
+            self._place, self._tried = self._place + 1, digest
+        plan = TrialPlan(
+            digest, live, state.base.digest, staged.stage, staged.share, state.sequence, max(1, self._place)
+        )
+        self._trial, self._open, self._held = Trial(plan, self._safety, self._holdback), True, 0
+
+    def _observe(self, outcome: Outcome | None) -> list[Verdict]:
+        trial, now_ms = self._trial, self._clock.now_ms
+        if trial is None or not self._open:
+            return []
+        if now_ms is not None:
+            trial.close_sessions(now_ms)
+        if outcome is not None:
+            trial.add(outcome)
+        if now_ms is None:
+            return []
+        if not is_final(trial, self._safety) and trial.decisions < self._held + HOLD_EVERY:
+            return []
+        judgement, reasons = judge(trial, self._safety)
+        self._held, self._open = trial.decisions, judgement is Judgement.HOLD
+        plan = trial.plan
+        return [
+            Verdict(
+                digest=plan.digest,
+                base=plan.base,
+                parent=plan.live,
+                stage=plan.stage,
+                suite_digest=self._suite.digest,
+                gate=Gate.CANARY,
+                judgement=judgement,
+                reasons=reasons,
+                evidence=trial.evidence,
+                time_ms=now_ms,
+            )
+        ]
+
+    def _verdict(self, offer: Offer, judgement: Judgement, reasons: tuple[Reason, ...]) -> Verdict:
+        """A verdict of stage 0."""
+        return Verdict(
+            digest=offer.digest,
+            base=offer.base,
+            parent=offer.parent,
+            stage=0,
+            suite_digest=self._suite.digest,
+            gate=Gate.CANARY,
+            judgement=judgement,
+            reasons=reasons,
+            evidence=len(self._suite.features),
+            time_ms=offer.time_ms,
+        )
+
+    def snapshot(self) -> bytes:
+        """The whole state: JSON, compressed, because the capital of many groups is many digits."""
+        state = CanarySnapshot(
+            suite=self._suite.digest,
+            clock=self._clock.snapshot(),
+            standing=None if self._standing is None else self._standing.snapshot(),
+            pending=[offer.snapshot() for offer in self._pending],
+            trial=None if self._trial is None else self._trial.snapshot(),
+            open=self._open,
+            held=self._held,
+            place=self._place,
+            tried=self._tried,
+        )
+        return zlib.compress(json.dumps(state, separators=(",", ":")).encode())
+
+    def restore(self, body: bytes) -> None:
+        """Goes on from ``snapshot``.
+
+        Raises:
+            ContractError: the body is not a snapshot of this gate.
+        """
+        try:
+            self._restore(json.loads(zlib.decompress(body)))
+        except (zlib.error, ValueError, KeyError, TypeError) as error:
+            raise ContractError(
+                f"the canary's snapshot cannot be read ({error!r}); reset its key in the state topic to begin anew"
+            ) from None
+
+    def _restore(self, state: CanarySnapshot) -> None:
+        self._clock.restore(state["clock"])
+        trial = state["trial"]
+        self._trial = None if trial is None else Trial.from_snapshot(trial, self._safety, self._holdback)
+        self._open, self._held = state["open"], state["held"]
+        self._place, self._tried = state["place"], state["tried"]
+        self._standing, self._pending = None, []
+        # Another suite: what was passed of the old one says nothing, and the next serving state makes it anew.
+        if state["suite"] == self._suite.digest:
+            prompts = len(self._suite.features)
+            standing = state["standing"]
+            self._standing = None if standing is None else Standing.from_snapshot(standing, prompts)
+            self._pending = [Offer.from_snapshot(one, prompts) for one in state["pending"]]

@@ -1,0 +1,89 @@
+"""One decision of a trial as the comparisons need it, and what a whole session of them says."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from ol0.records import Action, Arm, Outcome
+from ol0.statistics.sessions import Row
+from ol0.statistics.staged import SessionEvidence
+
+
+@dataclass(frozen=True)
+class Vote:
+    """One decision.
+
+    Attributes:
+        arm: who served it.
+        reward: 0..1, None where nobody said anything.
+        from_live: whether the candidate would have done something else than live.
+        from_base: whether it would have done something else than the base.
+        group: label for reports, None where the host gives none.
+    """
+
+    arm: Arm
+    reward: float | None
+    from_live: bool
+    from_base: bool
+    group: str | None
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> Self:
+        """What an outcome says, whoever served it: which actions differ depends on the prompt, not on the arm."""
+        return cls(
+            outcome.arm,
+            outcome.reward,
+            differ(outcome.greedy_live, outcome.greedy_staged),
+            differ(outcome.greedy_base, outcome.greedy_staged),
+            outcome.group,
+        )
+
+    def row(self) -> Row:
+        """In plain JSON values."""
+        return [self.arm.value, self.reward, self.from_live, self.from_base, self.group]
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """The vote that ``row`` was made from."""
+        arm, reward, from_live, from_base, group = row
+        return cls(
+            Arm(str(arm)),
+            None if reward is None else float(reward),
+            bool(from_live),
+            bool(from_base),
+            None if group is None else str(group),
+        )
+
+
+def differ(one: Action | None, other: Action | None) -> bool:
+    """Whether two greedy actions differ. Where one is not known they may: that costs deviation, never validity."""
+    return one is None or other is None or one != other
+
+
+def against_live(votes: Sequence[Vote]) -> SessionEvidence | None:
+    """What a session says of staged against live, None if nothing (a holdback session, or no vote)."""
+    rewards = [(vote.reward, vote.from_live) for vote in votes if vote.reward is not None]
+    return _evidence(votes[0].arm, Arm.LIVE, rewards)
+
+
+def against_base(votes: Sequence[Vote]) -> SessionEvidence | None:
+    """What a session says of staged against holdback."""
+    rewards = [(vote.reward, vote.from_base) for vote in votes if vote.reward is not None]
+    return _evidence(votes[0].arm, Arm.HOLDBACK, rewards)
+
+
+def by_group(votes: Sequence[Vote]) -> Iterator[tuple[str, SessionEvidence]]:
+    """What a session says of staged against live in each of its groups, by order of appearance."""
+    for group in dict.fromkeys(vote.group for vote in votes if vote.group is not None):
+        rewards = [(vote.reward, vote.from_live) for vote in votes if vote.group == group and vote.reward is not None]
+        evidence = _evidence(votes[0].arm, Arm.LIVE, rewards)
+        if evidence is not None:
+            yield group, evidence
+
+
+def _evidence(arm: Arm, control: Arm, rewards: Sequence[tuple[float, bool]]) -> SessionEvidence | None:
+    """A session counts for the arm that it began in, whatever became of it later."""
+    if not rewards or arm not in (Arm.STAGED, control):
+        return None
+    differing = tuple(reward for reward, differs in rewards if differs)
+    return SessionEvidence(arm is Arm.STAGED, differing, len(rewards))

@@ -1,0 +1,250 @@
+"""DriftMonitor: does this candidate move too far, and does what serves keep what it was released for?"""
+
+import json
+from collections.abc import Sequence
+from typing import Final, TypedDict
+
+from ol0.config import SafetyConfig
+from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.suite import Suite
+from ol0.drift.live_watch import LiveSnapshot, LiveWatch
+from ol0.drift.movement import judge
+from ol0.drift.odds import Odds
+from ol0.drift.offers import Offer, OfferSnapshot
+from ol0.drift.staged_watch import StagedSnapshot, StagedWatch
+from ol0.drift.structure import Structure, StructureSnapshot
+from ol0.drift.watched import Opinion, Watched
+from ol0.errors import CheckpointError, ContractError
+from ol0.records import (
+    Candidate,
+    Digest,
+    Gate,
+    Judgement,
+    Outcome,
+    Reason,
+    Record,
+    ServingState,
+    Tick,
+    Verdict,
+)
+from ol0.statistics.sessions import ClockSnapshot, OutcomeClock
+
+PATIENCE_GAPS: Final = 10  # an outcome may be missing for ten session gaps of event time before it is given up
+REFERENCES: Final = 16  # releases whose lift is remembered, for when a rollback brings one of them back
+
+
+class DriftSnapshot(TypedDict):
+    """The whole state of the monitor in plain JSON values."""
+
+    clock: ClockSnapshot
+    smallest: float
+    odds: list[tuple[int, float]]
+    sequence: int
+    base: str | None
+    structure: StructureSnapshot | None
+    pending: list[OfferSnapshot]
+    references: dict[str, float]
+    staged: StagedSnapshot | None
+    live: LiveSnapshot | None
+    stopped: list[str]
+
+
+class DriftMonitor:
+    """Judges movement. Pure: same records in, same verdicts out; time is event time.
+
+    Stage 0 looks at the file: structure, distance from the base on the probes, size of the weights. Afterwards the
+    sessions of the candidate (at its stage) and of the release (at stage n + 1) are held against the holdback's; only
+    rollbacks come of that, and holds that report a violation. A digest is stopped once for each role.
+
+    Args:
+        probes: the canary suite, of which only the features are used.
+        safety: limits, levels and stages.
+        holdback: share of all sessions that the base serves (``serving.holdback``); must be what the SDK uses. With
+            none there is no yardstick and nothing is watched live.
+    """
+
+    def __init__(self, probes: Suite, safety: SafetyConfig, holdback: float) -> None:
+        self._probes, self._safety, self._holdback = probes, safety, holdback
+        patience_ms = round(1000 * PATIENCE_GAPS * safety.session_gap_s)
+        self._clock = OutcomeClock(patience_ms, lag_ms=patience_ms)
+        self._odds = Odds(safety, holdback)
+        self._sequence = -1
+        self._base: Digest | None = None
+        self._structure: Structure | None = None
+        self._pending: list[Offer] = []
+        self._references: dict[str, float] = {}
+        self._staged: StagedWatch | None = None
+        self._live: LiveWatch | None = None
+        self._stopped: list[str] = []  # roles that have had their rollback: no second one before the state moves
+
+    def handle(self, record: Record) -> Sequence[Record]:
+        """Takes one record in and returns the verdicts that follow."""
+        match record:
+            case Candidate():
+                return [self._offer(record)]
+            case ServingState():
+                return self._serve(record)
+            case Outcome():
+                return self._observe(record) if self._clock.take(record.sequence, record.window_end_ms) else []
+            case Tick():
+                self._clock.tick(record.time_ms)
+                return self._observe(None)
+        return []
+
+    def _offer(self, candidate: Candidate) -> Verdict:
+        try:
+            offer = Offer.of(candidate, self._probes)
+        except CheckpointError as error:
+            reason = Reason("checkpoint", None, None, None, str(error))
+            return self._verdict(candidate, Judgement.REJECT, (reason,))
+        if self._structure is None and candidate.step:
+            self._pending = [*(one for one in self._pending if one.digest != offer.digest), offer]
+            reason = Reason("waiting", None, None, None, "no serving state is known yet: its base cannot be compared")
+            return self._verdict(offer, Judgement.HOLD, (reason,))
+        return self._judge_offer(offer)
+
+    def _judge_offer(self, offer: Offer) -> Verdict:
+        problems = []
+        if self._structure is not None:
+            problems = offer.structure.differences(self._structure)
+            if offer.base != self._base:
+                problems.append(f"its base is {offer.base[:12]}, but {str(self._base)[:12]} is the base that serves")
+        if problems:
+            against = tuple(Reason("structure", None, None, None, text) for text in problems)
+            return self._verdict(offer, Judgement.REJECT, against)
+        near, reasons = judge(offer.movement, self._safety)
+        return self._verdict(offer, Judgement.APPROVE if near else Judgement.REJECT, reasons)
+
+    def _verdict(self, offer: Offer | Candidate, judgement: Judgement, reasons: tuple[Reason, ...]) -> Verdict:
+        """A verdict of stage 0."""
+        return Verdict(
+            digest=offer.digest,
+            base=offer.base,
+            parent=offer.parent,
+            stage=0,
+            suite_digest=self._probes.digest,
+            gate=Gate.DRIFT,
+            judgement=judgement,
+            reasons=reasons,
+            evidence=len(self._probes.features),
+            time_ms=offer.time_ms,
+        )
+
+    def _serve(self, state: ServingState) -> list[Verdict]:
+        if state.sequence <= self._sequence:
+            return []
+        self._sequence = state.sequence
+        if state.base.digest != self._base:
+            self._base = state.base.digest
+            self._structure = Structure.of(read_checkpoint(state.base.heads, expected=state.base.digest))
+        if self._holdback:
+            self._odds.note(state)
+            self._follow(state)
+        pending, self._pending = self._pending, []
+        return [self._judge_offer(offer) for offer in pending]
+
+    def _follow(self, state: ServingState) -> None:
+        """Begins and ends watches. Live first: a release brings its lift from the trial that ends with it."""
+        if self._staged is not None and self._staged.watched.digest == state.live.digest:
+            self._remember(self._staged)
+        if self._live is None or self._live.watched.digest != state.live.digest:
+            self._live = None if state.live.digest == state.base.digest else self._watch_live(state)
+            self._stopped = [role for role in self._stopped if role != "live"]
+        staged = state.staged
+        if staged is None:
+            self._staged = None
+            return
+        if self._staged is None or self._staged.watched.digest != staged.release.digest:
+            watched = Watched(staged.release.digest, state.live.digest, state.base.digest, staged.stage, state.sequence)
+            self._staged = StagedWatch(watched, self._odds, self._safety)
+            self._stopped = [role for role in self._stopped if role != "staged"]
+        self._staged.move_to(staged.stage)
+
+    def _watch_live(self, state: ServingState) -> LiveWatch:
+        parent = read_checkpoint(state.live.heads, expected=state.live.digest).manifest.parent or state.base.digest
+        stage = len(self._safety.stages) + 1
+        watched = Watched(state.live.digest, Digest(parent), state.base.digest, stage, state.sequence)
+        return LiveWatch(watched, self._references.get(state.live.digest), self._odds, self._safety)
+
+    def _remember(self, staged: StagedWatch) -> None:
+        reference = staged.reference()
+        if reference is not None:
+            self._references[staged.watched.digest] = reference
+            self._references = dict(list(self._references.items())[-REFERENCES:])
+
+    def _observe(self, outcome: Outcome | None) -> list[Verdict]:
+        verdicts, now_ms = [], self._clock.now_ms
+        for role, watch in (("staged", self._staged), ("live", self._live)):
+            if watch is None or role in self._stopped:
+                continue
+            opinion = None if now_ms is None else watch.close_sessions(now_ms)
+            if outcome is not None:
+                watch.add(outcome)
+            if opinion is not None and now_ms is not None:
+                verdicts.append(self._live_verdict(watch, opinion, now_ms))
+                if opinion[0] is Judgement.ROLLBACK:
+                    self._stopped.append(role)
+        return verdicts
+
+    def _live_verdict(self, watch: StagedWatch | LiveWatch, opinion: Opinion, now_ms: int) -> Verdict:
+        judgement, reasons = opinion
+        watched = watch.watched
+        return Verdict(
+            digest=watched.digest,
+            base=watched.base,
+            parent=watched.parent,
+            stage=watched.stage,
+            suite_digest=self._probes.digest,
+            gate=Gate.DRIFT,
+            judgement=judgement,
+            reasons=reasons,
+            evidence=watch.sessions,
+            time_ms=now_ms,
+        )
+
+    def snapshot(self) -> bytes:
+        """The whole state, as JSON."""
+        state = DriftSnapshot(
+            clock=self._clock.snapshot(),
+            smallest=self._odds.smallest,
+            odds=self._odds.snapshot(),
+            sequence=self._sequence,
+            base=self._base,
+            structure=None if self._structure is None else self._structure.snapshot(),
+            pending=[offer.snapshot() for offer in self._pending],
+            references=self._references,
+            staged=None if self._staged is None else self._staged.snapshot(),
+            live=None if self._live is None else self._live.snapshot(),
+            stopped=self._stopped,
+        )
+        return json.dumps(state, separators=(",", ":")).encode()
+
+    def restore(self, body: bytes) -> None:
+        """Goes on from ``snapshot``.
+
+        Raises:
+            ContractError: the body is not a snapshot of this monitor.
+        """
+        try:
+            self._restore(json.loads(body))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ContractError(
+                f"the drift snapshot cannot be read ({error!r}); reset its key in the state topic to begin anew"
+            ) from None
+
+    def _restore(self, state: DriftSnapshot) -> None:
+        self._clock.restore(state["clock"])
+        self._odds.restore(state["odds"])
+        self._sequence = state["sequence"]
+        self._base = None if state["base"] is None else Digest(state["base"])
+        self._structure = None if state["structure"] is None else Structure.from_snapshot(state["structure"])
+        self._pending = [Offer.from_snapshot(one) for one in state["pending"]]
+        self._references = dict(state["references"])
+        staged, live = state["staged"], state["live"]
+        if state["smallest"] != self._odds.smallest:
+            # Other stages or another holdback: evidence does not move between odds, so it is collected anew.
+            staged = None if staged is None else StagedSnapshot({**staged, "evidence": None})
+            live = None if live is None else LiveSnapshot({**live, "stretches": []})
+        self._staged = None if staged is None else StagedWatch.from_snapshot(staged, self._odds, self._safety)
+        self._live = None if live is None else LiveWatch.from_snapshot(live, self._odds, self._safety)
+        self._stopped = list(state["stopped"])

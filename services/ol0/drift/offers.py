@@ -1,0 +1,79 @@
+"""What the monitor remembers of a candidate that waits for its base: figures, never heads."""
+
+from dataclasses import dataclass
+from typing import Self, TypedDict
+
+from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.suite import Suite
+from ol0.drift.movement import Movement, MovementSnapshot, measure
+from ol0.drift.structure import Structure, StructureSnapshot, contradiction
+from ol0.errors import CheckpointError
+from ol0.records import Candidate, Digest
+
+
+class OfferSnapshot(TypedDict):
+    """An ``Offer`` in plain JSON values."""
+
+    digest: str
+    base: str
+    parent: str
+    step: int
+    time_ms: int
+    structure: StructureSnapshot
+    movement: MovementSnapshot
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A candidate whose file is sound, without its heads."""
+
+    digest: Digest
+    base: Digest
+    parent: Digest
+    step: int
+    time_ms: int
+    structure: Structure
+    movement: Movement
+
+    @classmethod
+    def of(cls, candidate: Candidate, probes: Suite) -> Self:
+        """Opens and measures a candidate.
+
+        Raises:
+            CheckpointError: the file is unsound, contradicts its record, or does not take these probes.
+        """
+        controller = read_checkpoint(candidate.heads, expected=candidate.digest)
+        problem = contradiction(candidate, controller)
+        if problem is None and controller.dimension != probes.features.shape[1]:
+            problem = f"it takes {controller.dimension} features, the probes have {probes.features.shape[1]}"
+        if problem is not None:
+            raise CheckpointError(f"checkpoint {candidate.digest[:12]}: {problem}")
+        return cls(
+            candidate.digest,
+            candidate.base,
+            candidate.parent,
+            candidate.step,
+            candidate.time_ms,
+            Structure.of(controller),
+            measure(controller, probes.features),
+        )
+
+    def snapshot(self) -> OfferSnapshot:
+        """In plain JSON values."""
+        return OfferSnapshot(
+            digest=self.digest,
+            base=self.base,
+            parent=self.parent,
+            step=self.step,
+            time_ms=self.time_ms,
+            structure=self.structure.snapshot(),
+            movement=self.movement.snapshot(),
+        )
+
+    @classmethod
+    def from_snapshot(cls, snapshot: OfferSnapshot) -> Self:
+        """The offer that ``snapshot`` was taken from."""
+        digest, base, parent = (Digest(name) for name in (snapshot["digest"], snapshot["base"], snapshot["parent"]))
+        structure = Structure.from_snapshot(snapshot["structure"])
+        movement = Movement.from_snapshot(snapshot["movement"])
+        return cls(digest, base, parent, snapshot["step"], snapshot["time_ms"], structure, movement)

@@ -1,0 +1,73 @@
+"""The sessions of one arm beside those of the holdback."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from ol0.drift.evidence import ArmSession
+from ol0.records import Action, Arm, Outcome
+from ol0.statistics.sessions import OpenSession, Row, SessionCollector
+
+
+@dataclass(frozen=True)
+class Served:
+    """One decision.
+
+    Attributes:
+        treated: whether the arm served it, not the holdback.
+        treated_share: the probability of that.
+        reward: 0..1, None where nobody said anything.
+        differs: whether the arm's controller and the base would act differently.
+    """
+
+    treated: bool
+    treated_share: float
+    reward: float | None
+    differs: bool
+
+    def row(self) -> Row:
+        """In plain JSON values."""
+        return [self.treated, self.treated_share, self.reward, self.differs]
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """The decision that ``row`` was made from."""
+        treated, share, reward, differs = row
+        return cls(bool(treated), float(share or 0.0), None if reward is None else float(reward), bool(differs))
+
+
+class ArmSessions:
+    """Collects what an arm and the holdback served, and gives whole sessions.
+
+    Args:
+        gap_ms: silence after which a session is complete, in milliseconds.
+    """
+
+    def __init__(self, gap_ms: int) -> None:
+        self._collector = SessionCollector[Served](gap_ms)
+
+    def add(self, outcome: Outcome, treated_share: float, greedy: Action | None) -> None:
+        """Take a decision; ``greedy`` is what the arm's controller would have done, known or not."""
+        differs = greedy is None or outcome.greedy_base is None or greedy != outcome.greedy_base
+        served = Served(outcome.arm is not Arm.HOLDBACK, treated_share, outcome.reward, differs)
+        self._collector.add(outcome.session_id, outcome.window_end_ms, served)
+
+    def due(self, now_ms: int) -> list[ArmSession]:
+        """The sessions that are complete and had a vote. Each counts for the arm and the odds that it began with."""
+        return [evidence for session in self._collector.due(now_ms) if (evidence := _evidence(session.items))]
+
+    def snapshot(self) -> list[OpenSession]:
+        """In plain JSON values."""
+        return self._collector.snapshot(Served.row)
+
+    def restore(self, snapshot: Sequence[OpenSession]) -> None:
+        """Go on from ``snapshot``."""
+        self._collector.restore(snapshot, Served.from_row)
+
+
+def _evidence(items: Sequence[Served]) -> ArmSession | None:
+    voted = [(item.reward, item.differs) for item in items if item.reward is not None]
+    if not voted:
+        return None
+    rewards = tuple(reward for reward, differs in voted if differs)
+    return ArmSession(items[0].treated, items[0].treated_share, rewards, len(voted))

@@ -1,0 +1,83 @@
+"""A candidate on trial against the holdback."""
+
+from dataclasses import replace
+from typing import Final, Self, TypedDict
+
+from ol0.config import SafetyConfig
+from ol0.drift.evidence import LiftEvidence, LiftSnapshot
+from ol0.drift.odds import Odds
+from ol0.drift.sessions import ArmSessions
+from ol0.drift.watched import Opinion, Watched, WatchedSnapshot, harm, read_watched, write_watched
+from ol0.records import Arm, Outcome
+from ol0.statistics.sessions import OpenSession
+
+REFERENCE_QUANTILE: Final = 1.28  # one-sided 90 %, normal: between the estimate (false alarms) and its bound (blind)
+REFERENCE_SESSIONS: Final = 100  # below, the staged phase says too little to be held against later
+
+
+class StagedSnapshot(TypedDict):
+    """A ``StagedWatch`` in plain JSON values."""
+
+    watched: WatchedSnapshot
+    evidence: LiftSnapshot | None
+    open: list[OpenSession]
+
+
+class StagedWatch:
+    """A candidate on trial against the holdback, over all its stages. Its lift is what it is released for.
+
+    Guaranteed: a candidate that is as good as the base is stopped with probability ``safety.alpha`` at most.
+    """
+
+    def __init__(self, watched: Watched, odds: Odds, safety: SafetyConfig) -> None:
+        self.watched, self.odds, self._alpha = watched, odds, safety.alpha
+        self.evidence = LiftEvidence(odds.smallest)
+        self._sessions = ArmSessions(round(1000 * safety.session_gap_s))
+
+    @property
+    def sessions(self) -> int:
+        """The size of the evidence."""
+        return self.evidence.sessions
+
+    def move_to(self, stage: int) -> None:
+        """Goes on to the next stage, with all the evidence so far."""
+        self.watched = replace(self.watched, stage=stage)
+
+    def add(self, outcome: Outcome) -> None:
+        """Take an outcome of the trial, as long as it was served by whom its arm promises."""
+        served = {Arm.STAGED: self.watched.digest, Arm.HOLDBACK: self.watched.base}.get(outcome.arm)
+        belongs = outcome.staged == self.watched.digest and outcome.serving_sequence >= self.watched.sequence
+        if belongs and outcome.digest == served:
+            self._sessions.add(outcome, self.odds.staged(outcome.serving_sequence), outcome.greedy_staged)
+
+    def close_sessions(self, now_ms: int) -> Opinion | None:
+        """Judge by the sessions that are complete at this event time."""
+        for session in self._sessions.due(now_ms):
+            self.evidence.add(session)
+        return harm(self.evidence, "the candidate") if self.evidence.harmful(self._alpha) else None
+
+    def reference(self) -> float | None:
+        """The lift that it is held to once it is live, None if it was tried too little.
+
+        Its estimate less 1.28 standard errors. Approval came at a moment when it looked good, so the estimate is too
+        high on average; the betting bound is valid but lies so low that a loss of 20 points is seen twice as late.
+        """
+        estimate, error = self.evidence.estimate, self.evidence.standard_error
+        if estimate is None or error is None or self.sessions < REFERENCE_SESSIONS:
+            return None
+        return estimate - REFERENCE_QUANTILE * error
+
+    def snapshot(self) -> StagedSnapshot:
+        """In plain JSON values."""
+        return StagedSnapshot(
+            watched=write_watched(self.watched), evidence=self.evidence.snapshot(), open=self._sessions.snapshot()
+        )
+
+    @classmethod
+    def from_snapshot(cls, snapshot: StagedSnapshot, odds: Odds, safety: SafetyConfig) -> Self:
+        """The watch that ``snapshot`` was taken from."""
+        watch = cls(read_watched(snapshot["watched"]), odds, safety)
+        if snapshot["evidence"] is not None:
+            watch.evidence = LiftEvidence.from_snapshot(snapshot["evidence"], odds.smallest)
+        watch._sessions.restore(snapshot["open"])
+        return watch

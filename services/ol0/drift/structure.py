@@ -1,0 +1,97 @@
+"""What every candidate of a lineage must share with its base, byte for byte."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Self, TypedDict
+
+import numpy as np
+
+from ol0.controller.controller import Controller
+from ol0.records import Candidate
+
+
+class StructureSnapshot(TypedDict):
+    """A ``Structure`` in plain JSON values."""
+
+    base_tensors: str
+    parts: list[str]
+    dimension: int
+    epsilon: float
+    encoder: str | None
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What may not move.
+
+    Attributes:
+        base_tensors: SHA-256 over shape and bytes of the base heads, part by part.
+        parts: names of the parts of an action, in order.
+        dimension: number of features.
+        epsilon: exploration. Another one would change the propensities that every estimate relies on.
+        encoder: fingerprint of the encoder, None where features come in ready.
+    """
+
+    base_tensors: str
+    parts: tuple[str, ...]
+    dimension: int
+    epsilon: float
+    encoder: str | None
+
+    @classmethod
+    def of(cls, controller: Controller) -> Self:
+        """The structure of a controller whose file was verified."""
+        fingerprint = sha256()
+        for head in controller.base:
+            for tensor in (head.weight, head.bias):
+                fingerprint.update(repr(tensor.shape).encode())
+                fingerprint.update(np.ascontiguousarray(tensor, "<f4").tobytes())
+        manifest = controller.manifest
+        return cls(fingerprint.hexdigest(), manifest.parts, controller.dimension, manifest.epsilon, manifest.encoder)
+
+    def differences(self, base: Self) -> list[str]:
+        """What is not as in the base, in words; empty when all is."""
+        pairs: tuple[tuple[str, object, object], ...] = (
+            ("parts", self.parts, base.parts),
+            ("features", self.dimension, base.dimension),
+            ("epsilon", self.epsilon, base.epsilon),
+            ("encoder", self.encoder, base.encoder),
+        )
+        found = [f"{name}: {mine}, the base has {theirs}" for name, mine, theirs in pairs if mine != theirs]
+        if self.base_tensors != base.base_tensors:
+            found.append("its base heads are not those of the base, byte for byte")
+        return found
+
+    def snapshot(self) -> StructureSnapshot:
+        """In plain JSON values."""
+        return StructureSnapshot(
+            base_tensors=self.base_tensors,
+            parts=list(self.parts),
+            dimension=self.dimension,
+            epsilon=self.epsilon,
+            encoder=self.encoder,
+        )
+
+    @classmethod
+    def from_snapshot(cls, snapshot: StructureSnapshot) -> Self:
+        """The structure that ``snapshot`` was taken from."""
+        return cls(
+            snapshot["base_tensors"],
+            tuple(snapshot["parts"]),
+            snapshot["dimension"],
+            snapshot["epsilon"],
+            snapshot["encoder"],
+        )
+
+
+def contradiction(candidate: Candidate, controller: Controller) -> str | None:
+    """Where the record says one thing of the checkpoint and the file another, in words."""
+    manifest = controller.manifest
+    if not candidate.step and not candidate.digest == candidate.base == candidate.parent:
+        return "step 0 is the base, which must be its own base and parent"
+    expected = (candidate.base, candidate.parent) if candidate.step else (None, None)
+    if (manifest.base, manifest.parent) != expected:
+        return "the manifest names another base or parent than the record"
+    if manifest.step != candidate.step:
+        return f"the manifest says step {manifest.step}, the record {candidate.step}"
+    return None

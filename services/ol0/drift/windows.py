@@ -1,0 +1,96 @@
+"""The lift of what serves, over stretches that begin at different times."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypedDict
+
+from ol0.drift.evidence import ArmSession, LiftEvidence, LiftSnapshot
+from ol0.statistics.spending import candidate_alpha
+
+CHECK_EVERY: Final = 100  # sessions
+BEGIN_EVERY: Final = 500  # sessions; a change is diluted by as many good ones at most
+KEPT: Final = 4  # recent stretches besides the one since the release: the oldest covers 2,000 sessions
+
+
+class StretchSnapshot(TypedDict):
+    """A ``Stretch`` in plain JSON values."""
+
+    place: int
+    evidence: LiftSnapshot
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The sessions since some moment.
+
+    Attributes:
+        place: how many stretches had begun with it; 1 is the one since the release.
+        evidence: what these sessions say.
+    """
+
+    place: int
+    evidence: LiftEvidence
+
+
+class Windows:
+    """Bounds of the lift now, in spite of a long past.
+
+    A betting bound speaks of the *average* since its start. After 10,000 good decisions a fall by 20 points would take
+    as many bad ones to show. So a new stretch begins every 500 sessions, and each has its own bound. The k-th is held
+    at level alpha / (k (k + 1)), which sum to alpha: with probability 1 - alpha all bounds of all stretches hold at
+    every moment, for as long as the release serves, each for the average lift of its own stretch.
+
+    Args:
+        smallest_share: see ``LiftEvidence``.
+        alpha: the probability that any upper bound is ever wrong.
+    """
+
+    def __init__(self, smallest_share: float, alpha: float) -> None:
+        self.smallest_share, self.alpha = smallest_share, alpha
+        self._begun = 0
+        self._stretches: list[Stretch] = []
+        self.sessions = 0
+
+    def add(self, session: ArmSession) -> bool:
+        """Take one session; whether a check is due."""
+        if self.sessions % BEGIN_EVERY == 0:
+            self._begun += 1
+            recent = self._stretches[1:][-(KEPT - 1) :]
+            self._stretches = [*self._stretches[:1], *recent, Stretch(self._begun, LiftEvidence(self.smallest_share))]
+        for stretch in self._stretches:
+            stretch.evidence.add(session)
+        self.sessions += 1
+        return self.sessions % CHECK_EVERY == 0
+
+    def low(self) -> float | None:
+        """Lower bound of the average lift since the release; wrong with probability alpha at most, ever."""
+        return self._stretches[0].evidence.low(self.alpha) if self._stretches else None
+
+    def worst(self) -> tuple[LiftEvidence, float] | None:
+        """The stretch with the smallest upper bound, and that bound; None before there is any."""
+        highs = ((one.evidence, one.evidence.high(candidate_alpha(one.place, self.alpha))) for one in self._stretches)
+        known = [(evidence, high) for evidence, high in highs if high is not None]
+        return min(known, key=lambda pair: pair[1], default=None)
+
+    def harmful(self) -> LiftEvidence | None:
+        """A stretch in which the base would have served better, with all its sessions taken together; or None."""
+        for stretch in self._stretches:
+            if stretch.evidence.harmful(candidate_alpha(stretch.place, self.alpha)):
+                return stretch.evidence
+        return None
+
+    def snapshot(self) -> list[StretchSnapshot]:
+        """The stretches in plain JSON values; the number of sessions is kept by the first, of starts by the last."""
+        return [StretchSnapshot(place=one.place, evidence=one.evidence.snapshot()) for one in self._stretches]
+
+    def restore(self, snapshot: Sequence[StretchSnapshot]) -> None:
+        """Go on from ``snapshot``.
+
+        Raises:
+            ValueError: it was taken under other odds.
+        """
+        self._stretches = [
+            Stretch(one["place"], LiftEvidence.from_snapshot(one["evidence"], self.smallest_share)) for one in snapshot
+        ]
+        self._begun = self._stretches[-1].place if self._stretches else 0
+        self.sessions = self._stretches[0].evidence.sessions if self._stretches else 0

@@ -1,0 +1,66 @@
+"""When to train, when to offer, and what an answer means. Pure functions of records and counters.
+
+The rules, in order:
+
+1. Every ``examples_per_update`` new examples owe ``steps_per_update`` steps. What was evicted unseen owes nothing.
+2. A candidate is offered when nobody forbids it (mode apply, not frozen), the last one was decided and nothing is
+   staged, ``min_replay`` examples have come in, and the cooldown lies behind the store's watermark.
+3. The last offer goes live: learning goes on.
+4. An older or foreign release serves instead of the one that was seen last (rolled back, or an operator's order): the
+   learner takes back the snapshot of the release that serves now.
+5. The last offer was decided, does not serve, and ``failures`` is not what it was when it was offered: harm was shown.
+   The learner takes back the snapshot of the release that serves. (Not "is larger": a release in between sets it to 0.)
+6. The last offer was decided, does not serve, and ``failures`` is what it was: undecided or plainly rejected. Learning
+   goes on; more examples may do.
+
+Debt (1) is never rolled back: the examples of a bad time are evidence, but each is paid for once.
+"""
+
+from dataclasses import replace
+
+from ol0.config import OnlineLearningConfig
+from ol0.learner.progress import Progress
+from ol0.records import Mode, ServingState
+
+# A round of catching up after an outage stays below a second, so that releases and the stop signal are seen.
+UPDATES_PER_ROUND = 16
+
+
+def catch_up(examples: int, trained: int, config: OnlineLearningConfig) -> tuple[int, int]:
+    """Rule 1: updates to make in this round, and the examples that are paid for after them.
+
+    Args:
+        examples: ever stored.
+        trained: of these, paid for so far.
+        config: says how many examples make an update, and how many the ring holds.
+    """
+    paid = min(max(trained, examples - config.replay_size), examples)
+    updates = min((examples - paid) // config.examples_per_update, UPDATES_PER_ROUND)
+    return updates, paid + updates * config.examples_per_update
+
+
+def may_offer(state: ServingState, progress: Progress, *, examples: int, watermark_ms: int, min_replay: int) -> bool:
+    """Rule 2."""
+    allowed = state.mode is Mode.APPLY and not state.frozen
+    answered = progress.step <= state.decided_step and state.staged is None
+    return allowed and answered and examples >= min_replay and watermark_ms >= state.cooldown_until_ms
+
+
+def settle(progress: Progress, state: ServingState) -> tuple[Progress, bool]:
+    """Rules 3 to 6: the progress after this state, and whether the snapshot of what serves is to be taken back.
+
+    ``trained`` of a progress that takes back is the caller's to set.
+    """
+    live = state.live.digest
+    accepted = not progress.settled and live == progress.offered
+    went_back = live != progress.serving and not accepted
+    decided = not progress.settled and (accepted or state.decided_step >= progress.step)
+    harmed = decided and not accepted and state.failures != progress.failures
+    after = replace(
+        progress,
+        serving=live,
+        settled=progress.settled or decided,
+        resume=live if went_back or harmed else progress.resume,
+        releases=(*progress.releases, live) if accepted else progress.releases,
+    )
+    return after, went_back or harmed

@@ -1,0 +1,169 @@
+"""The shared replay buffer behind the learner's protocol: decodes payloads, each once."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+
+from ol0.controller.controller import Controller
+from ol0.controller.heads import Floats
+from ol0.errors import RangeError
+from ol0.learner.batch import Batch, unit_of
+from ol0.learner.replay import Draw
+from ol0.records import Decision
+from ol0.replay.buffer import Batch as StoredBatch
+from ol0.replay.sampling import Slots
+
+Unpack = Callable[[bytes], Decision]
+
+
+class PayloadBuffer(Protocol):
+    """What ``ol0.replay.buffer.ReplayBuffer`` offers; see there."""
+
+    @property
+    def examples(self) -> int: ...  # noqa: D102 - see ReplayBuffer, also below
+    @property
+    def size(self) -> int: ...  # noqa: D102
+    @property
+    def watermark_ms(self) -> int: ...  # noqa: D102
+    def refresh(self) -> None: ...  # noqa: D102
+    def sample(self, count: int, alpha: float, beta: float, rng: np.random.Generator) -> StoredBatch: ...  # noqa: D102
+    def uniform(self, count: int, rng: np.random.Generator) -> StoredBatch: ...  # noqa: D102
+    def update_priorities(self, batch: StoredBatch, errors: Floats) -> None: ...  # noqa: D102
+    def flush(self) -> None: ...  # noqa: D102
+    def anchors(self) -> Sequence[tuple[bytes, float]]: ...  # noqa: D102
+
+
+class DecodedRows:
+    """Decoded examples in arrays, found by the entry's name. Bounded: when they are full they are begun anew."""
+
+    def __init__(self, capacity: int, choices: tuple[int, ...], dimension: int, unpack: Unpack) -> None:
+        """Empty.
+
+        Args:
+            capacity: rows; no batch may be larger.
+            choices: K of every part.
+            dimension: D.
+            unpack: payload to decision.
+        """
+        self._choices = np.array(choices)
+        self._unpack = unpack
+        self._row_of: dict[bytes, int] = {}
+        self._capacity = capacity
+        self._features = np.zeros((capacity, dimension), np.float32)
+        self._actions = np.zeros((capacity, len(choices)), np.intp)
+        self._propensities = np.ones((capacity, len(choices)), np.float32)
+        self._users = np.zeros(capacity, np.uint64)
+
+    def rows(self, names: Sequence[bytes], payloads: Sequence[bytes]) -> Slots:
+        """The row of every entry, decoded where it is new; shape (n,).
+
+        Raises:
+            RangeError: a decision does not fit the base's heads.
+            ContractError: a payload cannot be decoded.
+        """
+        if len(self._row_of) + len(names) > self._capacity:
+            self._row_of.clear()
+        return np.array([self._row(name, payload) for name, payload in zip(names, payloads, strict=True)], np.int64)
+
+    def batch(self, rows: Slots, rewards: Floats, weights: Floats) -> Batch:
+        """These rows as a batch."""
+        return Batch(
+            self._features[rows],
+            self._actions[rows],
+            self._propensities[rows],
+            rewards,
+            weights,
+            self._users[rows],
+        )
+
+    def features(self, rows: Slots) -> Floats:
+        """Shape (n, D)."""
+        return np.asarray(self._features[rows])
+
+    def _row(self, name: bytes, payload: bytes) -> int:
+        row = self._row_of.get(name)
+        if row is None:
+            row = len(self._row_of)
+            self._fill(row, self._unpack(payload))
+            self._row_of[name] = row
+        return row
+
+    def _fill(self, row: int, decision: Decision) -> None:
+        features, action = decision.feature_vector(), np.array(decision.action)
+        fits = features.shape == self._features.shape[1:] and action.shape == self._choices.shape
+        if not fits or not ((action >= 0) & (action < self._choices)).all():
+            raise RangeError(
+                f"decision {decision.decision_id} in the replay store has {features.size} features and action "
+                f"{decision.action}; the base takes {self._features.shape[1]} and choices {tuple(self._choices)}. "
+                "Find who wrote it; `ol0 replay exclude` removes it"
+            )
+        self._features[row], self._actions[row] = features, action
+        self._propensities[row] = decision.propensity
+        self._users[row] = unit_of(decision.user, decision.session_id)
+
+
+class DecodedReplay:
+    """``Replay`` over the store's buffer."""
+
+    def __init__(self, buffer: PayloadBuffer, base: Controller, unpack: Unpack, rows: int) -> None:
+        """Reads nothing yet.
+
+        Args:
+            buffer: live examples and anchors.
+            base: what every example must fit.
+            unpack: payload to decision, such as the codec's ``decode_body``.
+            rows: decoded examples that are kept; the size of the ring, plus a batch, decodes each about once.
+        """
+        self._buffer = buffer
+        self._open = partial(DecodedRows, choices=base.choices, dimension=base.dimension, unpack=unpack)
+        self._cache = self._open(rows)
+
+    @property
+    def examples(self) -> int:
+        """See ``Replay``."""
+        return self._buffer.examples
+
+    @property
+    def size(self) -> int:
+        """See ``Replay``."""
+        return self._buffer.size
+
+    @property
+    def watermark_ms(self) -> int:
+        """See ``Replay``."""
+        return self._buffer.watermark_ms
+
+    def refresh(self) -> None:
+        """See ``Replay``."""
+        self._buffer.refresh()
+
+    def sample(self, n: int, alpha: float, beta: float, rng: np.random.Generator) -> Draw:
+        """See ``Replay``."""
+        stored = self._buffer.sample(n, alpha, beta, rng)
+        rows = self._cache.rows(stored.fields.tolist(), stored.payloads)
+        return Draw(stored.slots, stored.fields, self._cache.batch(rows, stored.rewards, stored.weights))
+
+    def update_priorities(self, drawn: Draw, errors: Floats) -> None:
+        """See ``Replay``."""
+        named = StoredBatch(drawn.slots, drawn.fields, (), drawn.batch.rewards, drawn.batch.weights)
+        self._buffer.update_priorities(named, errors)
+
+    def flush(self) -> None:
+        """See ``Replay``."""
+        self._buffer.flush()
+
+    def uniform(self, n: int, rng: np.random.Generator) -> Floats:
+        """See ``Replay``."""
+        stored = self._buffer.uniform(n, rng)
+        return self._cache.features(self._cache.rows(stored.fields.tolist(), stored.payloads))
+
+    def anchors(self) -> Batch:
+        """See ``Replay``."""
+        stored = self._buffer.anchors()
+        names = [str(number).encode() for number in range(len(stored))]
+        cache = self._open(len(stored))
+        rows = cache.rows(names, [payload for payload, _ in stored])
+        rewards = np.array([reward for _, reward in stored], np.float32)
+        return cache.batch(rows, rewards, np.ones(len(stored), np.float32))

@@ -1,0 +1,191 @@
+"""What the learner does with a serving state and with new examples. No Kafka, no waiting."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import structlog
+
+from ol0.config import OnlineLearningConfig
+from ol0.controller.checkpoint import read_checkpoint
+from ol0.learner.anchors import AnchorSet
+from ol0.learner.cadence import catch_up, may_offer, settle
+from ol0.learner.learner import OnlineLearner, Proposal
+from ol0.learner.progress import Progress
+from ol0.learner.replay import Replay
+from ol0.learner.training import train
+from ol0.records import Candidate, Digest, Record, ServingState, Snapshot
+
+SERVICE = "learner"
+
+
+def snapshot_key(digest: Digest) -> str:
+    """Key in the state topic of the learner's snapshot that belongs to a candidate."""
+    return f"{SERVICE}/{digest}"
+
+
+class LearnerHandler:
+    """Keeps one learner and the snapshots that it may have to take back.
+
+    ``handle`` takes in what serves, ``train`` pays for new examples, ``offer`` makes the next candidate when it may.
+    Records that they return belong into one transaction.
+    """
+
+    def __init__(
+        self,
+        state: ServingState,
+        snapshots: Mapping[str, bytes],
+        replay: Replay,
+        config: OnlineLearningConfig,
+        *,
+        seed: int,
+        clock: Callable[[], float],
+    ) -> None:
+        """Goes on where the snapshots end.
+
+        Args:
+            state: what serves; brings the base. Hand it to ``handle`` next.
+            snapshots: bodies of the state topic whose keys begin with ``learner``.
+            replay: live examples, and the anchors of this base.
+            config: every number.
+            seed: of the learner.
+            clock: seconds, for the figure ``seconds_per_step`` alone.
+
+        Raises:
+            CheckpointError: the base or a snapshot cannot be read, or they do not fit each other.
+        """
+        self._state = state
+        self._replay = replay
+        self._config = config
+        self._clock = clock
+        self._log = structlog.get_logger("ol0.learner")
+        base = read_checkpoint(state.base.heads, state.base.digest)
+        anchors = AnchorSet.split(replay.anchors(), config.calibration_share, seed)
+        if not len(anchors.logged):
+            self._log.warning("no anchors: nothing holds the learnt heads to the base; run the warm-up again")
+        self._learner = OnlineLearner(base, anchors, config, seed)
+        self._learner.follow(read_checkpoint(state.live.heads, state.live.digest))
+        prefix = snapshot_key(Digest(""))
+        self._snapshots = {
+            Digest(key.removeprefix(prefix)): body for key, body in snapshots.items() if key.startswith(prefix)
+        }
+        packed = snapshots.get(SERVICE)
+        self._progress = Progress.first(state) if packed is None else Progress.unpack(packed)
+        self._trained = self._progress.trained
+        self._take_back(self._progress.resume, state)
+        self._begin_figures()
+
+    def handle(self, state: ServingState) -> list[Record]:
+        """Takes in what serves; returns the progress to write if that settled anything."""
+        if state.live.digest != self._state.live.digest:
+            self._learner.follow(read_checkpoint(state.live.heads, state.live.digest))
+        self._state = state
+        progress, takes_back = settle(self._progress, state)
+        if takes_back:
+            self._take_back(state.live.digest, state)
+            self._begin_figures()
+            progress = replace(progress, trained=self._trained)
+        if progress == self._progress:
+            return []
+        self._progress = progress
+        return [self._progress_record()]
+
+    def train(self) -> int:
+        """Pays for new examples with updates, a bounded number a call; returns how many it made."""
+        if not self._replay.size:
+            return 0
+        updates, self._trained = catch_up(self._replay.examples, self._trained, self._config)
+        started = self._clock()
+        for _ in range(updates):
+            for report in train(self._learner, self._replay, self._config):
+                self._figures.update(report.terms)
+                self._steps += 1
+        self._seconds += self._clock() - started
+        return updates
+
+    def offer(self) -> list[Record]:
+        """The next candidate with progress and snapshot, or nothing when none may be offered or nothing was learnt."""
+        examples, watermark_ms = self._replay.examples, self._replay.watermark_ms
+        allowed = may_offer(
+            self._state,
+            self._progress,
+            examples=examples,
+            watermark_ms=watermark_ms,
+            min_replay=self._config.min_replay,
+        )
+        if not allowed or not self._steps:
+            return []
+        step = max(self._progress.step, self._state.decided_step) + 1
+        proposal = self._learner.candidate(self._state.live.digest, step)
+        self._note_offer(proposal, step)
+        digest = proposal.controller.digest
+        candidate = Candidate(
+            digest=digest,
+            parent=self._state.live.digest,
+            base=self._state.base.digest,
+            step=step,
+            time_ms=watermark_ms,
+            heads=proposal.data,
+            summary=self._summary(proposal),
+        )
+        self._begin_figures()
+        self._log.info("candidate", digest=digest, step=step, examples=examples)
+        body = self._snapshots[digest]
+        return [candidate, self._progress_record(), Snapshot(snapshot_key(digest), watermark_ms, body)]
+
+    def prune(self) -> list[str]:
+        """Forgets snapshots that no rollback can ask for; returns their keys, to be tombstoned.
+
+        What stays: the outstanding offer, what serves, what a restart resumes from, and the last ``max_checkpoints``
+        releases. A rollback further back starts from that release's heads with a fresh optimiser.
+        """
+        progress = self._progress
+        keep = {
+            progress.offered,
+            progress.serving,
+            progress.resume,
+            *progress.releases[-self._config.max_checkpoints :],
+        }
+        stale = sorted(set(self._snapshots) - keep)
+        for digest in stale:
+            del self._snapshots[digest]
+        return [snapshot_key(digest) for digest in stale]
+
+    def _note_offer(self, proposal: Proposal, step: int) -> None:
+        digest = proposal.controller.digest
+        self._snapshots[digest] = self._learner.snapshot()
+        self._progress = replace(
+            self._progress,
+            step=step,
+            offered=digest,
+            settled=False,
+            failures=self._state.failures,
+            resume=digest,
+            trained=self._trained,
+        )
+
+    def _take_back(self, digest: Digest, state: ServingState) -> None:
+        """Restores the snapshot of a release bit for bit; without one, begins at the heads that serve."""
+        body = self._snapshots.get(digest)
+        if body is not None:
+            self._learner.restore(body)
+            return
+        at_base = digest == state.base.digest
+        if not at_base:
+            self._log.warning("no snapshot of this release: learning begins at the heads that serve", digest=digest)
+        release = state.base if at_base else state.live
+        self._learner.start_from(read_checkpoint(release.heads, release.digest))
+
+    def _begin_figures(self) -> None:
+        self._figures: Counter[str] = Counter()
+        self._steps = 0
+        self._seconds = 0.0
+
+    def _summary(self, proposal: Proposal) -> dict[str, float]:
+        """Means over the steps since the last candidate, and what the candidate itself measures."""
+        means = {name: float(total) / self._steps for name, total in self._figures.items()}
+        more = {"examples": float(self._replay.examples), "seconds_per_step": self._seconds / self._steps}
+        return means | dict(proposal.summary) | more
+
+    def _progress_record(self) -> Snapshot:
+        return Snapshot(SERVICE, self._replay.watermark_ms, self._progress.pack())

@@ -1,0 +1,214 @@
+"""The online learner: base and anchors in, better heads out. Pure: no clock, no store, its own generator."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ol0.config import OnlineLearningConfig
+from ol0.controller.checkpoint import read_checkpoint, write_checkpoint
+from ol0.controller.controller import Controller
+from ol0.controller.heads import Floats, Mixer
+from ol0.learner.anchors import AnchorSet
+from ol0.learner.batch import Batch, cap_users, join
+from ol0.learner.calibration import RegretGauge, calibrate
+from ol0.learner.ewc import EWCRegularizer
+from ol0.learner.mixer import mixer_loss, shipped_mixer
+from ol0.learner.objective import Forward, Term, anchor_kl, doubly_robust_rewards, gain, total_gradient
+from ol0.learner.parts import Parts, with_bias
+from ol0.learner.priority import surprise
+from ol0.learner.proximal import proximal
+from ol0.learner.reward_model import RewardModel
+from ol0.learner.state import LearnerState, pack_state, unpack_state
+from ol0.learner.update import Confined, TrustRegion, clip_gradient, mean_kl, moving_average
+from ol0.records import Digest
+from ol0.replay.sampling import Slots
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """One step.
+
+    Attributes:
+        terms: values of the loss's terms by name, of ``reward_model`` and ``mixer``, and ``gradient_norm`` before
+            clipping, ``trust_region_kl`` and ``pulled_back`` (0 or 1).
+        errors: surprise of the live examples, their new priorities, shape (n,).
+    """
+
+    terms: Mapping[str, float]
+    errors: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A checkpoint that may be offered, its controller, and its figures by name."""
+
+    data: bytes
+    controller: Controller
+    summary: Mapping[str, float]
+
+
+class OnlineLearner:
+    """Trains the learnt heads, the reward model and the mixer, step by step.
+
+    Only the moving average of the heads and the calibrated mixer ever leave it, as a checkpoint.
+    """
+
+    def __init__(self, base: Controller, anchors: AnchorSet, config: OnlineLearningConfig, seed: int) -> None:
+        """Starts from the base; the same arguments and batches give the same weights, bit for bit.
+
+        Args:
+            base: the frozen controller that everything is measured against.
+            anchors: what it does well.
+            config: every number.
+            seed: of the generator that draws anchors and that callers draw batches with.
+        """
+        self._base = base
+        self._config = config
+        self._seed = seed
+        self._parts = Parts(base.choices)
+        self._anchors = anchors
+        heads = self._parts.stack(base.base)
+        self._base_log_probabilities = anchors.base_log_probabilities(heads, self._parts)
+        self._ewc = EWCRegularizer.around(heads, with_bias(anchors.train.features), self._parts, config.ewc_lambda)
+        self._reward_model = RewardModel(heads, self._parts)
+        self._gauge = RegretGauge.of(base, anchors.logged, anchors.held_out)
+        self.start_from(base)
+        self.follow(base)
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """The one source of chance: part of the snapshot, so draw batches with it."""
+        return self._rng
+
+    @property
+    def steps(self) -> int:
+        """Steps taken since the start."""
+        return self._state.steps
+
+    @property
+    def live_rows(self) -> int:
+        """Live examples that a batch of the configured size holds; the rest are anchors."""
+        return self._config.batch_size - self._anchor_rows
+
+    @property
+    def _anchor_rows(self) -> int:
+        wanted = round(self._config.batch_size * self._config.anchor_share)
+        return min(wanted, self._config.batch_size - 1) if len(self._anchors.train) else 0
+
+    def start_from(self, controller: Controller) -> None:
+        """Forgets everything and begins at a controller's learnt heads and mixer; at the base, that is the start."""
+        mixer = np.append(controller.mixer.weight, np.float32(0))
+        self._state = LearnerState.starting_from(self._parts.stack(controller.learnt), mixer)
+        self._rng = np.random.default_rng(self._seed)
+
+    def follow(self, live: Controller) -> None:
+        """Moves the centre of the trust region to the heads that serve."""
+        self._region = TrustRegion(self._parts.stack(live.learnt), self._parts, self._config.trust_region)
+
+    def step(self, live: Batch, uniform: Floats) -> StepReport:
+        """One step of everything that is trained.
+
+        Args:
+            live: examples drawn by priority, weighted by importance; normally ``live_rows`` of them.
+            uniform: features of live examples drawn uniformly, for the mixer, shape (n, D).
+        """
+        config, state, count = self._config, self._state, len(live)
+        drawn = self._rng.integers(0, len(self._anchors.train), self._anchor_rows) if self._anchor_rows else _NONE
+        batch = join(live.weighted(cap_users(live.weights, live.users, config.user_cap)), self._anchor_batch(drawn))
+        features = with_bias(batch.features)
+        forward = Forward.of(features, state.heads, self._parts)
+        prediction = self._reward_model.predict(features, state.theta, batch)
+        rewards = doubly_robust_rewards(prediction.rewards, batch, self._parts, config.importance_clip)
+        anchored = forward.rows(slice(count, None))
+        terms = {
+            "gain": gain(forward, rewards, batch.weights, self._parts, config.gain_weight),
+            "anchor_kl": anchor_kl(anchored, self._base_log_probabilities[drawn], len(batch), config.kl_weight),
+            "ewc": self._ewc.term(state.heads),
+            "proximal": proximal(state.heads, state.average, config.proximal_mu),
+        }
+        gradient, norm = clip_gradient(total_gradient(terms.values()), config.gradient_clip)
+        extra = {"reward_model": prediction.term, "mixer": self._mixer_term(uniform, anchored.features)}
+        confined = self._advance(gradient, extra, features[:count])
+        figures = {name: term.value for name, term in (terms | extra).items()}
+        figures |= {"gradient_norm": norm, "trust_region_kl": confined.kl, "pulled_back": float(confined.pulled_back)}
+        return StepReport(figures, surprise(prediction.errors[:count]))
+
+    def candidate(self, parent: Digest, step: int) -> Proposal:
+        """The checkpoint of the moving average, its mixer calibrated on exactly these tensors.
+
+        Args:
+            parent: the release that serves.
+            step: counts the candidates of the lineage.
+        """
+        heads = self._parts.unstack(self._state.average)
+        shipped = replace(self._base, learnt=heads)
+        threshold = calibrate(self._gauge, lambda t: replace(shipped, mixer=self._mixer(t)), self._config.regret_budget)
+        mixer = self._mixer(threshold)
+        manifest = replace(self._base.manifest, base=self._base.digest, parent=parent, step=step)
+        data = write_checkpoint(manifest, self._base.base, heads, mixer)
+        controller = read_checkpoint(data)
+        return Proposal(data, controller, self._summary(controller))
+
+    def snapshot(self) -> bytes:
+        """Everything that changes: weights, averages, optimisers, reward model, mixer, generator, counters.
+
+        Not in it: what the learner was made from, and the live heads that it follows.
+        """
+        return pack_state(self._state, self._rng.bit_generator.state)
+
+    def restore(self, data: bytes) -> None:
+        """Goes on exactly where ``snapshot`` was taken.
+
+        Raises:
+            CheckpointError: not a snapshot of a learner of this base.
+        """
+        self._state, rng = unpack_state(data, self._state)
+        self._rng = np.random.default_rng()
+        self._rng.bit_generator.state = rng
+
+    def _anchor_batch(self, drawn: Slots) -> Batch:
+        weights = np.full(len(drawn), self._config.anchor_weight, np.float32)
+        return self._anchors.train.take(drawn).weighted(weights)
+
+    def _mixer_term(self, uniform: Floats, anchors: Floats) -> Term:
+        if not len(anchors):
+            return Term(0.0, np.zeros_like(self._state.mixer))
+        return mixer_loss(self._state.mixer, with_bias(uniform), anchors, self._config.mixer_l2)
+
+    def _advance(self, gradient: Floats, extra: Mapping[str, Term], live: Floats) -> Confined:
+        """Moves heads, reward model and mixer; returns where the heads went in the trust region on live features."""
+        state, config = self._state, self._config
+        heads_adam, heads = state.heads_adam.step(gradient, config.learning_rate)
+        theta_adam, theta = state.theta_adam.step(extra["reward_model"].gradient, config.reward_learning_rate)
+        mixer_adam, mixer = state.mixer_adam.step(extra["mixer"].gradient, config.mixer_learning_rate)
+        confined = self._region.confine(live, state.heads + heads)
+        self._state = LearnerState(
+            heads=confined.heads,
+            average=moving_average(state.average, confined.heads, config.ema_decay),
+            theta=state.theta + theta,
+            mixer=state.mixer + mixer,
+            heads_adam=heads_adam,
+            theta_adam=theta_adam,
+            mixer_adam=mixer_adam,
+            steps=state.steps + 1,
+        )
+        return confined
+
+    def _mixer(self, threshold: float) -> Mixer:
+        return shipped_mixer(self._state.mixer, threshold)
+
+    def _summary(self, controller: Controller) -> dict[str, float]:
+        held_out = self._anchors.held_out.features
+        base = np.log(np.concatenate(self._base.policy(held_out), axis=1) + _TINY)
+        policy = np.log(np.concatenate(controller.policy(held_out), axis=1) + _TINY)
+        return {
+            "kl_to_base": mean_kl(base, policy),
+            "regret": self._gauge.regret(controller),
+            "mixer_threshold": controller.mixer.threshold,
+            "steps": float(self._state.steps),
+        }
+
+
+_NONE = np.zeros(0, np.intp)
+_TINY = np.finfo(np.float32).tiny  # serving works in probabilities, which may underflow to 0

@@ -1,0 +1,189 @@
+"""The learner's loop: between the replay store and the releases, with nothing else to wait for.
+
+Its products are small, and threads cost more than they save: start the process with ``OPENBLAS_NUM_THREADS=1``,
+``OMP_NUM_THREADS=1`` and ``MKL_NUM_THREADS=1`` in its environment. Setting them here would be too late, because numpy
+reads them when it is first imported.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from threading import Event
+from typing import Protocol
+
+from ol0.config import OnlineLearningConfig, Settings
+from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.controller import Controller
+from ol0.learner.decoding import DecodedReplay
+from ol0.learner.handler import SERVICE, LearnerHandler
+from ol0.learner.replay import Replay
+from ol0.records import Decision, Record, ServingState
+from ol0.replay.buffer import ReplayBuffer
+from ol0.replay.connection import connect
+from ol0.replay.store import ReplayStore
+from ol0.streaming.codec import Codec
+from ol0.streaming.lineage import Lineage
+from ol0.streaming.round import Round
+from ol0.streaming.table import CompactedReader, LatestValue
+from ol0.streaming.writer import TransactionalWriter
+
+IDLE_S = 0.2  # nothing new: five looks a second are one cheap script each
+
+
+class Releases(Protocol):
+    """Follows the releases topic."""
+
+    def poll(self) -> ServingState | None:
+        """The newest serving state since the last call; None: no new one. Does not wait. Raises StreamError."""
+
+
+class Writer(Protocol):
+    """The transactional producer of the lineage's learner. Everything blocks until it is committed or fails for good.
+
+    A second learner of the lineage fences this one: its next call raises StreamError and the process ends.
+    """
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Writes all of them in one transaction."""
+
+    def read_snapshots(self, prefix: str) -> Mapping[str, bytes]:
+        """Bodies of the newest snapshots whose service begins so, by service."""
+
+    def tombstone(self, keys: Sequence[str]) -> None:
+        """Deletes snapshots."""
+
+
+OpenReplay = Callable[[Controller], Replay]
+
+
+class LearnerService:
+    """Waits for a base, then goes round: refresh, take in releases, train, offer."""
+
+    def __init__(
+        self,
+        *,
+        releases: Releases,
+        writer: Writer,
+        open_replay: OpenReplay,
+        config: OnlineLearningConfig,
+        seed: int,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """Does nothing yet.
+
+        Args:
+            releases: what serves.
+            writer: candidates and snapshots.
+            open_replay: the replay buffer, given the base that its examples must fit.
+            config: every number.
+            seed: of the learner, the same after a restart.
+            clock: seconds, for a figure in the summary.
+        """
+        self._releases = releases
+        self._writer = writer
+        self._open_replay = open_replay
+        self._config = config
+        self._seed = seed
+        self._clock = clock
+
+    def run(self, stop: Event) -> None:
+        """Runs until ``stop`` is set; then finishes the round, at most a second of work.
+
+        Raises:
+            OL0Error: the store or the log refuses, or a base or snapshot is not what it says: end the process.
+        """
+        state = self._first_state(stop)
+        if state is None:
+            return
+        replay = self._open_replay(read_checkpoint(state.base.heads, state.base.digest))
+        snapshots = self._writer.read_snapshots(SERVICE)
+        handler = LearnerHandler(state, snapshots, replay, self._config, seed=self._seed, clock=self._clock)
+        replay.refresh()
+        self._write(handler.handle(state))
+        while not stop.is_set():
+            if not self._round(handler, replay):
+                stop.wait(IDLE_S)
+        replay.flush()
+
+    def _first_state(self, stop: Event) -> ServingState | None:
+        """There is no base, and nothing to do, until warm-up's base is released."""
+        while not stop.is_set():
+            if (state := self._releases.poll()) is not None:
+                return state
+            stop.wait(IDLE_S)
+        return None
+
+    def _round(self, handler: LearnerHandler, replay: Replay) -> bool:
+        """Whether there was anything to do."""
+        replay.refresh()
+        if (state := self._releases.poll()) is not None:
+            self._write(handler.handle(state))
+        updates = handler.train()
+        offered = handler.offer()
+        self._write(offered)
+        # After the commit: until then the older snapshots are the only ones there are.
+        if offered and (stale := handler.prune()):
+            self._writer.tombstone(stale)
+        return bool(updates or offered)
+
+    def _write(self, records: Sequence[Record]) -> None:
+        if records:
+            self._writer.write(records)
+
+
+def run(settings: Settings, stop: Event, on_round: Callable[[Round], None]) -> None:
+    """The learner of a lineage, until ``stop`` is set.
+
+    Raises:
+        OL0Error: as ``LearnerService.run``.
+    """
+    lineage = Lineage.of(settings.kafka)
+    writer = TransactionalWriter(SERVICE, lineage)
+    writer.init()
+    with closing(LatestValue(CompactedReader("releases", lineage), "serving", ServingState)) as latest:
+        LearnerService(
+            releases=_Releases(latest, on_round),
+            writer=_Snapshots(writer),
+            open_replay=partial(_open_replay, settings, lineage.codec),
+            config=settings.online_learning,
+            seed=0,
+        ).run(stop)
+
+
+@dataclass(frozen=True, slots=True)
+class _Releases:
+    """Looks for a newer serving state once a round, which is also the loop's sign of life."""
+
+    latest: LatestValue[ServingState]
+    on_round: Callable[[Round], None]
+
+    def poll(self) -> ServingState | None:
+        self.on_round(Round(0, 0, 0, 0.0))
+        newer = self.latest.poll(0.0)
+        return self.latest.value if newer else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshots:
+    """The transactional writer, with the bodies of snapshots only."""
+
+    writer: TransactionalWriter
+
+    def write(self, records: Sequence[Record]) -> None:
+        self.writer.write(records)
+
+    def read_snapshots(self, prefix: str) -> Mapping[str, bytes]:
+        return {key: snapshot.body for key, snapshot in self.writer.read_snapshots(prefix).items()}
+
+    def tombstone(self, keys: Sequence[str]) -> None:
+        self.writer.tombstone(keys)
+
+
+def _open_replay(settings: Settings, codec: Codec, base: Controller) -> Replay:
+    client, prefix, config = connect(settings.redis), settings.kafka.topic_prefix, settings.online_learning
+    incarnation = ReplayStore(client, prefix).attach()
+    buffer = ReplayBuffer(client, prefix, incarnation, config.priority_epsilon)
+    unpack = partial(codec.decode_body, Decision)
+    return DecodedReplay(buffer, base, unpack, config.replay_size + config.batch_size)

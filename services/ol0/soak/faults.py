@@ -1,0 +1,67 @@
+"""Faults on a schedule."""
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Event, Thread
+from time import monotonic
+from typing import Self
+
+from ol0.soak.services import Services
+from ol0.supervisor.lineup import SERVICES
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """``kill -9`` of one service, so many seconds after the traffic began."""
+
+    at_s: float
+    service: str
+
+    def __str__(self) -> str:
+        return f"kill -9 of {self.service}"
+
+
+def kill_each_once(duration_s: float) -> tuple[Fault, ...]:
+    """Every service once, spread over the middle of a run."""
+    step_s = duration_s / (len(SERVICES) + 2)
+    return tuple(Fault((number + 1.5) * step_s, name) for number, name in enumerate(SERVICES))
+
+
+class FaultInjector:
+    """Carries faults out in a thread of its own, from entering until leaving; what is not due by then is left out.
+
+    Args:
+        faults: the schedule, in order.
+        services: whom they concern.
+        tell: is told of each, in a sentence, when it is done.
+    """
+
+    def __init__(self, faults: Sequence[Fault], services: Services, tell: Callable[[str], None]) -> None:
+        self._faults = faults
+        self._services = services
+        self._tell = tell
+        self._stop = Event()
+        self._thread = Thread(target=self._run, name="faults", daemon=True)
+        self.done: list[tuple[float, str]] = []
+
+    def __enter__(self) -> Self:
+        self._began_s = monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        for fault in self._faults:
+            if self._stop.wait(max(0.0, self._began_s + fault.at_s - monotonic())):
+                return
+            pid = self._services.pids.get(fault.service)
+            if pid is None:
+                continue  # it is down already, and about to come back
+            os.kill(pid, signal.SIGKILL)
+            self.done.append((monotonic() - self._began_s, str(fault)))
+            self._tell(f"Fault injected: {fault}.")

@@ -1,0 +1,235 @@
+"""A whole run: a lineage on a stack of its own, simulated users, faults, and what became of it all."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event, Thread
+from time import monotonic
+
+from rich.console import Console
+
+from ol0.clock import wall_clock_ms
+from ol0.config import Settings, load_settings
+from ol0.errors import ConfigError
+from ol0.replay.connection import connect
+from ol0.replay.counters import Counters
+from ol0.replay.store import ReplayStore
+from ol0.serving.options import Options
+from ol0.serving.router import Router
+from ol0.soak.dataset import DEFAULT_DATA, read_prompts, split_prompts
+from ol0.soak.event_clock import EventClock
+from ol0.soak.faults import Fault, FaultInjector
+from ol0.soak.lineage_setup import apply_topics, warm_up
+from ol0.soak.observation import OBSERVED_TOPICS, Observation, Observer
+from ol0.soak.report.model import RunReport
+from ol0.soak.report.report import summary_text, write_report
+from ol0.soak.services import Services
+from ol0.soak.settlement import Settled, environment, policy, reconciliation, settings_that_matter
+from ol0.soak.sources import Sources
+from ol0.soak.stacks.stack import Stack
+from ol0.soak.users import UserHabits, Users
+from ol0.soak.view import View, make_view
+from ol0.streaming.follow import Follower
+
+FIRST_RELEASE_S = 60.0  # six services import and join in about ten seconds; a loaded machine takes longer
+DRAIN_S = 90.0  # windows close, late feedback is handed in, and a service that was just killed comes back
+LOOK_S = 0.25
+
+SettingsTree = Mapping[str, Mapping[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What is to be run.
+
+    Attributes:
+        data: labelled prompts; None: those that travel inside the package.
+        out: folder of the report, the settings and the logs.
+        seed: of the split, the base and the users.
+        decisions: how many prompts the users ask.
+        habits: how the users behave.
+        settings: over the defaults, but for where things are.
+        time_scale: seconds of event time in a second; None: the wall clock is the clock.
+        faults: what is done to the services.
+    """
+
+    data: Path | None
+    out: Path
+    seed: int
+    decisions: int
+    habits: UserHabits
+    settings: SettingsTree
+    time_scale: float | None = None
+    faults: tuple[Fault, ...] = ()
+
+
+def play(plan: RunPlan, make_stack: Callable[[Path], Stack], console: Console) -> RunReport:
+    """Plays a run in a folder that is made anew, writes the report, tells the summary.
+
+    Raises:
+        OL0Error: the run could not be finished.
+    """
+    with fresh_folder(plan.out):
+        report = Run(plan, make_stack(plan.out / "stack"), console).run()
+    machine, people = write_report(report, plan.out)
+    console.print(summary_text(report), highlight=False)
+    console.print(f"\nThe whole story: {people}\nFor machines:    {machine}", highlight=False, soft_wrap=True)
+    return report
+
+
+@contextmanager
+def fresh_folder(folder: Path) -> Iterator[None]:
+    """Empties the folder of an earlier run; what lies in a folder that no run made is left alone.
+
+    The stack's data is deleted at the end: it is large, and the report holds what matters of it.
+
+    Raises:
+        ConfigError: the folder holds something else.
+    """
+    if folder.exists() and any(folder.iterdir()) and not (folder / "ol0.json").exists():
+        raise ConfigError(f"{folder} is not empty and no run made it: name another folder with --out")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder / "stack", ignore_errors=True)
+
+
+class Run:
+    """Starts a lineage on a stack, plays the traffic, stops everything and says what became of it.
+
+    Args:
+        plan: what to play.
+        stack: where; it is started and stopped here.
+        console: where the run is shown.
+    """
+
+    def __init__(self, plan: RunPlan, stack: Stack, console: Console) -> None:
+        self._plan = plan
+        self._stack = stack
+        self._console = console
+        prompts, old = read_prompts(plan.data)
+        self._split = split_prompts(prompts, old, plan.seed)
+        self._kinds = {str(name): "old" if was else "new" for name, was in zip(prompts.groups, old, strict=True)}
+
+    def run(self) -> RunReport:
+        """The whole run. Whatever happens, everything that was started is stopped.
+
+        Raises:
+            OL0Error: something could not go on; its message says what and where the log is.
+        """
+        began = datetime.now(UTC)
+        with ExitStack() as resources:
+            view = resources.enter_context(make_view(self._console))
+            view.say("Kafka and Valkey are starting.")
+            resources.enter_context(self._stack)
+            path = self._write_settings()
+            settings = load_settings(path)
+            view.say("A base controller is trained on the old kinds of prompts; topics and anchors are set up.")
+            apply_topics(settings)
+            warm_up(settings, self._split, self._plan.out, self._plan.seed)
+            clock = resources.enter_context(_clock(settings, self._plan.time_scale))
+            view.say("Six services are starting.")
+            services = resources.enter_context(Services(path, self._plan.out / "logs", view.say))
+            services.wait_for_release(settings, FIRST_RELEASE_S)
+            view.say("Both gates approved the base, and it serves. Users begin to ask.")
+            faults = FaultInjector(self._plan.faults, services, view.say)
+            now, counters = self._play(settings, services, view, clock, faults)
+            return self._report(settings, now, counters, began, faults)
+        raise AssertionError("no context here swallows an exception")
+
+    def _write_settings(self) -> Path:
+        """The settings as a file, so that every command can be given them while the run lasts, and afterwards."""
+        folder = self._plan.out.resolve()
+        tree = {name: dict(section) for name, section in self._plan.settings.items()}
+        tree["kafka"] = {**tree.get("kafka", {}), "bootstrap_servers": self._stack.bootstrap_servers}
+        tree["redis"] = {**tree.get("redis", {}), "url": self._stack.redis_url}
+        tree["serving"] = {**tree.get("serving", {}), "base": str(folder / "base.safetensors")}
+        tree["safety"] = {**tree.get("safety", {}), "suite": str(folder / "suite.safetensors")}
+        path = self._plan.out / "ol0.json"
+        path.write_text(json.dumps(tree, indent=2) + "\n", encoding="utf-8")
+        return path
+
+    def _play(
+        self,
+        settings: Settings,
+        services: Services,
+        view: View,
+        clock: Callable[[], int],
+        faults: FaultInjector,
+    ) -> tuple[Observation, Counters]:
+        """The traffic from its first prompt until the last record has come to rest."""
+        plan, split, stop = self._plan, self._split, Event()
+        store = ReplayStore(connect(settings.redis), settings.kafka.topic_prefix)
+        with Router.open(settings, Options(clock=clock)) as router:
+            users = Users(router, split.stream, split.base, plan.habits, plan.seed)
+            sources = Sources(
+                decisions=lambda: users.tally.decisions,
+                planned=plan.decisions,
+                feedback=lambda: users.tally.feedback,
+                restarts=lambda: services.restarts,
+            )
+            traffic = Thread(target=users.run, args=(plan.decisions, stop), name="users", daemon=True)
+            with Observer(Follower(settings, OBSERVED_TOPICS), sources, kind_of=self._kinds) as observer:
+                traffic.start()
+                try:
+                    with faults:
+                        _watch(observer, view, services, lambda: not traffic.is_alive())
+                    router.close()
+                    gap_s = settings.safety.session_gap_s / (plan.time_scale or 1)
+                    settled = Settled(store, users.tally, observer, 2 * gap_s)
+                    _watch(observer, view, services, settled, DRAIN_S)
+                finally:
+                    stop.set()
+                    traffic.join()
+                return observer.observe(), store.counters()
+
+    def _report(
+        self, settings: Settings, now: Observation, counters: Counters, began: datetime, faults: FaultInjector
+    ) -> RunReport:
+        return RunReport(
+            observation=now,
+            reconciliation=reconciliation(counters, now.outcomes),
+            policy=policy(settings, self._split),
+            seed=self._plan.seed,
+            data=(self._plan.data or Path(DEFAULT_DATA)).name,
+            began=began.isoformat(timespec="seconds"),
+            environment=environment(),
+            settings=settings_that_matter(settings),
+            faults=tuple(faults.done),
+        )
+
+
+@contextmanager
+def _clock(settings: Settings, time_scale: float | None) -> Iterator[Callable[[], int]]:
+    if time_scale is None:
+        yield wall_clock_ms
+        return
+    with EventClock(settings, time_scale) as clock:
+        yield clock
+
+
+def _watch(
+    observer: Observer,
+    view: View,
+    services: Services,
+    done: Callable[[], bool],
+    limit_s: float | None = None,
+) -> None:
+    """Shows the run until it is done, or the time is over.
+
+    Raises:
+        StackError: a service has given up, so the run cannot end well.
+    """
+    deadline_s = None if limit_s is None else monotonic() + limit_s
+    pause = Event()
+    while not done() and (deadline_s is None or monotonic() < deadline_s):
+        services.check()
+        view.show(observer.observe())
+        pause.wait(LOOK_S)
+    view.show(observer.observe())

@@ -1,0 +1,73 @@
+"""Everything that has to exist before the services of a lineage can start."""
+
+from pathlib import Path
+
+from ol0.clock import wall_clock_ms
+from ol0.config import Settings
+from ol0.feedback.service import SOURCES
+from ol0.records import Digest
+from ol0.replay.anchors import AnchorStore
+from ol0.replay.connection import check_settings, connect
+from ol0.replay.store import ReplayStore
+from ol0.replay.windows import SourcePartition
+from ol0.soak.dataset import Split
+from ol0.soak.warmup import check_suite_share, prepare
+from ol0.streaming import admin
+from ol0.streaming.changes import Change
+from ol0.streaming.lineage import Lineage
+from ol0.streaming.sender import RecordSender
+
+
+def apply_topics(settings: Settings) -> list[Change]:
+    """Makes the topics, and registers every source partition with its first offset in the store. Idempotent.
+
+    Returns:
+        What had to be changed in Kafka.
+
+    Raises:
+        StreamError: Kafka refuses.
+        StoreError: the store has wrong settings, another capacity, or is out of reach.
+    """
+    changes = admin.plan(settings)
+    admin.apply(settings, changes)
+    client = connect(settings.redis)
+    check_settings(client)
+    starts = admin.source_partitions(settings, SOURCES)
+    ReplayStore(client, settings.kafka.topic_prefix).register(
+        {SourcePartition(partition.topic, partition.number): offset for partition, offset in starts.items()},
+        settings.online_learning.replay_size,
+        settings.streaming.max_open,
+    )
+    return changes
+
+
+def warm_up(settings: Settings, split: Split, out: Path, seed: int) -> Digest:
+    """Brings a base in: trains it, writes its files, puts the anchors into the store, offers it as candidate 0.
+
+    May be repeated with the same prompts and seed.
+
+    Args:
+        settings: of the lineage; its topics and its store exist.
+        split: the prompts.
+        out: folder of ``base.safetensors`` and ``suite.safetensors``.
+        seed: of the training and of the anchors.
+
+    Returns:
+        The digest of the base.
+
+    Raises:
+        ConfigError: the base fails its own suite.
+        StoreError: the store holds the anchors of another base.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    epsilon, anchors = settings.serving.epsilon, settings.online_learning.anchors
+    warmup = prepare(split, out / "suite.safetensors", epsilon=epsilon, anchors=anchors, seed=seed)
+    check_suite_share(warmup.suite_pass_share, settings.warmup.canary_threshold)
+    (out / "base.safetensors").write_bytes(warmup.checkpoint)
+    lineage = Lineage.of(settings.kafka)
+    AnchorStore(connect(settings.redis), settings.kafka.topic_prefix).add_anchors(
+        [(lineage.codec.encode_body(anchor.decision), anchor.reward) for anchor in warmup.anchors]
+    )
+    candidate = warmup.candidate(wall_clock_ms())
+    RecordSender(lineage).send_all([candidate])
+    return candidate.digest

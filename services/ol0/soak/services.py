@@ -1,0 +1,83 @@
+"""All services of a lineage, looked after by a thread for as long as a run lasts."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from threading import Event, Thread
+from time import monotonic
+from typing import Self
+
+from ol0.config import Settings
+from ol0.errors import StackError
+from ol0.streaming.lineage import Lineage
+from ol0.streaming.table import CompactedReader
+from ol0.supervisor.lineup import service_commands
+from ol0.supervisor.supervisor import Event as ServiceEvent
+from ol0.supervisor.supervisor import EventKind, Supervisor
+
+POLL_S = 0.2
+
+
+class Services:
+    """Starts them on entering, restarts what dies, stops them on leaving.
+
+    Args:
+        config: the settings file that each reads.
+        logs: folder of their logs.
+        tell: is told in a sentence when one dies or comes back.
+    """
+
+    def __init__(self, config: Path, logs: Path, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._done = Event()
+        self._gave_up: list[str] = []
+        self._supervisor = Supervisor(service_commands(config, logs), on_event=self._note)
+        self._thread = Thread(target=self._supervisor.run, args=(self._done,), name="supervisor", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._supervisor.start()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+        self._supervisor.stop()
+
+    @property
+    def restarts(self) -> Mapping[str, int]:
+        """How often each was started again."""
+        return self._supervisor.restarts
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        """Those that run now."""
+        return self._supervisor.pids
+
+    def check(self) -> None:
+        """Whether all of them run or will run again.
+
+        Raises:
+            StackError: one has given up; says why and where its log is.
+        """
+        if self._gave_up:
+            raise StackError(self._gave_up[0])
+
+    def wait_for_release(self, settings: Settings, limit_s: float) -> None:
+        """Waits until something serves.
+
+        Raises:
+            StackError: a service gave up, or the time is over.
+        """
+        deadline_s = monotonic() + limit_s
+        with CompactedReader("releases", Lineage.of(settings.kafka)) as reader:
+            while not reader.poll(POLL_S):
+                self.check()
+                if monotonic() > deadline_s:
+                    raise StackError(f"nothing was released within {limit_s:g} s: the logs of the gates say why")
+
+    def _note(self, event: ServiceEvent) -> None:
+        if event.kind is EventKind.STARTED:
+            return
+        if event.kind is EventKind.GAVE_UP:
+            self._gave_up.append(f"service {event.name} gave up: {event.text}")
+        self._tell(f"Service {event.name} {event.kind.value}: {event.text}")
