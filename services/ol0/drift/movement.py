@@ -12,11 +12,6 @@ from ol0.controller.heads import Floats, Head
 from ol0.records import Reason
 
 SMALLEST_PROBABILITY: Final = 1e-12  # float32 policies reach 0, where the divergence would be infinite
-# KL alone lets "weights x 10" pass: the mixer keeps the base's share of the policy, which bounds KL by -log(1 - g).
-# Calibrated on the demo's data, 5 splits, 77 candidates in 40,000 decisions: relative norm at most 1.63 (median 1.36,
-# still growing slowly), KL at most .041; the same heads x 3: at least 4.3, x 10: at least 15.8, base heads x 10: 9.0,
-# with KL .03 to .08. So the norm decides too. The spectral ratio (3.1 against 5.3 and more) separates less well.
-NORM_CRITICAL: Final = 3.0
 
 
 class MovementSnapshot(TypedDict):
@@ -77,16 +72,22 @@ def measure(controller: Controller, probes: Floats) -> Movement:
 
 
 def judge(movement: Movement, safety: SafetyConfig) -> tuple[bool, tuple[Reason, ...]]:
-    """Whether the candidate stays near enough, and every figure with its limit; the deciding ones first."""
+    """Whether the candidate stays near enough, and every figure with its limit; the deciding ones first.
+
+    KL alone lets "weights x 10" pass: the mixer keeps the base's share of the policy, which bounds KL by -log(1 - g).
+    Calibrated on the demo's data, 5 splits, 77 candidates in 40,000 decisions: relative norm at most 1.63 (median 1.36,
+    still growing slowly), KL at most .041; the same heads x 3: at least 4.3, x 10: at least 15.8, base heads x 10: 9.0,
+    with KL .03 to .08. So the norm decides too. The spectral ratio (3.1 against 5.3 and more) separates less well.
+    """
     near = movement.mean_kl <= safety.kl_critical
-    small = movement.norm <= NORM_CRITICAL
+    small = movement.norm <= safety.norm_critical
     return near and small, (
         _reason("kl", movement.mean_kl, safety.kl_critical, _kl_text(movement.mean_kl, safety)),
         _reason(
             "norm",
             movement.norm,
-            NORM_CRITICAL,
-            f"learnt weights lie {movement.norm:.2f} base norms from the base; {NORM_CRITICAL} is allowed",
+            safety.norm_critical,
+            f"learnt weights lie {movement.norm:.2f} base norms from the base; {safety.norm_critical:g} is allowed",
         ),
         _reason("kl_99", movement.tail_kl, None, f"99th percentile of KL: {movement.tail_kl:.3f} nats; reported only"),
         _reason(

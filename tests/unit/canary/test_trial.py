@@ -1,0 +1,302 @@
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+
+from ol0.canary.handler import HOLD_EVERY, CanaryGate
+from ol0.canary.judge import judge
+from ol0.canary.trial import Trial, TrialPlan
+from ol0.config import SafetyConfig, StageConfig
+from ol0.errors import ConfigError, ContractError
+from ol0.records import Arm, Digest, Judgement, Outcome, Record, ServingState, Tick, Verdict
+from ol0.statistics.staged import SessionEvidence
+from worlds import NEW, Checkpoint, Traffic, experts, make_base, make_candidate, make_suite, outcome, serving_state
+
+ONE_STAGE = SafetyConfig(stages=(StageConfig(share=0.5),), max_stage=4_000)
+BASE = make_base()
+SUITE = make_suite()
+
+
+def gate(safety: SafetyConfig = ONE_STAGE) -> CanaryGate:
+    return CanaryGate(SUITE, safety, 0.9, holdback=0.1)
+
+
+def verdicts(canary: CanaryGate, records: Iterable[Record]) -> list[Verdict]:
+    return [verdict for record in records for verdict in canary.handle(record) if isinstance(verdict, Verdict)]
+
+
+def trial(state: ServingState, decisions: int, safety: SafetyConfig = ONE_STAGE, **traffic: object) -> list[Verdict]:
+    """All verdicts of a fresh gate on one trial."""
+    outcomes = Traffic(**traffic).outcomes(state, decisions)  # type: ignore[arg-type]
+    return verdicts(gate(safety), [state, *outcomes])
+
+
+def test_a_good_candidate_is_approved() -> None:
+    judged = trial(serving_state(BASE, staged=make_candidate(BASE)), 1_500)[-1]
+    assert (judged.judgement, judged.stage) == (Judgement.APPROVE, 1)
+    assert judged.evidence > 10
+    assert "is ruled out" in judged.reasons[0].text
+
+
+def test_a_candidate_that_is_bad_only_live_is_rolled_back() -> None:
+    # The suite holds old prompts alone, so it sees nothing; live masters the new ones, the candidate does not.
+    canary, live = gate(), make_candidate(BASE)
+    unlearnt = make_candidate(BASE, parent=live, step=2, takes=experts(wrong=NEW))
+    (offline,) = verdicts(canary, [serving_state(BASE, live=live), unlearnt.candidate()])
+    assert offline.judgement is Judgement.APPROVE
+    state = serving_state(BASE, live=live, staged=unlearnt, sequence=2)
+    judged = verdicts(canary, [state, *Traffic().outcomes(state, 900)])[-1]
+    assert (judged.judgement, judged.reasons[0].check) == (Judgement.ROLLBACK, "harm")
+    assert judged.reasons[0].bound is not None
+    assert judged.reasons[0].bound < 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_an_identical_candidate_is_never_called_harmful(seed: int) -> None:
+    same = make_candidate(BASE, takes=experts(wrong=NEW))
+    found = trial(serving_state(BASE, staged=same), 600, seed=seed)
+    assert {judged.judgement for judged in found} <= {Judgement.APPROVE, Judgement.HOLD}
+
+
+def test_an_equally_good_candidate_that_differs_is_not_called_harmful() -> None:
+    # Live is wrong on kinds 4 and 5, the candidate on 6 and 7; 5 % of such trials may end in harm, these do not.
+    live = make_candidate(BASE, takes=experts(wrong=[4, 5]))
+    other = make_candidate(BASE, parent=live, step=2, takes=experts(wrong=[6, 7]))
+    state = serving_state(BASE, live=live, staged=other)
+    last = [trial(state, 600, seed=seed) for seed in range(4)]
+    assert all(judged.judgement is not Judgement.ROLLBACK for found in last for judged in found)
+
+
+def test_harm_to_one_group_is_found_though_the_total_gains() -> None:
+    live = make_candidate(BASE, takes=experts(wrong=[4, 5, 6]))
+    robber = make_candidate(BASE, parent=live, step=2, takes=experts(wrong=[7]))
+    # A stage that approves late, so that the group has time to speak.
+    patient = SafetyConfig(stages=(StageConfig(share=0.4, harm_only=True, min_decisions=5_000),))
+    state = serving_state(BASE, live=live, staged=robber, share=0.4)
+    judged = trial(state, 3_000, patient, grouped=True)[-1]
+    assert (judged.judgement, judged.reasons[0].check) == (Judgement.ROLLBACK, "group_harm")
+    assert "'kind-7'" in judged.reasons[0].text
+
+
+def test_a_trial_that_shows_nothing_ends_undecided() -> None:
+    same = make_candidate(BASE, takes=experts(wrong=NEW))
+    short = ONE_STAGE.model_copy(update={"max_stage": 100})
+    judged = trial(serving_state(BASE, staged=same), 200, short)
+    assert [one.judgement for one in judged] == [Judgement.REJECT]
+    assert judged[0].reasons[0].check == "undecided"
+
+
+def test_a_harm_only_stage_approves_after_its_decisions() -> None:
+    careful = SafetyConfig(stages=(StageConfig(share=0.05, harm_only=True, min_decisions=300), StageConfig(share=0.25)))
+    judged = trial(serving_state(BASE, staged=make_candidate(BASE), share=0.05), 400, careful)
+    assert [(one.judgement, one.stage) for one in judged] == [(Judgement.APPROVE, 1)]
+    assert judged[0].reasons[0].check == "no_harm"
+    assert judged[0].reasons[0].figure == 300
+
+
+def test_a_harm_only_stage_stops_harm() -> None:
+    careful = SafetyConfig(stages=(StageConfig(share=0.4, harm_only=True, min_decisions=3_000),))
+    live = make_candidate(BASE)
+    unlearnt = make_candidate(BASE, parent=live, step=2, takes=experts(wrong=NEW))
+    judged = trial(serving_state(BASE, live=live, staged=unlearnt, share=0.4), 900, careful)
+    assert judged[-1].judgement is Judgement.ROLLBACK
+
+
+def test_the_second_stage_begins_with_no_evidence_of_the_first() -> None:
+    candidate, canary, traffic = make_candidate(BASE), gate(), Traffic()
+    first = serving_state(BASE, staged=candidate, sequence=1)
+    second = serving_state(BASE, staged=candidate, stage=2, sequence=2)
+    verdicts(canary, [first, *traffic.outcomes(first, 60), second])
+    # Outcomes of the first stage that come late do not count.
+    late = verdicts(canary, traffic.outcomes(first, 3_000))
+    assert late == []
+    judged = verdicts(canary, traffic.outcomes(second, 1_500))[-1]
+    assert (judged.stage, judged.judgement) == (2, Judgement.APPROVE)
+
+
+def test_a_stale_approval_cannot_come() -> None:
+    # The candidate is about to be approved when the serving state moves on without it.
+    candidate, canary, traffic = make_candidate(BASE), gate(), Traffic()
+    state = serving_state(BASE, staged=candidate)
+    outcomes = list(traffic.outcomes(state, 1_500))
+    records: list[Record] = [state, *outcomes]
+    rehearsal = gate()
+    approved_at = [len(rehearsal.handle(record)) for record in records].index(1)
+    gone = serving_state(BASE, sequence=2)
+    found = verdicts(canary, [state, *outcomes[: approved_at - 1], gone, *outcomes[approved_at - 1 :]])
+    assert found == []
+
+
+def test_after_its_verdict_a_trial_says_no_more() -> None:
+    found = trial(serving_state(BASE, staged=make_candidate(BASE)), 3_000)
+    assert sum(one.judgement is not Judgement.HOLD for one in found) == 1
+    assert found[-1].judgement is Judgement.APPROVE
+
+
+def test_an_old_serving_state_does_not_bring_a_trial_back() -> None:
+    canary, candidate = gate(), make_candidate(BASE)
+    old = serving_state(BASE, staged=candidate, sequence=1)
+    verdicts(canary, [old, serving_state(BASE, sequence=2), old])
+    assert verdicts(canary, Traffic().outcomes(old, 1_500)) == []
+
+
+def test_reading_the_serving_state_again_changes_nothing() -> None:
+    state = serving_state(BASE, staged=make_candidate(BASE))
+    outcomes = list(Traffic().outcomes(state, 900))
+    twice: list[Record] = [state, *outcomes[:100], state, *outcomes[100:]]
+    assert verdicts(gate(), [state, *outcomes]) == verdicts(gate(), twice)
+
+
+def test_once_live_is_better_than_the_base_the_candidate_must_be_as_well() -> None:
+    live = make_candidate(BASE)
+    state = serving_state(BASE, live=live, staged=make_candidate(BASE, parent=live, step=2, scale=1.1))
+    judged = trial(state, 3_000)[-1]
+    assert judged.judgement is Judgement.APPROVE
+    assert [reason.check for reason in judged.reasons] == ["staged_live", "staged_holdback"]
+
+
+def test_a_hold_says_how_much_is_missing() -> None:
+    same = make_candidate(BASE, takes=experts(wrong=NEW))
+    (held,) = trial(serving_state(BASE, staged=same), HOLD_EVERY + 30)
+    assert held.judgement is Judgement.HOLD
+    assert "more sessions are missing" in held.reasons[0].text
+    assert held.reasons[0].threshold == pytest.approx(-0.02)
+
+
+def test_decisions_without_a_vote_count_as_decisions_and_not_as_evidence() -> None:
+    state = serving_state(BASE, staged=make_candidate(BASE))
+    found = trial(state, HOLD_EVERY + 30, missing=1.0)
+    assert [(one.judgement, one.evidence) for one in found] == [(Judgement.HOLD, 0)]
+    assert "no session is complete yet" in found[0].reasons[0].text
+
+
+def test_a_host_that_serves_somebody_else_does_not_count() -> None:
+    # Pinned or switched off: the arm says staged, the digest says base.
+    state = serving_state(BASE, staged=make_candidate(BASE))
+    outcomes = [one for one in Traffic().outcomes(state, 300) if one.arm is Arm.STAGED]
+    on, off = gate(), gate()
+    verdicts(on, [state, *outcomes])
+    verdicts(off, [state, *(replace(one, digest=BASE.digest) for one in outcomes)])
+    assert on._trial is not None
+    assert off._trial is not None
+    assert (on._trial.decisions, off._trial.decisions) == (len(outcomes), 0)
+
+
+def test_gain_over_live_is_not_enough_without_the_comparison_with_the_base() -> None:
+    live = make_candidate(BASE)
+    plan = TrialPlan(make_candidate(BASE, step=2).digest, live.digest, BASE.digest, 1, 0.5, 1, 1)
+    found = Trial(plan, ONE_STAGE, holdback=0.1)
+    assert found.against_holdback is not None
+    for comparison, expected in ((found.against_live, Judgement.HOLD), (found.against_holdback, Judgement.APPROVE)):
+        for treated in (True, False) * 60:
+            comparison.add(SessionEvidence(treated, rewards=(float(treated),), voted=1))
+        assert judge(found, ONE_STAGE)[0] is expected
+
+
+def test_partitions_that_arrive_one_after_the_other_change_no_verdict() -> None:
+    state = serving_state(BASE, staged=make_candidate(BASE))
+    outcomes = list(Traffic().outcomes(state, 540))
+    batches = [outcomes[start : start + 90] for start in range(0, 540, 90)]
+    parts = [[one for one in batch if _partition(one) == part] for batch in batches for part in (2, 0, 1)]
+    uneven = verdicts(gate(), [state, *(one for part in parts for one in part)])
+    assert uneven[-1].judgement is Judgement.APPROVE
+    split = gate()
+    verdicts(split, [state, *(one for part in parts for one in part)])
+    # Cut sessions would give more and smaller ones.
+    assert split._trial is not None
+    assert uneven[-1].evidence <= 180
+
+
+def _partition(one: Outcome) -> int:
+    return int(one.session_id.rpartition("-")[2]) % 3
+
+
+def test_repeated_outcomes_count_once() -> None:
+    state = serving_state(BASE, staged=make_candidate(BASE))
+    outcomes = list(Traffic().outcomes(state, 300))
+    canary = gate()
+    verdicts(canary, [state, *outcomes[:40], *outcomes[:40]])
+    assert canary._trial is not None
+    assert canary._trial.decisions == 40
+
+
+def test_a_tick_closes_the_last_sessions() -> None:
+    state = serving_state(BASE, staged=make_candidate(BASE))
+    canary, traffic = gate(), Traffic()
+    verdicts(canary, [state, *traffic.outcomes(state, 30)])
+    assert canary._trial is not None
+    before = canary._trial.evidence
+    verdicts(canary, [Tick(traffic.time_ms + 10_000_000)])
+    assert canary._trial.evidence > before
+
+
+@pytest.mark.parametrize("cut", [1, 50, 155])
+def test_a_restart_in_the_middle_gives_the_same_verdicts(cut: int) -> None:
+    live = make_candidate(BASE, takes=experts(wrong=[4]))
+    state = serving_state(BASE, live=live, staged=make_candidate(BASE, parent=live, step=2))
+    waiting = make_candidate(BASE, step=3).candidate()
+    records: list[Record] = [waiting, state, *Traffic(seed=3, grouped=True).outcomes(state, 600)]
+    whole = gate()
+    expected = verdicts(whole, records)
+    first, second = gate(), gate()
+    found = verdicts(first, records[:cut])
+    second.restore(first.snapshot())
+    found += verdicts(second, records[cut:])
+    assert found == expected
+    assert second.snapshot() == whole.snapshot()
+    assert expected[-1].judgement is Judgement.APPROVE
+
+
+def test_a_snapshot_stays_small() -> None:
+    # 32 groups, as many as are watched, in all of which the candidate acts otherwise.
+    live = make_candidate(BASE, takes=experts(wrong=[4]))
+    state = serving_state(BASE, live=live, staged=make_candidate(BASE, parent=live, step=2))
+    canary = gate(ONE_STAGE.model_copy(update={"alpha": 1e-9}))
+    outcomes = [replace(one, group=f"group-{one.sequence % 32}") for one in Traffic().outcomes(state, 600)]
+    verdicts(canary, [state, *outcomes])
+    assert canary._open
+    assert 5_000 < len(canary.snapshot()) < 50_000
+
+
+def test_with_another_suite_the_results_are_made_anew_from_the_next_serving_state() -> None:
+    first = gate()
+    state = serving_state(BASE, staged=make_candidate(BASE))
+    verdicts(first, [state])
+    changed = replace(SUITE, digest=Digest("6" * 64), features=SUITE.features[:600], actions=SUITE.actions[:600])
+    second = CanaryGate(replace(changed, kinds=SUITE.kinds[:600]), ONE_STAGE, 0.9, holdback=0.1)
+    second.restore(first.snapshot())
+    (held,) = verdicts(second, [make_candidate(BASE).candidate()])
+    assert held.judgement is Judgement.HOLD
+    (judged,) = verdicts(second, [state])
+    assert (judged.judgement, judged.evidence) == (Judgement.APPROVE, 600)
+
+
+def test_a_snapshot_of_something_else_is_refused() -> None:
+    with pytest.raises(ContractError, match="reset its key"):
+        gate().restore(b"{}")
+
+
+def test_a_stage_that_leaves_live_nothing_is_a_config_error() -> None:
+    with pytest.raises(ConfigError, match="keep it below"):
+        CanaryGate(SUITE, SafetyConfig(stages=(StageConfig(share=0.9),)), 0.9, holdback=0.1)
+
+
+def test_later_candidates_need_more_evidence_until_one_is_released() -> None:
+    canary = gate()
+    levels = []
+    candidates: list[Checkpoint] = [make_candidate(BASE, step=step, scale=1 + step / 10) for step in (1, 2, 3)]
+    for number, candidate in enumerate(candidates, start=1):
+        verdicts(canary, [serving_state(BASE, staged=candidate, sequence=number)])
+        assert canary._trial is not None
+        levels.append(canary._trial.approval_alpha)
+    assert levels == pytest.approx([0.05 / 2, 0.05 / 6, 0.05 / 12])
+    live = candidates[2]
+    after = make_candidate(BASE, parent=live, step=4)
+    verdicts(canary, [serving_state(BASE, live=live, sequence=9)])
+    verdicts(canary, [serving_state(BASE, live=live, staged=after, sequence=10)])
+    assert canary._trial is not None
+    assert canary._trial.approval_alpha == pytest.approx(0.05 / 2)
+
+
+def test_records_that_do_not_concern_the_gate_are_passed_over() -> None:
+    assert verdicts(gate(), [outcome(), Tick(None), Tick(5)]) == []
