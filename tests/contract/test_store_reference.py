@@ -126,8 +126,8 @@ class World:
         except Gap:
             self.seen["gap"] += 1
             self.assign([partition])
-        if self.rng.random() < 0.03:  # a rebalance while the old owner still holds a batch
-            self.replace(self.owners[partition], partition, records, next_offset)
+        if self.rng.random() < 0.03 and self.owners[partition] is join:  # a rebalance while the owner holds a batch
+            self.replace(join, partition, records, next_offset)
 
     def replace(self, join: FeedbackJoin, partition: Partition, records: list[SourceRecord], next_offset: int) -> None:
         self.zombies.append((join, partition, records, next_offset))

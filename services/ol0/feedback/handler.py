@@ -1,0 +1,236 @@
+"""What the feedback service does with a record. Pure: no Kafka, no Redis, no clock."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from ol0.config import StreamingConfig
+from ol0.errors import RangeError
+from ol0.feedback.reward import Reward, reward
+from ol0.feedback.signals import LARGEST_CORRECTION, feedback_entry
+from ol0.records import (
+    Action,
+    Decision,
+    FeaturesDtype,
+    Feedback,
+    ImplicitFeedback,
+    Outcome,
+    Record,
+    Tick,
+    ToolFeedback,
+    UserFeedback,
+)
+from ol0.replay.counters import DECISIONS_DROPPED, FEEDBACK_DROPPED, DecisionDrop, FeedbackDrop
+from ol0.replay.entries import LATEST_MS, SCORE_DIGITS, FeedbackEntry, decision_key
+from ol0.replay.windows import Arrivals, DueWindow
+from ol0.streaming.sink import SourceRecord
+
+BYTES_PER_FEATURE: Final = {FeaturesDtype.FLOAT16: 2, FeaturesDtype.FLOAT32: 4}
+
+# How far a host's clock may run ahead of the broker's. Beyond it a window would stay open for as long as the clock is
+# wrong, and hold its memory.
+FUTURE_MS: Final = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What became of one decision, and of the feedback about it."""
+
+    outcome: Outcome
+    counts: Mapping[str, int]
+
+
+@dataclass(slots=True)
+class _Draft:
+    """Arrivals in the making."""
+
+    watermark_ms: int
+    decision_keys: list[bytes] = field(default_factory=list)
+    deadlines: list[str] = field(default_factory=list)
+    payloads: list[bytes] = field(default_factory=list)
+    targets: list[bytes] = field(default_factory=list)
+    entries: list[bytes] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+class FeedbackHandler:
+    """Decides which records count, and what a closed window comes to."""
+
+    def __init__(
+        self,
+        config: StreamingConfig,
+        dimension: int,
+        action_sizes: Action,
+        pack: Callable[[Decision], bytes],
+        unpack: Callable[[bytes], Decision],
+    ) -> None:
+        """Makes a handler.
+
+        Args:
+            config: windows, lateness, weights.
+            dimension: numbers in a decision's features.
+            action_sizes: choices of each part of an action, in the order of the checkpoint's parts.
+            pack: a decision as the payload that the store keeps.
+            unpack: the inverse.
+        """
+        self._config = config
+        self._dimension = dimension
+        self._action_sizes = action_sizes
+        self._pack = pack
+        self._unpack = unpack
+        self._window_ms = round(config.reward_window_s * 1000)
+        self._lateness_ms = round(config.allowed_lateness_s * 1000)
+        self._skew_ms = round(config.early_skew_s * 1000)
+        self._wall_clock = config.clock == "wall"
+
+    def check(self, record: Record) -> None:
+        """Holds a well-formed record against this lineage. For the consume loop, before the sink gets it.
+
+        Raises:
+            RangeError: wrong number of features or parts, or an action or a time that cannot be.
+        """
+        match record:
+            case Decision():
+                self._check_features(record)
+                self._check_action("action", record.action)
+                self._check_time(record.time_ms)
+            case UserFeedback():
+                if record.correction is not None:
+                    self._check_action("correction", record.correction)
+                self._check_time(record.time_ms)
+            case ToolFeedback() | ImplicitFeedback() | Tick():
+                self._check_time(record.time_ms or 0)
+            case _:
+                raise RangeError(f"a {type(record).__name__} among decisions and feedback: the topic carries others")
+
+    def arrivals(self, watermark_ms: int, records: Sequence[SourceRecord]) -> Arrivals:
+        """One batch of one partition, as the store takes it in.
+
+        Args:
+            watermark_ms: of the partition, before the batch.
+            records: in the order of the log; ``check`` has seen them.
+        """
+        draft = _Draft(watermark_ms)
+        for source in records:
+            match source.record:
+                case Decision() as record:
+                    self._take_decision(draft, record, source.append_time_ms)
+                case UserFeedback() | ToolFeedback() | ImplicitFeedback() as record:
+                    self._take_feedback(draft, record, source.append_time_ms)
+            # Last: a record is judged by what its partition had seen before it.
+            draft.watermark_ms = max(draft.watermark_ms, self._watermark(source))
+        return Arrivals(
+            watermark_ms=draft.watermark_ms,
+            patience_ms=self._window_ms + self._skew_ms,
+            decision_keys=b"".join(draft.decision_keys),
+            deadlines="".join(draft.deadlines),
+            payloads=draft.payloads,
+            targets=b"".join(draft.targets),
+            feedback=b"".join(draft.entries),
+            counts=draft.counts,
+        )
+
+    def close(self, window: DueWindow, sequence: int) -> Closing:
+        """The outcome of a window.
+
+        Args:
+            window: as the store lists it.
+            sequence: its position in the order in which windows close.
+        """
+        decision = self._unpack(window.payload)
+        counts: Counter[str] = Counter()
+        entries = []
+        for entry in FeedbackEntry.unpack_pile(window.feedback):
+            if entry.effective_ms >= window.deadline_ms:
+                counts[FEEDBACK_DROPPED[FeedbackDrop.LATE]] += 1
+            elif entry.time_ms < decision.time_ms - self._skew_ms:
+                counts[FEEDBACK_DROPPED[FeedbackDrop.EARLY]] += 1
+            else:
+                entries.append(entry)
+        judged = reward(entries, decision.action, self._config.reward_weights, self._config.missing_reward)
+        counts["feedback_used"] += judged.used
+        counts[FEEDBACK_DROPPED[FeedbackDrop.SUPERSEDED]] += judged.superseded
+        return Closing(_outcome(decision, judged, sequence, window.deadline_ms), counts)
+
+    def _take_decision(self, draft: _Draft, decision: Decision, append_time_ms: int) -> None:
+        draft.counts["decisions"] += 1
+        deadline_ms = decision.time_ms + self._window_ms
+        if deadline_ms <= draft.watermark_ms:
+            draft.counts[DECISIONS_DROPPED[DecisionDrop.LATE]] += 1
+        elif self._in_future(decision.time_ms, append_time_ms):
+            draft.counts[DECISIONS_DROPPED[DecisionDrop.FUTURE]] += 1
+        else:
+            draft.decision_keys.append(decision_key(decision.decision_id))
+            draft.deadlines.append(f"{deadline_ms:0{SCORE_DIGITS}d}")
+            draft.payloads.append(self._pack(decision))
+
+    def _take_feedback(self, draft: _Draft, feedback: Feedback, append_time_ms: int) -> None:
+        draft.counts["feedback"] += 1
+        effective_ms = max(feedback.time_ms, draft.watermark_ms)
+        if effective_ms >= feedback.time_ms + self._window_ms + self._skew_ms:
+            # No decision can both have come before it, within the skew, and still be open: do not even keep it.
+            draft.counts[FEEDBACK_DROPPED[FeedbackDrop.LATE]] += 1
+        elif self._in_future(feedback.time_ms, append_time_ms):
+            draft.counts[FEEDBACK_DROPPED[FeedbackDrop.FUTURE]] += 1
+        else:
+            draft.targets.append(decision_key(feedback.decision_id))
+            draft.entries.append(feedback_entry(feedback, effective_ms).pack())
+
+    def _watermark(self, source: SourceRecord) -> int:
+        """What this record alone says of the time that its partition has passed."""
+        assert isinstance(source.record, Decision | UserFeedback | ToolFeedback | ImplicitFeedback | Tick)
+        time_ms = source.record.time_ms
+        if self._wall_clock:
+            # Capped by the broker's clock: nobody can close other people's windows by claiming a time to come.
+            time_ms = source.append_time_ms if time_ms is None else min(time_ms, source.append_time_ms)
+        # Where only the harness makes time, a tick without one says nothing.
+        return 0 if time_ms is None else time_ms - self._lateness_ms
+
+    def _in_future(self, time_ms: int, append_time_ms: int) -> bool:
+        return self._wall_clock and time_ms > append_time_ms + FUTURE_MS
+
+    def _check_features(self, decision: Decision) -> None:
+        found, remainder = divmod(len(decision.features), BYTES_PER_FEATURE[decision.features_dtype])
+        if found != self._dimension or remainder:
+            raise RangeError(
+                f"decision {decision.decision_id}: {len(decision.features)} bytes of {decision.features_dtype} are not "
+                f"the {self._dimension} features of this lineage"
+            )
+
+    def _check_action(self, name: str, action: Action) -> None:
+        sizes = self._action_sizes
+        if len(action) != len(sizes) or not all(0 <= part < size for part, size in zip(action, sizes, strict=True)):
+            raise RangeError(
+                f"{name} {action}: this lineage has {len(sizes)} parts, of {sizes} choices, counted from 0"
+            )
+        if action[0] > LARGEST_CORRECTION:
+            raise RangeError(f"{name} {action}: the store keeps corrections up to {LARGEST_CORRECTION}")
+
+    def _check_time(self, time_ms: int) -> None:
+        latest_ms = LATEST_MS - self._window_ms - self._skew_ms
+        if not 0 <= time_ms <= latest_ms:
+            raise RangeError(f"time {time_ms}: milliseconds since 1970, from 0 to {latest_ms}")
+
+
+def _outcome(decision: Decision, judged: Reward, sequence: int, deadline_ms: int) -> Outcome:
+    return Outcome(
+        decision_id=decision.decision_id,
+        sequence=sequence,
+        session_id=decision.session_id,
+        user=decision.user,
+        time_ms=decision.time_ms,
+        digest=decision.digest,
+        arm=decision.arm,
+        staged=decision.staged,
+        serving_sequence=decision.serving_sequence,
+        action=decision.action,
+        propensity=decision.propensity,
+        greedy_base=decision.greedy_base,
+        greedy_live=decision.greedy_live,
+        greedy_staged=decision.greedy_staged,
+        reward=judged.value,
+        parts=judged.parts,
+        group=decision.group,
+        window_end_ms=deadline_ms,
+    )

@@ -1,0 +1,128 @@
+"""Where the consume loop meets the store."""
+
+import struct
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final, TypeAlias
+
+from ol0.errors import StoreError
+from ol0.feedback.handler import FeedbackHandler
+from ol0.records import Record
+from ol0.replay.store import LARGEST_BATCH, ReplayStore
+from ol0.replay.windows import Applied, Claim, ClosedWindow, Due, SourcePartition
+from ol0.streaming.sink import Partition, SourceRecord
+
+KEY_LENGTH: Final = struct.Struct(">I")  # an item of the outbox: length of the key, key, value
+
+Message: TypeAlias = tuple[bytes, bytes]
+
+
+class FeedbackJoin:
+    """The sink of the feedback service: partitions in, outcomes out. Implements ``streaming.sink.Sink``.
+
+    Any number of processes may share a store. Each applies its own partitions; windows are closed, and outcomes sent,
+    by whoever owns the first partition: all could, the store takes each outcome once, but they would all compute it.
+    """
+
+    def __init__(
+        self,
+        store: ReplayStore,
+        handler: FeedbackHandler,
+        encode: Callable[[Record], bytes],
+        publish: Callable[[Sequence[Message]], None],
+        batch_size: int = 500,
+    ) -> None:
+        """Makes a join that owns nothing yet.
+
+        Args:
+            store: registered or attached.
+            handler: which records count, and what windows come to.
+            encode: an outcome as the value of its message.
+            publish: sends (session id, outcome) messages; returns when all are acknowledged, else raises.
+            batch_size: windows, or messages, at a time.
+        """
+        self._store = store
+        self._handler = handler
+        self._encode = encode
+        self._publish = publish
+        self._batch_size = batch_size
+        self._claims: dict[SourcePartition, Claim] = {}
+        self._closer = ""  # name of the partition whose owner closes windows
+
+    def claim(self, partition: Partition) -> int:
+        """Takes a partition over and says at which offset to go on. Raises as ``ReplayStore.claim``."""
+        source = _source(partition)
+        self._claims[source] = self._store.claim(source)
+        self._closer = self._store.partitions()[0]
+        return self._claims[source].next_offset
+
+    def apply(self, partition: Partition, records: Sequence[SourceRecord], next_offset: int) -> bool:
+        """Takes in a batch, exactly once. False: the store is full; nothing was taken in, call again later.
+
+        Args:
+            partition: claimed.
+            records: what was decoded between the last ``next_offset`` and this one, at most 2,000.
+            next_offset: where the next batch starts.
+
+        Raises:
+            Fenced: somebody else has the partition.
+            Gap: the store is at another offset: claim, seek.
+            StoreError: not claimed; or the store is damaged, wiped, or out of reach.
+        """
+        source = _source(partition)
+        claim = self._claims.get(source)
+        if claim is None:
+            raise StoreError(f"{source}: records came before claim(), or after release()")
+        if len(records) > LARGEST_BATCH:
+            raise StoreError(f"{source}: {len(records)} records at once; set streaming.batch_size to {LARGEST_BATCH}")
+        arrivals = self._handler.arrivals(claim.watermark_ms, records)
+        if self._store.apply(source, claim, next_offset, arrivals) is Applied.FULL:
+            return False
+        self._claims[source] = replace(claim, next_offset=next_offset, watermark_ms=arrivals.watermark_ms)
+        return True
+
+    def release(self, partition: Partition) -> None:
+        """Forgets a partition that somebody else takes over. Nothing is pending: every apply was whole."""
+        self._claims.pop(_source(partition), None)
+
+    def idle(self) -> None:
+        """Closes windows until none is due, then sends outcomes until none is left.
+
+        Raises:
+            StoreError: the store is damaged or out of reach.
+            StreamError: outcomes were not acknowledged; they stay in the outbox.
+        """
+        if not any(str(source) == self._closer for source in self._claims):
+            return
+        while due := self._store.due(self._batch_size):
+            self._close(due)
+        while items := self._store.outbox(self._batch_size):
+            self._publish([_message(item) for _, item in items])
+            self._store.trim(before=items[-1][0] + 1)
+
+    def _close(self, due: Due) -> None:
+        """Computes and commits. Where somebody else was faster, the next ``due`` shows it."""
+        counts: Counter[str] = Counter()
+        closed = []
+        for sequence, window in enumerate(due.windows, due.sequence):
+            closing = self._handler.close(window, sequence)
+            counts.update(closing.counts)
+            outcome = closing.outcome
+            item = _item(outcome.session_id.encode(), self._encode(outcome))
+            closed.append(ClosedWindow(window.decision_key, outcome.reward, item))
+        self._store.commit(due.sequence, closed, counts)
+
+
+def _source(partition: Partition) -> SourcePartition:
+    return SourcePartition(partition.topic, partition.number)
+
+
+def _item(key: bytes, value: bytes) -> bytes:
+    return KEY_LENGTH.pack(len(key)) + key + value
+
+
+def _message(item: bytes) -> Message:
+    (length,) = KEY_LENGTH.unpack_from(item)
+    start = KEY_LENGTH.size
+    return item[start : start + length], item[start + length :]

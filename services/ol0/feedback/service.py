@@ -1,0 +1,51 @@
+"""The feedback service: decisions and feedback in, examples into the replay store, outcomes out."""
+
+from collections.abc import Callable
+from functools import partial
+from threading import Event
+
+from ol0.config import Settings
+from ol0.controller.checkpoint import read_base
+from ol0.feedback.handler import FeedbackHandler
+from ol0.feedback.join import FeedbackJoin
+from ol0.records import Decision
+from ol0.replay.connection import check_settings, connect
+from ol0.replay.store import ReplayStore
+from ol0.streaming.consume import ConsumeLoop
+from ol0.streaming.lineage import Lineage
+from ol0.streaming.round import Round
+from ol0.streaming.sender import RecordSender
+
+SOURCES = ("decisions", "feedback.user", "feedback.tool", "feedback.implicit")
+
+
+def run(settings: Settings, stop: Event, on_round: Callable[[Round], None], member: str = "0") -> None:
+    """Runs until ``stop`` is set. Raises OL0Error.
+
+    Args:
+        settings: the whole tree.
+        stop: ends it.
+        on_round: told after every round.
+        member: names this process in the consumer group, the same after a restart; several share the partitions.
+    """
+    base = read_base(settings.serving.base)
+    client = connect(settings.redis)
+    check_settings(client)
+    store = ReplayStore(client, settings.kafka.topic_prefix)
+    store.attach()
+    lineage = Lineage.of(settings.kafka)
+    codec = lineage.codec
+    unpack = partial(codec.decode_body, Decision)
+    handler = FeedbackHandler(settings.streaming, base.dimension, base.choices, codec.encode_body, unpack)
+    publish = partial(RecordSender(lineage).send_encoded, "outcomes")
+    join = FeedbackJoin(store, handler, codec.encode, publish, settings.streaming.batch_size)
+    ConsumeLoop(
+        "feedback",
+        member,
+        SOURCES,
+        join,
+        lineage=lineage,
+        streaming=settings.streaming,
+        check=handler.check,
+        on_round=on_round,
+    ).run(stop)

@@ -1,0 +1,92 @@
+"""Feedback records as the store keeps them until their windows close.
+
+``value`` and ``code`` of an entry: bits 0-4 of the code say which parts the record speaks of, bits 5-7 hold the rating,
+bits 8-31 the first part of the correction plus 1; the value is the thumb, the tool's success or the implicit sign,
+scaled to 0..1. The correction can be judged only when the decision is there, which may come after the feedback.
+"""
+
+from collections.abc import Iterator
+from enum import IntEnum, StrEnum
+from typing import Final
+
+from ol0.records import Action, Feedback, ImplicitFeedback, ImplicitKind, ToolFeedback, UserFeedback
+from ol0.replay.entries import FeedbackEntry, feedback_key, source_key
+
+
+class Part(StrEnum):
+    """The fields of ``RewardParts``, which are the keys of ``streaming.reward_weights``."""
+
+    THUMB = "thumb"
+    RATING = "rating"
+    CORRECTION = "correction"
+    TOOL = "tool"
+    IMPLICIT = "implicit"
+
+
+class SignalBits(IntEnum):
+    """Which parts a record speaks of. IntEnum, because ``&`` of IntFlag takes ten times as long."""
+
+    THUMB = 1
+    RATING = 2
+    CORRECTION = 4
+    TOOL = 8
+    IMPLICIT = 16
+
+
+RATING_SHIFT: Final = 5
+RATING_MASK: Final = 0b111
+CORRECTION_SHIFT: Final = 8
+LARGEST_CORRECTION: Final = 2**24 - 2
+
+VALUE_PARTS: Final = (
+    (SignalBits.THUMB, Part.THUMB),
+    (SignalBits.TOOL, Part.TOOL),
+    (SignalBits.IMPLICIT, Part.IMPLICIT),
+)
+
+
+def feedback_entry(record: Feedback, effective_ms: int) -> FeedbackEntry:
+    """What the store keeps of a record.
+
+    Args:
+        record: within its ranges; ``FeedbackHandler.check`` has seen it.
+        effective_ms: from when on it counts.
+    """
+    source, value, code = _signal(record)
+    return FeedbackEntry(feedback_key(record.feedback_id), source, record.time_ms, effective_ms, value, code)
+
+
+def statements(entry: FeedbackEntry, action: Action) -> Iterator[tuple[Part, float]]:
+    """What the entry says about a decision that took ``action``, part by part, from 0 (bad) to 1 (good)."""
+    for bit, part in VALUE_PARTS:
+        if entry.code & bit:
+            yield part, entry.value
+    if entry.code & SignalBits.RATING:
+        yield Part.RATING, ((entry.code >> RATING_SHIFT & RATING_MASK) - 1) / 4
+    if entry.code & SignalBits.CORRECTION:
+        yield Part.CORRECTION, float((entry.code >> CORRECTION_SHIFT) - 1 == action[0])
+
+
+def _signal(record: Feedback) -> tuple[bytes, float, int]:
+    """Source, value, code."""
+    match record:
+        case UserFeedback():
+            return source_key(record.source), float(record.thumb == 1), _user_code(record)
+        case ToolFeedback():
+            # A tool does not contradict another one, though the same host may report both.
+            return source_key(record.source, record.tool), float(record.success), SignalBits.TOOL
+        case ImplicitFeedback():
+            lean = record.strength / 2
+            value = 0.5 + lean if record.kind is ImplicitKind.COPY else 0.5 - lean
+            return source_key(record.source), value, SignalBits.IMPLICIT
+
+
+def _user_code(record: UserFeedback) -> int:
+    code = 0
+    if record.thumb is not None:
+        code |= SignalBits.THUMB
+    if record.rating is not None:
+        code |= SignalBits.RATING | record.rating << RATING_SHIFT
+    if record.correction is not None:
+        code |= SignalBits.CORRECTION | (record.correction[0] + 1) << CORRECTION_SHIFT
+    return code

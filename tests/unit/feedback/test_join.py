@@ -1,0 +1,161 @@
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from ol0.config import StreamingConfig
+from ol0.errors import StoreError, StreamError
+from ol0.feedback.handler import FeedbackHandler
+from ol0.feedback.join import FeedbackJoin, Message, _item
+from ol0.records import Decision, Tick
+from ol0.replay.windows import Applied, Arrivals, Claim, ClosedWindow, Due, SourcePartition
+from ol0.streaming.sink import Partition, SourceRecord
+
+if TYPE_CHECKING:
+    from ol0.replay.store import ReplayStore
+
+FIRST, SECOND = Partition("t.decisions.v1", 0), Partition("t.decisions.v1", 1)
+
+
+class MemoryStore:
+    """What the join asks of a store, with answers that a test sets."""
+
+    def __init__(self) -> None:
+        self.answer = Applied.DONE
+        self.applied: list[tuple[Claim, int]] = []
+        self.due_calls = 0
+        self.items: list[tuple[int, bytes]] = []
+
+    def claim(self, _partition: SourcePartition) -> Claim:
+        return Claim(epoch=1, next_offset=10, watermark_ms=0)
+
+    def partitions(self) -> list[str]:
+        return ["t.decisions.v1[0]", "t.decisions.v1[1]"]
+
+    def apply(self, _partition: SourcePartition, claim: Claim, next_offset: int, _arrivals: Arrivals) -> Applied:
+        self.applied.append((claim, next_offset))
+        return self.answer
+
+    def due(self, _limit: int) -> Due:
+        self.due_calls += 1
+        return Due(0, 0, [], 0)
+
+    def commit(self, _sequence: int, _windows: Sequence[ClosedWindow], _counts: Mapping[str, int]) -> bool:
+        raise AssertionError("nothing is due")
+
+    def outbox(self, limit: int) -> list[tuple[int, bytes]]:
+        return self.items[:limit]
+
+    def trim(self, before: int) -> None:
+        self.items = [item for item in self.items if item[0] >= before]
+
+
+def ignore(_messages: Sequence[Message]) -> None:
+    pass
+
+
+def no_decision(_payload: bytes) -> Decision:
+    raise AssertionError("nothing is due")
+
+
+def make(store: MemoryStore, publish: Callable[[Sequence[Message]], None] = ignore) -> FeedbackJoin:
+    config = StreamingConfig(allowed_lateness_s=0)
+    handler = FeedbackHandler(config, 1, (2,), lambda _: b"", no_decision)
+    return FeedbackJoin(cast("ReplayStore", store), handler, lambda _: b"", publish, batch_size=2)
+
+
+TICKS = [SourceRecord(10, 5_000, Tick())]
+
+
+def test_a_batch_goes_on_where_the_last_one_ended() -> None:
+    store = MemoryStore()
+    join = make(store)
+    assert join.claim(FIRST) == 10
+
+    join.apply(FIRST, TICKS, 11)
+    join.apply(FIRST, [], 15)
+
+    assert store.applied == [(Claim(1, 10, 0), 11), (Claim(1, 11, 5_000), 15)]
+
+
+def test_a_batch_that_was_applied_before_its_reply_was_lost_counts_as_applied() -> None:
+    store = MemoryStore()
+    join = make(store)
+    join.claim(FIRST)
+    store.answer = Applied.ALREADY
+
+    assert join.apply(FIRST, TICKS, 11)
+    join.apply(FIRST, [], 12)
+
+    assert store.applied[-1][0].next_offset == 11
+
+
+def test_a_full_store_leaves_the_position_where_it_was() -> None:
+    store = MemoryStore()
+    join = make(store)
+    join.claim(FIRST)
+    store.answer = Applied.FULL
+
+    assert not join.apply(FIRST, TICKS, 11)
+    join.apply(FIRST, TICKS, 11)
+
+    assert store.applied[0] == store.applied[1]
+
+
+def test_records_of_a_partition_that_was_released_are_refused() -> None:
+    join = make(MemoryStore())
+    join.claim(FIRST)
+    join.release(FIRST)
+
+    with pytest.raises(StoreError, match="before claim"):
+        join.apply(FIRST, TICKS, 11)
+
+
+def test_a_batch_that_no_script_could_take_names_the_setting() -> None:
+    join = make(MemoryStore())
+    join.claim(FIRST)
+
+    with pytest.raises(StoreError, match=r"streaming\.batch_size"):
+        join.apply(FIRST, TICKS * 2_001, 3_000)
+
+
+def test_only_the_owner_of_the_first_partition_closes_windows() -> None:
+    store = MemoryStore()
+    join = make(store)
+    join.claim(SECOND)
+    join.idle()
+    assert store.due_calls == 0
+
+    join.claim(FIRST)
+    join.idle()
+    assert store.due_calls == 1
+
+    join.release(FIRST)
+    join.idle()
+    assert store.due_calls == 1
+
+
+def test_outcomes_are_sent_with_their_session_as_key_until_none_is_left() -> None:
+    store, sent = MemoryStore(), list[Message]()
+    store.items = [(number, _item(b"session-%d" % number, b"outcome-%d" % number)) for number in range(5)]
+    join = make(store, sent.extend)
+    join.claim(FIRST)
+
+    join.idle()
+
+    assert sent == [(b"session-%d" % number, b"outcome-%d" % number) for number in range(5)]
+    assert store.items == []
+
+
+def test_outcomes_that_were_not_acknowledged_stay_in_the_outbox() -> None:
+    def refuse(messages: Sequence[Message]) -> None:
+        raise StreamError("not acknowledged")
+
+    store = MemoryStore()
+    store.items = [(0, _item(b"session", b"outcome"))]
+    join = make(store, refuse)
+    join.claim(FIRST)
+
+    with pytest.raises(StreamError):
+        join.idle()
+    assert len(store.items) == 1
