@@ -1,0 +1,40 @@
+"""Looking at what is on a topic, and putting bytes there."""
+
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, Producer, TopicPartition
+
+from ol0.errors import ContractError
+from ol0.records import Record
+from ol0.streaming.lineage import Lineage
+
+
+def read_messages(lineage: Lineage, topic: str) -> list[Message]:
+    """All committed messages of a topic, by its full name, up to where a reader is let at this moment."""
+    consumer = lineage.clients.assigned_consumer("test", reset="earliest")
+    try:
+        numbers = list(consumer.list_topics(topic, 10).topics[topic].partitions)
+        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in numbers])
+        messages: list[Message] = []
+        while numbers:
+            for message in consumer.consume(100, 0.2):
+                error = message.error()
+                if error is None:
+                    messages.append(message)
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    numbers.remove(message.partition())
+        return messages
+    finally:
+        consumer.close()
+
+
+def read_records(lineage: Lineage, name: str) -> list[Record]:
+    """All committed records of a topic, by its logical name."""
+    messages = read_messages(lineage, lineage.topics.full(name))
+    return [lineage.codec.decode(message.value() or b"") for message in messages]
+
+
+def put_bytes(lineage: Lineage, name: str, value: bytes, key: bytes = b"key") -> None:
+    """Writes bytes as they are."""
+    producer: Producer = lineage.clients.producer()
+    producer.produce(lineage.topics.full(name), value, key)
+    if producer.flush(10):
+        raise ContractError("not delivered")
