@@ -7,7 +7,7 @@ from ol0.config import StreamingConfig
 from ol0.feedback.handler import FUTURE_MS
 from ol0.feedback.reward import Reward, reward
 from ol0.feedback.signals import feedback_entry
-from ol0.records import Decision, Tick
+from ol0.records import Decision, ImplicitFeedback, Tick, ToolFeedback, UserFeedback
 from ol0.replay.entries import FeedbackEntry, decision_key
 from ol0.streaming.sink import Partition, SourceRecord
 
@@ -39,6 +39,7 @@ def reference(logs: Mapping[Partition, Sequence[SourceRecord]], config: Streamin
         watermark = 0
         for source in log:
             record = source.record
+            assert isinstance(record, Decision | UserFeedback | ToolFeedback | ImplicitFeedback | Tick)
             time = source.append_time_ms if record.time_ms is None else record.time_ms
             if time <= source.append_time_ms + FUTURE_MS and not isinstance(record, Tick):
                 key = decision_key(record.decision_id)

@@ -115,7 +115,7 @@ def test_priorities_travel_with_the_next_batch(
 
     lineage.buffer.uniform(1, rng)
 
-    stored = np.frombuffer(client.get(store_key(prefix, "p")), "<f4")
+    stored = np.frombuffer(client.get(store_key(prefix, "p")), "<f4")  # type: ignore[arg-type]
     assert stored[:3].tolist() == [4.5] * 3
     assert client.hget(store_key(prefix, "m"), "max_priority") == b"4.5"
 
@@ -130,7 +130,8 @@ def test_new_examples_get_the_largest_priority_so_far(
 
     lineage.add(1)
 
-    assert np.frombuffer(client.get(store_key(prefix, "p")), "<f4")[:2].tolist() == [10.0, 10.0]
+    stored = np.frombuffer(client.get(store_key(prefix, "p")), "<f4")  # type: ignore[arg-type]
+    assert stored[:2].tolist() == [10.0, 10.0]
 
 
 def test_a_slot_that_was_overwritten_meanwhile_keeps_its_priority(
@@ -146,7 +147,7 @@ def test_a_slot_that_was_overwritten_meanwhile_keeps_its_priority(
     lineage.buffer.update_priorities(batch, np.full(200, 6.5))
     lineage.buffer.flush()
 
-    stored = np.frombuffer(client.get(store_key(prefix, "p")), "<f4")
+    stored = np.frombuffer(client.get(store_key(prefix, "p")), "<f4")  # type: ignore[arg-type]
     assert stored.tolist() == [1.0] * 3 + [7.0] * (CAPACITY - 3)
 
 

@@ -7,6 +7,7 @@ import json
 import struct
 from dataclasses import asdict
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
@@ -14,7 +15,7 @@ from safetensors.numpy import load, save
 
 from ol0.controller.controller import Controller, Manifest
 from ol0.controller.heads import Floats, Head, Mixer
-from ol0.errors import CheckpointError
+from ol0.errors import CheckpointError, ConfigError
 from ol0.records import Digest
 
 MAX_BYTES = 900_000  # a Kafka record of the candidates topic holds 1 MiB
@@ -61,6 +62,21 @@ def read_checkpoint(data: bytes, expected: Digest | None = None) -> Controller:
     except (SafetensorError, ValueError, KeyError, TypeError, struct.error) as error:
         raise CheckpointError(f"checkpoint {digest[:12]} cannot be read: {error}") from None
     return _assemble(digest, manifest, tensors)
+
+
+def read_base(path: Path | None) -> Controller:
+    """Opens the base that ``serving.base`` names.
+
+    Raises:
+        ConfigError: none is named, or the file cannot be read.
+        CheckpointError: as ``read_checkpoint``.
+    """
+    if path is None:
+        raise ConfigError("serving.base names no file: `ol0 warmup` makes one")
+    try:
+        return read_checkpoint(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"serving.base {path}: {error.strerror}; `ol0 warmup` makes one") from None
 
 
 def _read_manifest(data: bytes) -> Manifest:

@@ -44,12 +44,14 @@ def write_suite(path: Path, features: Floats, actions: Actions, kinds: NDArray[n
     path.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
 
 
-def read_suite(path: Path) -> Suite:
-    """Opens a suite file.
+def read_suite(path: Path | None) -> Suite:
+    """Opens the suite file that ``safety.suite`` names.
 
     Raises:
-        ConfigError: the file is missing, is no suite, or its arrays do not fit each other.
+        ConfigError: none is named, the file is missing, is no suite, or its arrays do not fit each other.
     """
+    if path is None:
+        raise ConfigError("safety.suite names no file: the gates judge nothing without trusted prompts")
     try:
         data = path.read_bytes()
         arrays = load(data)

@@ -35,8 +35,8 @@ def run(settings: Settings, stop: Event, on_round: Callable[[Round], None], memb
     store.attach()
     lineage = Lineage.of(settings.kafka)
     codec = lineage.codec
-    unpack = partial(codec.decode_body, Decision)
-    handler = FeedbackHandler(settings.streaming, base.dimension, base.choices, codec.encode_body, unpack)
+    unpack = partial(codec.decode_valid, Decision)
+    handler = FeedbackHandler(settings.streaming, base.dimension, base.choices, codec.encode_valid, unpack)
     publish = partial(RecordSender(lineage).send_encoded, "outcomes")
     join = FeedbackJoin(store, handler, codec.encode, publish, settings.streaming.batch_size)
     ConsumeLoop(

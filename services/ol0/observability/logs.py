@@ -2,24 +2,27 @@
 
 import logging
 import sys
+from typing import TextIO
 
 import structlog
 
 
-def configure_logs(service: str, level: str) -> None:
+def configure_logs(service: str, level: str, stream: TextIO | None = None) -> None:
     """Called once, by the process that is the service.
 
     Args:
         service: stands in every line.
         level: DEBUG, INFO, WARNING or ERROR.
+        stream: where lines go; standard error by default.
     """
+    stream = stream or sys.stderr
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-    terminal = sys.stderr.isatty()
+    terminal = stream.isatty()
     last: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
     )
@@ -31,7 +34,7 @@ def configure_logs(service: str, level: str) -> None:
         ],
         foreign_pre_chain=shared,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -15,6 +15,7 @@ from rich.console import Console
 from ol0.clock import wall_clock_ms
 from ol0.config import Settings, load_settings
 from ol0.errors import ConfigError
+from ol0.observability.logs import configure_logs
 from ol0.replay.connection import connect
 from ol0.replay.counters import Counters
 from ol0.replay.store import ReplayStore
@@ -73,10 +74,11 @@ def play(plan: RunPlan, make_stack: Callable[[Path], Stack], console: Console) -
     Raises:
         OL0Error: the run could not be finished.
     """
-    with fresh_folder(plan.out):
+    with fresh_folder(plan.out), (plan.out / "logs" / "harness.log").open("w", encoding="utf-8") as log:
+        configure_logs("harness", "INFO", log)  # the terminal belongs to the view
         report = Run(plan, make_stack(plan.out / "stack"), console).run()
     machine, people = write_report(report, plan.out)
-    console.print(summary_text(report), highlight=False)
+    console.print(summary_text(report), highlight=False, soft_wrap=True)
     console.print(f"\nThe whole story: {people}\nFor machines:    {machine}", highlight=False, soft_wrap=True)
     return report
 
@@ -93,7 +95,7 @@ def fresh_folder(folder: Path) -> Iterator[None]:
     if folder.exists() and any(folder.iterdir()) and not (folder / "ol0.json").exists():
         raise ConfigError(f"{folder} is not empty and no run made it: name another folder with --out")
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    (folder / "logs").mkdir(parents=True)
     try:
         yield
     finally:

@@ -66,7 +66,7 @@ def warm_up(settings: Settings, split: Split, out: Path, seed: int) -> Digest:
     (out / "base.safetensors").write_bytes(warmup.checkpoint)
     lineage = Lineage.of(settings.kafka)
     AnchorStore(connect(settings.redis), settings.kafka.topic_prefix).add_anchors(
-        [(lineage.codec.encode_body(anchor.decision), anchor.reward) for anchor in warmup.anchors]
+        [(lineage.codec.encode_valid(anchor.decision), anchor.reward) for anchor in warmup.anchors]
     )
     candidate = warmup.candidate(wall_clock_ms())
     RecordSender(lineage).send_all([candidate])

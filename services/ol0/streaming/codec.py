@@ -58,7 +58,7 @@ class Codec:
             ContractError: a value has the wrong type.
         """
         validate(record)
-        return self.frame(type(record), self.encode_body(record))
+        return self.encode_valid(record)
 
     def decode(self, payload: bytes) -> Record:
         """The record of framed bytes.
@@ -89,40 +89,31 @@ class Codec:
             raise ContractError(f"a {name}; {spec.name} carries {' or '.join(spec.records)}")
         return record
 
-    def encode_body(self, record: Record) -> bytes:
-        """The Avro body alone, values unchecked.
+    def encode_valid(self, record: Record) -> bytes:
+        """``encode`` for a record that has been decoded, and so checked, before.
 
         Raises:
             ContractError: a value has the wrong type.
         """
         schema = self._by_type[type(record)]
-        body = io.BytesIO()
+        stream = io.BytesIO()
+        stream.write(HEADER.pack(MAGIC, schema.number))
         try:
-            schemaless_writer(body, schema.avro, schema.converter.write(record), disable_tuple_notation=True)
+            schemaless_writer(stream, schema.avro, schema.converter.write(record), disable_tuple_notation=True)
         except (*MALFORMED, AttributeError) as error:
             raise ContractError(f"{type(record).__name__}: {_text(error)}") from error
-        return body.getvalue()
+        return stream.getvalue()
 
-    def decode_body(self, record_type: type[R], body: bytes) -> R:
-        """The record of an Avro body alone, values unchecked: for bytes that have been decoded before.
-
-        Raises:
-            ContractError: the body is no such record.
-        """
-        return self._read(cast("_Schema[R]", self._by_type[record_type]), body, 0)
-
-    def body_of(self, payload: bytes) -> bytes:
-        """The Avro body of framed bytes.
+    def decode_valid(self, record_type: type[R], payload: bytes) -> R:
+        """``decode`` for bytes that ``encode`` or ``encode_valid`` made, such as the payloads of the replay store.
 
         Raises:
-            ContractError: the frame is wrong.
+            ContractError: it is no such record.
         """
-        self._schema_of(payload)
-        return payload[HEADER.size :]
-
-    def frame(self, record_type: type[Record], body: bytes) -> bytes:
-        """Puts magic byte and schema id before a body."""
-        return HEADER.pack(MAGIC, self._by_type[record_type].number) + body
+        record = self._read(self._schema_of(payload), payload, HEADER.size)
+        if not isinstance(record, record_type):
+            raise ContractError(f"a {type(record).__name__} where a {record_type.__name__} should be")
+        return record
 
     def _schema_of(self, payload: bytes) -> _Schema[Record]:
         if len(payload) < HEADER.size:

@@ -113,4 +113,4 @@ def serving(base: Controller, **changes: object) -> ServingState:
         cooldown_until_ms=0,
         failures=0,
     )
-    return replace(state, **changes)  # type: ignore[arg-type]
+    return replace(state, **changes)

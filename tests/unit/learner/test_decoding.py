@@ -7,6 +7,7 @@ from ol0.controller.heads import Floats
 from ol0.errors import RangeError
 from ol0.learner.batch import unit_of
 from ol0.learner.decoding import DecodedReplay
+from ol0.learner.replay import Draw
 from ol0.records import Arm, Decision, DecisionId, Digest, FeaturesDtype
 from ol0.replay.buffer import Batch as StoredBatch
 from unit.learner.learner_world import DIMENSION, make_base
@@ -74,7 +75,7 @@ class World:
         self.unpacked.append(int(payload))
         return decision(int(payload))
 
-    def draw(self, *numbers: int):  # noqa: ANN201 - a Draw
+    def draw(self, *numbers: int) -> Draw:
         self.buffer.next = list(numbers)
         return self.replay.sample(len(numbers), 0.6, 0.4, np.random.default_rng(0))
 
@@ -140,7 +141,7 @@ def test_the_rest_is_the_buffers() -> None:
 )
 def test_a_decision_that_does_not_fit_the_base_is_refused_by_name(changes: dict[str, bytes]) -> None:
     world = World()
-    bad = replace(decision(1), **changes)  # type: ignore[arg-type]
+    bad = replace(decision(1), **changes)
     replay = DecodedReplay(world.buffer, make_base(CHOICES), lambda _: bad, 10)
     with pytest.raises(RangeError, match=r"(?s)decision-1 .*ol0 replay exclude"):
         replay.uniform(1, np.random.default_rng(0))

@@ -30,8 +30,13 @@ def test_every_record_comes_back_as_it_was(codec: Codec, record: Record) -> None
     payload = codec.encode(record)
     assert payload[0] == 0
     assert codec.decode(payload) == record
-    assert codec.decode_body(type(record), codec.body_of(payload)) == record
-    assert codec.frame(type(record), codec.encode_body(record)) == payload
+    assert codec.decode_valid(type(record), payload) == record
+    assert codec.encode_valid(record) == payload
+
+
+def test_bytes_of_another_record_are_not_taken_for_a_decision(codec: Codec) -> None:
+    with pytest.raises(ContractError, match="a UserFeedback where a Decision should be"):
+        codec.decode_valid(Decision, codec.encode(USER_FEEDBACK))
 
 
 def test_a_decoded_record_has_the_types_that_it_says(codec: Codec) -> None:
@@ -99,9 +104,9 @@ def test_a_wrong_value_is_refused_before_it_is_sent(codec: Codec) -> None:
 
 
 def test_a_wrong_value_that_was_sent_nevertheless_is_refused(codec: Codec) -> None:
-    body = codec.encode_body(replace(USER_FEEDBACK, thumb=2))
+    payload = codec.encode_valid(replace(USER_FEEDBACK, thumb=2))
     with pytest.raises(RangeError, match="thumb: 2"):
-        codec.decode(codec.frame(type(USER_FEEDBACK), body))
+        codec.decode(payload)
 
 
 @pytest.mark.parametrize("record", [USER_FEEDBACK, TOOL_FEEDBACK, IMPLICIT_FEEDBACK], ids=FEEDBACK_TOPICS.keys())

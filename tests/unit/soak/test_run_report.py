@@ -1,0 +1,232 @@
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from made_up_run import DECISIONS, LENGTH_S, made_up_report, watch
+from ol0.records import Gate, Judgement, Reason, Verdict
+from ol0.soak.figures import NO_LIFT, LiftInterval, Seen
+from ol0.soak.observation import Observation
+from ol0.soak.report.evidence import trials
+from ol0.soak.report.model import KindPolicy, Policy, RunReport
+from ol0.soak.report.page import headline, html
+from ol0.soak.report.report import as_json, summary_text, write_report
+
+
+@pytest.fixture(scope="module")
+def observation() -> Observation:
+    return watch(LENGTH_S + 5)
+
+
+@pytest.fixture(scope="module")
+def report(observation: Observation) -> RunReport:
+    return made_up_report(observation)
+
+
+@pytest.fixture(scope="module")
+def bare(report: RunReport) -> RunReport:
+    """The report without anything to plot, which is what takes the time."""
+    return replace(report, observation=replace(report.observation, series=(), verdicts=()))
+
+
+@pytest.fixture(scope="module")
+def page(report: RunReport) -> str:
+    return html(report)
+
+
+def with_lift(report: RunReport, lift: LiftInterval) -> RunReport:
+    return replace(report, observation=replace(report.observation, lift=lift))
+
+
+def with_policy(report: RunReport, new_final: float, old_final: float) -> RunReport:
+    return replace(report, policy=Policy(KindPolicy(0.392, new_final), KindPolicy(0.709, old_final)))
+
+
+def with_counts(report: RunReport, **counts: object) -> RunReport:
+    return replace(report, reconciliation=replace(report.reconciliation, **counts))  # type: ignore[arg-type]
+
+
+def with_approvals(report: RunReport, change: Callable[[Verdict], Verdict | None]) -> RunReport:
+    """The first release with its approvals changed; None takes one away."""
+    first, *others = report.observation.releases
+    kept = tuple(changed for approval in first.approvals if (changed := change(approval)) is not None)
+    return replace(report, observation=replace(report.observation, releases=(replace(first, approvals=kept), *others)))
+
+
+def test_a_run_where_all_holds_has_passed(report: RunReport) -> None:
+    assert report.problems() == []
+    assert report.passed
+
+
+def test_decisions_that_do_not_add_up_are_a_problem(report: RunReport) -> None:
+    (problem,) = with_counts(report, decisions=20_003).problems()
+    assert problem == "20,003 decisions are not 19,996 outcomes + 4 dropped (too late) = 20,000: 3 missing."
+
+
+def test_outcomes_that_do_not_add_up_are_a_problem(report: RunReport) -> None:
+    (problem,) = with_counts(report, examples=15_903).problems()
+    assert problem.endswith("= 19,997: 1 too many.")
+
+
+def test_feedback_that_does_not_add_up_is_a_problem(report: RunReport) -> None:
+    (problem,) = with_counts(report, feedback_used=17_000).problems()
+    assert "17,204 feedback are not 17,000 used + 21 dropped (late) + 3 dropped (orphan)" in problem
+
+
+def test_an_outcome_that_never_came_out_is_a_problem(report: RunReport) -> None:
+    (problem,) = with_counts(report, outcomes_read=19_995).problems()
+    assert "19,995 different ones read from the topic" in problem
+
+
+def test_nobody_having_counted_the_outcomes_is_none(report: RunReport) -> None:
+    assert with_counts(report, outcomes_read=None).passed
+
+
+@pytest.mark.parametrize("low", [None, 0.0, -0.02])
+def test_a_lift_that_is_not_proven_is_a_problem(report: RunReport, low: float | None) -> None:
+    (problem,) = with_lift(report, LiftInterval(0.1, low, 0.3)).problems()
+    assert problem.startswith("The lift over the holdback is not proven to be above 0: +10.0 %")
+
+
+def test_no_lift_at_all_is_a_problem(report: RunReport) -> None:
+    (problem,) = with_lift(report, NO_LIFT).problems()
+    assert problem.endswith("not known yet.")
+
+
+def test_no_release_is_a_problem(report: RunReport) -> None:
+    (problem,) = replace(report, observation=replace(report.observation, releases=())).problems()
+    assert problem == "Nothing was released: the base served to the end."
+
+
+@pytest.mark.parametrize("gate", list(Gate))
+def test_a_release_that_lacks_an_approval_is_a_problem(report: RunReport, gate: Gate) -> None:
+    (problem,) = with_approvals(report, lambda verdict: None if verdict.gate is gate else verdict).problems()
+    assert problem == f"Release {report.observation.releases[0].digest[:8]} (step 1) lacks the approval of {gate}."
+
+
+def test_a_verdict_that_does_not_approve_is_no_approval(report: RunReport) -> None:
+    held = with_approvals(report, lambda verdict: replace(verdict, judgement=Judgement.HOLD))
+    assert len(held.problems()) == 2
+
+
+def test_an_approval_of_another_checkpoint_is_no_approval(report: RunReport) -> None:
+    other = report.observation.releases[1].digest
+    assert len(with_approvals(report, lambda verdict: replace(verdict, digest=other)).problems()) == 2
+
+
+def test_old_kinds_that_lose_more_than_a_point_are_a_problem(report: RunReport) -> None:
+    assert with_policy(report, 0.58, 0.6995).passed
+    (problem,) = with_policy(report, 0.58, 0.698).problems()
+    assert problem.startswith("Old kinds are more than 1 point below the base: 70.9 % at first, 69.8 % at the end")
+
+
+@pytest.mark.parametrize("final", [0.392, 0.38])
+def test_new_kinds_that_are_not_better_are_a_problem(report: RunReport, final: float) -> None:
+    (problem,) = with_policy(report, final, 0.709).problems()
+    assert problem.startswith("New kinds are not better than the base: 39.2 % at first")
+
+
+def test_without_right_answers_the_policy_is_not_judged(bare: RunReport) -> None:
+    unknown = replace(bare, policy=None, seed=None)
+    assert unknown.passed
+    assert as_json(unknown)["policy"] is None
+    assert "new kinds" not in summary_text(unknown)
+    assert "Success on new" not in html(unknown)
+
+
+def test_the_files_say_what_a_machine_needs(report: RunReport, bare: RunReport, tmp_path: Path) -> None:
+    few = replace(bare.observation, verdicts=report.observation.verdicts[:3])
+    machine, people = write_report(replace(bare, observation=few), tmp_path / "reports")
+    read = json.loads(machine.read_text(encoding="utf-8"))
+    assert read["verdict"] == "passed"
+    assert read["reasons"] == []
+    assert read["lift"].keys() >= {"estimate", "low", "high"}
+    assert read["policy"] == {"new": {"base": 0.392, "final": 0.581}, "old": {"base": 0.709, "final": 0.705}}
+    assert read["reconciliation"]["decisions_dropped"] == {"too late": 4}
+    assert read["restarts"] == {"feedback": 1, "learner": 1, "canary": 0}
+    assert (read["seed"], read["duration_s"], read["data"]) == (0, LENGTH_S + 5, "real prompts of debian_sections")
+    first = read["releases"][0]
+    assert first.keys() == {"digest", "step", "time", "approvals"}
+    assert {approval["gate"] for approval in first["approvals"]} == {"canary", "drift"}
+    assert first["approvals"][0].keys() >= {"gate", "stage", "judgement", "reasons"}
+    assert len(read["verdicts"]) == 3
+    assert people.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_a_failed_run_says_why_everywhere(bare: RunReport) -> None:
+    failed = with_counts(bare, decisions=20_003)
+    (problem,) = failed.problems()
+    assert as_json(failed)["verdict"] == "failed"
+    assert as_json(failed)["reasons"] == [problem]
+    assert problem in summary_text(failed)
+    assert summary_text(failed).startswith("Failed: 1 problem.")
+    assert problem in html(failed)
+    assert "✗" in html(failed)
+
+
+def test_the_summary_is_ten_to_fifteen_lines_of_a_hundred_columns(report: RunReport) -> None:
+    lines = summary_text(report).splitlines()
+    assert 10 <= len(lines) <= 15
+    assert max(map(len, lines)) <= 100
+    assert "  decisions   20,000 = 19,996 outcomes + 4 dropped (4 too late)" in lines
+
+
+def test_the_page_needs_nothing_but_itself(page: str) -> None:
+    assert not re.search(r"https?://|//www|@import|url\((?!#)", page)
+    assert not re.search(r"<(link|script|iframe|img|object)\b", page)
+    assert not re.search(r'\bsrc="(?!data:)', page)
+    assert all(target.startswith("#") for target in re.findall(r'href="([^"]*)"', page))
+
+
+def test_the_page_begins_with_the_verdict_and_its_figures(page: str, report: RunReport) -> None:
+    top = page[: page.index("What was asked")].replace("\N{NO-BREAK SPACE}", " ")
+    assert "<strong>Passed</strong>" in top
+    assert f"After {DECISIONS:,} decisions" in top
+    assert "from 39.2 % to 58.1 %" in top
+    assert "35.0 % better than those of the base (at least 25.2 %)" in headline(report)
+
+
+def test_a_lift_below_zero_is_called_worse(report: RunReport) -> None:
+    assert "4.0 % worse than those of the base (not proven)" in headline(
+        with_lift(report, LiftInterval(-0.04, -0.2, 0))
+    )
+
+
+def test_the_page_has_its_four_plots_and_all_its_tables(page: str, report: RunReport) -> None:
+    assert page.count("<svg") == 4
+    for release in report.observation.releases:
+        assert release.digest in page
+    assert page.count("mean KL from the base") >= 2 * len(report.observation.releases)
+    assert "feedback 1 time, learner 1 time" in page
+    assert "kill -9 of the learner" in page
+    assert "safety.max_stage" in page
+
+
+def test_the_page_escapes_what_records_say(report: RunReport, bare: RunReport) -> None:
+    evil = Reason("kl", 0.1, None, None, "<script>alert(1)</script>")
+    seen = replace(report.observation.verdicts[0].record, reasons=(evil,))
+    told = html(replace(bare, observation=replace(bare.observation, verdicts=(Seen(1.0, seen),))))
+    assert "<script>" not in told
+    assert "&lt;script&gt;" in told
+
+
+def test_a_run_that_never_began_has_a_page_too() -> None:
+    empty = made_up_report(watch(0))
+    assert "Nothing was released" in html(empty)
+    assert not empty.passed
+
+
+def test_the_evidence_of_a_trial_goes_from_its_first_look_to_its_last(observation: Observation) -> None:
+    first = trials(observation)[0]
+    assert first.title == "step 1, stage 1: approved"
+    assert list(first.sessions) == [252, 504, 756, 1_008]
+    assert first.bounds[-1] == -0.011
+    assert first.threshold == -0.02
+
+
+def test_a_trial_that_harm_ended_shows_what_was_seen_before(observation: Observation) -> None:
+    (harmful,) = [trial for trial in trials(observation) if trial.title.endswith("rolled back")]
+    assert len(harmful.sessions) == 3

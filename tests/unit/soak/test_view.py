@@ -1,0 +1,163 @@
+import io
+import re
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from made_up_run import difference, digest, divergence, verdict, watch, whole_run
+from ol0.records import Digest, Gate, Judgement, Phase, Reason, Transition
+from ol0.soak.figures import LiftInterval
+from ol0.soak.narration import now_sentence
+from ol0.soak.observation import Observation
+from ol0.soak.screen import WIDTH, screen, sparkline
+from ol0.soak.view import LiveView, PlainView, make_view
+from ol0.soak.words import MINUS, lift_words, signed_points, transition_sentence, verdict_sentence, verdict_words
+
+HEIGHT = 32
+
+
+def drawn(now: Observation) -> str:
+    console = Console(file=io.StringIO(), width=WIDTH, record=True, force_terminal=True)
+    console.print(screen(now))
+    return console.export_text()
+
+
+def plain(*observations: Observation) -> list[str]:
+    out = io.StringIO()
+    with PlainView(Console(file=out, width=80)) as view:
+        for now in observations:
+            view.show(now)
+    return out.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("moment_s", [0, 1, 21, 78, 124])
+def test_the_screen_stays_within_a_hundred_columns_and_thirty_two_rows(moment_s: int) -> None:
+    lines = drawn(watch(moment_s)).splitlines()
+    assert len(lines) <= HEIGHT
+    assert max(map(len, lines)) <= WIDTH
+
+
+def test_the_screen_does_not_jump_when_candidates_come() -> None:
+    before, after = watch(2), watch(100)
+    assert len(drawn(before).splitlines()) == len(drawn(after).splitlines())
+
+
+def test_the_screen_shows_progress_arms_lift_serving_state_and_candidates() -> None:
+    text = drawn(watch(78))
+    assert "13,026 of 20,000 decisions" in text
+    assert re.search(r"live +\d\d\.\d %", text)
+    assert "+32.1 %, between +19.7 % and +47.0 %" in text
+    assert f"staged {digest('candidate 4')[:8]} (stage 1, 50 %)" in text
+    assert re.search(rf"approve, staged 1: \+5\.1 points, at least {MINUS}1\.1 +approve: kl 0\.032 +live", text)
+    assert "sessions" in text.splitlines()[-1]
+
+
+def test_what_happens_now_names_the_trial_and_how_far_it_is() -> None:
+    name = digest("candidate 4")[:8]
+    expected = f"Candidate {name} is on trial with 50 % of the sessions: 504 of about 1,000 sessions."
+    assert now_sentence(watch(77)) == expected
+
+
+def test_what_happens_now_names_the_gates_that_a_candidate_waits_for() -> None:
+    now = watch(18)
+    (story,) = now.candidates
+    half = replace(now, candidates=(replace(story, verdicts={Gate.DRIFT: verdict("x", Gate.DRIFT, Judgement.HOLD)}),))
+    assert "waits for canary and drift" in now_sentence(now)
+    assert now_sentence(half).endswith("waits for canary.")
+
+
+def test_what_happens_now_says_when_releases_are_frozen() -> None:
+    now = watch(36)
+    assert now.serving is not None
+    assert "frozen" in now_sentence(replace(now, serving=replace(now.serving, frozen=True)))
+
+
+def test_without_a_terminal_every_line_is_a_time_and_a_sentence() -> None:
+    lines = plain(*whole_run()[:125])
+    assert all(re.fullmatch(r" *\d+:\d\d  [A-Z0-9].*\.", line) for line in lines)
+
+
+def test_without_a_terminal_every_event_is_told_once() -> None:
+    lines = plain(*whole_run()[:80])
+    told = [line for line in lines if digest("candidate 1")[:8] in line]
+    assert [sum(word in line for line in told) for word in ("offers", "approves", "goes on trial", "serves now")] == [
+        1,
+        3,
+        1,
+        1,
+    ]
+    assert sum("Service feedback was started again, 1 time so far." in line for line in lines) == 1
+    assert not any("waits for evidence" in line for line in lines)
+
+
+def test_without_a_terminal_the_status_comes_every_few_seconds() -> None:
+    status = [line for line in plain(*whole_run()[:31]) if "decisions made" in line]
+    assert len(status) == 7
+    assert "success now: live" in status[-1]
+
+
+def test_the_view_fits_what_it_writes_to() -> None:
+    assert isinstance(make_view(Console(file=io.StringIO())), PlainView)
+    assert isinstance(make_view(Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": "xterm"})), LiveView)
+
+
+def test_the_live_view_leaves_its_last_screen() -> None:
+    out = io.StringIO()
+    with LiveView(Console(file=out, force_terminal=True, width=WIDTH, height=40)) as view:
+        view.show(watch(20))
+        view.say("The broker is stopped for ten seconds.")
+    assert "of 20,000 decisions" in out.getvalue()
+    assert "The broker is stopped" in out.getvalue()
+
+
+def test_a_sparkline_has_the_lowest_bar_for_low_and_a_blank_for_nothing() -> None:
+    assert sparkline([0.4, None, 0.6], 0.4, 0.6) == "▁ █"
+    assert sparkline([0.4], 0.4, 0.4) == "▁"
+
+
+def test_a_verdict_that_stops_a_candidate_shows_its_upper_bound() -> None:
+    reason = Reason("harm", -0.058, -0.008, 0.0, "worse than live")
+    words = verdict_words(verdict("x", Gate.CANARY, Judgement.ROLLBACK, reason, stage=1))
+    assert words == f"rollback, staged 1: {MINUS}5.8 points, at most {MINUS}0.8"
+
+
+def test_a_verdict_shows_the_first_reason_that_has_a_figure() -> None:
+    waiting = Reason("waiting", None, None, None, "no state yet")
+    assert "kl 0.031" in verdict_words(verdict("x", Gate.DRIFT, Judgement.APPROVE, waiting, divergence(0.031)))
+    assert verdict_words(verdict("x", Gate.CANARY, Judgement.HOLD, waiting)).endswith("no state yet")
+
+
+def test_a_rejection_by_drift_shows_the_figure_that_is_beyond_its_limit() -> None:
+    norm = Reason("norm", 2.5, None, 2.0, "too far")
+    assert (
+        verdict_words(verdict("x", Gate.DRIFT, Judgement.REJECT, divergence(0.03), norm)) == "reject, offline: norm 2.5"
+    )
+
+
+def test_counts_are_written_in_full() -> None:
+    reason = Reason("undecided", 4_000.0, None, 4_000.0, "nothing was shown")
+    assert "undecided 4,000" in verdict_words(verdict("x", Gate.CANARY, Judgement.REJECT, reason, stage=1))
+
+
+def test_a_verdict_in_a_sentence_says_who_what_when_and_why() -> None:
+    text = verdict_sentence(verdict("x", Gate.CANARY, Judgement.APPROVE, difference(0.02, 0.0), stage=1, evidence=900))
+    assert text.startswith(
+        f"Canary approves {digest('x')[:8]} at stage 1, after 900 sessions: against live: +2.0 points"
+    )
+
+
+@pytest.mark.parametrize("cause", ["jo ordered rollback: complaints", "canary says approve at stage 1 on 900"])
+def test_a_transition_tells_its_cause(cause: str) -> None:
+    told = transition_sentence(Transition(Digest("f" * 64), None, Phase.LIVE, cause, 0, 1, 1))
+    assert told == f"Checkpoint ffffffff is released and serves now: {cause}."
+
+
+def test_the_lift_is_open_where_there_is_no_evidence() -> None:
+    assert lift_words(LiftInterval(None, None, None)) == "not known yet"
+    assert lift_words(LiftInterval(0.1, None, None)) == "+10.0 %, with no evidence for an interval yet"
+    assert lift_words(LiftInterval(0.1, None, 0.2)) == "+10.0 %, at most +20.0 %"
+
+
+def test_nothing_is_shown_as_minus_zero() -> None:
+    assert signed_points(-0.0001) == "0.0"
