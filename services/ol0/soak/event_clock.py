@@ -1,9 +1,9 @@
 """Event time that runs faster than the wall clock, for soaks of a day in minutes."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from threading import Event, Thread
 from time import monotonic
-from typing import Self
+from typing import Protocol, Self
 
 import structlog
 
@@ -16,7 +16,18 @@ from ol0.streaming.lineage import Lineage
 from ol0.streaming.sender import RecordSender
 
 STEP_S = 0.1
+LONGEST_STEP_S = 2 * STEP_S
 TICKED = (*SOURCES, "outcomes")  # the gates and the evaluator take their time from outcomes
+
+Place = tuple[str, int]
+"""A topic by its full name, and the number of a partition."""
+
+
+class TickSender(Protocol):
+    """``RecordSender``, as far as it is needed here."""
+
+    def send_ticks(self, tick: Tick, places: Iterable[Place]) -> None:
+        """Writes one tick into every place and waits until all are acknowledged; else raises StreamError."""
 
 
 class EventClock:
@@ -26,24 +37,47 @@ class EventClock:
     does not close the windows of hours.
 
     Args:
-        settings: of the lineage.
+        sender: writes the ticks.
+        places: every partition whose readers need the time.
         scale: seconds of event time in a second of wall time.
+        start_ms: where event time begins, in milliseconds since 1970 UTC.
+        elapsed_s: wall time in seconds since some moment.
     """
 
-    def __init__(self, settings: Settings, scale: float) -> None:
-        lineage = Lineage.of(settings.kafka)
-        self._places = list(_places(lineage))
-        self._sender = RecordSender(lineage)
+    def __init__(
+        self,
+        sender: TickSender,
+        places: Sequence[Place],
+        scale: float,
+        start_ms: int,
+        elapsed_s: Callable[[], float] = monotonic,
+    ) -> None:
+        self._sender = sender
+        self._places = places
         self._scale = scale
-        self._now_ms = wall_clock_ms()
+        self._now_ms = start_ms
+        self._elapsed_s = elapsed_s
+        self._then_s = elapsed_s()
         self._stop = Event()
         self._thread = Thread(target=self._run, name="event-clock", daemon=True)
+
+    @classmethod
+    def of(cls, settings: Settings, scale: float) -> Self:
+        """The clock of a lineage, from now on."""
+        lineage = Lineage.of(settings.kafka)
+        places = [
+            (lineage.topics.full(name), number)
+            for name in TICKED
+            for number in range(lineage.topics.spec(name).partitions)
+        ]
+        return cls(RecordSender(lineage), places, scale, wall_clock_ms())
 
     def __call__(self) -> int:
         """Milliseconds since 1970 UTC, in event time."""
         return self._now_ms
 
     def __enter__(self) -> Self:
+        self._then_s = self._elapsed_s()
         self._thread.start()
         return self
 
@@ -51,16 +85,14 @@ class EventClock:
         self._stop.set()
         self._thread.join()
 
-    def _run(self) -> None:
-        then_s = monotonic()
-        while not self._stop.wait(STEP_S):
-            now_s = monotonic()
-            # A pause of this process, or of the broker, is no time: at most two steps at once.
-            step_s = min(now_s - then_s, 2 * STEP_S)
-            then_s = now_s
-            self._move(self._now_ms + round(step_s * self._scale * 1000))
+    def step(self) -> None:
+        """Moves event time on by what has passed since the last step, if Kafka takes the ticks.
 
-    def _move(self, to_ms: int) -> None:
+        A pause of this process, or of the broker, is no time: no step counts as longer than ``LONGEST_STEP_S``.
+        """
+        now_s = self._elapsed_s()
+        passed_s, self._then_s = now_s - self._then_s, now_s
+        to_ms = self._now_ms + round(min(passed_s, LONGEST_STEP_S) * self._scale * 1000)
         try:
             self._sender.send_ticks(Tick(to_ms), self._places)
         except StreamError as error:
@@ -68,8 +100,6 @@ class EventClock:
             return
         self._now_ms = to_ms
 
-
-def _places(lineage: Lineage) -> Iterable[tuple[str, int]]:
-    for name in TICKED:
-        for number in range(lineage.topics.spec(name).partitions):
-            yield lineage.topics.full(name), number
+    def _run(self) -> None:
+        while not self._stop.wait(STEP_S):
+            self.step()

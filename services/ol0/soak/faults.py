@@ -2,14 +2,17 @@
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event, Thread
 from time import monotonic
-from typing import Self
+from typing import Final, Protocol, Self
 
-from ol0.soak.services import Services
 from ol0.supervisor.lineup import SERVICES
+
+LOOK_S: Final = 0.1
+
+Kill = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +32,45 @@ def kill_each_once(duration_s: float) -> tuple[Fault, ...]:
     return tuple(Fault((number + 1.5) * step_s, name) for number, name in enumerate(SERVICES))
 
 
+class Running(Protocol):
+    """``Services``, as far as it is needed here."""
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        """The services that run now."""
+
+
+def kill_9(pid: int) -> None:
+    """The end of a process, without a warning.
+
+    Raises:
+        ProcessLookupError: there is no such process any more.
+    """
+    os.kill(pid, signal.SIGKILL)
+
+
 class FaultInjector:
     """Carries faults out in a thread of its own, from entering until leaving; what is not due by then is left out.
+
+    A service that is down when its fault is due gets it when it is back.
 
     Args:
         faults: the schedule, in order.
         services: whom they concern.
         tell: is told of each, in a sentence, when it is done.
+        kill: ends a process.
+
+    Attributes:
+        done: what was done, and how many seconds after entering.
     """
 
-    def __init__(self, faults: Sequence[Fault], services: Services, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, faults: Sequence[Fault], services: Running, tell: Callable[[str], None], kill: Kill = kill_9
+    ) -> None:
         self._faults = faults
         self._services = services
         self._tell = tell
+        self._kill = kill
         self._stop = Event()
         self._thread = Thread(target=self._run, name="faults", daemon=True)
         self.done: list[tuple[float, str]] = []
@@ -59,9 +88,19 @@ class FaultInjector:
         for fault in self._faults:
             if self._stop.wait(max(0.0, self._began_s + fault.at_s - monotonic())):
                 return
-            pid = self._services.pids.get(fault.service)
-            if pid is None:
-                continue  # it is down already, and about to come back
-            os.kill(pid, signal.SIGKILL)
-            self.done.append((monotonic() - self._began_s, str(fault)))
-            self._tell(f"Fault injected: {fault}.")
+            while not self._strike(fault):
+                if self._stop.wait(LOOK_S):
+                    return
+
+    def _strike(self, fault: Fault) -> bool:
+        """Whether there was something to strike."""
+        pid = self._services.pids.get(fault.service)
+        if pid is None:
+            return False
+        try:
+            self._kill(pid)
+        except ProcessLookupError:
+            return False
+        self.done.append((monotonic() - self._began_s, str(fault)))
+        self._tell(f"Fault injected: {fault}.")
+        return True

@@ -37,7 +37,7 @@ from ol0.soak.view import View, make_view
 from ol0.streaming.follow import Follower
 
 FIRST_RELEASE_S = 60.0  # six services import and join in about ten seconds; a loaded machine takes longer
-DRAIN_S = 90.0  # windows close, late feedback is handed in, and a service that was just killed comes back
+DRAIN_S = 90.0  # a service that was just killed comes back and catches up; the windows' own time comes on top
 LOOK_S = 0.25
 
 SettingsTree = Mapping[str, Mapping[str, object]]
@@ -183,9 +183,9 @@ class Run:
                     with faults:
                         _watch(observer, view, services, lambda: not traffic.is_alive())
                     router.close()
-                    gap_s = settings.safety.session_gap_s / (plan.time_scale or 1)
-                    settled = Settled(store, users.tally, observer, 2 * gap_s)
-                    _watch(observer, view, services, settled, DRAIN_S)
+                    scale = plan.time_scale or 1
+                    settled = Settled(store, users.tally, observer, 2 * settings.safety.session_gap_s / scale)
+                    _watch(observer, view, services, settled, DRAIN_S + _open_s(settings) / scale)
                 finally:
                     stop.set()
                     traffic.join()
@@ -212,8 +212,14 @@ def _clock(settings: Settings, time_scale: float | None) -> Iterator[Callable[[]
     if time_scale is None:
         yield wall_clock_ms
         return
-    with EventClock(settings, time_scale) as clock:
+    with EventClock.of(settings, time_scale) as clock:
         yield clock
+
+
+def _open_s(settings: Settings) -> float:
+    """How long the last decision's window and session stay open, in event time."""
+    streaming = settings.streaming
+    return streaming.reward_window_s + streaming.allowed_lateness_s + 2 * settings.safety.session_gap_s
 
 
 def _watch(

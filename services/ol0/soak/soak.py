@@ -1,10 +1,17 @@
 """``ol0 soak``: hours of traffic with faults, in as much less time as ``--time-scale`` says."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from ol0.soak.faults import kill_each_once
 from ol0.soak.harness import RunPlan, SettingsTree
 from ol0.soak.users import UserHabits
+
+# In event time. Most people answer well within the window of ten minutes; the late ones do so after it.
+PAUSE_S: Final = 10.0
+DELAY_S: Final = 60.0
+LATE_S: Final = 900.0
 
 
 def soak_plan(
@@ -23,14 +30,25 @@ def soak_plan(
         duration_hours: in event time.
         time_scale: seconds of event time in a second of wall time.
         seed: of the split, the base and the users.
-        habits: in wall time.
+        habits: of the users; their rate is in wall time, pauses and delays are replaced by those of event time.
         data: labelled prompts; None: those that travel inside the package.
     """
     wall_s = duration_hours * 3600 / time_scale
-    decisions = max(1, round(wall_s * habits.rate_per_s))
     return RunPlan(
-        data, out, seed, decisions, habits, soak_settings(seed), time_scale=time_scale, faults=kill_each_once(wall_s)
+        data,
+        out,
+        seed,
+        decisions=max(1, round(wall_s * habits.rate_per_s)),
+        habits=scaled(habits, time_scale),
+        settings=soak_settings(seed),
+        time_scale=time_scale,
+        faults=kill_each_once(wall_s),
     )
+
+
+def scaled(habits: UserHabits, time_scale: float) -> UserHabits:
+    """The same users, as slow in event time as people are: the pauses within a session stay below its gap."""
+    return replace(habits, pause_s=PAUSE_S / time_scale, delay_s=DELAY_S / time_scale, late_s=LATE_S / time_scale)
 
 
 def soak_settings(seed: int) -> SettingsTree:

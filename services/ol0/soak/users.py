@@ -83,24 +83,24 @@ class Users:
         session = f"s{self._rng.getrandbits(64):016x}"
         known = self._rng.random() < self._habits.known_share
         user = f"user-{self._rng.randrange(self._habits.population)}" if known else None
-        self._plan(at_s, lambda turn_s: self._ask(turn_s, session, user, turns))
+        self._plan(at_s, lambda turn_s: self._ask(turn_s, session, user, 0, turns))
         if self._planned < decisions:
             mean = (1 + self._habits.longest_session) / 2
             gap_s = self._rng.expovariate(self._habits.rate_per_s / mean)
             self._plan(max(at_s + gap_s, monotonic() - 1), lambda next_s: self._start_session(next_s, decisions))
 
-    def _ask(self, at_s: float, session: str, user: str | None, turns_left: int) -> None:
+    def _ask(self, at_s: float, session: str, user: str | None, turn: int, turns: int) -> None:
         pool = self._pools[self._rng.random() >= self._habits.new_share]
         row = self._rng.randrange(len(pool))
-        with self._router.prompt(session, user=user, group=str(pool.groups[row])) as prompt:
+        with self._router.prompt(session, user=user, group=str(pool.groups[row]), turn=turn) as prompt:
             choice = prompt.decide(pool.features[row])
         self.tally.decisions += 1
         good = self._rng.random() < pool.success[row, choice.action[0]]
         if self._rng.random() >= self._habits.silent_share:
             self._plan_feedback(at_s, choice.decision_id, session, good=good)
-        if turns_left > 1:
+        if turn + 1 < turns:
             pause_s = self._rng.expovariate(1 / self._habits.pause_s)
-            self._plan(at_s + pause_s, lambda next_s: self._ask(next_s, session, user, turns_left - 1))
+            self._plan(at_s + pause_s, lambda next_s: self._ask(next_s, session, user, turn + 1, turns))
 
     def _plan_feedback(self, at_s: float, decision: DecisionId, session: str, *, good: bool) -> None:
         habits, rng = self._habits, self._rng

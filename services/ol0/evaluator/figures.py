@@ -1,0 +1,128 @@
+"""What the evaluator says: per arm, the lift, and over groups and hours."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ol0.evaluator.tally import Tally
+from ol0.records import Arm, Phase
+from ol0.statistics.lift import LiftFigures
+
+WEIGHTS: Mapping[str, float] = {"success": 0.3, "quality": 0.25, "satisfaction": 0.2, "task_success": 0.15}
+"""Design, section 10. Coherence (.1) joins when outcomes carry the policy's entropy; until then the rest is scaled."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArmSummary:
+    """One arm. The feedback rate stands first: where it differs between arms, every other comparison is biased.
+
+    Attributes:
+        feedback_rate: share of the decisions with a reward.
+        decisions: outcomes so far, with a reward or without.
+        outcomes: those with a reward.
+        success: mean reward.
+        task_success: share that tools and corrections call right.
+        quality: mean rating, scaled to 0..1.
+        satisfaction: share of thumbs that point up.
+        aggregate: weighted mean of those that have data.
+    """
+
+    feedback_rate: float | None
+    decisions: int
+    outcomes: int
+    success: float | None
+    task_success: float | None
+    quality: float | None
+    satisfaction: float | None
+    aggregate: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """The least that one wants to know of some decisions; see ``ArmSummary``."""
+
+    feedback_rate: float | None
+    decisions: int
+    success: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The learnt policy (live and staged) beside the holdback."""
+
+    treated: Brief
+    holdback: Brief
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationFigures:
+    """Everything at one moment of event time.
+
+    Attributes:
+        time_ms: event time; None before the first outcome.
+        arms: each arm by itself.
+        treated: live and staged together, by assignment and whatever served them (intention to treat).
+        lift: treated over holdback as a ratio, by session, anytime-valid; None where there is no holdback.
+        points: the same in points of mean reward, treated minus holdback, by session.
+        aggregate_improvement_percent: of the aggregates, over the parts that both have.
+        proven: the target is reached, and the lower end of the lift's interval is above 0.
+        aside: decisions outside of mode apply, which belong to no arm.
+        groups: by label.
+        hours: by start of the hour in event time, ms.
+        transitions: how often checkpoints came to each phase.
+    """
+
+    time_ms: int | None
+    arms: Mapping[Arm, ArmSummary]
+    treated: ArmSummary
+    lift: LiftFigures | None
+    points: float | None
+    aggregate_improvement_percent: float | None
+    proven: bool
+    aside: int
+    groups: Mapping[str, Comparison]
+    hours: Mapping[int, Comparison]
+    transitions: Mapping[Phase, int]
+
+
+def summary(tally: Tally) -> ArmSummary:
+    """The figures of one arm."""
+    return ArmSummary(
+        feedback_rate=tally.feedback_rate,
+        decisions=tally.decisions,
+        outcomes=tally.voted,
+        success=tally.success,
+        task_success=tally.task_success,
+        quality=tally.quality,
+        satisfaction=tally.satisfaction,
+        aggregate=aggregate(_parts(tally)),
+    )
+
+
+def brief(tally: Tally) -> Brief:
+    """The same in short, for groups and hours."""
+    return Brief(tally.feedback_rate, tally.decisions, tally.success)
+
+
+def aggregate(parts: Mapping[str, float]) -> float | None:
+    """Weighted mean of the parts that have data."""
+    weight = sum(WEIGHTS[name] for name in parts)
+    return sum(WEIGHTS[name] * value for name, value in parts.items()) / weight if weight else None
+
+
+def improvement_percent(treated: Tally, holdback: Tally) -> float | None:
+    """Of the aggregate, over the parts that both arms have: another set of parts is another yardstick."""
+    ours, theirs = _parts(treated), _parts(holdback)
+    both = ours.keys() & theirs.keys()
+    new = aggregate({name: ours[name] for name in WEIGHTS if name in both})
+    old = aggregate({name: theirs[name] for name in WEIGHTS if name in both})
+    return 100 * (new / old - 1) if new is not None and old else None
+
+
+def _parts(tally: Tally) -> dict[str, float]:
+    values = {
+        "success": tally.success,
+        "quality": tally.quality,
+        "satisfaction": tally.satisfaction,
+        "task_success": tally.task_success,
+    }
+    return {name: value for name, value in values.items() if value is not None}

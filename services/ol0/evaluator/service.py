@@ -1,0 +1,28 @@
+"""The evaluator service: outcomes, transitions and releases in; its snapshot holds the figures."""
+
+from collections.abc import Callable
+from threading import Event
+
+from ol0.clock import wall_clock_ms
+from ol0.config import Settings
+from ol0.evaluator.handler import OnlineEvaluator
+from ol0.streaming.lineage import Lineage
+from ol0.streaming.round import Round
+from ol0.streaming.transactional import TransactionalLoop
+
+SOURCES = ("releases", "transitions", "outcomes")
+
+
+def run(settings: Settings, stop: Event, on_round: Callable[[Round], None]) -> None:
+    """Runs until ``stop`` is set. Raises OL0Error."""
+    evaluator = OnlineEvaluator(settings.evaluation, settings.safety, settings.serving)
+    lineage = Lineage.of(settings.kafka)
+    TransactionalLoop(
+        "evaluator",
+        SOURCES,
+        evaluator,
+        lineage=lineage,
+        streaming=settings.streaming,
+        clock=wall_clock_ms,
+        on_round=on_round,
+    ).run(stop)

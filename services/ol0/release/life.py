@@ -1,0 +1,159 @@
+"""What release knows: who serves, who is on trial, who served before, and who never may again."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
+from pydantic import ConfigDict
+
+from ol0.config import SafetyConfig
+from ol0.records import Candidate, Digest, Gate, Mode, Phase, Release, ServingState, Staged, Verdict
+
+HISTORY_BYTES = 2_000_000
+"""Largest history. With four checkpoints of 900 kB beside it, its snapshot still fits a record of the state topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The numbers of the state machine.
+
+    Attributes:
+        shares: share of the sessions at stage 1, 2 and so on.
+        cooldown_ms: event time after a verdict during which no candidate is taken.
+        max_failures: failures in a row that freeze.
+        history: releases that are kept to go back to, besides the live one and the base.
+    """
+
+    shares: tuple[float, ...]
+    cooldown_ms: int
+    max_failures: int
+    history: int
+
+    @classmethod
+    def of(cls, config: SafetyConfig, max_checkpoints: int) -> Self:
+        """The rules of a config; the live release is one of ``max_checkpoints``."""
+        return cls(
+            shares=tuple(stage.share for stage in config.stages),
+            cooldown_ms=round(config.cooldown_s * 1000),
+            max_failures=config.max_consecutive_failures,
+            history=max_checkpoints - 1,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The one outstanding candidate.
+
+    Attributes:
+        candidate: as the learner sent it.
+        stage: 0 while it is offered, then the number of its share.
+        approvals: the newest approval of each gate.
+    """
+
+    candidate: Candidate
+    stage: int
+    approvals: tuple[Verdict, ...] = ()
+
+    @property
+    def phase(self) -> Phase:
+        """Offered or staged."""
+        return Phase.STAGED if self.stage else Phase.OFFERED
+
+    @property
+    def release(self) -> Release:
+        """The candidate as it stands in the serving state."""
+        return Release(self.candidate.digest, self.candidate.step, self.candidate.heads, self.approvals)
+
+    def approval(self, gate: Gate) -> Verdict | None:
+        """What this gate last approved."""
+        return next((verdict for verdict in self.approvals if verdict.gate is gate), None)
+
+    def approved(self, verdict: Verdict) -> Self:
+        """The trial with one more approval, in the order of the gates."""
+        newest = {known.gate: known for known in self.approvals} | {verdict.gate: verdict}
+        return replace(self, approvals=tuple(newest[gate] for gate in Gate if gate in newest))
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An operator's order that could not be carried out: `ol0 status` shows the last one."""
+
+    order: str
+    actor: str
+    reason: str
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """The whole state of the service.
+
+    Attributes:
+        sequence: of the last serving state; 0 before there is a base.
+        time_ms: event time of that state.
+        history: former releases by rising step, without base and live.
+        quarantined: digests that never serve again.
+        early: offline verdicts that came before their candidate; they travel on another topic.
+        sealed_step: largest step that was turned away while another candidate is outstanding. It is published with
+            that one's fate, because a gate takes a step at or below ``decided_step`` for settled.
+        The other fields are those of ``ServingState``; ``trial`` is its ``staged`` and what is offered.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
+        ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants"
+    )
+
+    sequence: int = 0
+    time_ms: int = 0
+    mode: Mode = Mode.APPLY
+    frozen: bool = False
+    base: Release | None = None
+    live: Release | None = None
+    trial: Trial | None = None
+    history: tuple[Release, ...] = ()
+    quarantined: tuple[Digest, ...] = ()
+    early: tuple[Verdict, ...] = ()
+    decided_step: int = -1
+    sealed_step: int = -1
+    cooldown_until_ms: int = 0
+    failures: int = 0
+    refused: Refusal | None = None
+
+    def former(self) -> tuple[Release, ...]:
+        """Base and history: what can be made live again."""
+        return self.history if self.base is None else (self.base, *self.history)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One step in the life of one checkpoint; the handler makes a Transition of it."""
+
+    digest: Digest
+    step: int
+    from_phase: Phase | None
+    to_phase: Phase
+    cause: str
+
+
+Step = tuple[Life, tuple[Move, ...]]
+"""What every rule returns: the state after it, and who moved."""
+
+
+def serving_state(life: Life, rules: Rules) -> ServingState | None:
+    """What the SDK is to serve; None before there is a base."""
+    if life.base is None or life.live is None:
+        return None
+    staged = None
+    if life.trial is not None and life.trial.stage:
+        staged = Staged(life.trial.release, rules.shares[life.trial.stage - 1], life.trial.stage)
+    return ServingState(
+        sequence=life.sequence,
+        time_ms=life.time_ms,
+        mode=life.mode,
+        frozen=life.frozen,
+        base=life.base,
+        live=life.live,
+        staged=staged,
+        decided_step=life.decided_step,
+        cooldown_until_ms=life.cooldown_until_ms,
+        failures=life.failures,
+    )

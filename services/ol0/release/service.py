@@ -1,0 +1,28 @@
+"""The release service, the single writer of what serves: candidates, verdicts and orders in, serving states out."""
+
+from collections.abc import Callable
+from threading import Event
+
+from ol0.clock import wall_clock_ms
+from ol0.config import Settings
+from ol0.release.handler import ReleaseHandler
+from ol0.streaming.lineage import Lineage
+from ol0.streaming.round import Round
+from ol0.streaming.transactional import TransactionalLoop
+
+SOURCES = ("candidates", "verdicts", "operator")
+
+
+def run(settings: Settings, stop: Event, on_round: Callable[[Round], None]) -> None:
+    """Runs until ``stop`` is set. Raises OL0Error."""
+    handler = ReleaseHandler(settings.safety, settings.online_learning.max_checkpoints)
+    lineage = Lineage.of(settings.kafka)
+    TransactionalLoop(
+        "release",
+        SOURCES,
+        handler,
+        lineage=lineage,
+        streaming=settings.streaming,
+        clock=wall_clock_ms,
+        on_round=on_round,
+    ).run(stop)

@@ -1,0 +1,49 @@
+"""What a router is given by its host, and what it hands its records to."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Protocol
+
+from ol0.clock import wall_clock_ms
+from ol0.records import FeaturesDtype, Record
+from ol0.streaming.sender import Deliveries
+
+
+class Sender(Protocol):
+    """Takes records and never blocks: ``streaming.sender.RecordSender``."""
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """What became of the records so far."""
+        ...
+
+    def send(self, record: Record) -> bool:
+        """Whether the record is on its way.
+
+        Raises:
+            ContractError: no reader would take it.
+        """
+        ...
+
+    def flush(self, timeout_s: float) -> int:
+        """Waits until all is delivered; returns how many are not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a host may set besides the config.
+
+    Attributes:
+        features_dtype: of the logged features. float32 repeats decisions to the bit; float16 halves the log, and
+            decisions are then made on the rounded features.
+        clock: event time in ms. The soak harness passes its own.
+        rng: explores. Seeded from the system's random source by default, whatever the host does with ``random.seed``.
+        wait_s: how long ``open`` waits for Kafka before the base file serves.
+    """
+
+    features_dtype: FeaturesDtype = FeaturesDtype.FLOAT32
+    clock: Callable[[], int] = wall_clock_ms
+    rng: Random = field(default_factory=Random)
+    wait_s: float = 5.0

@@ -1,0 +1,172 @@
+import pytest
+
+from ol0.errors import ContractError
+from ol0.records import Gate, Judgement, Mode, OperatorKind, Phase, ServingState, Transition
+from ol0.release.handler import ReleaseHandler
+from unit.release.lineage import BASE, CONFIG, LIVE_STAGE, Lineage, an_order
+
+
+def test_a_mode_is_published() -> None:
+    lineage = Lineage()
+    (state,) = lineage.handler.handle(an_order(OperatorKind.MODE, "observe", 7))
+    assert isinstance(state, ServingState)
+    assert (state.mode, state.sequence, state.time_ms) == (Mode.OBSERVE, 2, 7)
+    assert lineage.handler.handle(an_order(OperatorKind.MODE, "observe", 8)) == ()
+
+
+def test_while_frozen_an_approved_candidate_waits_and_a_thaw_stages_it() -> None:
+    lineage = Lineage()
+    lineage.handler.handle(an_order(OperatorKind.FREEZE))
+    candidate = lineage.staged()
+    assert lineage.handler.life.trial is not None
+    assert lineage.handler.life.trial.phase is Phase.OFFERED
+    state, transition = lineage.handler.handle(an_order(OperatorKind.THAW))
+    assert isinstance(state, ServingState)
+    assert state.staged is not None
+    assert (state.staged.release.digest, state.frozen) == (candidate.digest, False)
+    assert isinstance(transition, Transition)
+
+
+def test_while_frozen_a_stage_that_was_passed_is_left_only_after_the_thaw() -> None:
+    lineage = Lineage()
+    candidate = lineage.staged()
+    lineage.handler.handle(an_order(OperatorKind.FREEZE))
+    lineage.judge(candidate, Gate.CANARY, Judgement.APPROVE, 1)
+    assert lineage.handler.life.trial is not None
+    assert lineage.handler.life.trial.stage == 1
+    lineage.handler.handle(an_order(OperatorKind.THAW))
+    assert lineage.handler.life.trial.stage == 2
+
+
+def test_a_thaw_alone_moves_no_stage_on() -> None:
+    lineage = Lineage()
+    lineage.staged()
+    for kind in (OperatorKind.FREEZE, OperatorKind.THAW):
+        lineage.handler.handle(an_order(kind))
+    assert lineage.handler.life.trial is not None
+    assert lineage.handler.life.trial.stage == 1
+
+
+def test_an_order_with_an_earlier_time_does_not_shorten_the_cooldown() -> None:
+    lineage = Lineage()
+    lineage.released()
+    until_ms = lineage.handler.life.cooldown_until_ms
+    lineage.handler.handle(an_order(OperatorKind.ROLLBACK, time_ms=1))
+    assert lineage.handler.life.cooldown_until_ms == until_ms
+
+
+def test_while_frozen_harm_still_ends_a_trial() -> None:
+    lineage = Lineage()
+    candidate = lineage.staged()
+    lineage.handler.handle(an_order(OperatorKind.FREEZE))
+    lineage.judge(candidate, Gate.DRIFT, Judgement.ROLLBACK, 1)
+    assert lineage.handler.life.trial is None
+
+
+def test_a_thaw_forgets_the_failures() -> None:
+    lineage = Lineage()
+    lineage.judge(lineage.staged(), Gate.CANARY, Judgement.REJECT, 1)
+    (state,) = lineage.handler.handle(an_order(OperatorKind.THAW))
+    assert isinstance(state, ServingState)
+    assert state.failures == 0
+
+
+def test_a_pin_makes_a_former_release_live_and_freezes() -> None:
+    lineage = Lineage()
+    first, second = lineage.released(), lineage.released()
+    waiting = lineage.next_candidate()
+    state, *transitions = lineage.handler.handle(an_order(OperatorKind.PIN, first.digest))
+    assert isinstance(state, ServingState)
+    assert (state.live.digest, state.frozen) == (first.digest, True)
+    assert {(one.digest, one.to_phase) for one in transitions if isinstance(one, Transition)} == {
+        (first.digest, Phase.LIVE),
+        (second.digest, Phase.SUPERSEDED),
+        (waiting.digest, Phase.REJECTED),
+    }
+    lineage.handler.handle(an_order(OperatorKind.PIN, second.digest))
+    assert lineage.handler.life.live is not None
+    assert lineage.handler.life.live.digest == second.digest
+    lineage.handler.handle(an_order(OperatorKind.PIN, BASE.digest))
+    assert lineage.handler.life.live == lineage.handler.life.base
+
+
+def test_below_a_pinned_release_lies_an_older_one_not_the_one_it_was_pinned_against() -> None:
+    lineage = Lineage()
+    first, second, third = (lineage.released() for _ in range(3))
+    lineage.handler.handle(an_order(OperatorKind.PIN, second.digest))
+    lineage.judge(second, Gate.DRIFT, Judgement.ROLLBACK, LIVE_STAGE)
+    assert lineage.handler.life.live is not None
+    assert lineage.handler.life.live.digest == first.digest
+    assert third.digest in {one.digest for one in lineage.handler.life.history}
+
+
+def test_a_rollback_order_quarantines_without_counting_a_failure() -> None:
+    lineage = Lineage()
+    first, second = lineage.released(), lineage.released()
+    lineage.handler.handle(an_order(OperatorKind.ROLLBACK, second.digest))
+    life = lineage.handler.life
+    assert life.live is not None
+    assert (life.live.digest, life.quarantined, life.failures) == (first.digest, (second.digest,), 0)
+    lineage.handler.handle(an_order(OperatorKind.ROLLBACK, second.digest))
+    assert lineage.handler.life.live == life.live, "an order that comes twice must not hit the next one"
+
+
+def test_a_rollback_order_can_name_what_is_on_trial() -> None:
+    lineage = Lineage()
+    candidate = lineage.staged()
+    lineage.handler.handle(an_order(OperatorKind.ROLLBACK, candidate.digest))
+    assert lineage.handler.life.trial is None
+    assert lineage.handler.life.quarantined == (candidate.digest,)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "reason"),
+    [
+        (OperatorKind.MODE, "full speed", "off, observe, apply are right"),
+        (OperatorKind.PIN, "f" * 64, "not among the releases"),
+        (OperatorKind.ROLLBACK, None, "nothing to go back to"),
+        (OperatorKind.ROLLBACK, "f" * 64, "neither is live nor on trial"),
+    ],
+)
+def test_an_impossible_order_changes_nothing_but_leaves_a_note(
+    kind: OperatorKind, value: str | None, reason: str
+) -> None:
+    lineage = Lineage()
+    assert lineage.handler.handle(an_order(kind, value)) == ()
+    refused = lineage.handler.life.refused
+    assert refused is not None
+    assert reason in refused.reason
+    assert reason in lineage.handler.snapshot().decode()
+
+
+def test_forgetting_users_is_somebody_elses_work() -> None:
+    handler = ReleaseHandler(CONFIG, 10)
+    assert handler.handle(an_order(OperatorKind.FORGET, "0" * 32)) == ()
+    assert handler.life.refused is None
+
+
+def test_a_restored_handler_goes_on_as_if_nothing_had_happened() -> None:
+    lineage, other = Lineage(), ReleaseHandler(CONFIG, 10)
+    lineage.released()
+    lineage.judge(lineage.staged(), Gate.DRIFT, Judgement.ROLLBACK, 1)
+    lineage.handler.handle(an_order(OperatorKind.PIN, "f" * 64))
+    candidate = lineage.staged()
+    other.restore(lineage.handler.snapshot())
+    assert other.life == lineage.handler.life
+    order = an_order(OperatorKind.ROLLBACK, candidate.digest)
+    assert other.handle(order) == lineage.handler.handle(order)
+    assert other.snapshot() == lineage.handler.snapshot()
+
+
+def test_garbage_is_no_snapshot() -> None:
+    with pytest.raises(ContractError, match="no snapshot of release"):
+        ReleaseHandler(CONFIG, 10).restore(b"{}garbage")
+
+
+def test_a_trial_at_a_stage_that_the_config_no_longer_has_is_not_restored() -> None:
+    lineage = Lineage()
+    candidate = lineage.staged()
+    lineage.judge(candidate, Gate.CANARY, Judgement.APPROVE, 1)
+    fewer = CONFIG.model_copy(update={"stages": CONFIG.stages[:1]})
+    with pytest.raises(ContractError, match="put it back"):
+        ReleaseHandler(fewer, 10).restore(lineage.handler.snapshot())

@@ -1,0 +1,243 @@
+import os
+import threading
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from ol0 import Router
+from ol0.config import ServingConfig
+from ol0.controller.checkpoint import read_checkpoint
+from ol0.errors import CheckpointError, ConfigError, ContractError
+from ol0.records import Arm, DecisionId, ImplicitFeedback, ImplicitKind, Mode, ServingState, ToolFeedback, UserFeedback
+from ol0.serving.feedback import Implicit, ToolResult
+from ol0.serving.options import Options
+from unit.serving.states import BASE, LIVE, STAGED, D, Log, a_release, a_router, a_state, features
+from waiting import wait_until
+
+DECISION = DecisionId(str(uuid4()))
+
+
+class Releases:
+    """A releases topic that a test writes to."""
+
+    def __init__(self, *states: ServingState, answers: bool = True) -> None:
+        self.value: ServingState | None = None
+        self.caught_up = False
+        self.closed = False
+        self.failures = 0
+        self._answers = answers
+        self._waiting = list(states)
+        self._news = threading.Condition()
+
+    def write(self, state: ServingState) -> None:
+        with self._news:
+            self._waiting.append(state)
+            self._news.notify()
+
+    def poll(self, timeout_s: float) -> bool:
+        with self._news:
+            if self.failures:
+                self.failures -= 1
+                raise OSError("the client broke")
+            if self._answers and not self._waiting:
+                self.caught_up = True
+            if not self._waiting:
+                self._news.wait(timeout_s / 10)
+                return False
+            self.value = self._waiting.pop(0)
+            return True
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def following(releases: Releases, log: Log | None = None, base: Path | None = None, wait_s: float = 2.0) -> Router:
+    return Router.following(releases, ServingConfig(base=base), Options(wait_s=wait_s, rng=Random(1)), log or Log())
+
+
+def test_it_serves_the_newest_state_and_never_an_older_one() -> None:
+    releases = Releases(*(a_state(sequence=n) for n in range(1, 6)))
+    with following(releases) as router:
+        assert router.serving == (5, LIVE.digest)
+    assert releases.closed
+
+
+def test_a_new_release_becomes_visible_at_the_next_prompt_and_not_before() -> None:
+    releases, vector = Releases(a_state(live=BASE)), features(1)[0]
+    with following(releases) as router, router.prompt("s") as prompt:
+        before = {prompt.decide(vector).digest for _ in range(20)}
+        releases.write(a_state(sequence=2))
+        wait_until(lambda: router.serving == (2, LIVE.digest), 5)
+        assert before == {prompt.decide(vector).digest for _ in range(20)} == {BASE.digest}
+        assert {router.prompt(f"s{n}").decide(vector).digest for n in range(50)} == {BASE.digest, LIVE.digest}
+
+
+def test_no_half_updated_weights_are_ever_seen() -> None:
+    """Prompts in four threads while states change as fast as they can: every action is that of one whole controller."""
+    log, vectors = Log(), features(40)
+    router = a_router(a_state(), log)
+    other = a_release(BASE.digest, BASE.digest, 3)
+    greedy = {one.digest: read_checkpoint(one.heads).greedy(vectors).tolist() for one in (BASE, LIVE, other, STAGED)}
+    stop, wrong = threading.Event(), []
+
+    def serve(thread: int) -> None:
+        for number in range(150):
+            with router.prompt(f"{thread}.{number}") as prompt:
+                prompt._exploring = 0.0
+                choices = [prompt.decide(vector) for vector in vectors]
+            digests = {choice.digest for choice in choices}
+            if len(digests) != 1 or [list(one.action) for one in choices] != greedy[digests.pop()]:
+                wrong.append((thread, number))
+
+    def release() -> None:
+        states = [a_state(2), a_state(3, live=other), a_state(4, staged=STAGED), a_state(5, mode=Mode.OBSERVE)]
+        while not stop.is_set():
+            for state in states:
+                router.take(state)
+
+    threads = [threading.Thread(target=serve, args=(n,)) for n in range(4)]
+    writer = threading.Thread(target=release)
+    writer.start()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stop.set()
+    writer.join()
+    assert not wrong
+    assert {one.digest for one in log.decisions} == set(greedy)
+    assert len({one.decision_id for one in log.decisions}) == 4 * 150 * 40
+
+
+def test_a_bad_newer_state_is_refused_and_the_last_good_one_serves_on() -> None:
+    releases = Releases(a_state())
+    with following(releases) as router:
+        releases.write(a_state(sequence=2, live=replace(LIVE, heads=b"garbage")))
+        wait_until(lambda: router.refused, 5)
+        assert router.serving == (1, LIVE.digest)
+        releases.write(a_state(sequence=3))
+        wait_until(lambda: router.serving == (3, LIVE.digest), 5)
+        assert router.refused is None
+
+
+def test_a_client_that_breaks_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ol0.serving.follower.RETRY_S", 0.01)
+    releases = Releases(a_state())
+    with following(releases) as router:
+        releases.failures = 3
+        releases.write(a_state(sequence=2))
+        wait_until(lambda: router.serving == (2, LIVE.digest), 5)
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_without_a_release_the_base_file_serves(tmp_path: Path, *, answers: bool) -> None:
+    path = tmp_path / "base.safetensors"
+    path.write_bytes(BASE.heads)
+    releases = Releases(answers=answers)
+    with following(releases, base=path, wait_s=0.05) as router:
+        assert router.serving == (0, BASE.digest)
+        releases._answers = True
+        releases.write(a_state())
+        wait_until(lambda: router.serving == (1, LIVE.digest), 5)
+
+
+def test_with_nothing_at_all_it_says_what_to_do(tmp_path: Path) -> None:
+    releases = Releases(a_state(live=replace(LIVE, approvals=())))
+    with pytest.raises(ConfigError, match=r"holds none that may serve.*ol0 warmup"):
+        following(releases)
+    assert releases.closed
+    with pytest.raises(ConfigError, match=r"did not answer within 0.05 s.*base.safetensors"):
+        following(Releases(answers=False), base=tmp_path / "base.safetensors", wait_s=0.05)
+
+
+def test_a_local_router_needs_no_kafka(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    path.write_bytes(LIVE.heads)
+    for source in (path, LIVE.heads):
+        with Router.local(source) as router, router.prompt("s") as prompt:
+            assert prompt.decide(np.zeros(D)).digest == LIVE.digest
+            assert router.dropped == 0
+            assert not router.report(DECISION, "s", thumb=1)
+    with pytest.raises(CheckpointError):
+        Router.local(b"garbage")
+
+
+def test_the_kill_switch_hands_everybody_to_the_base_from_the_next_prompt_on() -> None:
+    log, vector = Log(), features(1)[0]
+    router = a_router(a_state(), log, holdback=0)
+    pinned = router.prompt("s")
+    router.kill()
+    assert router.killed
+    assert router.prompt("s").decide(vector).digest == BASE.digest
+    assert not log.records
+    assert pinned.decide(vector).digest == LIVE.digest
+    router.take(a_state(sequence=2))
+    assert router.prompt("s").decide(vector).digest == BASE.digest
+    router.revive()
+    assert router.prompt("s").decide(vector).digest == LIVE.digest
+
+
+@pytest.mark.parametrize(("value", "killed"), [("1", True), ("0", False), ("", False)])
+def test_the_environment_can_kill(monkeypatch: pytest.MonkeyPatch, value: str, *, killed: bool) -> None:
+    monkeypatch.setenv("OL0_KILL", value)
+    assert a_router(a_state()).killed is killed
+
+
+def test_what_cannot_be_logged_is_counted_and_the_host_is_served_all_the_same() -> None:
+    log, vector = Log(room=2), features(1)[0]
+    router = a_router(a_state(), log)
+    for _ in range(5):
+        router.prompt("s").decide(vector)
+    assert (len(log.records), router.dropped) == (2, 3)
+    router.prompt("").decide(vector)
+    assert router.dropped == 4
+
+
+def test_feedback_goes_out_as_the_record_of_its_kind() -> None:
+    log = Log()
+    router = a_router(a_state(), log)
+    assert router.report(DECISION, "s", thumb=1, rating=4, correction=(1, 2), source="widget")
+    assert router.report(DECISION, "s", tool=ToolResult("search", success=False, latency_ms=3.5))
+    assert router.report(DECISION, "s", implicit=Implicit(ImplicitKind.COPY, 0.5), feedback_id="mine")
+    user, tool, implicit = log.records
+    assert isinstance(user, UserFeedback)
+    assert (user.thumb, user.rating, user.correction, user.source) == (1, 4, (1, 2), "widget")
+    assert isinstance(tool, ToolFeedback)
+    assert (tool.tool, tool.success, tool.latency_ms, tool.source) == ("search", False, 3.5, "host")
+    assert isinstance(implicit, ImplicitFeedback)
+    assert (implicit.kind, implicit.strength, implicit.feedback_id) == (ImplicitKind.COPY, 0.5, "mine")
+    assert len({user.feedback_id, tool.feedback_id, "mine"}) == 3
+    assert {one.decision_id for one in (user, tool, implicit)} == {DECISION}
+
+
+def test_one_signal_at_a_time() -> None:
+    router = a_router(a_state(), Log())
+    with pytest.raises(ContractError, match="one signal"):
+        router.report(DECISION, "s")
+    with pytest.raises(ContractError, match="one signal"):
+        router.report(DECISION, "s", thumb=1, implicit=Implicit(ImplicitKind.COPY))
+
+
+def test_closing_delivers_what_is_under_way() -> None:
+    log = Log()
+    with a_router(a_state(), log):
+        assert not log.flushed
+    assert log.flushed
+
+
+def test_a_router_does_not_outlive_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    router = a_router(a_state(), Log())
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    with pytest.raises(ConfigError, match="one in each worker"):
+        router.prompt("s")
+
+
+def test_arms_get_their_shares() -> None:
+    router = a_router(a_state(staged=STAGED, share=0.3))
+    arms = [router.prompt(f"s{n}")._arm for n in range(4_000)]
+    for arm, share in ((Arm.HOLDBACK, 0.25), (Arm.STAGED, 0.3), (Arm.LIVE, 0.45)):
+        assert arms.count(arm) / len(arms) == pytest.approx(share, abs=0.03)
