@@ -1,4 +1,5 @@
 from dataclasses import replace
+from threading import Event, Thread
 
 import pytest
 
@@ -60,6 +61,32 @@ def test_the_largest_snapshot_and_the_largest_candidate_go_through(lineage: Line
     writer.write([replace(CANDIDATE, heads=heads), replace(SNAPSHOT, body=bytes(state - 600))])
     assert read_records(lineage, "candidates") == [replace(CANDIDATE, heads=heads)]
     assert len(writer.read_snapshots("drift")["drift"].body) == state - 600
+
+
+def test_the_end_of_a_topic_is_found_while_others_go_on_writing(lineage: Lineage) -> None:
+    # Given three services that commit snapshots all the time, so that the log has no end that one could see
+    stop = Event()
+    threads = [Thread(target=write_until, args=(stop, lineage, name)) for name in ("canary", "drift", "evaluator")]
+    for thread in threads:
+        thread.start()
+    # When the snapshots of this moment are read, then that comes to an end
+    try:
+        with CompactedReader("state", lineage) as reader:
+            wait_until(lambda: len(reader.poll(0.1)) > 0, TIMEOUT_S)
+        for _ in range(3):
+            with CompactedReader("state", lineage) as reader:
+                assert reader.read_to_end(10.0)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def write_until(stop: Event, lineage: Lineage, name: str) -> None:
+    writer = TransactionalWriter(name, lineage)
+    writer.init()
+    while not stop.is_set():
+        writer.write([replace(SNAPSHOT, service=name)])
 
 
 def test_an_unreadable_snapshot_of_another_service_is_none_of_our_business(lineage: Lineage) -> None:
