@@ -34,8 +34,10 @@ setup: .venv/.installed
 demo: setup
 	@$(BIN)/ol0 demo $(DEMO_ARGS)
 
+# The pure tests on both cores, in seconds; then those on the real broker and the real store, one after the other.
 test: setup
-	$(BIN)/pytest $(TEST_ARGS)
+	$(BIN)/pytest -n 2 -q $(TEST_ARGS) tests/unit tests/contract
+	$(BIN)/pytest $(TEST_ARGS) tests/integration tests/end_to_end
 
 lint: setup
 	$(BIN)/ruff check .

@@ -141,8 +141,10 @@ class Run:
             services.wait_for_release(settings, FIRST_RELEASE_S)
             view.say("Both gates approved the base, and it serves. Users begin to ask.")
             faults = FaultInjector(self._plan.faults, services, view.say)
+            began_ms = clock()
             now, counters = self._play(settings, services, view, clock, faults)
-            return self._report(settings, now, counters, began, faults)
+            pace = _pace(self._plan.time_scale, clock() - began_ms)
+            return self._report(settings, now, counters, began, faults, pace)
         raise AssertionError("no context here swallows an exception")
 
     def _write_settings(self) -> Path:
@@ -192,7 +194,13 @@ class Run:
                 return observer.observe(), store.counters()
 
     def _report(
-        self, settings: Settings, now: Observation, counters: Counters, began: datetime, faults: FaultInjector
+        self,
+        settings: Settings,
+        now: Observation,
+        counters: Counters,
+        began: datetime,
+        faults: FaultInjector,
+        pace: Mapping[str, str],
     ) -> RunReport:
         return RunReport(
             observation=now,
@@ -202,7 +210,7 @@ class Run:
             data=(self._plan.data or Path(DEFAULT_DATA)).name,
             began=began.isoformat(timespec="seconds"),
             environment=environment(),
-            settings=settings_that_matter(settings),
+            settings={**settings_that_matter(settings), **pace},
             faults=tuple(faults.done),
         )
 
@@ -214,6 +222,13 @@ def _clock(settings: Settings, time_scale: float | None) -> Iterator[Callable[[]
         return
     with EventClock.of(settings, time_scale) as clock:
         yield clock
+
+
+def _pace(time_scale: float | None, passed_ms: int) -> Mapping[str, str]:
+    """What the report says of event time where it is not the wall's."""
+    if time_scale is None:
+        return {}
+    return {"soak.time_scale": f"{time_scale:g}", "soak.event_time_s": f"{passed_ms / 1000:.0f}"}
 
 
 def _open_s(settings: Settings) -> float:

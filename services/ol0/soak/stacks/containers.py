@@ -46,8 +46,9 @@ def kafka_container(port: int) -> DockerContainer:
 
 def valkey_container(port: int) -> DockerContainer:
     """With the settings that the replay store asks for."""
-    command = 'valkey-server --appendonly yes --maxmemory 1gb --maxmemory-policy noeviction --save ""'
-    return _bound(DockerContainer(VALKEY_IMAGE).with_command(command), 6379, port)
+    # Without a password it would refuse whoever comes from outside the container; its port is on the loopback address.
+    options = '--protected-mode no --appendonly yes --maxmemory 1gb --maxmemory-policy noeviction --save ""'
+    return _bound(DockerContainer(VALKEY_IMAGE).with_command(f"valkey-server {options}"), 6379, port)
 
 
 def _bound(container: DockerContainer, inside: int, outside: int) -> DockerContainer:
