@@ -1,5 +1,6 @@
 """Reading several topics from their beginning, as a bystander: no group, no commits, nothing that others notice."""
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -11,7 +12,7 @@ from ol0.errors import ContractError
 from ol0.records import Record, Tick
 from ol0.streaming.clients import Clients
 from ol0.streaming.codec import Codec
-from ol0.streaming.messages import coordinates
+from ol0.streaming.messages import broker_errors, coordinates
 from ol0.streaming.topics import Topics
 
 Followed = tuple[str, Record, int]
@@ -19,6 +20,7 @@ Followed = tuple[str, Record, int]
 WAIT_S: Final = 0.25
 """Four rounds a second are soon enough for people, and cost next to nothing."""
 BATCH: Final = 500
+ANSWER_S: Final = 10.0
 
 
 class Follower:
@@ -27,6 +29,9 @@ class Follower:
     Args:
         settings: says which lineage and where.
         names: logical names of the topics, such as ``outcomes``. Their partitions have to exist.
+
+    Raises:
+        StreamError: the broker does not say where they end.
     """
 
     def __init__(self, settings: Settings, names: Sequence[str]) -> None:
@@ -36,12 +41,13 @@ class Follower:
         self._log = structlog.get_logger("ol0.follow")
         self._consumer = Clients(settings.kafka, topics).assigned_consumer("follow", reset="earliest")
         places = {(full, number) for full, spec in self._specs.items() for number in range(spec.partitions)}
-        self._unread = places
+        with broker_errors("ends of topics"):
+            self._unread = {place: self._end(TopicPartition(*place)) for place in places}
         self._consumer.assign([TopicPartition(full, number, OFFSET_BEGINNING) for full, number in sorted(places)])
 
     @property
     def caught_up(self) -> bool:
-        """Whether every partition has been read to its end once."""
+        """Whether everything has been read that there was when the following began."""
         return not self._unread
 
     def poll(self) -> list[Followed]:
@@ -56,14 +62,21 @@ class Follower:
         """Gives the connection back."""
         self._consumer.close()
 
+    def _end(self, place: TopicPartition) -> int:
+        """The offset after the last record that may be read now."""
+        return int(self._consumer.get_watermark_offsets(place, ANSWER_S)[1])
+
     def _decode(self, message: Message) -> Followed | None:
         if (error := message.error()) is not None:
             if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own codes begin so
-                self._unread.discard(coordinates(message)[:2])
+                self._unread.pop(coordinates(message)[:2], None)
             else:
                 self._log.warning("cannot read", topic=message.topic(), reason=error.str())
             return None
         topic, partition, offset = coordinates(message)
+        # While others keep writing, the broker never says that this is the end.
+        if offset + 1 >= self._unread.get((topic, partition), math.inf):
+            del self._unread[topic, partition]
         spec = self._specs[topic]
         try:
             record = self._codec.decode_from(spec, message.value())

@@ -1,0 +1,136 @@
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lineages import Journal, Place, bring_in, services, write_settings
+from ol0.clock import wall_clock_ms
+from ol0.records import Outcome, ServingState
+from ol0.soak.stacks.native import NativeStack
+from ol0.streaming.sender import RecordSender
+from processes import ol0
+from waiting import wait_until
+
+WRONG_SETTING = 2
+
+
+def write(folder: Path, tree: object) -> Path:
+    path = folder / "ol0.json"
+    path.write_text(json.dumps(tree))
+    return path
+
+
+@pytest.fixture(scope="module")
+def place(stack: NativeStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A lineage whose base serves. Its event time stands still, so that no window closes on a slow machine."""
+    place = bring_in(stack, tmp_path_factory.mktemp("cli"), {"streaming": {"clock": "ticks"}})
+    with services(place, ("feedback", "canary", "drift", "release")), Journal(place.settings, "releases") as journal:
+        journal.first(ServingState)
+        yield place
+
+
+def test_config_show_prints_every_setting_and_masks_secrets(tmp_path: Path) -> None:
+    config = write(tmp_path, {"safety": {"stage_margin": 0.03}, "redis": {"url": "redis://:hunter2@store:6379/0"}})
+    shown = ol0("config", "show", "--config", config, env={"OL0_SERVING__EPSILON": "0.25"})
+    assert shown.returncode == 0
+    settings = json.loads(shown.stdout)
+    assert (settings["safety"]["stage_margin"], settings["serving"]["epsilon"]) == (0.03, 0.25)
+    assert settings["streaming"]["reward_window_s"] == 600
+    assert "hunter2" not in shown.stdout
+    assert set(settings["redis"]["url"]) == {"*"}
+
+
+def test_config_check_names_the_lineage_of_right_settings(tmp_path: Path) -> None:
+    config = write(tmp_path, {"kafka": {"topic_prefix": "shop", "bootstrap_servers": "log:9092"}})
+    checked = ol0("config", "check", "--config", config)
+    assert (checked.returncode, checked.stdout) == (0, "right: lineage shop on log:9092\n")
+
+
+@pytest.mark.parametrize(
+    ("tree", "answer"),
+    [
+        ({"safety": {"stage_margn": 0.03}}, "safety.stage_margn: unknown key; did you mean safety.stage_margin?"),
+        ({"safty": {}}, "safty: unknown key; did you mean safety?"),
+        ({"serving": {"epsilon": 2}}, "serving.epsilon: Input should be less than or equal to 1"),
+    ],
+)
+def test_config_check_says_what_is_wrong_and_what_is_right(tmp_path: Path, tree: object, answer: str) -> None:
+    checked = ol0("config", "check", "--config", write(tmp_path, tree))
+    assert checked.returncode == WRONG_SETTING
+    assert answer in checked.stderr
+    assert "Traceback" not in checked.stderr
+
+
+def test_topics_are_applied_once_and_nothing_is_left_to_change(stack: NativeStack, tmp_path: Path) -> None:
+    config = write_settings(stack, tmp_path, {})
+    prefix = json.loads(config.read_text())["kafka"]["topic_prefix"]
+    assert ol0("topics", "diff", "--config", config).returncode == 1
+
+    first = ol0("topics", "apply", "--config", config)
+    second = ol0("topics", "apply", "--config", config)
+
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert f"{prefix}.feedback.user.v1.dlq" in first.stdout
+    assert "changes made" in first.stdout
+    assert second.stdout == "nothing to change\n"
+    assert ol0("topics", "diff", "--config", config).stdout == "nothing to change\n"
+
+
+def test_status_shows_what_serves_what_waits_and_the_last_word_of_both_gates(place: Place) -> None:
+    # Given a base that serves, and a decision whose window is open.
+    before = place.counters().open
+    RecordSender(place.lineage()).send_all([place.decision(0, wall_clock_ms())])
+    wait_until(lambda: place.counters().open == before + 1, 30)
+    # When somebody asks.
+    status = ol0("status", "--config", place.config)
+    # Then all of it is said.
+    assert status.returncode == 0, status.stderr
+    base = place.base.digest[:8]
+    assert f"lineage {place.prefix}" in status.stdout
+    assert f"base {base}   live the base   apply   state 1" in status.stdout
+    assert f"{before + 1} open window" in status.stdout
+    for gate in ("canary", "drift"):
+        assert f"{gate} says approve of {base} at stage 0:" in status.stdout
+    assert "warmup.canary_threshold" in status.stdout
+    assert "mean KL(base || candidate)" in status.stdout
+
+
+def test_what_is_sent_by_hand_counts_in_the_reward(place: Place) -> None:
+    # Given a decision.
+    decision = place.decision(1, wall_clock_ms())
+    RecordSender(place.lineage()).send_all([decision])
+    # When a person says of it, on the command line, first this and then that.
+    for words in (("--thumb", "1"), ("--thumb", "-1", "--rating", "5")):
+        sent = ol0("send", decision.decision_id, "--session", decision.session_id, *words, "--config", place.config)
+        assert (sent.returncode, sent.stdout[:5]) == (0, "sent "), sent.stderr
+    place.pass_windows(wall_clock_ms())
+    # Then the last word of each kind is in its outcome.
+    with Journal(place.settings, "outcomes") as journal:
+        outcome = journal.first(Outcome, lambda it: it.decision_id == decision.decision_id)
+    assert (outcome.parts.thumb, outcome.parts.rating, outcome.reward) == (0.0, 1.0, 0.5)
+
+
+def test_what_nobody_could_take_is_not_sent(place: Place) -> None:
+    sent = ol0("send", str(uuid.uuid4()), "--session", "s", "--rating", "6", "--config", place.config)
+    assert (sent.returncode, sent.stderr) == (1, "ol0: rating: 6; 1 to 5 are right\n")
+
+
+def test_a_demo_on_a_file_that_lacks_arrays_says_which(tmp_path: Path) -> None:
+    data = tmp_path / "prompts.npz"
+    np.savez(data, X=np.zeros((500, 3)), old=np.ones(500, bool))
+    demo = ol0("demo", "--data", data, "--out", tmp_path / "out")
+    assert demo.returncode == WRONG_SETTING
+    assert demo.stderr == f"ol0: {data}: arrays P, group are missing; see the README on --data\n"
+
+
+def test_a_demo_leaves_a_folder_alone_that_no_run_made(tmp_path: Path) -> None:
+    thesis = tmp_path / "thesis.txt"
+    thesis.write_text("years of work")
+    demo = ol0("demo", "--out", tmp_path)
+    assert demo.returncode == WRONG_SETTING
+    assert demo.stderr == f"ol0: {tmp_path} is not empty and no run made it: name another folder with --out\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    assert thesis.read_text() == "years of work"
