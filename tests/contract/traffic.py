@@ -2,6 +2,7 @@
 
 import random
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 
 from ol0.records import (
@@ -46,15 +47,14 @@ def new_decision(rng: random.Random, time_ms: int) -> Decision:
 
 def new_feedback(rng: random.Random, target: DecisionId, time_ms: int) -> Feedback:
     about = (f"feedback-{rng.getrandbits(64):x}", target, "session", f"source-{rng.randrange(2)}", time_ms)
-    return rng.choice(
-        [
-            lambda: UserFeedback(*about, thumb=rng.choice([1, -1])),
-            lambda: UserFeedback(*about, rating=rng.randint(1, 5), thumb=rng.choice([None, 1])),
-            lambda: UserFeedback(*about, correction=(rng.randrange(ACTIONS),)),
-            lambda: ToolFeedback(*about, tool=rng.choice(["search", "shell"]), success=rng.random() < 0.5),
-            lambda: ImplicitFeedback(*about, kind=rng.choice(list(ImplicitKind)), strength=rng.random()),
-        ]
-    )()
+    kinds: list[Callable[[], Feedback]] = [
+        lambda: UserFeedback(*about, thumb=rng.choice([1, -1])),
+        lambda: UserFeedback(*about, rating=rng.randint(1, 5), thumb=rng.choice([None, 1])),
+        lambda: UserFeedback(*about, correction=(rng.randrange(ACTIONS),)),
+        lambda: ToolFeedback(*about, tool=rng.choice(["search", "shell"]), success=rng.random() < 0.5),
+        lambda: ImplicitFeedback(*about, kind=rng.choice(list(ImplicitKind)), strength=rng.random()),
+    ]
+    return rng.choice(kinds)()
 
 
 class Traffic:
