@@ -1,0 +1,218 @@
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but not marked as such for mypy
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
+
+from counting import SERVICE, Counting, make_loop
+from examples import DECISION, DECISION_ID, OUTCOME, USER_FEEDBACK
+from kafka_log import put_bytes, read_messages
+from ol0.config import RedisConfig, Settings
+from ol0.errors import OL0Error, StreamError
+from ol0.feedback.handler import FeedbackHandler
+from ol0.feedback.join import FeedbackJoin
+from ol0.records import Decision, DecisionId
+from ol0.replay.connection import connect
+from ol0.replay.counters import Counters
+from ol0.replay.store import ReplayStore
+from ol0.replay.windows import SourcePartition
+from ol0.soak.lineage_setup import apply_topics
+from ol0.soak.stacks.native import NativeStack
+from ol0.streaming.consume import ConsumeLoop
+from ol0.streaming.dead_letter_box import Letter, once, read_letters
+from ol0.streaming.lineage import Lineage
+from ol0.streaming.messages import Outgoing, write
+from ol0.streaming.sender import RecordSender
+from ol0.streaming.transactional import TransactionalLoop
+from waiting import wait_until
+
+TIMEOUT_S = 30.0
+TINY = "100"
+"""Bytes: no dead letter fits, the marker that ends a transaction does."""
+SOURCES = ("decisions", "feedback.user", "feedback.tool", "feedback.implicit")
+
+
+@dataclass
+class Place:
+    """A lineage with a store, and its feedback service in parts that can be looked at."""
+
+    settings: Settings
+    lineage: Lineage
+    loops: list[ConsumeLoop]
+
+    @property
+    def topic(self) -> str:
+        return self.lineage.topics.full("decisions")
+
+    def start(self) -> ConsumeLoop:
+        """The feedback service as ``ol0 feedback`` wires it, for three features and ten times four actions."""
+        codec, streaming = self.lineage.codec, self.settings.streaming
+        unpack = partial(codec.decode_valid, Decision)
+        handler = FeedbackHandler(streaming, 3, (10, 4), codec.encode_valid, unpack)
+        publish = partial(RecordSender(self.lineage).send_encoded, "outcomes")
+        join = FeedbackJoin(self.store(), handler, codec.encode, publish)
+        loop = ConsumeLoop(
+            "feedback", "1", SOURCES, join, lineage=self.lineage, streaming=streaming, check=handler.check
+        )
+        loop._dead_letters._timeout_s = 2.0
+        self.loops.append(loop)
+        loop.open()
+        return loop
+
+    def store(self) -> ReplayStore:
+        store = ReplayStore(connect(self.settings.redis), self.settings.kafka.topic_prefix)
+        store.attach()
+        return store
+
+    def counters(self) -> Counters:
+        return self.store().counters()
+
+    def next_offset(self) -> int:
+        """Where the store lets the decisions go on; whoever reads them is fenced by the question."""
+        return self.store().claim(SourcePartition(self.topic, 0)).next_offset
+
+    def letters(self) -> list[Letter]:
+        return list(read_letters(self.lineage, ["decisions"]))
+
+
+@pytest.fixture
+def place(stack: NativeStack, settings: Settings) -> Iterator[Place]:
+    settings = settings.model_copy(update={"redis": RedisConfig.model_validate({"url": stack.redis_url})})
+    apply_topics(settings)
+    place = Place(settings, Lineage.of(settings.kafka), [])
+    yield place
+    for loop in place.loops:
+        loop.close()
+
+
+def decision(number: int) -> Decision:
+    return replace(DECISION, decision_id=DecisionId(f"{DECISION_ID[:-1]}{number}"))
+
+
+def work_until(loop: ConsumeLoop | TransactionalLoop, condition: Callable[[], object]) -> None:
+    def done() -> object:
+        loop.step()
+        return condition()
+
+    wait_until(done, TIMEOUT_S)
+
+
+def set_option(lineage: Lineage, topic: str, name: str, value: str) -> None:
+    """Alters a topic and waits until the broker says so."""
+    admin = lineage.clients.admin()
+    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    admin.incremental_alter_configs([resource])[resource].result(TIMEOUT_S)
+    asked = ConfigResource(ResourceType.TOPIC, topic)
+    wait_until(lambda: admin.describe_configs([asked])[asked].result(TIMEOUT_S)[name].value == value, TIMEOUT_S)
+
+
+def make_unwritable(lineage: Lineage, topic: str, how: str) -> None:
+    """``too small`` is refused for good, ``deleted`` is tried again for as long as a producer tries."""
+    if how == "too small":
+        set_option(lineage, topic, "max.message.bytes", TINY)
+        return
+    admin = lineage.clients.admin()
+    admin.delete_topics([topic])[topic].result(TIMEOUT_S)
+    wait_until(lambda: topic not in admin.list_topics(timeout=TIMEOUT_S).topics, TIMEOUT_S)
+
+
+@pytest.mark.parametrize("how", ["deleted", "too small"])
+def test_an_unwritable_dead_letter_topic_stops_the_service_and_loses_nothing(place: Place, how: str) -> None:
+    # Given a bad record between two good ones, and a dead-letter topic that takes nothing
+    lineage, buried = place.lineage, place.lineage.topics.dead_letter("decisions")
+    make_unwritable(lineage, buried, how)
+    sender = RecordSender(lineage)
+    sender.send_all([decision(1)])
+    put_bytes(lineage, "decisions", b"garbage", b"session-1")
+    sender.send_all([decision(2), USER_FEEDBACK])
+
+    # When the service comes to it, then it stops and says which record is stuck and which topic is to blame
+    with pytest.raises(StreamError, match=rf"dead letter of {place.topic}\[0\] at 1 did not get into {buried}: "):
+        work_until(place.start(), lambda: False)
+    place.loops.pop().close()
+
+    # And the store has not moved past it
+    assert place.next_offset() <= 1
+    assert place.counters().decisions <= 1
+
+    # When the topic is put right and the service starts again
+    apply_topics(place.settings)
+    work_until(place.start(), lambda: (place.counters().decisions, place.counters().feedback) == (2, 1))
+    place.loops.pop().close()
+
+    # Then everything is there once, and the bad record is where people find it
+    assert place.next_offset() == 3
+    assert place.counters().open == 2
+    (letter,) = once(place.letters())
+    assert str(letter.source) == f"{place.topic}[0]@1"
+    assert (letter.key, letter.value, letter.flaws) == (b"session-1", b"garbage", ())
+
+
+@pytest.mark.parametrize(
+    ("how", "complaint"),
+    [
+        ("deleted", SERVICE),  # the transaction runs out while the producer looks for the topic: no more is said
+        ("too small", r"outcomes\.v1\.dlq .*Message size too large"),
+    ],
+)
+def test_an_unwritable_dead_letter_topic_stops_a_transactional_service_and_loses_nothing(
+    place: Place, how: str, complaint: str
+) -> None:
+    # Given a bad outcome between two good ones, and a dead-letter topic that takes nothing
+    settings, lineage = place.settings, place.lineage
+    buried = lineage.topics.dead_letter("outcomes")
+    make_unwritable(lineage, buried, how)
+    sender = RecordSender(lineage)
+    sender.send_all([replace(OUTCOME, sequence=1)])
+    put_bytes(lineage, "outcomes", b"garbage")
+    sender.send_all([replace(OUTCOME, sequence=2)])
+
+    # When the service comes to it, then it stops: no output, no offset, no letter is visible
+    stuck = make_loop(settings, lineage, Counting())
+    stuck.open()
+    with pytest.raises(OL0Error, match=complaint):
+        work_until(stuck, lambda: False)
+    topic = lineage.topics.full("outcomes")
+    (committed,) = stuck._consumer.committed([TopicPartition(topic, 0)], TIMEOUT_S)
+    stuck.close()
+    outputs = len(read_messages(lineage, lineage.topics.full("transitions")))
+    assert committed.offset <= 1
+    assert outputs <= 1
+
+    # When the topic is put right and the service starts again, then nothing is missing and nothing is there twice
+    apply_topics(settings)
+    handler = Counting()
+    again = make_loop(settings, lineage, handler)
+    again.open()
+    work_until(again, lambda: handler.count == 2)
+    again.close()
+    assert len(read_messages(lineage, lineage.topics.full("transitions"))) == 2
+    (letter,) = read_letters(lineage, ["outcomes"])
+    assert str(letter.source) == f"{topic}[0]@1"
+
+
+def test_more_than_a_fifth_of_bad_records_stops_the_service_with_every_letter_written(place: Place) -> None:
+    # Given 201 records that nobody can read, and one that everybody can
+    lineage = place.lineage
+    producer = lineage.clients.producer()
+    for number in range(201):
+        write(producer, Outgoing(place.topic, None, b"garbage %d" % number))
+    assert producer.flush(TIMEOUT_S) == 0
+    RecordSender(lineage).send_all([decision(1)])
+
+    # When the service reads them, then it stops and names the share and the command that helps
+    with pytest.raises(StreamError, match=r"201 of the last 1,000 records .* allows 20%: .*`ol0 dlq list`"):
+        work_until(place.start(), lambda: False)
+    place.loops.pop().close()
+
+    # And each is a dead letter, so that a person who has looked may start it again
+    assert len(list(once(place.letters()))) == 201
+    work_until(place.start(), lambda: place.counters().decisions == 1)
