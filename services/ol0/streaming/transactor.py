@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from ol0.errors import Fenced, StreamError
 from ol0.streaming.clients import Clients
@@ -39,6 +39,7 @@ class Transactor:
         self._service = service
         self._clients = clients
         self._fatal: KafkaError | None = None
+        self._undelivered = ""  # the first message of this transaction that its topic did not take, and why
         self._producer = clients.transactional_producer(service, self._on_error)
 
     def init(self) -> None:
@@ -59,6 +60,7 @@ class Transactor:
             Fenced: another process is the writer now.
             StreamError: what became of the transaction is unknown; the next writer's ``init`` settles it.
         """
+        self._undelivered = ""
         self._step("begin_transaction", self._producer.begin_transaction)
         for message in messages:
             self._write(message)
@@ -79,7 +81,7 @@ class Transactor:
         deadline = time.monotonic() + STEP_TIMEOUT_S
         while True:
             try:
-                return write(self._producer, message)
+                return write(self._producer, message, self._note_delivery)
             except BufferError:
                 self._producer.poll(RETRY_S)
                 if time.monotonic() > deadline:
@@ -108,7 +110,7 @@ class Transactor:
     def _abort(self, reason: str) -> None:
         """Ends the transaction without effect; always raises."""
         self._step("abort_transaction", lambda: self._producer.abort_transaction(STEP_TIMEOUT_S))
-        raise Aborted(f"{self._service}: transaction aborted, {reason}")
+        raise Aborted(f"{self._service}: transaction aborted, {reason}{self._undelivered}")
 
     def _refuse_fatal(self, name: str, error: KafkaError) -> None:
         cause = self._fatal or error
@@ -116,9 +118,15 @@ class Transactor:
             raise Fenced(
                 f"{self._service}, {name}: another process writes for this service now, or this one stood still longer "
                 f"than its transaction may last ({cause.str()}); it stops, and its restart takes over"
+                f"{self._undelivered}"
             )
         if cause.fatal() or cause.code() == KafkaError._FATAL:  # noqa: SLF001 - same
             raise StreamError(f"{self._service}, {name}: {cause.str()}; only a new producer can go on")
+
+    def _note_delivery(self, error: KafkaError | None, message: Message) -> None:
+        """Why a transaction ran out of time is not in its own error: a topic that is missing, or takes no more."""
+        if error is not None and not self._undelivered:
+            self._undelivered = f"; {message.topic()} did not take a message: {error.str()}"
 
     def _on_error(self, error: KafkaError) -> None:
         self._clients.log_error(error)
