@@ -78,11 +78,10 @@ def test_a_demo_loses_nothing_when_every_service_is_killed_once(start: Start, tm
     wait_until(lambda: decisions_made(demo) > DECISIONS / 10, UP_WITHIN_S)
     # When every service is killed.
     kill_each_service_once(demo)
-    # Then all of them are back before the users have ended, and the state can be seen all the time.
+    # Then all are back while users still ask, status answers, and of the 3,000 decisions every record is accounted for.
     assert ol0("status", "--config", out / "ol0.json").returncode == 0
     wait_until(lambda: all(times_at_work(out / "logs" / f"{name}.log") == 2 for name in READERS), UP_WITHIN_S)
     assert decisions_made(demo) < DECISIONS
-    # And the demo ends by itself, every record is accounted for, and nothing went wrong but that time was short.
     wait_until(lambda: demo.process.poll() is not None, ENDS_WITHIN_S)
     report = json.loads((out / "report.json").read_text())
     assert [reason for reason in report["reasons"] if not reason.startswith(FEW_DECISIONS)] == [], demo.output
@@ -107,6 +106,7 @@ def check_sums(account: dict[str, int | dict[str, int]]) -> None:
     assert count["feedback_used"] >= count["examples"] > 2_000
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_demo_and_everything_that_it_started(start: Start, tmp_path: Path) -> None:
     # Given a demo whose users ask.
     demo = start_demo(start, 100_000, tmp_path / "out")
@@ -118,6 +118,7 @@ def test_ctrl_c_ends_a_demo_and_everything_that_it_started(start: Start, tmp_pat
     demo.wait_until_all_are_gone()
 
 
+@pytest.mark.slow
 def test_a_demo_that_is_killed_leaves_nothing_behind(start: Start, tmp_path: Path) -> None:
     # Given a demo whose users ask.
     demo = start_demo(start, 100_000, tmp_path / "out")

@@ -1,6 +1,7 @@
 """A whole run: a lineage on a stack of its own, simulated users, faults, and what became of it all."""
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -74,9 +75,9 @@ def play(plan: RunPlan, make_stack: Callable[[Path], Stack], console: Console) -
     Raises:
         OL0Error: the run could not be finished.
     """
-    with fresh_folder(plan.out), (plan.out / "logs" / "harness.log").open("w", encoding="utf-8") as log:
-        configure_logs("harness", "INFO", log)  # the terminal belongs to the view
-        report = Run(plan, make_stack(plan.out / "stack"), console).run()
+    run = Run(plan, make_stack(plan.out / "stack"), console)  # reads the data: a wrong name must not cost a report
+    with fresh_folder(plan.out), _logging_into(plan.out / "logs" / "harness.log"):
+        report = run.run()
     machine, people = write_report(report, plan.out)
     console.print(summary_text(report), highlight=False, soft_wrap=True)
     console.print(f"\nThe whole story: {people}\nFor machines:    {machine}", highlight=False, soft_wrap=True)
@@ -100,6 +101,18 @@ def fresh_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         shutil.rmtree(folder / "stack", ignore_errors=True)
+
+
+@contextmanager
+def _logging_into(path: Path) -> Iterator[None]:
+    """Logs go into a file, because the terminal belongs to the view."""
+    with path.open("w", encoding="utf-8") as log:
+        configure_logs("harness", "INFO", log)
+        try:
+            yield
+        finally:
+            # Kafka's clients log until the garbage collector has taken the last of them, long after the file is closed.
+            logging.getLogger().handlers[:] = [logging.NullHandler()]
 
 
 class Run:

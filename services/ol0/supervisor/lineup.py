@@ -14,20 +14,21 @@ SERVICES = ("feedback", "learner", "canary", "drift", "release", "evaluator")
 ONE_THREAD: Mapping[str, str] = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
-def service_commands(config: Path | None, logs: Path) -> list[Command]:
+def service_commands(config: Path | None, logs: Path, first_port: int = 0) -> list[Command]:
     """One process per service, each with its log file.
 
     Args:
         config: handed on as ``--config``.
         logs: folder of the log files.
+        first_port: of /metrics, /livez and /readyz; the services take this one and those after it. 0: none.
     """
     options = [] if config is None else ["--config", str(config.resolve())]
+
+    def environment(number: int) -> Mapping[str, str]:
+        port = first_port + number if first_port else 0
+        return {**os.environ, **ONE_THREAD, "OL0_OBSERVABILITY__PORT": str(port)}
+
     return [
-        Command(
-            name,
-            [sys.executable, "-m", "ol0", name, *options],
-            logs / f"{name}.log",
-            {**os.environ, **ONE_THREAD},
-        )
-        for name in SERVICES
+        Command(name, [sys.executable, "-m", "ol0", name, *options], logs / f"{name}.log", environment(number))
+        for number, name in enumerate(SERVICES)
     ]
