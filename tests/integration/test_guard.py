@@ -26,8 +26,8 @@ import os, signal, sys
 from pathlib import Path
 from ol0.supervisor.guard import GuardedProcess
 process = GuardedProcess.start(["sh", "-c", sys.argv[2]], log=Path(sys.argv[1]))
-print(process.pid, flush=True)
 try:
+    print(process.pid, flush=True)
     sys.stdin.read()
 except KeyboardInterrupt:
     process.stop()
