@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 EXIT_FAILED = 1
 EXIT_CONFIG = 2  # the supervisor does not restart what exits so: trying again cannot help
 EXIT_INTERRUPTED = 130
+PAGE_WIDTH = 100  # where there is no terminal to ask
 
 app = typer.Typer(
     name="ol0",
@@ -35,9 +36,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+replay_app = typer.Typer(no_args_is_help=True, help="The replay store.")
 topics_app = typer.Typer(no_args_is_help=True, help="The topics that a lineage needs.")
 config_app = typer.Typer(no_args_is_help=True, help="The settings, as a service would see them.")
 dlq_app = typer.Typer(no_args_is_help=True, help="Dead letters: records that could not be used.")
+app.add_typer(replay_app, name="replay")
 app.add_typer(topics_app, name="topics")
 app.add_typer(config_app, name="config")
 app.add_typer(dlq_app, name="dlq")
@@ -104,11 +107,12 @@ def run(
     from ol0.supervisor.supervisor import Supervisor  # noqa: PLC0415 - only this command needs it
 
     with explained():
-        load_settings(config)  # a wrong setting is told once, not six times
+        settings = load_settings(config)  # a wrong setting is told once, not six times
         stop = stop_on_signals()
         logs.mkdir(parents=True, exist_ok=True)
         with Supervisor(
-            service_commands(config, logs), on_event=lambda event: typer.echo(f"{event.name}: {event.text}")
+            service_commands(config, logs, settings.observability.port),
+            on_event=lambda event: typer.echo(f"{event.name}: {event.text}"),
         ) as supervisor:
             supervisor.run(stop)
 
@@ -226,7 +230,8 @@ def status(config: Config = None) -> None:
     from ol0.soak.status import show_status  # noqa: PLC0415 - loads the view
 
     with explained():
-        show_status(load_settings(config), Console())
+        console = Console()
+        show_status(load_settings(config), console if console.is_terminal else Console(width=PAGE_WIDTH))
 
 
 @app.command()
@@ -253,6 +258,91 @@ def send(
         about = About(new_feedback_id(), DecisionId(decision_id), session, source, wall_clock_ms())
         RecordSender(Lineage.of(settings.kafka)).send_all([feedback_record(about, thumb=thumb, rating=rating)])
         typer.echo(f"sent {about.feedback_id}")
+
+
+@app.command()
+def forget(
+    user: Annotated[str, typer.Argument(help="The user, as the host names him to the SDK.")],
+    config: Config = None,
+    actor: Annotated[str, typer.Option(help="Who orders it.")] = "ol0 forget",
+    reason: Annotated[str, typer.Option(help="Why.")] = "",
+) -> None:
+    """Forgets a user: open windows and examples go now, and what is on the logs never comes back from them.
+
+    Example: `ol0 forget ann@example.org --reason "asked for it"`
+    """
+    from ol0.clock import wall_clock_ms  # noqa: PLC0415 - only this command needs them
+    from ol0.feedback.forget import forget_user  # noqa: PLC0415
+    from ol0.feedback.pages import forget_page  # noqa: PLC0415
+
+    with explained():
+        forgotten = forget_user(load_settings(config), user, actor, reason)
+        typer.echo(forget_page(forgotten, wall_clock_ms()))
+
+
+@replay_app.command("stats")
+def replay_stats(config: Config = None) -> None:
+    """Says what the store holds, what became of every record, and which partition the watermark waits for."""
+    from ol0.feedback.pages import stats_page  # noqa: PLC0415 - needs Redis
+    from ol0.replay.connection import connect  # noqa: PLC0415
+    from ol0.replay.stats import read_stats  # noqa: PLC0415
+
+    with explained():
+        settings = load_settings(config)
+        Console().print(stats_page(read_stats(connect(settings.redis), settings.kafka.topic_prefix)))
+
+
+Apply = Annotated[bool, typer.Option("--apply", help="Do it; without this nothing is changed.")]
+
+
+@replay_app.command("exclude")
+def replay_exclude(
+    config: Config = None,
+    user: Annotated[str | None, typer.Option(help="Examples of this user.")] = None,
+    pseudonym: Annotated[str | None, typer.Option(help="The same, by the name under which he is stored.")] = None,
+    between: Annotated[
+        tuple[str, str] | None, typer.Option(help="Examples of decisions from the first time on, before the second.")
+    ] = None,
+    apply: Apply = False,  # noqa: FBT002 - a flag of the command line
+) -> None:
+    """Takes examples out of the ring, by user or by time of the decision; says how many it would be.
+
+    Example: `ol0 replay exclude --between 2026-03-01T12:00 2026-03-01T13:30 --apply`
+    """
+    from ol0.feedback.exclude import find_examples, select, take_out  # noqa: PLC0415 - needs the codec and Redis
+
+    with explained():
+        settings = load_settings(config)
+        examples = find_examples(settings, select(settings, user, pseudonym, between))
+        typer.echo(f"{len(examples):,} examples of the ring are meant")
+        if apply:
+            typer.echo(f"{take_out(settings, examples):,} were taken out")
+        else:
+            typer.echo("nothing was changed; --apply takes them out")
+
+
+@replay_app.command("rebuild")
+def replay_rebuild(
+    config: Config = None,
+    apply: Apply = False,  # noqa: FBT002 - a flag of the command line
+    force: Annotated[bool, typer.Option("--force", help="Also while a feedback process runs.")] = False,  # noqa: FBT002
+) -> None:
+    """Makes a wiped, damaged or too old store again from the logs; says what they still reach.
+
+    The feedback service refills it: stop it before, start it after.
+
+    Example: `ol0 replay rebuild && ol0 replay rebuild --apply`
+    """
+    from ol0.feedback.pages import rebuild_page  # noqa: PLC0415 - needs Kafka and Redis
+    from ol0.feedback.rebuild import plan_rebuild, rebuild  # noqa: PLC0415
+
+    with explained():
+        settings = load_settings(config)
+        plan = plan_rebuild(settings)
+        typer.echo(rebuild_page(plan))
+        if apply:
+            rebuild(settings, plan, force=force)
+        typer.echo("made anew: `ol0 feedback` fills it" if apply else "nothing was changed; --apply makes it anew")
 
 
 @topics_app.command("diff")

@@ -58,6 +58,9 @@ class OnlineLearningConfig(Section):
     priority_beta_examples: Count = Field(16_000, description="examples until it is 1")
     priority_epsilon: Positive = 1e-3
     user_cap: Share = Field(0.05, description="largest share of one user in a batch, an even one at least")
+    max_age_s: Positive | None = Field(
+        None, description="examples whose window closed longer ago, in event time, are not drawn; none: all are"
+    )
     max_checkpoints: Count = Field(10, description="releases whose learner snapshot is kept for a rollback")
 
 
@@ -75,6 +78,10 @@ class StreamingConfig(Section):
     missing_reward: Share | None = Field(None, description="reward where nobody said anything; none: no example")
     reward_weights: Mapping[str, float] = Field(
         default_factory=lambda: {"thumb": 1.0, "rating": 1.0, "correction": 2.0, "tool": 1.0, "implicit": 0.5},
+    )
+    min_confidence: Share = Field(0.0, description="implicit signs of less strength count for nothing")
+    user_rate_limit: Count | None = Field(
+        None, description="examples that one user may make in an hour of event time; none: any number"
     )
     bad_record_share: Share = Field(0.2, description="of the last 1,000 records; above it the service stops")
 
@@ -154,7 +161,9 @@ class ServingConfig(Section):
 class ObservabilityConfig(Section):
     """Logs and metrics."""
 
-    port: Annotated[int, Field(ge=0, le=65_535)] = Field(0, description="/metrics /livez /readyz; 0: none")
+    port: Annotated[int, Field(ge=0, le=65_535)] = Field(
+        0, description="/metrics /livez /readyz; 0: none; `ol0 run`: the first of six"
+    )
     host: str = "127.0.0.1"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

@@ -4,6 +4,7 @@ from redis import Redis
 
 from ol0.errors import StoreError
 from ol0.replay.buffer import ReplayBuffer
+from ol0.replay.exclusion import Exclusion
 from ol0.replay.lua import store_key
 from ol0.replay.store import ReplayStore
 from ol0.replay.windows import Arrivals, ClosedWindow, SourcePartition
@@ -19,6 +20,7 @@ class Lineage:
         self.store = ReplayStore(client, prefix)
         self.incarnation = self.store.register({DECISIONS: 0}, CAPACITY, 100)
         self.buffer = ReplayBuffer(client, prefix, self.incarnation, epsilon=0.5)
+        self.exclusion = Exclusion(client, prefix)
         self.added = 0
 
     def add(self, count: int) -> None:
@@ -40,6 +42,10 @@ class Lineage:
             closed = [ClosedWindow(w.decision_key, int(w.payload) / 100, b"outcome") for w in due.windows]
             self.store.commit(due.sequence, closed, {})
         self.added = numbers.stop
+
+    def exclude(self, *payloads: int) -> None:
+        """Takes examples out behind the buffer's back."""
+        self.exclusion.exclude(self.exclusion.examples(lambda payload: int(payload) in payloads))
 
 
 @pytest.fixture
@@ -221,3 +227,77 @@ def test_live_traffic_never_evicts_anchors(lineage: Lineage) -> None:
     lineage.add(3 * CAPACITY)
 
     assert lineage.buffer.anchors() == [(b"first", 1.0)]
+
+
+def test_examples_beyond_the_largest_age_are_not_drawn_and_not_lost(
+    lineage: Lineage, client: Redis, prefix: str, rng: np.random.Generator
+) -> None:
+    # Example n closed at n + 1; the watermark is 5
+    lineage.add(5)
+    fresh = ReplayBuffer(client, prefix, lineage.incarnation, epsilon=0.5, max_age_s=0.002)
+    fresh.refresh()
+
+    assert set(numbers(fresh.uniform(200, rng).payloads)) == {2, 3, 4}
+    assert fresh.sample(50, 1.0, 1.0, rng).weights.tolist() == [1.0] * 50, "what is not drawn has no part in them"
+    assert (fresh.size, fresh.examples) == (5, 5)
+
+
+def test_a_ring_without_a_fresh_example_says_why_it_cannot_be_drawn_from(
+    lineage: Lineage, client: Redis, prefix: str, rng: np.random.Generator
+) -> None:
+    lineage.add(1)
+    fresh = ReplayBuffer(client, prefix, lineage.incarnation, epsilon=0.5, max_age_s=0.002)
+    claim = lineage.store.claim(DECISIONS)
+    lineage.store.apply(DECISIONS, claim, claim.next_offset + 1, Arrivals(1_000, 1, b"", "", [], b"", b"", {}))
+    fresh.refresh()
+
+    with pytest.raises(ValueError, match="max_age_s"):
+        fresh.uniform(1, rng)
+
+
+def test_draws_that_met_vanished_entries_have_the_distribution_of_those_that_are_left(
+    lineage: Lineage, rng: np.random.Generator
+) -> None:
+    # Given priorities 1 to 8, of which the last half vanish unseen
+    lineage.add(CAPACITY)
+    lineage.buffer.refresh()
+    batch = lineage.buffer.uniform(200, rng)
+    lineage.buffer.update_priorities(batch, batch.slots + 0.5)
+    lineage.buffer.flush()
+    lineage.exclude(4, 5, 6, 7)
+
+    drawn = np.bincount(lineage.buffer.sample(20_000, 1.0, 0.0, rng).slots, minlength=CAPACITY)
+
+    expected = np.arange(1, 5) / 10 * 20_000
+    assert ((drawn[:4] - expected) ** 2 / expected).sum() < 16.3  # 99.9 % of fair draws
+    assert not drawn[4:].any()
+
+
+def test_an_excluded_example_is_never_drawn_again_whatever_the_learner_says_of_it(
+    lineage: Lineage, client: Redis, prefix: str, rng: np.random.Generator
+) -> None:
+    # Given a batch with every slot, one of which is excluded before its priorities come back
+    lineage.add(CAPACITY)
+    lineage.buffer.refresh()
+    batch = lineage.buffer.uniform(200, rng)
+    lineage.exclude(3)
+
+    lineage.buffer.update_priorities(batch, np.full(200, 6.5))
+    lineage.buffer.flush()
+    restarted = ReplayBuffer(client, prefix, lineage.incarnation, epsilon=0.5)
+    restarted.refresh()
+
+    assert set(numbers(lineage.buffer.uniform(200, rng).payloads)) == set(range(CAPACITY)) - {3}
+    assert np.flatnonzero(restarted._ring.priorities == 0).tolist() == [3]
+
+
+def test_a_batch_with_vanished_entries_does_not_call_them_back(lineage: Lineage, rng: np.random.Generator) -> None:
+    lineage.add(CAPACITY)
+    lineage.buffer.refresh()
+    batch = lineage.buffer.uniform(200, rng)
+    lineage.exclude(3)
+    lineage.buffer.uniform(200, rng)
+
+    lineage.buffer.update_priorities(batch, np.full(200, 6.5))
+
+    assert lineage.buffer._ring.priorities[3] == 0

@@ -1,25 +1,27 @@
 """What the store refuses, and how it says so."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from typing import TypeAlias
 
 import pytest
 from pydantic import SecretStr
 from redis import Redis
 
+from contract.store_keys import ALL_KEYS, contents
 from ol0.config import RedisConfig
 from ol0.errors import Fenced, Gap, StoreError
 from ol0.replay.connection import check_settings, connect
 from ol0.replay.counters import FeedbackDrop
-from ol0.replay.entries import FeedbackEntry, feedback_key, source_key
+from ol0.replay.entries import FeedbackEntry, feedback_key, source_key, user_key
 from ol0.replay.lua import store_key
+from ol0.replay.rebuild import rebuild_store
 from ol0.replay.store import ReplayStore
-from ol0.replay.windows import Applied, Arrivals, Claim, ClosedWindow, SourcePartition
+from ol0.replay.windows import Applied, Arrivals, Claim, ClosedWindow, Published, SourcePartition
 from waiting import wait_until
 
 DECISIONS = SourcePartition("t.decisions.v1", 0)
 FEEDBACK = SourcePartition("t.feedback.user.v1", 0)
-ALL_KEYS = "mwofdgpixa"
 
 
 def arrivals(watermark_ms: int, *numbers: int, deadline_ms: int = 1_000) -> Arrivals:
@@ -45,10 +47,6 @@ def thumbs(watermark_ms: int, target: int, *names: str, time_ms: int = 10) -> Ar
         feedback=b"".join(entry.pack() for entry in entries),
         counts={"feedback": len(names)},
     )
-
-
-def contents(client: Redis, prefix: str) -> list[bytes | None]:
-    return [client.dump(store_key(prefix, name)) for name in ALL_KEYS]
 
 
 @pytest.fixture
@@ -138,22 +136,6 @@ def test_a_store_that_was_made_anew_is_not_the_one_that_was_claimed(
 def test_attaching_to_a_store_that_is_not_there_says_what_makes_one(client: Redis, prefix: str) -> None:
     with pytest.raises(StoreError, match="ol0 topics apply"):
         ReplayStore(client, prefix).attach()
-
-
-@pytest.mark.parametrize("name", "wofdgpix")
-def test_a_key_of_the_wrong_type_is_found_before_anything_is_written(
-    store: ReplayStore, client: Redis, prefix: str, name: str
-) -> None:
-    claim = store.claim(DECISIONS)
-    client.delete(store_key(prefix, name))
-    client.rpush(store_key(prefix, name), "wrong")
-    before = contents(client, prefix)
-
-    with pytest.raises(StoreError):
-        store.apply(DECISIONS, claim, 6, arrivals(0, 1))
-    with pytest.raises(StoreError):
-        store.commit(0, [], {})
-    assert contents(client, prefix) == before
 
 
 @pytest.mark.parametrize("field", ["head", "sequence", "capacity", "max_priority", "count:waiting"])
@@ -284,6 +266,132 @@ def test_a_window_that_is_not_due_cannot_be_closed(store: ReplayStore) -> None:
     store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(0, 1))
 
     assert not store.commit(0, [ClosedWindow((1).to_bytes(16), 0.5, b"outcome")], {})
+
+
+def close_all(store: ReplayStore, first: int, *deadlines_ms: int, user: str | None = "ann", limit: int = 2) -> None:
+    """Lets one decision for each deadline in, in this order, and closes it with the reward 1."""
+    claims = {partition: store.claim(partition) for partition in (DECISIONS, FEEDBACK)}
+    for number, deadline_ms in enumerate(deadlines_ms, first):
+        decided = arrivals(deadline_ms, number, deadline_ms=deadline_ms - number)
+        for partition, batch in ((DECISIONS, decided), (FEEDBACK, arrivals(deadline_ms))):
+            claim = claims[partition]
+            store.apply(partition, claim, claim.next_offset + 1, batch)
+            claims[partition] = replace(claim, next_offset=claim.next_offset + 1)
+        while due := store.due(2):
+            made = [(it, b"" if it.published else b"outcome") for it in due.windows]
+            closed = [ClosedWindow(it.decision_key, 1.0, outcome, user_key(user)) for it, outcome in made]
+            assert store.commit(due.sequence, closed, {}, limit)
+
+
+HOUR_MS = 3_600_000
+
+
+def test_a_user_has_only_so_many_examples_in_an_hour_and_his_other_outcomes_keep_their_reward(
+    store: ReplayStore, client: Redis, prefix: str
+) -> None:
+    close_all(store, 1, *range(HOUR_MS, HOUR_MS + 5))
+
+    counters = store.counters()
+    assert (counters.outcomes, counters.examples, counters.capped, counters.null_rewards) == (5, 2, 3, 0)
+    assert counters.imbalances() == []
+    assert [number for number, _ in store.outbox(10)] == list(range(5))
+    assert client.hlen(store_key(prefix, "o")) == 2, "payloads of what makes no example go"
+
+
+def test_limits_outlast_the_worker_and_begin_anew_with_the_hour(store: ReplayStore, client: Redis, prefix: str) -> None:
+    close_all(store, 10, HOUR_MS - 1, HOUR_MS, user="bob")
+    close_all(store, 1, HOUR_MS, HOUR_MS + 1)
+    other = ReplayStore(client, prefix)
+    other.attach()
+    close_all(other, 3, HOUR_MS + 2)
+    assert store.counters().capped == 1
+
+    close_all(other, 4, 2 * HOUR_MS - 1, 2 * HOUR_MS)
+
+    assert (store.counters().examples, store.counters().capped) == (5, 2)
+    assert client.hgetall(store_key(prefix, "u")) == {user_key("ann"): b"1"}, "old hours go"
+
+
+def test_an_hour_that_ends_within_a_batch_is_counted_apart(store: ReplayStore) -> None:
+    for partition, batch in (
+        (DECISIONS, arrivals(9 * HOUR_MS, 1, 2, deadline_ms=HOUR_MS - 2)),
+        (FEEDBACK, arrivals(9 * HOUR_MS)),
+    ):
+        claim = store.claim(partition)
+        store.apply(partition, claim, claim.next_offset + 1, batch)
+    due = store.due(10)
+
+    closed = [ClosedWindow(window.decision_key, 1.0, b"outcome", user_key("ann")) for window in due.windows]
+    store.commit(due.sequence, closed, {}, user_limit=1)
+
+    assert (store.counters().examples, store.counters().capped) == (2, 0)
+
+
+def test_nobody_and_a_limit_of_none_are_not_limited(store: ReplayStore) -> None:
+    close_all(store, 1, HOUR_MS, HOUR_MS + 1, HOUR_MS + 2, user=None)
+    close_all(store, 4, HOUR_MS + 3, HOUR_MS + 4, HOUR_MS + 5, limit=0)
+
+    assert (store.counters().examples, store.counters().capped) == (6, 0)
+
+
+Rebuild: TypeAlias = Callable[[Mapping[SourcePartition, int], Published | None], None]
+
+
+@pytest.fixture
+def again(store: ReplayStore, client: Redis, prefix: str) -> Rebuild:
+    """Makes the store anew from these offsets."""
+
+    def rebuild(starts: Mapping[SourcePartition, int], published: Published | None) -> None:
+        rebuild_store(client, prefix, starts=starts, capacity=4, max_open=3, published=published)
+        store.attach()
+
+    return rebuild
+
+
+def test_a_rebuilt_store_publishes_nothing_twice_and_numbers_without_holes(store: ReplayStore, again: Rebuild) -> None:
+    # Given outcomes 0 to 4 on the log, and a log that has lost the first two decisions
+    close_all(store, 1, 1_000, 2_000, 3_000, 4_000, 5_000)
+    newest = Published(4, 5_000, (5).to_bytes(16))
+
+    before = store.incarnation
+    again({DECISIONS: 2, FEEDBACK: 0}, newest)
+
+    assert store.incarnation != before
+    close_all(store, 3, 3_000, 4_000, 5_000, limit=0)
+    assert store.counters().examples == 3
+    assert store.outbox(10) == []
+    close_all(
+        store, 6, 5_000, 6_000, limit=0
+    )  # the first of these has the same deadline and a larger id: it was not published
+    assert [number for number, _ in store.outbox(10)] == [5, 6]
+
+
+def test_what_closed_before_the_newest_outcome_is_told_from_what_closed_after_by_deadline_then_id(
+    store: ReplayStore, again: Rebuild
+) -> None:
+    again({DECISIONS: 5, FEEDBACK: 0}, Published(7, 1_001, (2).to_bytes(16)))
+    decisions = replace(arrivals(5_000, 1, 2, 3), deadlines="0000000001001" * 3)
+    for partition, batch in ((DECISIONS, decisions), (FEEDBACK, arrivals(5_000))):
+        claim = store.claim(partition)
+        store.apply(partition, claim, claim.next_offset + 1, batch)
+
+    due = store.due(10)
+
+    assert [window.published for window in due.windows] == [True, True, False]
+    assert (due.sequence, due.next_outcome) == (0, 8)
+
+
+def test_a_rebuild_takes_damaged_keys_away_and_leaves_anchors(
+    store: ReplayStore, client: Redis, prefix: str, again: Rebuild
+) -> None:
+    client.rpush(store_key(prefix, "a"), "anchor")
+    client.delete(store_key(prefix, "d"))
+    client.set(store_key(prefix, "d"), "damaged")
+
+    again({DECISIONS: 9, FEEDBACK: 0}, None)
+
+    assert store.claim(DECISIONS).next_offset == 9
+    assert client.llen(store_key(prefix, "a")) == 1
 
 
 def test_trimming_never_takes_outcomes_that_were_not_acknowledged(store: ReplayStore) -> None:

@@ -5,28 +5,31 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 import pytest
 from redis import Redis
 
 from contract.crashes import CrashingScripts, KilledError
-from contract.reference_store import Expected, reference
-from contract.traffic import ACTIONS, Traffic
+from contract.reference_store import Closed, Expected, reference
+from contract.traffic import ACTIONS, USERS, Traffic
 from ol0.config import StreamingConfig
 from ol0.errors import Fenced, Gap, StreamError
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.join import FeedbackJoin, Message
 from ol0.records import Decision, Outcome, Record
-from ol0.replay.entries import FEEDBACK, decision_key
-from ol0.replay.lua import store_key
+from ol0.replay.counters import DecisionDrop, FeedbackDrop
+from ol0.replay.entries import FEEDBACK, decision_key, payload_field
+from ol0.replay.exclusion import Exclusion
+from ol0.replay.lua import SCRIPT_KEYS, Scripts, store_key
+from ol0.replay.rebuild import rebuild_store
 from ol0.replay.store import ReplayStore
-from ol0.replay.windows import SourcePartition
+from ol0.replay.windows import Published, SourcePartition
 from ol0.streaming.sink import Partition, SourceRecord
 
 CONFIG = StreamingConfig(reward_window_s=30, allowed_lateness_s=2, early_skew_s=1)
 TRIALS = int(os.environ.get("OL0_TRIALS", "40"))
-KEYS = "mwofdgpix"
 LARGEST_TRIAL = 20_000  # steps
 
 
@@ -40,17 +43,23 @@ class World:
         self.max_open = self.rng.choice([10**6, 10**6, 8])
         # A full store waits for the slowest partition, so its log has to go on: in life, ticks see to that.
         drains_ms = [120_000, 400_000] if self.max_open == 8 else [0, 120_000, 400_000]
+        limits = {"user_rate_limit": self.rng.choice([None, 1, 4]), "min_confidence": self.rng.choice([0.0, 0.3])}
+        self.config = CONFIG.model_copy(update=limits)
         self.logs = Traffic(self.rng).run(self.rng.choice([20, 60, 120]), self.rng.choice(drains_ms))
         self.decisions: dict[bytes, Decision] = {}
         self.published: dict[int, Message] = {}
         self.seen: Counter[str] = Counter()
         self.store = ReplayStore(client, prefix)
-        starts = {SourcePartition(p.topic, p.number): log[0].offset for p, log in self.logs.items()}
-        self.store.register(starts, self.capacity, self.max_open)
+        self.starts = {SourcePartition(p.topic, p.number): log[0].offset for p, log in self.logs.items()}
+        self.store.register(self.starts, self.capacity, self.max_open)
+        self.forgotten: set[str] = set()  # users whose tombstones are on the log
+        self.forgotten_before_rebuild: set[str] = set()
+        self.untold: list[FeedbackJoin] = []  # workers that have not read the newest tombstone
         self.snapshot: list[bytes | None] | None = None
         self.scripts: list[CrashingScripts] = []
         self.positions: dict[Partition, int] = {}
         self.owners: dict[Partition, FeedbackJoin] = {}
+        self.accidents = self.rng.choice([0, 0.01, 0.04])  # at each step: somebody is forgotten, or the store is lost
         self.zombies: list[tuple[FeedbackJoin, Partition, list[SourceRecord], int]] = []
         for partition in self.logs:
             self.assign([partition])
@@ -62,16 +71,19 @@ class World:
 
     def encode(self, record: Record) -> bytes:
         assert isinstance(record, Outcome)
-        return f"{record.sequence} {record.decision_id} {record.reward} {record.parts}".encode()
+        return f"{record.sequence} {record.decision_id} {record.window_end_ms} {record.reward} {record.parts}".encode()
 
     def publish(self, messages: Sequence[Message]) -> None:
         if self.rng.random() < 0.05:
             raise StreamError("not acknowledged, and not written")
+        self.write(messages)
+        if self.rng.random() < 0.05:
+            raise StreamError("not acknowledged, but written")
+
+    def write(self, messages: Sequence[Message]) -> None:
         for key, value in messages:
             sequence = int(value.partition(b" ")[0])
             assert self.published.setdefault(sequence, (key, value)) == (key, value), "a repeat differs"
-        if self.rng.random() < 0.05:
-            raise StreamError("not acknowledged, but written")
 
     def worker(self) -> FeedbackJoin:
         """A process, as it starts."""
@@ -79,8 +91,15 @@ class World:
         store.attach(self.store.incarnation)
         self.scripts.append(CrashingScripts(self.client, self.prefix, self.rng, self.meanwhile))
         store._scripts = self.scripts[-1]
-        handler = FeedbackHandler(CONFIG, 1, (ACTIONS,), self.pack, self.decisions.__getitem__)
-        return FeedbackJoin(store, handler, self.encode, self.publish, self.rng.choice([1, 4, 50]))
+        return self.join(store, self.scripts[-1], self.publish)
+
+    def join(self, store: ReplayStore, scripts: Scripts, publish: Callable[[Sequence[Message]], None]) -> FeedbackJoin:
+        store.exclusion._scripts = scripts
+        handler = FeedbackHandler(self.config, 1, (ACTIONS,), self.pack, self.decisions.__getitem__)
+        sizes = {"batch_size": self.rng.choice([1, 4, 50]), "user_limit": self.config.user_rate_limit or 0}
+        join = FeedbackJoin(store, handler, self.encode, publish, **sizes)
+        join.forget(self.forgotten)
+        return join
 
     def assign(self, partitions: Sequence[Partition]) -> None:
         """A new worker takes partitions over."""
@@ -129,6 +148,62 @@ class World:
         if self.rng.random() < 0.03 and self.owners[partition] is join:  # a rebalance while the owner holds a batch
             self.replace(join, partition, records, next_offset)
 
+    def forget(self) -> None:
+        """``ol0 forget`` of somebody. Workers read the tombstone now or later.
+
+        Not while the store is behind what it published. Where it went back, his outcomes are on the log with numbers
+        that those of others would now get, which ``forget_user`` states as a limit; where it was rebuilt, nothing says
+        which of his windows had closed once more.
+        """
+        ids = {value.split()[1].decode() for _, value in self.published.values()}
+        users = [it.user for it in self.decisions.values() if it.decision_id in ids]
+        if self.store.counters().outcomes < sum(user not in self.forgotten_before_rebuild for user in users):
+            return
+        name = self.rng.choice([user for user in USERS if user is not None])
+        self.forgotten.add(name)
+        self.seen["forgotten"] += 1
+        self.untold = list(set(self.owners.values()))
+        self.snapshot = None
+        if self.rng.random() < 0.7:  # else it died after its order was acknowledged
+            exclusion = Exclusion(self.client, self.prefix)
+
+            def matches(payload: bytes) -> bool:
+                return self.decisions[payload].user == name
+
+            exclusion.forget(exclusion.windows(matches))
+            if self.rng.random() < 0.5:
+                self.idle_quietly()
+            exclusion.exclude(exclusion.examples(matches))
+
+    def idle_quietly(self) -> None:
+        with contextlib.suppress(KilledError, StreamError, Gap):
+            self.idle()
+
+    def tell(self) -> None:
+        if self.untold and self.rng.random() < 0.3:
+            self.untold.pop().forget(self.forgotten)
+
+    def rebuild(self) -> None:
+        """The store is lost and made again from the logs; what is published stays published."""
+        self.client.delete(*self.rng.sample(self.keys(), self.rng.randrange(1, len(SCRIPT_KEYS))))
+        newest = None
+        if self.published:
+            number, (_, value) = max(self.published.items())
+            _, decision, deadline, *_ = value.decode().split()
+            newest = Published(number, int(deadline), decision_key(decision))
+        sizes = {"capacity": self.capacity, "max_open": self.max_open}
+        rebuild_store(self.client, self.prefix, starts=self.starts, published=newest, **sizes)
+        self.store.attach()
+        self.forgotten_before_rebuild = set(self.forgotten)
+        self.snapshot, self.untold = None, []
+        self.zombies.clear()
+        self.seen["rebuilt"] += 1
+        for partition in self.logs:
+            self.assign([partition])
+
+    def keys(self) -> list[str]:
+        return [store_key(self.prefix, name) for name in SCRIPT_KEYS]
+
     def replace(self, join: FeedbackJoin, partition: Partition, records: list[SourceRecord], next_offset: int) -> None:
         self.zombies.append((join, partition, records, next_offset))
         self.assign([owned for owned, owner in self.owners.items() if owner is join])
@@ -147,7 +222,9 @@ class World:
 
     def fail_over(self) -> None:
         """The store goes back to what it was some time ago, as with an older append-only file."""
-        keys = [store_key(self.prefix, name) for name in KEYS]
+        keys = self.keys()
+        if self.untold:  # an outcome that one worker still makes and another one does not would take its number
+            return
         if self.snapshot is None:
             self.snapshot = [self.client.dump(key) for key in keys]
             return
@@ -174,25 +251,27 @@ class World:
                 self.wake_zombie()
             if self.rng.random() < 0.04:
                 self.fail_over()
-        closer = FeedbackJoin(self.store, *self._quiet())
+            if self.rng.random() < self.accidents:
+                self.forget()
+            if self.rng.random() < self.accidents:
+                self.rebuild()
+            self.tell()
+        closer = self.join(self.store, Scripts(self.client, self.prefix), self.write)
         closer.claim(min(self.logs, key=str))
         closer.idle()
-
-    def _quiet(self) -> tuple[FeedbackHandler, Callable[[Record], bytes], Callable[[Sequence[Message]], None]]:
-        def publish(messages: Sequence[Message]) -> None:
-            for key, value in messages:
-                sequence = int(value.partition(b" ")[0])
-                assert self.published.setdefault(sequence, (key, value)) == (key, value)
-
-        return FeedbackHandler(CONFIG, 1, (ACTIONS,), self.pack, self.decisions.__getitem__), self.encode, publish
 
 
 def compare(world: World, expected: Expected) -> None:
     """Ring, payloads, outcomes and counters, byte for byte and one by one."""
+    published = [value.decode().split(maxsplit=4) for _, (_, value) in sorted(world.published.items())]
+    had_closed = {decision for _, decision, *_ in published}
+    compare_published(world, expected.without(world.forgotten, but=had_closed).closed)
+
+    since_rebuild = expected.without(world.forgotten_before_rebuild, but=set())
+    expected = since_rebuild.without(world.forgotten, but=had_closed)
     examples = [
-        (b"%013d" % closed.deadline_ms + decision_key(closed.decision.decision_id), closed)
-        for closed in expected.closed
-        if closed.reward.value is not None
+        (payload_field(closed.deadline_ms, decision_key(closed.decision.decision_id)), closed)
+        for closed in expected.examples()
     ]
     ring = bytearray(world.capacity * 33)
     for number, (field, closed) in enumerate(examples):
@@ -200,26 +279,39 @@ def compare(world: World, expected: Expected) -> None:
         ring[slot : slot + 33] = field + np.float32(closed.reward.value).tobytes()
     assert world.client.get(store_key(world.prefix, "i")) == bytes(ring)
 
-    live = [(field, world.pack(closed.decision)) for field, closed in examples[-world.capacity :]]
-    payloads = world.client.hgetall(store_key(world.prefix, "o"))
-    assert [payloads[field] for field, _ in live] == [payload for _, payload in live]
-    assert len(payloads) == len(live) + expected.open
+    newest = range(len(examples))[-world.capacity :]
+    live = [number for number in newest if examples[number][1].decision.user not in world.forgotten]
+    payloads = cast("dict[bytes, bytes]", world.client.hgetall(store_key(world.prefix, "o")))
+    for number in live:
+        assert payloads.pop(examples[number][0]) == world.pack(examples[number][1].decision)
+    of_windows = [world.decisions[payload] for payload in payloads.values()]
+    assert len(of_windows) == world.store.counters().open
+    kept_open = [decision for decision in of_windows if decision.user not in world.forgotten]
+    assert sorted(map(str, kept_open)) == sorted(map(str, expected.open))
+    priorities = np.frombuffer(cast("bytes", world.client.get(store_key(world.prefix, "p"))), "<f4")
+    assert set(np.flatnonzero(priorities)) == {number % world.capacity for number in live}
+    compare_counters(world, expected, len(examples), len(of_windows))
 
-    assert sorted(world.published) == list(range(len(expected.closed)))
-    for sequence, closed in enumerate(expected.closed):
-        text = f"{sequence} {closed.decision.decision_id} {closed.reward.value} {closed.reward.parts}"
-        assert world.published[sequence] == (closed.decision.session_id.encode(), text.encode())
+
+def compare_published(world: World, closed: Sequence[Closed]) -> None:
+    """Numbers without holes, through wipes and rebuilds; and of every decision one outcome."""
+    assert sorted(world.published) == list(range(len(closed)))
+    for number, it in enumerate(closed):
+        text = f"{number} {it.decision.decision_id} {it.deadline_ms} {it.reward.value} {it.reward.parts}"
+        assert world.published[number] == (it.decision.session_id.encode(), text.encode())
     assert world.store.outbox(1) == []
-    compare_counters(world, expected, len(examples))
 
 
-def compare_counters(world: World, expected: Expected, examples: int) -> None:
+def compare_counters(world: World, expected: Expected, examples: int, still_open: int) -> None:
     counters = world.store.counters()
     assert counters.imbalances() == []
     records = [source.record for log in world.logs.values() for source in log]
     assert counters.decisions == sum(isinstance(record, Decision) for record in records)
     assert counters.feedback == sum(hasattr(record, "feedback_id") for record in records)
-    assert (counters.outcomes, counters.open) == (len(expected.closed), expected.open)
+    assert (counters.outcomes, counters.open) == (len(expected.closed), still_open)
+    null = sum(closed.reward.value is None for closed in expected.closed)
+    assert (counters.null_rewards, counters.capped) == (null, len(expected.closed) - null - examples)
+    world.seen["capped"] += counters.capped
     assert (counters.examples, counters.evicted) == (examples, max(0, examples - world.capacity))
     assert counters.feedback_used == expected.used
     piles = world.client.hvals(store_key(world.prefix, "f"))
@@ -236,7 +328,7 @@ def test_the_store_holds_what_the_definition_says(client: Redis, new_prefix: Cal
         try:
             world = World(client, new_prefix(), seed)
             world.run()
-            compare(world, reference(world.logs, CONFIG))
+            compare(world, reference(world.logs, world.config))
         except AssertionError as error:
             pytest.fail(f"trial {seed} (OL0_SEED={seed} OL0_TRIALS=1 repeats it): {error}")
         for name, first, again in (repeat for scripts in world.scripts for repeat in scripts.repeats):
@@ -247,11 +339,41 @@ def test_the_store_holds_what_the_definition_says(client: Redis, new_prefix: Cal
         counters = world.store.counters()
         seen.update({f"decisions {reason}": count for reason, count in counters.decisions_dropped.items()})
         seen.update({f"feedback {reason}": count for reason, count in counters.feedback_dropped.items()})
-        client.delete(*(store_key(world.prefix, name) for name in KEYS))
+        client.delete(*world.keys())
 
     # A trial in which nothing happened proves nothing.
     happened = {"killed", "fenced", "full", "gap", "failed over", "unacknowledged", "repeated", "meanwhile"}
-    happened |= {f"decisions {reason}" for reason in ("late", "duplicate", "future")}
-    happened |= {f"feedback {reason}" for reason in ("late", "early", "duplicate", "superseded", "orphan", "future")}
+    happened |= {"forgotten", "rebuilt", "capped"}
+    happened |= {f"decisions {reason}" for reason in DecisionDrop}
+    happened |= {f"feedback {reason}" for reason in FeedbackDrop if reason is not FeedbackDrop.EXCESS}
     assert {name for name in happened if not seen[name]} <= (set() if TRIALS >= 40 else happened)
     assert not seen["not fenced"]
+
+
+def test_a_store_that_is_rebuilt_from_whole_logs_is_the_same_byte_for_byte(
+    client: Redis, new_prefix: Callable[[], str]
+) -> None:
+    for seed in range(10):
+        # Given a run that came to its end, whatever happened on its way
+        world = World(client, new_prefix(), seed)
+        world.accidents = 0
+        world.run()
+        ring = {name: client.dump(store_key(world.prefix, name)) for name in "pi"}
+        payloads = client.hgetall(store_key(world.prefix, "o"))
+        counters, published = world.store.counters(), dict(world.published)
+
+        # When the store is wiped, rebuilt and filled again
+        client.delete(*world.keys())
+        world.rebuild()
+        world.run()
+
+        # Then it holds the same, and nothing was published again
+        assert {name: client.dump(store_key(world.prefix, name)) for name in "pi"} == ring
+        assert client.hgetall(store_key(world.prefix, "o")) == payloads
+        assert world.published == published
+        rebuilt = world.store.counters()
+        assert (rebuilt.examples, rebuilt.outcomes, rebuilt.capped) == (
+            counters.examples,
+            counters.outcomes,
+            counters.capped,
+        )

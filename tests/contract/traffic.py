@@ -21,10 +21,11 @@ from ol0.records import (
 )
 from ol0.streaming.sink import Partition, SourceRecord
 
-START_MS = 1_700_000_000_000
+START_MS = 1_700_002_800_000 - 50_000  # not long before a full hour: limits by the hour see two of them
 DECISIONS = [Partition("t.decisions.v1", number) for number in range(2)]
 FEEDBACK = [Partition("t.feedback.user.v1", 0), Partition("t.feedback.user.v1", 1), Partition("t.feedback.tool.v1", 0)]
 ACTIONS = 8
+USERS = (None, "ann", "bob", "cem")
 
 
 def new_decision(rng: random.Random, time_ms: int) -> Decision:
@@ -32,7 +33,7 @@ def new_decision(rng: random.Random, time_ms: int) -> Decision:
         decision_id=_id(rng),
         session_id=f"session-{rng.randrange(20)}",
         turn=0,
-        user=None,
+        user=rng.choice(USERS),
         time_ms=time_ms,
         digest=Digest("0" * 64),
         arm=Arm.LIVE,

@@ -1,7 +1,7 @@
 """What the feedback service does with a record. Pure: no Kafka, no Redis, no clock."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -83,6 +83,19 @@ class FeedbackHandler:
         self._lateness_ms = round(config.allowed_lateness_s * 1000)
         self._skew_ms = round(config.early_skew_s * 1000)
         self._wall_clock = config.clock == "wall"
+        self._forgotten: set[str] = set()
+
+    def forget(self, users: Iterable[str]) -> None:
+        """From now on, decisions of these users are dropped: when they arrive, and when their windows close.
+
+        Args:
+            users: pseudonyms.
+        """
+        self._forgotten.update(users)
+
+    def is_forgotten(self, payload: bytes) -> bool:
+        """Whether a payload is the decision of a user who was forgotten."""
+        return bool(self._forgotten) and self._unpack(payload).user in self._forgotten
 
     def check(self, record: Record) -> None:
         """Holds a well-formed record against this lineage. For the consume loop, before the sink gets it.
@@ -131,14 +144,16 @@ class FeedbackHandler:
             counts=draft.counts,
         )
 
-    def close(self, window: DueWindow, sequence: int) -> Closing:
-        """The outcome of a window.
+    def close(self, window: DueWindow, number: int) -> Closing | None:
+        """The outcome of a window; None where its user was forgotten after the decision had come in.
 
         Args:
             window: as the store lists it.
-            sequence: its position in the order in which windows close.
+            number: of the outcome.
         """
         decision = self._unpack(window.payload)
+        if decision.user in self._forgotten:
+            return None
         counts: Counter[str] = Counter()
         entries = []
         for entry in FeedbackEntry.unpack_pile(window.feedback):
@@ -151,7 +166,7 @@ class FeedbackHandler:
         judged = reward(entries, decision.action, self._config.reward_weights, self._config.missing_reward)
         counts["feedback_used"] += judged.used
         counts[FEEDBACK_DROPPED[FeedbackDrop.SUPERSEDED]] += judged.superseded
-        return Closing(_outcome(decision, judged, sequence, window.deadline_ms), counts)
+        return Closing(_outcome(decision, judged, number, window.deadline_ms), counts)
 
     def _take_decision(self, draft: _Draft, decision: Decision, append_time_ms: int) -> None:
         draft.counts["decisions"] += 1
@@ -160,6 +175,8 @@ class FeedbackHandler:
             draft.counts[DECISIONS_DROPPED[DecisionDrop.LATE]] += 1
         elif self._in_future(decision.time_ms, append_time_ms):
             draft.counts[DECISIONS_DROPPED[DecisionDrop.FUTURE]] += 1
+        elif decision.user in self._forgotten:
+            draft.counts[DECISIONS_DROPPED[DecisionDrop.FORGOTTEN]] += 1
         else:
             draft.decision_keys.append(decision_key(decision.decision_id))
             draft.deadlines.append(f"{deadline_ms:0{SCORE_DIGITS}d}")
@@ -173,6 +190,8 @@ class FeedbackHandler:
             draft.counts[FEEDBACK_DROPPED[FeedbackDrop.LATE]] += 1
         elif self._in_future(feedback.time_ms, append_time_ms):
             draft.counts[FEEDBACK_DROPPED[FeedbackDrop.FUTURE]] += 1
+        elif isinstance(feedback, ImplicitFeedback) and feedback.strength < self._config.min_confidence:
+            draft.counts[FEEDBACK_DROPPED[FeedbackDrop.WEAK]] += 1
         else:
             draft.targets.append(decision_key(feedback.decision_id))
             draft.entries.append(feedback_entry(feedback, effective_ms).pack())
@@ -213,10 +232,10 @@ class FeedbackHandler:
             raise RangeError(f"time {time_ms}: milliseconds since 1970, from 0 to {latest_ms}")
 
 
-def _outcome(decision: Decision, judged: Reward, sequence: int, deadline_ms: int) -> Outcome:
+def _outcome(decision: Decision, judged: Reward, number: int, deadline_ms: int) -> Outcome:
     return Outcome(
         decision_id=decision.decision_id,
-        sequence=sequence,
+        sequence=number,
         session_id=decision.session_id,
         user=decision.user,
         time_ms=decision.time_ms,

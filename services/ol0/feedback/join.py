@@ -2,15 +2,16 @@
 
 import struct
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Final, TypeAlias
 
 from ol0.errors import StoreError
 from ol0.feedback.handler import FeedbackHandler
-from ol0.records import Record
+from ol0.records import Outcome, Record
+from ol0.replay.entries import user_key
 from ol0.replay.store import LARGEST_BATCH, ReplayStore
-from ol0.replay.windows import Applied, Claim, ClosedWindow, Due, SourcePartition
+from ol0.replay.windows import Applied, Claim, ClosedWindow, Due, DueWindow, SourcePartition
 from ol0.streaming.sink import Partition, SourceRecord
 
 KEY_LENGTH: Final = struct.Struct(">I")  # an item of the outbox: length of the key, key, value
@@ -32,6 +33,7 @@ class FeedbackJoin:
         encode: Callable[[Record], bytes],
         publish: Callable[[Sequence[Message]], None],
         batch_size: int = 500,
+        user_limit: int = 0,
     ) -> None:
         """Makes a join that owns nothing yet.
 
@@ -41,12 +43,17 @@ class FeedbackJoin:
             encode: an outcome as the value of its message.
             publish: sends (session id, outcome) messages; returns when all are acknowledged, else raises.
             batch_size: windows, or messages, at a time.
+            user_limit: examples that one user may make in an hour of event time; 0: any number.
         """
         self._store = store
+        self._exclusion = store.exclusion
         self._handler = handler
         self._encode = encode
         self._publish = publish
         self._batch_size = batch_size
+        self._user_limit = user_limit
+        self._forgets = False  # whether any user was forgotten
+        self._to_search = False  # whether the ring may hold examples of theirs
         self._claims: dict[SourcePartition, Claim] = {}
         self._closer = ""  # name of the partition whose owner closes windows
 
@@ -55,6 +62,7 @@ class FeedbackJoin:
         source = _source(partition)
         self._claims[source] = self._store.claim(source)
         self._closer = self._store.partitions()[0]
+        self._to_search = self._forgets  # the store may have been restored from before somebody was forgotten
         return self._claims[source].next_offset
 
     def apply(self, partition: Partition, records: Sequence[SourceRecord], next_offset: int) -> bool:
@@ -86,6 +94,19 @@ class FeedbackJoin:
         """Forgets a partition that somebody else takes over. Nothing is pending: every apply was whole."""
         self._claims.pop(_source(partition), None)
 
+    def forget(self, users: Collection[str]) -> None:
+        """Drops what there is of these users, and what will come: see ``FeedbackHandler.forget``.
+
+        Their windows go when they are due, their examples with the next ``idle``. Every process is told, so whatever
+        one of them let in before it knew goes too.
+
+        Args:
+            users: pseudonyms.
+        """
+        if users:
+            self._handler.forget(users)
+            self._forgets = self._to_search = True
+
     def idle(self) -> None:
         """Closes windows until none is due, then sends outcomes until none is left.
 
@@ -97,21 +118,33 @@ class FeedbackJoin:
             return
         while due := self._store.due(self._batch_size):
             self._close(due)
+        if self._to_search:  # last: what was due and not yet known to be theirs may have closed just now
+            self._exclusion.exclude(self._exclusion.examples(self._handler.is_forgotten))
+            self._to_search = False
         while items := self._store.outbox(self._batch_size):
             self._publish([_message(item) for _, item in items])
             self._store.trim(before=items[-1][0] + 1)
 
     def _close(self, due: Due) -> None:
-        """Computes and commits. Where somebody else was faster, the next ``due`` shows it."""
+        """Computes and commits. Where somebody else was faster, or a user is forgotten, the next ``due`` shows it."""
         counts: Counter[str] = Counter()
-        closed = []
-        for sequence, window in enumerate(due.windows, due.sequence):
-            closing = self._handler.close(window, sequence)
+        closed, forgotten, number = [], [], due.next_outcome
+        for window in due.windows:
+            closing = self._handler.close(window, number)
+            if closing is None:
+                forgotten.append(window.field)
+                continue
             counts.update(closing.counts)
-            outcome = closing.outcome
-            item = _item(outcome.session_id.encode(), self._encode(outcome))
-            closed.append(ClosedWindow(window.decision_key, outcome.reward, item))
-        self._store.commit(due.sequence, closed, counts)
+            closed.append(self._closed(window, closing.outcome))
+            number += not window.published
+        if forgotten:
+            self._exclusion.forget(forgotten)
+        else:
+            self._store.commit(due.sequence, closed, counts, self._user_limit)
+
+    def _closed(self, window: DueWindow, outcome: Outcome) -> ClosedWindow:
+        item = b"" if window.published else _item(outcome.session_id.encode(), self._encode(outcome))
+        return ClosedWindow(window.decision_key, outcome.reward, item, user_key(outcome.user))
 
 
 def _source(partition: Partition) -> SourcePartition:

@@ -6,6 +6,7 @@ from threading import Event
 
 from ol0.config import Settings
 from ol0.controller.checkpoint import read_base
+from ol0.feedback.forgotten import ForgottenUsers
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.join import FeedbackJoin
 from ol0.records import Decision
@@ -15,7 +16,9 @@ from ol0.streaming.consume import ConsumeLoop
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.round import Round
 from ol0.streaming.sender import RecordSender
+from ol0.streaming.table import CompactedReader
 
+GROUP = "feedback"
 SOURCES = ("decisions", "feedback.user", "feedback.tool", "feedback.implicit")
 
 
@@ -38,14 +41,29 @@ def run(settings: Settings, stop: Event, on_round: Callable[[Round], None], memb
     unpack = partial(codec.decode_valid, Decision)
     handler = FeedbackHandler(settings.streaming, base.dimension, base.choices, codec.encode_valid, unpack)
     publish = partial(RecordSender(lineage).send_encoded, "outcomes")
-    join = FeedbackJoin(store, handler, codec.encode, publish, settings.streaming.batch_size)
-    ConsumeLoop(
-        "feedback",
-        member,
-        SOURCES,
-        join,
-        lineage=lineage,
-        streaming=settings.streaming,
-        check=handler.check,
-        on_round=on_round,
-    ).run(stop)
+    join = FeedbackJoin(
+        store,
+        handler,
+        codec.encode,
+        publish,
+        batch_size=settings.streaming.batch_size,
+        user_limit=settings.streaming.user_rate_limit or 0,
+    )
+    with CompactedReader("operator", lineage) as reader:
+        forgotten = ForgottenUsers(reader)
+        join.forget(forgotten.read())  # before the first record: no re-read brings them back
+
+        def finish_round(done: Round) -> None:
+            join.forget(forgotten.poll())
+            on_round(done)
+
+        ConsumeLoop(
+            GROUP,
+            member,
+            SOURCES,
+            join,
+            lineage=lineage,
+            streaming=settings.streaming,
+            check=handler.check,
+            on_round=finish_round,
+        ).run(stop)

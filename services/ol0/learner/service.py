@@ -184,6 +184,6 @@ class _Snapshots:
 def _open_replay(settings: Settings, codec: Codec, base: Controller) -> Replay:
     client, prefix, config = connect(settings.redis), settings.kafka.topic_prefix, settings.online_learning
     incarnation = ReplayStore(client, prefix).attach()
-    buffer = ReplayBuffer(client, prefix, incarnation, config.priority_epsilon)
+    buffer = ReplayBuffer(client, prefix, incarnation, config.priority_epsilon, config.max_age_s)
     unpack = partial(codec.decode_valid, Decision)
     return DecodedReplay(buffer, base, unpack, config.replay_size + config.batch_size)

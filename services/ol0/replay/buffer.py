@@ -49,7 +49,9 @@ class ReplayBuffer:
     Priorities are mirrored here and drawn from in numpy; only payloads are fetched, one round trip a batch.
     """
 
-    def __init__(self, client: Redis, prefix: str, incarnation: str, epsilon: float) -> None:
+    def __init__(
+        self, client: Redis, prefix: str, incarnation: str, epsilon: float, max_age_s: float | None = None
+    ) -> None:
         """Reads nothing yet: call ``refresh``.
 
         Args:
@@ -57,11 +59,14 @@ class ReplayBuffer:
             prefix: key prefix of the lineage.
             incarnation: that of the store, from ``ReplayStore.attach``.
             epsilon: added to every priority, so that no example is lost for good.
+            max_age_s: examples whose window closed longer ago, in event time, are not drawn; None: all are. They stay
+                in the ring, and count as examples.
         """
         self._client = client
         self._prefix = prefix
         self._incarnation = incarnation
         self._epsilon = epsilon
+        self._max_age_ms = None if max_age_s is None else round(1000 * max_age_s)
         self._scripts = Scripts(client, prefix)
         self._anchors = AnchorStore(client, prefix)
         self._ring = RingMirror()
@@ -116,10 +121,12 @@ class ReplayBuffer:
         """Draws by priority^alpha, with importance weights to the power of beta.
 
         Raises:
-            ValueError: the ring is empty.
+            ValueError: the ring is empty, or nothing in it is fresh.
             StoreError: the store is out of reach, or entries vanish faster than they can be drawn.
         """
         mass = priority_mass(self._ring.priorities, alpha)
+        if self._max_age_ms is not None:
+            mass[self._ring.closed_ms < self._watermark_ms - self._max_age_ms] = 0
         slots, payloads = self._fetch(mass, count, rng)
         return self._batch(slots, payloads, importance_weights(mass, slots, beta))
 

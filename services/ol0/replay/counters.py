@@ -12,6 +12,7 @@ class DecisionDrop(StrEnum):
     LATE = "late"  # its window had closed in its partition
     DUPLICATE = "duplicate"  # its window is open already
     FUTURE = "future"  # it claims a time well after the broker had it
+    FORGOTTEN = "forgotten"  # its user is: at arrival, or while its window was open
 
 
 class FeedbackDrop(StrEnum):
@@ -28,6 +29,8 @@ class FeedbackDrop(StrEnum):
     ORPHAN = "orphan"  # no window of its decision was open: it never came, or had closed
     FUTURE = "future"  # it claims a time well after the broker had it
     EXCESS = "excess"  # its decision has 256 entries: somebody floods
+    WEAK = "weak"  # an implicit sign below streaming.min_confidence
+    FORGOTTEN = "forgotten"  # it waited in the window of a user who was forgotten; what comes later is an orphan
 
 
 DECISIONS_DROPPED: Final = {reason: f"decisions_{reason}" for reason in DecisionDrop}
@@ -43,9 +46,11 @@ class Counters:
         decisions_dropped: those that got no window, by reason.
         open: windows that have not closed yet.
         outcomes: windows that closed.
-        examples: outcomes with a reward.
-        null_rewards: outcomes without.
-        evicted: examples that newer ones overwrote in the ring.
+        examples: outcomes with a reward that went into the ring.
+        null_rewards: outcomes without a reward.
+        capped: outcomes with a reward that made no example: their user had ``streaming.user_rate_limit`` in that hour.
+        evicted: examples whose slots newer ones took over in the ring.
+        excluded: examples that were taken out of the ring, by user or by time.
         feedback: feedback on the log, copies included.
         feedback_used: feedback that a reward was made of.
         feedback_dropped: feedback that counts for nothing, by reason.
@@ -58,7 +63,9 @@ class Counters:
     outcomes: int
     examples: int
     null_rewards: int
+    capped: int
     evicted: int
+    excluded: int
     feedback: int
     feedback_used: int
     feedback_dropped: Mapping[FeedbackDrop, int]
@@ -78,7 +85,9 @@ class Counters:
             outcomes=count("outcomes"),
             examples=count("examples"),
             null_rewards=count("null_rewards"),
+            capped=count("capped"),
             evicted=count("evicted"),
+            excluded=count("excluded"),
             feedback=count("feedback"),
             feedback_used=count("feedback_used"),
             feedback_dropped={reason: count(name) for reason, name in FEEDBACK_DROPPED.items()},
@@ -93,7 +102,10 @@ class Counters:
                 self.decisions,
                 (self.outcomes, decisions_dropped, self.open),
             ),
-            "outcomes = examples + null rewards": (self.outcomes, (self.examples, self.null_rewards)),
+            "outcomes = examples + null rewards + capped": (
+                self.outcomes,
+                (self.examples, self.null_rewards, self.capped),
+            ),
             "feedback = used + dropped + waiting": (
                 self.feedback,
                 (self.feedback_used, feedback_dropped, self.waiting),

@@ -23,6 +23,9 @@ FIELD_BYTES: Final = SCORE_DIGITS + 16
 RING_ENTRY: Final = np.dtype([("field", f"V{FIELD_BYTES}"), ("reward", "<f4")])
 PRIORITY: Final = np.dtype("<f4")
 PRIORITY_UPDATE: Final = np.dtype([("slot", "<u4"), ("field", f"V{FIELD_BYTES}"), ("priority", "<f4")])
+REMOVAL: Final = np.dtype([("slot", "<u4"), ("field", f"V{FIELD_BYTES}")])
+
+NOBODY: Final = b"\0" * 8  # the user key of a decision without a user
 
 
 class FeedbackEntry(NamedTuple):
@@ -72,6 +75,11 @@ def decision_id(key: bytes) -> DecisionId:
     return DecisionId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
 
 
+def payload_field(deadline_ms: int, key: bytes) -> bytes:
+    """Where the payload of a decision lies. Fields sort like (deadline, id), the order in which windows close."""
+    return b"%0*d" % (SCORE_DIGITS, deadline_ms) + key
+
+
 def feedback_key(feedback_id: str) -> bytes:
     """16 bytes that stand for a feedback id."""
     return blake2b(feedback_id.encode(), digest_size=16).digest()
@@ -80,3 +88,8 @@ def feedback_key(feedback_id: str) -> bytes:
 def source_key(*names: str) -> bytes:
     """8 bytes that stand for a source: enough to tell apart the few that speak of one decision."""
     return blake2b("\0".join(names).encode(), digest_size=8).digest()
+
+
+def user_key(pseudonym: str | None) -> bytes:
+    """8 bytes that stand for a user, or ``NOBODY``: enough to count the few thousand of an hour."""
+    return NOBODY if pseudonym is None else blake2b(pseudonym.encode(), digest_size=len(NOBODY)).digest()

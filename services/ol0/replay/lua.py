@@ -9,8 +9,9 @@ from redis.exceptions import NoScriptError, RedisError
 
 from ol0.errors import StoreError
 
-# m meta, w watermarks, o payloads, f feedback, d open windows, g waiting feedback, p priorities, i entries, x outbox
-SCRIPT_KEYS: Final = "mwofdgpix"
+# m meta, w watermarks, o payloads, f feedback, d open windows, g waiting feedback, p priorities, i entries, x outbox,
+# u examples of each user in the running hour
+SCRIPT_KEYS: Final = "mwofdgpixu"
 
 Argument: TypeAlias = str | bytes | int
 

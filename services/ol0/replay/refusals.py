@@ -12,8 +12,8 @@ def refusal(reply: Sequence[object], where: str) -> StoreError:
         reply: status, and for some the figure that the store has instead.
         where: partition, offset and epoch that the call was about, as far as it had them.
     """
-    status = reply[0].decode() if isinstance(reply[0], bytes) else str(reply[0])
-    found = f" (the store has {reply[1]!r})" if len(reply) > 1 else ""
+    status, *rest = map(_text, reply)
+    found = f" (the store has {rest[0]})" if rest else ""
     match status:
         case "FENCED":
             return Fenced(f"{where}: a newer owner has this partition{found}; this worker must stop")
@@ -25,6 +25,12 @@ def refusal(reply: Sequence[object], where: str) -> StoreError:
                 "was, the store was wiped, and `ol0 replay rebuild` makes it again from the logs"
             )
         case "CORRUPT":
-            return StoreError(f"{where}: keys are missing or damaged; `ol0 replay rebuild` makes the store again")
+            return StoreError(
+                f"{where}: keys are missing or damaged ({', '.join(rest)}); `ol0 replay rebuild` makes the store again"
+            )
         case _:
             return StoreError(f"{where}: {status}{found}: the store does not take this call; mixed versions of OL0?")
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

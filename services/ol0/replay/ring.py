@@ -1,12 +1,16 @@
 """The learner's own copy of the ring, without payloads: 37 bytes a slot."""
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ol0.replay.entries import PRIORITY, RING_ENTRY
+from ol0.replay.entries import PRIORITY, RING_ENTRY, SCORE_DIGITS
 from ol0.replay.sampling import Slots
 
 Fields = NDArray[np.void]  # which example lies in a slot: 13-digit deadline and decision id, 29 bytes
+
+POWERS: Final = 10 ** np.arange(SCORE_DIGITS - 1, -1, -1, dtype=np.int64)
 
 
 class RingMirror:
@@ -16,12 +20,14 @@ class RingMirror:
         head: examples ever added; the next goes to slot ``head % capacity``.
         priorities: shape (capacity,), float32; 0 where there is no example, or one whose payload vanished.
         entries: shape (capacity,), ``RING_ENTRY``.
+        closed_ms: shape (capacity,), int64, event time at which the example's window closed.
     """
 
     def __init__(self) -> None:
         self.head = 0
         self.priorities: NDArray[np.float32] = np.zeros(0, PRIORITY)
         self.entries: NDArray[np.void] = np.zeros(0, RING_ENTRY)
+        self.closed_ms: NDArray[np.int64] = np.zeros(0, np.int64)
 
     @property
     def capacity(self) -> int:
@@ -37,10 +43,13 @@ class RingMirror:
         """Takes in the newest slots, up to ``head``; where the store went back, these are all that it has."""
         if head < self.head or capacity != self.capacity:
             self.priorities, self.entries = np.zeros(capacity, PRIORITY), np.zeros(capacity, RING_ENTRY)
+            self.closed_ms = np.zeros(capacity, np.int64)
         new = np.frombuffer(priorities, PRIORITY)
         slots = np.arange(head - len(new), head) % capacity
         self.priorities[slots] = new
-        self.entries[slots] = np.frombuffer(entries, RING_ENTRY)
+        newest = np.frombuffer(entries, RING_ENTRY)
+        self.entries[slots] = newest
+        self.closed_ms[slots] = _deadlines(newest)
         self.head = head
 
     def fields(self, slots: Slots) -> Fields:
@@ -52,5 +61,11 @@ class RingMirror:
         return self.entries["reward"][slots].astype(np.float32)
 
     def holds(self, slots: Slots, fields: Fields) -> NDArray[np.bool_]:
-        """Whether each slot still holds that example."""
-        return np.asarray(self.entries["field"][slots] == fields, dtype=np.bool_)
+        """Whether each slot still holds that example, and it has not vanished."""
+        return np.asarray((self.entries["field"][slots] == fields) & (self.priorities[slots] > 0), dtype=np.bool_)
+
+
+def _deadlines(entries: NDArray[np.void]) -> NDArray[np.int64]:
+    """The 13 digits at the beginning of each field, as a number."""
+    digits = np.frombuffer(entries.tobytes(), np.uint8).reshape(-1, RING_ENTRY.itemsize)[:, :SCORE_DIGITS]
+    return np.asarray((digits - ord("0")) @ POWERS, dtype=np.int64)

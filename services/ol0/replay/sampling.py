@@ -29,7 +29,10 @@ def draw(mass: Mass, count: int, rng: np.random.Generator) -> Slots:
     """
     cumulative = np.cumsum(mass)
     if not cumulative.size or not cumulative[-1] > 0:
-        raise ValueError("nothing to draw from: the ring is empty; refresh() when examples have come in")
+        raise ValueError(
+            "nothing to draw from: the ring is empty, or all of it is older than online_learning.max_age_s; refresh() "
+            "when examples have come in"
+        )
     slots = np.searchsorted(cumulative, rng.random(count) * cumulative[-1], side="right")
     # A float just below 1 may round up to the total: then the last slot that has mass is meant.
     return np.asarray(np.minimum(slots, np.searchsorted(cumulative, cumulative[-1])), dtype=np.int64)

@@ -15,9 +15,20 @@ from redis.exceptions import RedisError
 
 from ol0.errors import StoreError
 from ol0.replay.counters import Counters
+from ol0.replay.entries import payload_field
+from ol0.replay.exclusion import Exclusion
 from ol0.replay.lua import Scripts, refused, store_key
 from ol0.replay.refusals import refusal
-from ol0.replay.windows import APPLIED, Applied, Arrivals, Claim, ClosedWindow, Due, DueWindow, SourcePartition
+from ol0.replay.windows import (
+    APPLIED,
+    Applied,
+    Arrivals,
+    Claim,
+    ClosedWindow,
+    Due,
+    DueWindow,
+    SourcePartition,
+)
 
 LARGEST_BATCH: Final = 2_000  # as in prelude.lua
 
@@ -25,7 +36,11 @@ OutboxItem: TypeAlias = tuple[int, bytes]
 
 
 class ReplayStore:
-    """The store of one lineage. Call ``register`` or ``attach`` first: they fix the incarnation that calls expect."""
+    """The store of one lineage. Call ``register`` or ``attach`` first: they fix the incarnation that calls expect.
+
+    Attributes:
+        exclusion: takes examples and open windows out.
+    """
 
     def __init__(self, client: Redis, prefix: str) -> None:
         """Connects nothing yet.
@@ -37,6 +52,7 @@ class ReplayStore:
         self._client = client
         self._prefix = prefix
         self._scripts = Scripts(client, prefix)
+        self.exclusion = Exclusion(client, prefix)
         self._incarnation: str | None = None
 
     @property
@@ -58,10 +74,13 @@ class ReplayStore:
             The incarnation.
 
         Raises:
-            StoreError: the store has another capacity.
+            StoreError: the store has another capacity, or is damaged.
         """
         flat = [word for partition, start in starts.items() for word in (str(partition), start)]
-        _, incarnation, found = self._scripts.call("register", secrets.token_hex(8), capacity, max_open, *flat)
+        reply = self._scripts.call("register", secrets.token_hex(8), capacity, max_open, *flat)
+        if reply[0] != b"OK":
+            raise refusal(reply, store_key(self._prefix, "*"))
+        _, incarnation, found = reply
         if _integer(found) != capacity:
             raise StoreError(
                 f"the ring has {_integer(found)} slots, online_learning.replay_size says {capacity}: set it back, or "
@@ -99,6 +118,13 @@ class ReplayStore:
             )
         self._incarnation = incarnation
         return incarnation
+
+    def exists(self) -> bool:
+        """Whether there is a store, in whatever state."""
+        try:
+            return bool(self._client.exists(store_key(self._prefix, "m")))
+        except RedisError as error:
+            raise refused("EXISTS", error) from error
 
     def claim(self, partition: SourcePartition) -> Claim:
         """Takes a partition over; whoever had it is fenced from now on.
@@ -149,22 +175,26 @@ class ReplayStore:
         reply = self._scripts.call("due", limit)
         if reply[0] != b"OK":
             raise refusal(reply, store_key(self._prefix, "*"))
-        _, sequence, watermark, keys, deadlines, payloads, piles, expired = reply
+        _, sequence, next_outcome, frontier, watermark, keys, deadlines, payloads, piles, expired = reply
         windows = []
         rows = zip(_bytes_list(keys), _bytes_list(deadlines), _bytes_list(payloads), _bytes_list(piles), strict=True)
         for key, deadline, payload, pile in rows:
             if payload is None:
                 raise StoreError(f"open window {key.hex()} has no payload: the store is damaged; `ol0 replay rebuild`")
-            windows.append(DueWindow(key, int(deadline), payload, pile or b""))
-        return Due(_integer(sequence), _integer(watermark), windows, _integer(expired))
+            published = payload_field(int(deadline), key) <= _bytes(frontier)
+            windows.append(DueWindow(key, int(deadline), payload, pile or b"", published))
+        return Due(_integer(sequence), _integer(next_outcome), _integer(watermark), windows, _integer(expired))
 
-    def commit(self, sequence: int, windows: Sequence[ClosedWindow], counts: Mapping[str, int]) -> bool:
+    def commit(
+        self, sequence: int, windows: Sequence[ClosedWindow], counts: Mapping[str, int], user_limit: int = 0
+    ) -> bool:
         """Closes windows of ``due``, in the same order, and drops expired orphans.
 
         Args:
             sequence: that of ``due``.
             windows: what became of them; outcomes go to the outbox.
             counts: what became of their feedback, by counter.
+            user_limit: examples that one user may make in an hour of event time; 0: any number.
 
         Returns:
             Whether it was this call. False: somebody else closed them, or a repeated call found its own work.
@@ -178,6 +208,8 @@ class ReplayStore:
             sequence,
             b"".join(window.decision_key for window in windows),
             struct.pack(f"<{len(rewards)}f", *rewards),
+            b"".join(window.user for window in windows),
+            user_limit,
             _counts(counts),
             *(window.outcome for window in windows),
         )
@@ -186,7 +218,7 @@ class ReplayStore:
         return reply[0] == b"OK"
 
     def outbox(self, limit: int) -> list[OutboxItem]:
-        """The oldest outcomes that were not trimmed yet, with their sequence numbers."""
+        """The oldest outcomes that were not trimmed yet, with their numbers."""
         try:
             items = self._client.xrange(store_key(self._prefix, "x"), count=limit)
         except RedisError as error:
@@ -197,7 +229,7 @@ class ReplayStore:
         ]
 
     def trim(self, before: int) -> None:
-        """Forgets outcomes with smaller sequence numbers, which are acknowledged. Idempotent, whoever else trims."""
+        """Forgets outcomes with smaller numbers, which are acknowledged. Idempotent, whoever else trims."""
         try:
             self._client.xtrim(store_key(self._prefix, "x"), minid=f"{before}-0", approximate=False)
         except RedisError as error:
@@ -235,6 +267,11 @@ def _text(value: object) -> str:
 def _integer(value: object) -> int:
     assert isinstance(value, int | bytes)
     return int(value)
+
+
+def _bytes(value: object) -> bytes:
+    assert isinstance(value, bytes)
+    return value
 
 
 def _bytes_list(value: object) -> list[bytes]:

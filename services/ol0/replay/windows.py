@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
+from ol0.replay.entries import NOBODY, payload_field
+
 
 class SourcePartition(NamedTuple):
     """A partition whose records feed the store: full topic name and number."""
@@ -63,26 +65,43 @@ APPLIED: Final = {applied.value for applied in Applied}
 
 @dataclass(frozen=True, slots=True)
 class DueWindow:
-    """A window that the watermark has closed; ``feedback`` is a pile of entries."""
+    """A window that the watermark has closed.
+
+    Attributes:
+        decision_key: 16 bytes.
+        deadline_ms: when it closed.
+        payload: the decision.
+        feedback: a pile of entries.
+        published: whether its outcome stands on the log already, written before the store was rebuilt.
+    """
 
     decision_key: bytes
     deadline_ms: int
     payload: bytes
     feedback: bytes
+    published: bool = False
+
+    @property
+    def field(self) -> bytes:
+        """Where its payload lies."""
+        return payload_field(self.deadline_ms, self.decision_key)
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Windows to close, in (deadline, id) order; the first gets ``sequence``.
+    """Windows to close, in (deadline, id) order.
 
     Attributes:
         sequence: position of the first in the order in which windows close.
+        next_outcome: number of the first outcome that is not published yet; numbers have no holes. The same as
+            ``sequence``, unless the store was rebuilt from logs that lack their beginning.
         watermark_ms: of the whole store.
         windows: may be fewer than there are.
         expired: piles of feedback that a commit would drop as orphans; may be fewer than there are.
     """
 
     sequence: int
+    next_outcome: int
     watermark_ms: int
     windows: Sequence[DueWindow]
     expired: int
@@ -94,8 +113,30 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class ClosedWindow:
-    """What became of a window. ``reward`` None: no example."""
+    """What became of a window.
+
+    Attributes:
+        decision_key: 16 bytes.
+        reward: None: no example.
+        outcome: for the outbox; empty where it is published already.
+        user: 8 bytes, whose limit the example counts towards.
+    """
 
     decision_key: bytes
     reward: float | None
     outcome: bytes
+    user: bytes = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The newest outcome on the log: its number, and when its window closed."""
+
+    number: int
+    deadline_ms: int
+    decision_key: bytes
+
+    @property
+    def field(self) -> bytes:
+        """Its place in the order in which windows close."""
+        return payload_field(self.deadline_ms, self.decision_key)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ol0.clock import wall_clock_ms
 from ol0.config import Settings
+from ol0.errors import StoreError
 from ol0.feedback.service import SOURCES
 from ol0.records import Digest
 from ol0.replay.anchors import AnchorStore
@@ -26,19 +27,34 @@ def apply_topics(settings: Settings) -> list[Change]:
 
     Raises:
         StreamError: Kafka refuses.
-        StoreError: the store has wrong settings, another capacity, or is out of reach.
+        StoreError: the store has wrong settings, another capacity, is out of reach, or was wiped.
     """
     changes = admin.plan(settings)
     admin.apply(settings, changes)
     client = connect(settings.redis)
     check_settings(client)
     starts = admin.source_partitions(settings, SOURCES)
-    ReplayStore(client, settings.kafka.topic_prefix).register(
+    store = ReplayStore(client, settings.kafka.topic_prefix)
+    if not store.exists():
+        _check_no_outcomes(settings)
+    store.register(
         {SourcePartition(partition.topic, partition.number): offset for partition, offset in starts.items()},
         settings.online_learning.replay_size,
         settings.streaming.max_open,
     )
     return changes
+
+
+def _check_no_outcomes(settings: Settings) -> None:
+    """Where outcomes were published there was a store: one that begins in silence would publish them once more."""
+    lineage = Lineage.of(settings.kafka)
+    topic = lineage.topics.full("outcomes")
+    bounds = lineage.clients.bounds(topic, range(lineage.topics.spec("outcomes").partitions), admin.TIMEOUT_S)
+    if any(following for _, following in bounds.values()):
+        raise StoreError(
+            f"there is no replay store, but {topic} has outcomes: the store was wiped; `ol0 replay rebuild` makes it "
+            "again from the logs"
+        )
 
 
 def warm_up(settings: Settings, split: Split, out: Path, seed: int) -> Digest:

@@ -50,6 +50,7 @@ def reconciliation(counters: Counters, outcomes_read: int) -> Reconciliation:
         outcomes=counters.outcomes,
         examples=counters.examples,
         null_rewards=counters.null_rewards,
+        capped=counters.capped,
         feedback=counters.feedback,
         feedback_used=counters.feedback_used,
         decisions_dropped={reason.value: count for reason, count in counters.decisions_dropped.items()},

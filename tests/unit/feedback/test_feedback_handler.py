@@ -13,6 +13,8 @@ from ol0.records import (
     DecisionId,
     Digest,
     FeaturesDtype,
+    ImplicitFeedback,
+    ImplicitKind,
     Record,
     RewardParts,
     Tick,
@@ -139,8 +141,9 @@ def test_records_from_the_future_are_dropped_where_the_wall_clock_counts() -> No
 
 
 def test_an_outcome_carries_what_the_decision_said_and_what_the_feedback_came_to() -> None:
-    closing = handler().close(window(feedback_entry(THUMB, NOW + 1)), sequence=12)
+    closing = handler().close(window(feedback_entry(THUMB, NOW + 1)), 12)
 
+    assert closing is not None
     outcome = closing.outcome
     assert (outcome.sequence, outcome.window_end_ms, outcome.reward) == (12, NOW + 10_000, 1.0)
     assert outcome.parts == RewardParts(thumb=1.0)
@@ -165,16 +168,50 @@ def test_feedback_belongs_from_the_decision_less_the_skew_to_the_end_of_the_wind
 ) -> None:
     entry = feedback_entry(replace(THUMB, time_ms=time_ms), effective_ms)
 
-    closing = handler().close(window(entry), sequence=0)
+    closing = handler().close(window(entry), 0)
 
+    assert closing is not None
     assert closing.counts[f"feedback_{fate}"] == 1
     assert sum(closing.counts.values()) == 1
     assert (closing.outcome.reward is None) == (fate != "used")
 
 
 def test_a_window_without_feedback_has_no_reward_unless_the_configuration_has_one() -> None:
-    assert handler().close(window(), sequence=0).outcome.reward is None
-    assert handler(WALL.model_copy(update={"missing_reward": 0.0})).close(window(), 0).outcome.reward == 0.0
+    default = handler(WALL.model_copy(update={"missing_reward": 0.0}))
+
+    rewards = [closing.outcome.reward for it in (handler(), default) if (closing := it.close(window(), 0)) is not None]
+
+    assert rewards == [None, 0.0]
+
+
+def test_a_forgotten_users_decision_is_dropped_when_it_arrives_and_when_its_window_closes() -> None:
+    made = handler()
+    assert not made.is_forgotten(b"payload")
+
+    made.forget(["pseudonym"])
+
+    arrivals = made.arrivals(0, [SourceRecord(0, NOW, DECISION), SourceRecord(1, NOW, replace(DECISION, user="other"))])
+    assert arrivals.counts == {"decisions": 2, "decisions_forgotten": 1}
+    assert len(arrivals.payloads) == 1
+    assert made.close(window(), 0) is None
+    assert made.is_forgotten(b"payload")
+
+
+def test_a_decision_without_a_user_is_nobodys_to_forget() -> None:
+    made = handler()
+    made.forget(["pseudonym"])
+
+    assert len(made.arrivals(0, [SourceRecord(0, NOW, replace(DECISION, user=None))]).payloads) == 1
+
+
+@pytest.mark.parametrize(("strength", "weak"), [(0.29, True), (0.3, False)])
+def test_an_implicit_sign_below_the_least_confidence_counts_for_nothing(strength: float, weak: bool) -> None:  # noqa: FBT001
+    sign = ImplicitFeedback("sign", DECISION.decision_id, "session", "editor", NOW, ImplicitKind.COPY, strength)
+
+    arrivals = take(sign, THUMB, config=WALL.model_copy(update={"min_confidence": 0.3}))
+
+    assert arrivals.counts == {"feedback": 2} | ({"feedback_weak": 1} if weak else {})
+    assert len(entries(arrivals)) == 2 - weak
 
 
 @pytest.mark.parametrize(

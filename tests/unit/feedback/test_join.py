@@ -17,6 +17,20 @@ if TYPE_CHECKING:
 FIRST, SECOND = Partition("t.decisions.v1", 0), Partition("t.decisions.v1", 1)
 
 
+class MemoryExclusion:
+    """Counts how often the ring was searched."""
+
+    def __init__(self) -> None:
+        self.searches = 0
+
+    def examples(self, _matches: Callable[[bytes], bool]) -> list[bytes]:
+        self.searches += 1
+        return []
+
+    def exclude(self, _examples: Sequence[bytes]) -> int:
+        return 0
+
+
 class MemoryStore:
     """What the join asks of a store, with answers that a test sets."""
 
@@ -25,6 +39,7 @@ class MemoryStore:
         self.applied: list[tuple[Claim, int]] = []
         self.due_calls = 0
         self.items: list[tuple[int, bytes]] = []
+        self.exclusion = MemoryExclusion()
 
     def claim(self, _partition: SourcePartition) -> Claim:
         return Claim(epoch=1, next_offset=10, watermark_ms=0)
@@ -38,9 +53,11 @@ class MemoryStore:
 
     def due(self, _limit: int) -> Due:
         self.due_calls += 1
-        return Due(0, 0, [], 0)
+        return Due(0, 0, 0, [], 0)
 
-    def commit(self, _sequence: int, _windows: Sequence[ClosedWindow], _counts: Mapping[str, int]) -> bool:
+    def commit(
+        self, _sequence: int, _windows: Sequence[ClosedWindow], _counts: Mapping[str, int], _user_limit: int
+    ) -> bool:
         raise AssertionError("nothing is due")
 
     def outbox(self, limit: int) -> list[tuple[int, bytes]]:
@@ -58,7 +75,10 @@ def no_decision(_payload: bytes) -> Decision:
     raise AssertionError("nothing is due")
 
 
-def make(store: MemoryStore, publish: Callable[[Sequence[Message]], None] = ignore) -> FeedbackJoin:
+def make(
+    store: MemoryStore,
+    publish: Callable[[Sequence[Message]], None] = ignore,
+) -> FeedbackJoin:
     config = StreamingConfig(allowed_lateness_s=0)
     handler = FeedbackHandler(config, 1, (2,), lambda _: b"", no_decision)
     return FeedbackJoin(cast("ReplayStore", store), handler, lambda _: b"", publish, batch_size=2)
@@ -159,3 +179,21 @@ def test_outcomes_that_were_not_acknowledged_stay_in_the_outbox() -> None:
     with pytest.raises(StreamError):
         join.idle()
     assert len(store.items) == 1
+
+
+def test_the_ring_is_searched_when_somebody_is_forgotten_and_whenever_the_store_may_have_gone_back() -> None:
+    store = MemoryStore()
+    exclusion, join = store.exclusion, make(store)
+    join.claim(FIRST)
+    join.forget(set())
+    join.idle()
+    assert exclusion.searches == 0
+
+    join.forget({"pseudonym"})
+    join.idle()
+    join.idle()
+    assert exclusion.searches == 1
+
+    join.claim(FIRST)
+    join.idle()
+    assert exclusion.searches == 2

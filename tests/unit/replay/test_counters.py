@@ -7,8 +7,9 @@ BALANCED = Counters.parse(
         b"count:decisions": b"10",
         b"count:decisions_late": b"1",
         b"count:outcomes": b"6",
-        b"count:examples": b"4",
+        b"count:examples": b"3",
         b"count:null_rewards": b"2",
+        b"count:capped": b"1",
         b"count:feedback": b"9",
         b"count:feedback_used": b"5",
         b"count:feedback_orphan": b"2",
@@ -30,5 +31,7 @@ def test_sums_that_hold_are_not_mentioned() -> None:
 
 def test_each_sum_that_does_not_hold_is_named_with_its_figures() -> None:
     assert replace(BALANCED, open=2).imbalances() == ["decisions = outcomes + dropped + open: 10 is not 6 + 1 + 2"]
-    assert replace(BALANCED, null_rewards=3).imbalances() == ["outcomes = examples + null rewards: 6 is not 4 + 3"]
+    assert replace(BALANCED, null_rewards=3).imbalances() == [
+        "outcomes = examples + null rewards + capped: 6 is not 3 + 3 + 1"
+    ]
     assert replace(BALANCED, waiting=0).imbalances() == ["feedback = used + dropped + waiting: 9 is not 5 + 2 + 0"]

@@ -107,9 +107,9 @@ end
 
 local refusal = ownership()
 if refusal then return refusal end
-local meta = guard()
+local meta, flaw = guard()
 local previous = tonumber(call('HGET', WATERMARKS, partition))
-if not meta or not previous then return {'CORRUPT'} end
+if not meta or not previous then return {'CORRUPT', flaw or WATERMARKS .. ' lacks ' .. partition} end
 if not well_formed(previous) then return {'BAD'} end
 local ids, targets = split(decision_blob, ID_BYTES), split(target_blob, ID_BYTES)
 if over_budget(meta, previous, #ids, #targets) then return {'FULL'} end

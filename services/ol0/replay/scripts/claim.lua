@@ -6,6 +6,7 @@ local partition, incarnation = ARGV[1], ARGV[2]
 
 local found = call('HMGET', META, 'next:' .. partition, 'incarnation')
 if not found[1] or found[2] ~= incarnation then return {'UNKNOWN'} end
+local meta, flaw = guard()
 local watermark = call('HGET', WATERMARKS, partition)
-if not watermark then return {'CORRUPT'} end
+if not meta or not watermark then return {'CORRUPT', flaw or WATERMARKS .. ' lacks ' .. partition} end
 return {'OK', call('HINCRBY', META, 'epoch:' .. partition, 1), found[1], watermark}

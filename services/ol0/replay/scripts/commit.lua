@@ -1,22 +1,62 @@
 #!lua flags=allow-oom
 -- Closes windows that DUE listed: outcomes to the outbox, those with a reward to the ring. Compare-and-set on the
 -- sequence: of several workers that computed the same outcomes, one commits.
--- ARGV: see the locals; outcomes follow from OUTCOMES_FROM on, one per window.
+-- ARGV: see the locals; outcomes follow from OUTCOMES_FROM on, one per window, empty where it was published before.
 
-local sequence, id_blob, reward_blob, counts = tonumber(ARGV[1]), ARGV[2], ARGV[3], parse_counts(ARGV[4])
-local OUTCOMES_FROM = 5
+local sequence, id_blob, reward_blob = tonumber(ARGV[1]), ARGV[2], ARGV[3]
+local user_blob, limit = ARGV[4], tonumber(ARGV[5]) -- who decided; examples of one user in an hour, 0: any number
+local counts = parse_counts(ARGV[6])
+local OUTCOMES_FROM = 7
 
--- Fields and ring entries of the windows; nil where one is not due (somebody else was faster).
-local function closing(ids, rewards, watermark)
-  local deadlines = #ids > 0 and call('ZMSCORE', OPEN, unpack(ids)) or {}
-  local entries, without_reward = {}, {}
-  for i, id in ipairs(ids) do
-    if not deadlines[i] or tonumber(deadlines[i]) > watermark then return nil end
-    local field, reward = payload_field(deadlines[i], id), struct.unpack('<f', rewards[i])
-    if reward == reward then entries[#entries + 1] = field .. rewards[i] -- NaN: no reward
-    else without_reward[#without_reward + 1] = field end
+local USER_BYTES = 8
+local NOBODY = string.rep('\0', USER_BYTES)
+local HOUR_MS = 3600000
+
+-- How many examples each of these users has in the hour that windows close in now. Windows close in the order of their
+-- deadlines, so only one hour is ever needed, and the counts are a function of the logs.
+local function read_tally(users)
+  local tally = {hour = tonumber(call('HGET', META, 'hour')), examples = {}, new_hour = false}
+  local stored = limit > 0 and #users > 0 and call('HMGET', TALLIES, unpack(users)) or {}
+  for i, user in ipairs(users) do tally.examples[user] = tonumber(stored[i]) end
+  return tally
+end
+
+-- Counts one more example of the user, unless that is beyond the limit.
+local function admit(tally, user, deadline)
+  if limit == 0 or user == NOBODY then return true end
+  local hour = math.floor(deadline / HOUR_MS)
+  if hour ~= tally.hour then tally.hour, tally.examples, tally.new_hour = hour, {}, true end
+  local before = tally.examples[user] or 0
+  if before >= limit then return false end
+  tally.examples[user] = before + 1
+  return true
+end
+
+local function write_tally(tally)
+  if tally.new_hour then
+    call('DEL', TALLIES)
+    call('HSET', META, 'hour', string.format('%.0f', tally.hour))
   end
-  return entries, without_reward
+  for user, examples in pairs(tally.examples) do call('HSET', TALLIES, user, examples) end
+end
+
+-- Ring entries of the windows and fields of those that make none, and how many of these a user's limit cost; nil where
+-- one is not due (somebody else was faster).
+local function closing(ids, rewards, users, tally, watermark)
+  local deadlines = #ids > 0 and call('ZMSCORE', OPEN, unpack(ids)) or {}
+  local entries, without_example, capped = {}, {}, 0
+  for i, id in ipairs(ids) do
+    local deadline = tonumber(deadlines[i])
+    if not deadline or deadline > watermark then return nil end
+    local field, reward = payload_field(deadline, id), struct.unpack('<f', rewards[i])
+    local rewarded = reward == reward -- NaN: no reward
+    if rewarded and admit(tally, users[i], deadline) then entries[#entries + 1] = field .. rewards[i]
+    else
+      without_example[#without_example + 1] = field
+      if rewarded then capped = capped + 1 end
+    end
+  end
+  return entries, without_example, capped
 end
 
 -- Fields of the examples that `count` new ones will overwrite.
@@ -43,16 +83,18 @@ local function drop_orphans(watermark)
   call('ZREM', WAITING, unpack(ids))
 end
 
-local meta = guard()
+local meta, flaw = guard()
 local watermark = overall_watermark()
-if not meta or not watermark then return {'CORRUPT'} end
+if not meta or not watermark then return {'CORRUPT', flaw or WATERMARKS .. ' is empty'} end
 if meta.sequence ~= sequence then return {'STALE', meta.sequence} end
-local ids, rewards = split(id_blob, ID_BYTES), split(reward_blob, 4)
+local ids, rewards, users = split(id_blob, ID_BYTES), split(reward_blob, 4), split(user_blob, USER_BYTES)
 local most = math.min(LARGEST_BATCH, meta.capacity)
-if #id_blob % ID_BYTES ~= 0 or #rewards ~= #ids or #ids > most or #ARGV ~= OUTCOMES_FROM - 1 + #ids then
+if #id_blob % ID_BYTES ~= 0 or #rewards ~= #ids or #users ~= #ids or #ids > most or not limit
+  or #ARGV ~= OUTCOMES_FROM - 1 + #ids then
   return {'BAD'}
 end
-local entries, gone = closing(ids, rewards, watermark)
+local outcome, tally = next_outcome(meta), read_tally(users)
+local entries, gone, capped = closing(ids, rewards, users, tally, watermark)
 if not entries then return {'STALE', meta.sequence} end
 local evicted = overwritten(meta, #entries)
 for _, field in ipairs(evicted) do gone[#gone + 1] = field end
@@ -64,10 +106,14 @@ if #entries > 0 then
   write_ring(PRIORITIES, PRIORITY_BYTES, meta.capacity, meta.head, priorities)
   write_ring(ENTRIES, ENTRY_BYTES, meta.capacity, meta.head, entries)
 end
-for i = 1, #ids do
-  -- The id in the stream is the sequence, so that trimming by it is idempotent ("0-0" may not be one).
-  call('XADD', OUTBOX, string.format('%.0f-1', sequence + i - 1), 'o', ARGV[OUTCOMES_FROM - 1 + i])
+for i = OUTCOMES_FROM, #ARGV do
+  if #ARGV[i] > 0 then
+    -- The id in the stream is the outcome's number, so that trimming by it is idempotent ("0-0" may not be one).
+    call('XADD', OUTBOX, string.format('%.0f-1', outcome), 'o', ARGV[i])
+    outcome = outcome + 1
+  end
 end
+if limit > 0 then write_tally(tally) end
 if #ids > 0 then
   call('ZREM', OPEN, unpack(ids))
   call('HDEL', FEEDBACK, unpack(ids))
@@ -75,7 +121,8 @@ end
 if #gone > 0 then call('HDEL', PAYLOADS, unpack(gone)) end
 add(counts, 'outcomes', #ids)
 add(counts, 'examples', #entries)
-add(counts, 'null_rewards', #ids - #entries)
+add(counts, 'capped', capped)
+add(counts, 'null_rewards', #ids - #entries - capped)
 add(counts, 'evicted', #evicted)
 drop_orphans(watermark)
 counts.waiting = 0
@@ -83,5 +130,5 @@ for name, count in pairs(counts) do
   if string.find(name, '^feedback_') then add(counts, 'waiting', -count) end
 end
 write_counts(counts)
-call('HSET', META, 'head', meta.head + #entries, 'sequence', sequence + #ids)
+call('HSET', META, 'head', meta.head + #entries, 'sequence', sequence + #ids, 'next_outcome', outcome)
 return {'OK', #ids}

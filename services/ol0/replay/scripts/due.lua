@@ -1,13 +1,15 @@
 #!lua flags=no-writes
 -- Lists windows that the watermark has closed, in (deadline, id) order. They are frozen: whatever arrives from now on
 -- is effective at or after the watermark, so after their deadlines.
--- ARGV: limit. Returns sequence, watermark, ids, deadlines, payloads, feedback, number of expired orphan piles.
+-- ARGV: limit. Returns sequence, number of the next outcome, frontier, watermark, ids, deadlines, payloads, feedback,
+-- number of expired orphan piles.
 
 local limit = tonumber(ARGV[1])
 
-local meta = guard()
+local meta, flaw = guard()
 local watermark = overall_watermark()
-if not meta or not watermark then return {'CORRUPT'} end
+if not meta or not watermark then return {'CORRUPT', flaw or WATERMARKS .. ' is empty'} end
+local head = {'OK', meta.sequence, next_outcome(meta), call('HGET', META, 'frontier') or '', watermark}
 limit = math.min(limit, LARGEST_BATCH, meta.capacity)
 
 local expired = #call('ZRANGEBYSCORE', WAITING, '-inf', watermark, 'LIMIT', 0, limit)
@@ -17,6 +19,7 @@ for i = 1, #due / 2 do
   ids[i], deadlines[i] = due[2 * i - 1], due[2 * i]
   fields[i] = payload_field(deadlines[i], ids[i])
 end
-if #ids == 0 then return {'OK', meta.sequence, watermark, {}, {}, {}, {}, expired} end
-local payloads, feedback = call('HMGET', PAYLOADS, unpack(fields)), call('HMGET', FEEDBACK, unpack(ids))
-return {'OK', meta.sequence, watermark, ids, deadlines, payloads, feedback, expired}
+local payloads, feedback = {}, {}
+if #ids > 0 then payloads, feedback = call('HMGET', PAYLOADS, unpack(fields)), call('HMGET', FEEDBACK, unpack(ids)) end
+for _, part in ipairs({ids, deadlines, payloads, feedback, expired}) do head[#head + 1] = part end
+return head

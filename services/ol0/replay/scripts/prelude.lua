@@ -3,7 +3,8 @@
 -- Redis does not undo what a script wrote before it failed. So every script checks everything first, and only then
 -- writes. Statuses: OK, UNKNOWN, UNCLAIMED, FENCED, DUP, GAP, CORRUPT, BAD, FULL, STALE.
 
-local META, WATERMARKS, PAYLOADS, FEEDBACK, OPEN, WAITING, PRIORITIES, ENTRIES, OUTBOX = unpack(KEYS)
+local META, WATERMARKS, PAYLOADS, FEEDBACK, OPEN, WAITING, PRIORITIES, ENTRIES, OUTBOX, TALLIES = unpack(KEYS)
+local TYPES = {'hash', 'hash', 'hash', 'hash', 'zset', 'zset', 'string', 'string', 'stream', 'hash'}
 
 local ID_BYTES = 16
 local SCORE_DIGITS = 13
@@ -11,9 +12,19 @@ local FIELD_BYTES = SCORE_DIGITS + ID_BYTES -- a field of PAYLOADS: deadline and
 local ENTRY_BYTES = FIELD_BYTES + 4         -- a slot of ENTRIES: that field and a float32 reward
 local PRIORITY_BYTES = 4                    -- a slot of PRIORITIES: a float32
 local FEEDBACK_BYTES = 48                   -- an entry of FEEDBACK
+local SLOT_BYTES = 4                        -- number of a slot, as a uint32
+local NO_PRIORITY = '\0\0\0\0'             -- of a slot without an example, or with one that was excluded
 local LARGEST_BATCH = 2000                  -- unpack() stops below 8,000 values, and a payload takes two
 
 local call = redis.call
+
+-- A wrong type would stop a script at the first command that meets it, which may be after some writes.
+for i, key in ipairs(KEYS) do
+  local kind = call('TYPE', key).ok
+  if kind ~= 'none' and kind ~= TYPES[i] then
+    return {'CORRUPT', key .. ' is a ' .. kind .. ', not a ' .. TYPES[i]}
+  end
+end
 
 -- The event time that all registered partitions have passed; nil before the first is registered.
 local function overall_watermark()
@@ -54,21 +65,23 @@ local function write_counts(counts)
   end
 end
 
--- The numbers in META, or nil where a key is not what it should be. A wrong type raises here, before any write.
+-- The numbers in META; nil where one is missing or the ring is not whole, with what is wrong as the second value.
 local function guard()
-  for _, key in ipairs({META, WATERMARKS, PAYLOADS, FEEDBACK}) do call('HLEN', key) end
-  for _, key in ipairs({OPEN, WAITING}) do call('ZCARD', key) end
-  call('XLEN', OUTBOX)
   local names = {'head', 'sequence', 'capacity', 'max_open', 'max_priority', 'count:waiting'}
   local values, meta = call('HMGET', META, unpack(names)), {}
   for i, name in ipairs(names) do
     meta[name] = tonumber(values[i])
-    if not meta[name] then return nil end
+    if not meta[name] then return nil, META .. ' has no number ' .. name end
   end
-  local whole = call('STRLEN', PRIORITIES) == meta.capacity * PRIORITY_BYTES
-    and call('STRLEN', ENTRIES) == meta.capacity * ENTRY_BYTES
-  return whole and meta or nil
+  for key, width in pairs({[PRIORITIES] = PRIORITY_BYTES, [ENTRIES] = ENTRY_BYTES}) do
+    local found, right = call('STRLEN', key), meta.capacity * width
+    if found ~= right then return nil, string.format('%s has %d bytes, not %d', key, found, right) end
+  end
+  return meta
 end
+
+-- The number of the next outcome: the sequence, unless the store was rebuilt from logs that lack their beginning.
+local function next_outcome(meta) return tonumber(call('HGET', META, 'next_outcome')) or meta.sequence end
 
 -- Slots from..to-1 of a ring, counted from its beginning for ever, as one string.
 local function read_ring(key, width, capacity, from, to)
@@ -79,6 +92,13 @@ local function read_ring(key, width, capacity, from, to)
   local blob = call('GETRANGE', key, slot * width, (slot + before_wrap) * width - 1)
   if before_wrap == count then return blob end
   return blob .. call('GETRANGE', key, 0, (count - before_wrap) * width - 1)
+end
+
+-- Whether a slot still holds this example, and it was not excluded.
+local function holds(slot, field)
+  local at, priority_at = slot * ENTRY_BYTES, slot * PRIORITY_BYTES
+  return call('GETRANGE', ENTRIES, at, at + FIELD_BYTES - 1) == field
+    and call('GETRANGE', PRIORITIES, priority_at, priority_at + PRIORITY_BYTES - 1) ~= NO_PRIORITY
 end
 
 -- Writes at most `capacity` slots from position `head` on.

@@ -6,10 +6,16 @@
 local incarnation, capacity, max_open = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 
 if call('EXISTS', META) == 0 then
+  for _, key in ipairs(KEYS) do
+    if call('EXISTS', key) == 1 then return {'CORRUPT', key .. ' is there, but ' .. META .. ' is not'} end
+  end
   call('HSET', META, 'capacity', capacity, 'head', 0, 'sequence', 0, 'max_priority', 1, 'count:waiting', 0,
     'incarnation', incarnation)
   call('SETRANGE', PRIORITIES, capacity * PRIORITY_BYTES - 1, '\0')
   call('SETRANGE', ENTRIES, capacity * ENTRY_BYTES - 1, '\0')
+else
+  local meta, flaw = guard()
+  if not meta then return {'CORRUPT', flaw} end
 end
 call('HSET', META, 'max_open', max_open)
 

@@ -66,13 +66,22 @@ class Reconciliation:
     feedback_used: int
     decisions_dropped: Mapping[str, int] = field(default_factory=dict)
     feedback_dropped: Mapping[str, int] = field(default_factory=dict)
+    capped: int = 0
     outcomes_read: int | None = None
 
     def sums(self) -> list[Sum]:
         """The equations that must hold."""
         sums = [
             Sum("decisions", self.decisions, {"outcomes": self.outcomes, **_dropped(self.decisions_dropped)}),
-            Sum("outcomes", self.outcomes, {"examples": self.examples, "without a reward": self.null_rewards}),
+            Sum(
+                "outcomes",
+                self.outcomes,
+                {
+                    "examples": self.examples,
+                    "without a reward": self.null_rewards,
+                    **({"beyond a user's limit": self.capped} if self.capped else {}),
+                },
+            ),
             Sum("feedback", self.feedback, {"used": self.feedback_used, **_dropped(self.feedback_dropped)}),
         ]
         if self.outcomes_read is not None:

@@ -67,13 +67,17 @@ def summary_text(report: RunReport) -> str:
     lines += [f"  - {problem}" for problem in report.problems()]
     if report.policy is not None:
         lines += [_line("new kinds", from_to(report.policy.new)), _line("old kinds", from_to(report.policy.old))]
+    capped = f" + {sums.capped:,} beyond a user's limit" if sums.capped else ""
     arms = (f"{arm} {percent(success.overall)}" for arm, success in now.arms.items())
     lines += [
         _line("lift", f"{lift_words(now.lift)} over the holdback"),
         _line("success", f"{', '.join(arms)} (the whole run)"),
         _line("releases", _releases(report)),
         _line("decisions", _counted(sums.decisions, "outcomes", sums.outcomes, sums.decisions_dropped)),
-        _line("outcomes", f"{sums.outcomes:,} = {sums.examples:,} examples + {sums.null_rewards:,} without a reward"),
+        _line(
+            "outcomes",
+            f"{sums.outcomes:,} = {sums.examples:,} examples + {sums.null_rewards:,} without a reward{capped}",
+        ),
         _line("feedback", _counted(sums.feedback, "used", sums.feedback_used, sums.feedback_dropped)),
         _line("restarts", _restarts(now.restarts)),
         _line("time", f"{clock(now.elapsed_s)}, {_source(report)}"),

@@ -1,0 +1,119 @@
+"""``ol0 replay rebuild``: a wiped or damaged store, made again from the logs.
+
+The store is a function of the logs. So it is enough to make it anew, with every source partition at the first offset
+that its log still has: the feedback service reads from there, and ends with the same ring, byte for byte, as far as
+the logs reach. What stands on no log does not come back: priorities begin anew, exclusions have to be made again.
+"""
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final
+
+from ol0.config import Settings
+from ol0.errors import StoreError, StreamError
+from ol0.feedback.service import GROUP, SOURCES
+from ol0.records import Outcome
+from ol0.replay.connection import check_settings, connect
+from ol0.replay.entries import decision_key
+from ol0.replay.rebuild import rebuild_store
+from ol0.replay.store import ReplayStore
+from ol0.replay.windows import Published, SourcePartition
+from ol0.streaming import admin
+from ol0.streaming.clients import SESSION_TIMEOUT_MS
+from ol0.streaming.follow import Follower
+from ol0.streaming.lineage import Lineage
+from ol0.streaming.messages import broker_errors
+
+SILENCE_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildPlan:
+    """What a rebuild would start from.
+
+    Attributes:
+        logs: first offset that the log has and the next one to be written, by source partition.
+        published: the newest outcome; None where there is none.
+        exists: whether there is a store.
+        is_owned: whether a feedback process is in the consumer group.
+    """
+
+    logs: Mapping[SourcePartition, tuple[int, int]]
+    published: Published | None
+    exists: bool
+    is_owned: bool
+
+
+def plan_rebuild(settings: Settings) -> RebuildPlan:
+    """Looks at logs and store; changes nothing. Reads the whole outcomes topic, for its newest number.
+
+    Raises:
+        StreamError: the broker does not answer, or a topic is missing.
+        StoreError: the store is out of reach, or has wrong settings.
+    """
+    client = connect(settings.redis)
+    check_settings(client)
+    lineage = Lineage.of(settings.kafka)
+    logs: dict[SourcePartition, tuple[int, int]] = {}
+    for place in admin.source_partitions(settings, SOURCES):
+        bounds = lineage.clients.bounds(place.topic, [place.number], admin.TIMEOUT_S)
+        logs[SourcePartition(place.topic, place.number)] = bounds[place.number]
+    exists = ReplayStore(client, settings.kafka.topic_prefix).exists()
+    return RebuildPlan(logs, _newest_outcome(settings), exists, _has_members(lineage))
+
+
+def rebuild(settings: Settings, plan: RebuildPlan, *, force: bool) -> None:
+    """Makes the store anew; the feedback service then refills it.
+
+    Args:
+        settings: of the lineage.
+        plan: of just now.
+        force: also while a feedback process runs. It finds another store and ends; its supervisor starts it again.
+
+    Raises:
+        StoreError: a feedback process runs, or the store is out of reach.
+    """
+    if plan.is_owned and not force:
+        raise StoreError(
+            "a feedback process has partitions: stop it first (its place in the group ends "
+            f"{SESSION_TIMEOUT_MS // 1000} s later), or add --force, and it starts again with the new store"
+        )
+    rebuild_store(
+        connect(settings.redis),
+        settings.kafka.topic_prefix,
+        starts={partition: first for partition, (first, _) in plan.logs.items()},
+        capacity=settings.online_learning.replay_size,
+        max_open=settings.streaming.max_open,
+        published=plan.published,
+    )
+
+
+def _newest_outcome(settings: Settings) -> Published | None:
+    newest: Outcome | None = None
+    with closing(Follower(settings, ["outcomes"])) as follower:
+        deadline_s = monotonic() + SILENCE_S
+        while not follower.caught_up:
+            if monotonic() > deadline_s:
+                raise StreamError(f"the outcomes cannot be read to their end: nothing came for {SILENCE_S:g} s")
+            for _, record, _ in follower.poll():
+                assert isinstance(record, Outcome)
+                deadline_s = monotonic() + SILENCE_S
+                if newest is None or record.sequence > newest.sequence:
+                    newest = record
+    if newest is None:
+        return None
+    return Published(newest.sequence, newest.window_end_ms, decision_key(newest.decision_id))
+
+
+def _has_members(lineage: Lineage) -> bool:
+    """Asks the broker, for an epoch says nothing of time, and a wiped store has none."""
+    name = f"{lineage.topics.prefix}.{GROUP}"
+    client = lineage.clients.admin()  # has to live until its answer is there
+    with broker_errors(f"members of the group {name}"):
+        answers = client.describe_consumer_groups([name], request_timeout=admin.TIMEOUT_S)
+        try:
+            return bool(answers[name].result(admin.TIMEOUT_S).members)
+        except TimeoutError as error:
+            raise StreamError(f"members of the group {name}: no answer within {admin.TIMEOUT_S:g} s") from error

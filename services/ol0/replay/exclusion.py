@@ -1,0 +1,106 @@
+"""Taking out what may not be learnt from: examples of the ring, and windows that are still open."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from redis import Redis
+from redis.exceptions import RedisError
+
+from ol0.replay.entries import PRIORITY, REMOVAL, RING_ENTRY, payload_field
+from ol0.replay.lua import Argument, Scripts, refused, store_key
+from ol0.replay.refusals import refusal
+
+FETCH: Final = 500  # payloads a round trip: under a megabyte
+
+Matches: TypeAlias = Callable[[bytes], bool]
+"""Whether a payload is one of those that are meant."""
+Removals: TypeAlias = NDArray[np.void]
+"""``REMOVAL``: a slot, and the example that was found in it."""
+
+
+class Exclusion:
+    """Finds examples and open windows by their payloads, and takes them out.
+
+    Finding and taking out are two steps, and the store moves on between them: what is not there any more is left alone.
+    Who wants all of one kind looks for windows first, then for examples: a window may close in between.
+    """
+
+    def __init__(self, client: Redis, prefix: str) -> None:
+        self._client = client
+        self._prefix = prefix
+        self._scripts = Scripts(client, prefix)
+
+    def examples(self, matches: Matches) -> Removals:
+        """Examples of the ring, shape (n,). Reads every payload of the ring once.
+
+        Raises:
+            StoreError: the store is out of reach.
+        """
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.get(store_key(self._prefix, "p"))
+        pipeline.get(store_key(self._prefix, "i"))
+        try:
+            priorities, entries = pipeline.execute()
+        except RedisError as error:
+            raise refused("GET", error) from error
+        slots = np.flatnonzero(np.frombuffer(priorities or b"", PRIORITY))
+        found = np.zeros(len(slots), REMOVAL)
+        found["slot"] = slots
+        found["field"] = np.frombuffer(entries or b"", RING_ENTRY)["field"][slots]
+        payloads = self._payloads(found["field"].tolist())
+        return found[[payload is not None and matches(payload) for payload in payloads]]
+
+    def exclude(self, examples: Removals) -> int:
+        """Takes examples out of the ring for good; their slots stay empty until newer examples take them over.
+
+        Returns:
+            How many were still there.
+
+        Raises:
+            StoreError: the store is damaged or out of reach.
+        """
+        return sum(self._run("exclude", examples[at : at + FETCH].tobytes()) for at in range(0, len(examples), FETCH))
+
+    def windows(self, matches: Matches) -> list[bytes]:
+        """Fields of the open windows. Reads the payload of every open window once.
+
+        Raises:
+            StoreError: the store is out of reach.
+        """
+        try:
+            members = list(self._client.zscan_iter(store_key(self._prefix, "d"), count=FETCH))
+        except RedisError as error:
+            raise refused("ZSCAN", error) from error
+        fields = sorted({payload_field(int(deadline), key) for key, deadline in members})
+        pairs = zip(fields, self._payloads(fields), strict=True)
+        return [field for field, payload in pairs if payload is not None and matches(payload)]
+
+    def forget(self, windows: Sequence[bytes]) -> int:
+        """Takes open windows away, with the feedback that waits in them: counted drops, no outcomes.
+
+        Args:
+            windows: their fields.
+
+        Returns:
+            How many were still open.
+
+        Raises:
+            StoreError: the store is damaged or out of reach.
+        """
+        return sum(self._run("forget", b"".join(windows[at : at + FETCH])) for at in range(0, len(windows), FETCH))
+
+    def _payloads(self, fields: Sequence[bytes]) -> Iterator[bytes | None]:
+        for at in range(0, len(fields), FETCH):
+            try:
+                payloads = self._client.hmget(store_key(self._prefix, "o"), list(fields[at : at + FETCH]))
+            except RedisError as error:
+                raise refused("HMGET", error) from error
+            yield from cast("list[bytes | None]", payloads)
+
+    def _run(self, name: str, argument: Argument) -> int:
+        reply = self._scripts.call(name, argument)
+        if reply[0] != b"OK":
+            raise refusal(reply, store_key(self._prefix, "*"))
+        return cast("int", reply[1])

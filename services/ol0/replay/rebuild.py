@@ -1,0 +1,51 @@
+"""A store that is made anew, to be filled from the logs."""
+
+import secrets
+from collections.abc import Mapping
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from ol0.replay.lua import SCRIPT_KEYS, Scripts, refused, store_key
+from ol0.replay.windows import Published, SourcePartition
+
+
+def rebuild_store(
+    client: Redis,
+    prefix: str,
+    *,
+    starts: Mapping[SourcePartition, int],
+    capacity: int,
+    max_open: int,
+    published: Published | None,
+) -> None:
+    """Makes the store anew, in one step, whatever there was.
+
+    Anchors stay: they are not on the logs. Processes that worked with the store before find another incarnation and
+    end.
+
+    Args:
+        client: from ``connection.connect``.
+        prefix: key prefix of the lineage.
+        starts: first offset that the log has, of every source partition.
+        capacity: slots of the ring.
+        max_open: as ``ReplayStore.register``.
+        published: the newest outcome on the log. Windows up to this one close again, and fill the ring, but their
+            outcomes are not sent a second time; those of later ones go on with its number. None: there is none.
+
+    Raises:
+        StoreError: the store is out of reach.
+    """
+    flat = [word for partition, start in starts.items() for word in (str(partition), start)]
+    pipeline = client.pipeline(transaction=True)
+    pipeline.delete(*(store_key(prefix, name) for name in SCRIPT_KEYS))
+    register = Scripts(client, prefix).command("register", secrets.token_hex(8), capacity, max_open, *flat)
+    pipeline.execute_command(*register)  # type: ignore[no-untyped-call]
+    if published is not None:
+        meta = store_key(prefix, "m")
+        pipeline.hset(meta, items=["next_outcome", published.number + 1, "frontier", published.field])
+    try:
+        _, (status, *_), *_ = pipeline.execute()
+    except RedisError as error:
+        raise refused("rebuild", error) from error
+    assert status == b"OK", "there is nothing left that it could refuse"

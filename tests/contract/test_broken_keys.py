@@ -1,0 +1,176 @@
+"""A script either does all of its work or nothing: also where a key is not what it should be, or is gone."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from redis import Redis
+
+from contract.store_keys import break_type, contents
+from ol0.errors import StoreError
+from ol0.replay.buffer import ReplayBuffer
+from ol0.replay.entries import payload_field, user_key
+from ol0.replay.exclusion import Exclusion
+from ol0.replay.lua import SCRIPT_KEYS, script_source, store_key
+from ol0.replay.stats import read_stats
+from ol0.replay.store import ReplayStore
+from ol0.replay.windows import Arrivals, Claim, ClosedWindow, SourcePartition
+
+PARTITION = SourcePartition("t.decisions.v1", 0)
+NEWCOMER = SourcePartition("t.decisions.v1", 1)
+
+
+def batch(watermark_ms: int, *numbers: int) -> Arrivals:
+    """One decision for each number, whose window ends at that millisecond, and a thumb for each."""
+    keys = b"".join(number.to_bytes(16) for number in numbers)
+    thumb = bytes(48 - 12) + b"\0\0\0\0\0\0\0\0\0\0\0\1"
+    return Arrivals(
+        watermark_ms=watermark_ms,
+        patience_ms=10,
+        decision_keys=keys,
+        deadlines="".join(f"{number:013d}" for number in numbers),
+        payloads=[b"payload"] * len(numbers),
+        targets=keys,
+        feedback=thumb * len(numbers),
+        counts={"decisions": len(numbers), "feedback": len(numbers)},
+    )
+
+
+class Calls:
+    """One call of every script, each of which has something to write (or to say) in a store as ``ready`` leaves it."""
+
+    def __init__(self, client: Redis, prefix: str) -> None:
+        self.store = ReplayStore(client, prefix)
+        self.incarnation = self.store.register({PARTITION: 0}, 4, 100)
+        self.claim = self.store.claim(PARTITION)
+        self.exclusion = Exclusion(client, prefix)
+        self.buffer = ReplayBuffer(client, prefix, self.incarnation, 0.5)
+        self._ready()
+
+    def _ready(self) -> None:
+        """Three examples in the ring, one window that is due and one that is not, both with feedback."""
+        self.store.apply(PARTITION, self.claim, 1, batch(3, 1, 2, 3))
+        due = self.store.due(10)
+        closed = [ClosedWindow(window.decision_key, 1.0, b"outcome", user_key("ann")) for window in due.windows]
+        self.store.commit(due.sequence, closed, {}, user_limit=5)
+        self.claim = replace(self.claim, next_offset=1)
+        self.store.apply(PARTITION, self.claim, 2, batch(8, 8, 20))
+        self.claim = replace(self.claim, next_offset=2)
+        self.buffer.refresh()
+        self.examples = self.exclusion.examples(lambda _: True)
+
+    def register(self) -> None:
+        self.store.register({PARTITION: 0, NEWCOMER: 0}, 4, 77)
+
+    def take_over(self) -> Claim:
+        return self.store.claim(PARTITION)
+
+    def apply(self) -> None:
+        self.store.apply(PARTITION, self.claim, 3, batch(9, 30))
+
+    def due(self) -> None:
+        self.store.due(10)
+
+    def commit(self) -> None:
+        closed = [ClosedWindow((8).to_bytes(16), 1.0, b"outcome", user_key("ann"))]
+        assert self.store.commit(3, closed, {"feedback_used": 1}, user_limit=5)
+
+    def exclude(self) -> None:
+        assert self.exclusion.exclude(self.examples) == 3
+
+    def forget(self) -> None:
+        assert self.exclusion.forget([payload_field(20, (20).to_bytes(16))]) == 1
+
+    def refresh(self) -> None:
+        self.buffer.refresh()
+
+    def prioritise(self) -> None:
+        update = self.examples["slot"].astype("<u4")[:1].tobytes() + self.examples["field"][0].tobytes()
+        self.buffer._pending.append(update + b"\0\0\0\x41")
+        self.buffer.flush()
+
+
+SCRIPTS: dict[str, Callable[[Calls], object]] = {
+    "register": Calls.register,
+    "claim": Calls.take_over,
+    "apply": Calls.apply,
+    "due": Calls.due,
+    "commit": Calls.commit,
+    "exclude": Calls.exclude,
+    "forget": Calls.forget,
+    "refresh": Calls.refresh,
+    "prioritise": Calls.prioritise,
+}
+READERS = {"due", "refresh"}
+
+
+def test_every_script_is_swept() -> None:
+    for name in SCRIPTS:
+        assert script_source(name).startswith("#!lua flags=" + ("no-writes" if name in READERS else "allow-oom"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_in_a_whole_store_every_script_that_writes_does(client: Redis, prefix: str, script: str) -> None:
+    calls = Calls(client, prefix)
+    before = contents(client, prefix)
+
+    SCRIPTS[script](calls)
+
+    assert (contents(client, prefix) == before) == (script in READERS), "else the sweep below would prove nothing"
+
+
+@pytest.mark.parametrize("name", SCRIPT_KEYS)
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_key_of_the_wrong_type_stops_a_script_before_it_writes(
+    client: Redis, prefix: str, script: str, name: str
+) -> None:
+    calls = Calls(client, prefix)
+    break_type(client, prefix, name)
+    before = contents(client, prefix)
+
+    with pytest.raises(StoreError) as refusal:
+        SCRIPTS[script](calls)
+
+    assert f"{store_key(prefix, name)} is a list, not a " in str(refusal.value)
+    assert "ol0 replay rebuild" in str(refusal.value)
+    assert contents(client, prefix) == before
+
+
+@pytest.mark.parametrize("name", "pi")
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_ring_of_the_wrong_length_stops_a_script_before_it_writes(
+    client: Redis, prefix: str, script: str, name: str
+) -> None:
+    calls = Calls(client, prefix)
+    client.append(store_key(prefix, name), "more")
+    before = contents(client, prefix)
+
+    with pytest.raises(StoreError, match="bytes, not"):
+        SCRIPTS[script](calls)
+    assert contents(client, prefix) == before
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_without_its_meta_key_a_store_is_not_begun_anew_beside_what_is_left_of_it(
+    client: Redis, prefix: str, script: str
+) -> None:
+    calls = Calls(client, prefix)
+    client.delete(store_key(prefix, "m"))
+    before = contents(client, prefix)
+
+    with pytest.raises(StoreError, match="ol0 replay rebuild"):
+        SCRIPTS[script](calls)
+    assert contents(client, prefix) == before
+
+
+@pytest.mark.parametrize("name", f"{SCRIPT_KEYS}a")
+def test_reading_statistics_of_a_broken_store_is_an_error_in_words(client: Redis, prefix: str, name: str) -> None:
+    Calls(client, prefix)
+    client.delete(store_key(prefix, name))
+    client.sadd(store_key(prefix, name), "wrong")
+
+    if name in "fgiu":  # only their memory is asked for
+        read_stats(client, prefix)
+    else:
+        with pytest.raises(StoreError, match="reading statistics"):
+            read_stats(client, prefix)
