@@ -1,0 +1,20 @@
+"""``ol0``: every command under one name.
+
+What a command needs beyond its settings is imported when it runs: a drift service loads no Redis client, and nobody
+but the demo loads matplotlib.
+"""
+
+import typer
+
+from ol0.cli import dead_letters, lineage, replay, runs, services
+
+app = typer.Typer(
+    name="ol0",
+    help="Online learning for a routing controller, on Kafka and Redis.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+for part in (runs, lineage, services, replay, dead_letters):
+    app.add_typer(part.app)

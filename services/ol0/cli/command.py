@@ -1,0 +1,55 @@
+"""What every command shares: its settings, its errors, its end."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Annotated
+
+import typer
+
+from ol0.config import Settings, load_settings
+from ol0.errors import ConfigError, OL0Error
+from ol0.observability.logs import configure_logs
+
+EXIT_FAILED = 1
+EXIT_CONFIG = 2  # the supervisor does not restart what exits so: trying again cannot help
+EXIT_INTERRUPTED = 130
+PAGE_WIDTH = 100  # where there is no terminal to ask
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="TOML or JSON file; the environment (OL0_SECTION__KEY) goes over it."),
+]
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Errors that are meant for people end the command with their message alone."""
+    try:
+        yield
+    except ConfigError as error:
+        typer.echo(f"ol0: {error}", err=True)
+        raise typer.Exit(EXIT_CONFIG) from None
+    except OL0Error as error:
+        typer.echo(f"ol0: {error}", err=True)
+        raise typer.Exit(EXIT_FAILED) from None
+    except KeyboardInterrupt:
+        typer.echo("ol0: interrupted; everything that was started has been stopped", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def stop_on_signals() -> Event:
+    """An event that SIGTERM and SIGINT set: the batch at hand is finished, then the process leaves."""
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def logging_apart(config: Path | None) -> Settings:
+    """The settings; what libraries log goes to standard error, so that standard output is the answer alone."""
+    settings = load_settings(config)
+    configure_logs("dlq", settings.observability.log_level)
+    return settings

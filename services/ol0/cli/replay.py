@@ -1,0 +1,98 @@
+"""``ol0 replay`` and ``ol0 forget``: the replay store."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ol0.cli.command import Config, explained
+from ol0.config import load_settings
+
+app = typer.Typer()
+replay_app = typer.Typer(no_args_is_help=True, help="The replay store.")
+app.add_typer(replay_app, name="replay")
+
+
+@app.command()
+def forget(
+    user: Annotated[str, typer.Argument(help="The user, as the host names him to the SDK.")],
+    config: Config = None,
+    actor: Annotated[str, typer.Option(help="Who orders it.")] = "ol0 forget",
+    reason: Annotated[str, typer.Option(help="Why.")] = "",
+) -> None:
+    """Forgets a user: open windows and examples go now, and what is on the logs never comes back from them.
+
+    Example: `ol0 forget ann@example.org --reason "asked for it"`
+    """
+    from ol0.clock import wall_clock_ms
+    from ol0.feedback.forget import forget_user
+    from ol0.feedback.pages import forget_page
+
+    with explained():
+        forgotten = forget_user(load_settings(config), user, actor, reason)
+        typer.echo(forget_page(forgotten, wall_clock_ms()))
+
+
+@replay_app.command("stats")
+def replay_stats(config: Config = None) -> None:
+    """Says what the store holds, what became of every record, and which partition the watermark waits for."""
+    from ol0.feedback.pages import stats_page
+    from ol0.replay.connection import connect
+    from ol0.replay.stats import read_stats
+
+    with explained():
+        settings = load_settings(config)
+        Console().print(stats_page(read_stats(connect(settings.redis), settings.kafka.topic_prefix)))
+
+
+Apply = Annotated[bool, typer.Option("--apply", help="Do it; without this nothing is changed.")]
+
+
+@replay_app.command("exclude")
+def replay_exclude(
+    config: Config = None,
+    user: Annotated[str | None, typer.Option(help="Examples of this user.")] = None,
+    pseudonym: Annotated[str | None, typer.Option(help="The same, by the name under which he is stored.")] = None,
+    between: Annotated[
+        tuple[str, str] | None, typer.Option(help="Examples of decisions from the first time on, before the second.")
+    ] = None,
+    apply: Apply = False,  # noqa: FBT002 - a flag of the command line
+) -> None:
+    """Takes examples out of the ring, by user or by time of the decision; says how many it would be.
+
+    Example: `ol0 replay exclude --between 2026-03-01T12:00 2026-03-01T13:30 --apply`
+    """
+    from ol0.feedback.exclude import find_examples, select, take_out
+
+    with explained():
+        settings = load_settings(config)
+        examples = find_examples(settings, select(settings, user, pseudonym, between))
+        typer.echo(f"{len(examples):,} examples of the ring are meant")
+        if apply:
+            typer.echo(f"{take_out(settings, examples):,} were taken out")
+        else:
+            typer.echo("nothing was changed; --apply takes them out")
+
+
+@replay_app.command("rebuild")
+def replay_rebuild(
+    config: Config = None,
+    apply: Apply = False,  # noqa: FBT002 - a flag of the command line
+    force: Annotated[bool, typer.Option("--force", help="Also while a feedback process runs.")] = False,  # noqa: FBT002
+) -> None:
+    """Makes a wiped, damaged or too old store again from the logs; says what they still reach.
+
+    The feedback service refills it: stop it before, start it after.
+
+    Example: `ol0 replay rebuild && ol0 replay rebuild --apply`
+    """
+    from ol0.feedback.pages import rebuild_page
+    from ol0.feedback.rebuild import plan_rebuild, rebuild
+
+    with explained():
+        settings = load_settings(config)
+        plan = plan_rebuild(settings)
+        typer.echo(rebuild_page(plan))
+        if apply:
+            rebuild(settings, plan, force=force)
+        typer.echo("made anew: `ol0 feedback` fills it" if apply else "nothing was changed; --apply makes it anew")

@@ -1,0 +1,60 @@
+"""``ol0 feedback`` and the others, and ``ol0 run`` for all of them."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ol0.cli.command import Config, explained, stop_on_signals
+from ol0.config import load_settings
+from ol0.observability.health import Heartbeat, serve_health
+from ol0.observability.logs import configure_logs
+from ol0.supervisor.lineup import SERVICES, service_commands
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+app = typer.Typer()
+
+
+def add_service(name: str) -> None:
+    """``ol0 NAME``. The module is imported when the command runs: a drift service loads no Redis client."""
+
+    def command(config: Config = None) -> None:
+        with explained():
+            settings = load_settings(config)
+            configure_logs(name, settings.observability.log_level)
+            heartbeat = Heartbeat()
+            with serve_health(settings.observability, heartbeat):
+                run: Callable[..., None] = import_module(f"ol0.{name}.service").run
+                run(settings, stop_on_signals(), lambda _: heartbeat.beat())
+
+    command.__doc__ = f"Runs the {name} service until SIGTERM.\n\nExample: `ol0 {name} --config ol0.toml`"
+    app.command(name)(command)
+
+
+for service in SERVICES:
+    add_service(service)
+
+
+@app.command()
+def run(
+    config: Config = None,
+    logs: Annotated[Path, typer.Option(help="Folder of the services' log files.")] = Path("runs/logs"),
+) -> None:
+    """Runs all services under one supervisor that restarts what dies, until SIGTERM.
+
+    Example: `ol0 run --config ol0.toml`
+    """
+    from ol0.supervisor.supervisor import Supervisor
+
+    with explained():
+        settings = load_settings(config)  # a wrong setting is told once, not six times
+        stop = stop_on_signals()
+        logs.mkdir(parents=True, exist_ok=True)
+        with Supervisor(
+            service_commands(config, logs, settings.observability.port),
+            on_event=lambda event: typer.echo(f"{event.name}: {event.text}"),
+        ) as supervisor:
+            supervisor.run(stop)
