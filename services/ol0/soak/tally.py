@@ -81,7 +81,10 @@ class Tally:
         self._outcomes_seen: dict[int, None] = {}  # a dict keeps the order: the oldest is forgotten first
         self._trial_sequence = -1
         self._trial_digest: Digest | None = None
-        self._stories: dict[Digest, CandidateStory] = {}
+        # Topics are read in no common order: a verdict may come before the candidate that it is about.
+        self._offers: dict[Digest, CandidateStory] = {}
+        self._words: dict[Digest, dict[Gate, Verdict]] = {}
+        self._phases: dict[Digest, Phase] = {}
         self.outcomes = 0
         self.rewarded = 0
         self.evaluation: bytes | None = None  # as it came: many come for each one that is looked at
@@ -96,13 +99,13 @@ class Tally:
             case Outcome():
                 self._add_outcome(record)
             case Candidate():
-                self._stories[record.digest] = CandidateStory(record.digest, record.parent, record.step, at_s)
+                self._offers[record.digest] = CandidateStory(record.digest, record.parent, record.step, at_s)
             case Verdict():
                 self.verdicts.append(Seen(at_s, record))
-                self._tell(record.digest, record)
+                self._words.setdefault(record.digest, {})[record.gate] = record
             case Transition():
                 self.transitions.append(Seen(at_s, record))
-                self._move(record.digest, record.to_phase)
+                self._phases[record.digest] = record.to_phase
             case ServingState():
                 self._serve(record, at_s)
             case Snapshot(service=evaluation.SERVICE):
@@ -120,7 +123,10 @@ class Tally:
 
     def candidates(self) -> tuple[CandidateStory, ...]:
         """Every candidate, in the order in which they came."""
-        return tuple(self._stories.values())
+        return tuple(
+            replace(story, phase=self._phases.get(digest), verdicts=dict(self._words.get(digest, {})))
+            for digest, story in self._offers.items()
+        )
 
     def _figures(self, means: Mapping[Arm, Mean]) -> dict[Arm, Success]:
         figures = {arm: mean.success() for arm, mean in means.items()}
@@ -155,18 +161,6 @@ class Tally:
             for mean in (self._arms[Arm.STAGED], *(arms[Arm.STAGED] for arms in self._kinds.values())):
                 mean.forget_recent()
         self._trial_sequence, self._trial_digest = outcome.serving_sequence, outcome.digest
-
-    def _tell(self, digest: Digest, verdict: Verdict) -> None:
-        """Verdicts on what the observer never saw offered (the base) have no story."""
-        story = self._stories.get(digest)
-        if story is not None:
-            words: dict[Gate, Verdict] = {**(story.verdicts or {}), verdict.gate: verdict}
-            self._stories[digest] = replace(story, verdicts=words)
-
-    def _move(self, digest: Digest, phase: Phase) -> None:
-        story = self._stories.get(digest)
-        if story is not None:
-            self._stories[digest] = replace(story, phase=phase)
 
     def _serve(self, state: ServingState, at_s: float) -> None:
         self.serving = _summary(state)

@@ -199,7 +199,7 @@ class Release(RuleBasedStateMachine):
 
 TestRelease = Release.TestCase
 TestRelease.settings = settings(
-    max_examples=60,
+    max_examples=40,
     stateful_step_count=30,
     deadline=None,
     derandomize=True,

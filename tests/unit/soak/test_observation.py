@@ -112,6 +112,15 @@ def test_a_candidate_has_the_newest_word_of_each_gate_and_its_phase() -> None:
     assert (word.judgement, story.word(Gate.DRIFT), story.phase) == (Judgement.APPROVE, None, Phase.LIVE)
 
 
+def test_what_is_read_before_its_candidate_is_not_lost() -> None:
+    tally = tally_of(
+        transition("one", Phase.STAGED), verdict("one", Gate.DRIFT, Judgement.APPROVE), candidate("one", 1)
+    )
+    (story,) = tally.candidates()
+    assert story.phase is Phase.STAGED
+    assert story.word(Gate.DRIFT) is not None
+
+
 def test_a_release_is_what_went_live_first_and_never_the_base() -> None:
     tally = tally_of(serving(1, "base", 0), serving(2, "one", 1), serving(3, "base", 0), serving(4, "one", 1))
     (release,) = tally.releases.values()
