@@ -86,7 +86,7 @@ class CanaryGate:
         return []
 
     def _offer(self, candidate: Candidate) -> list[Verdict]:
-        result = run_suite(self._suite, candidate.digest, candidate.heads, self._safety.critical_confidence)
+        result = run_suite(self._suite, candidate.digest, candidate.heads, self._safety)
         offer = Offer.of(candidate, result)
         if self._standing is None and offer.step and not result.flaw:
             self._pending = [*(one for one in self._pending if one.digest != offer.digest), offer]
@@ -114,7 +114,7 @@ class CanaryGate:
         if self._standing is not None and state.sequence < self._standing.sequence:
             return []
         previous = self._standing
-        self._standing = Standing.of(state, previous, self._suite, self._safety.critical_confidence)
+        self._standing = Standing.of(state, previous, self._suite, self._safety)
         if previous is None or self._standing.live_step > previous.live_step:
             self._place = 0
         self._follow(state)
