@@ -38,7 +38,8 @@ class History:
 
     def digests(self) -> set[Digest]:
         """Every checkpoint that is spoken of."""
-        return {record.digest for record in (*self.transitions, *self.candidates, *self.verdicts)}
+        records: tuple[Transition | Candidate | Verdict, ...] = (*self.transitions, *self.candidates, *self.verdicts)
+        return {record.digest for record in records}
 
 
 def read_history(settings: Settings, names: Sequence[str]) -> History:
