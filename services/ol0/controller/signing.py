@@ -18,7 +18,7 @@ from ol0.controller.keys import private_key, public_key, public_text
 from ol0.errors import ConfigError
 from ol0.records import Candidate, Verdict
 
-Signed = TypeVar("Signed", Candidate, Verdict)
+Signed = TypeVar("Signed", bound=Candidate | Verdict)
 Value = str | int | float | bytes | None
 
 CANDIDATE_DOMAIN: Final = "ol0/candidate/v1"

@@ -3,13 +3,14 @@ from dataclasses import replace
 import pytest
 
 from keyrings import keyring, new_keys
+from ol0.config import ServingConfig
 from ol0.controller.signing import Keyring
 from ol0.errors import CheckpointError
 from ol0.records import Gate, Release, ServingState
 from ol0.serving.options import Options
 from ol0.serving.router import Router
 from ol0.serving.view import view_of_state
-from unit.serving.states import BASE, LIVE, STAGED, ServingConfig, a_state
+from unit.serving.states import BASE, LIVE, STAGED, a_state
 
 OLD, NEW = new_keys(), new_keys()
 RING = keyring(OLD)
