@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from ol0.clock import wall_clock_ms
-from ol0.config import Settings
+from ol0.config import Settings, Signer
+from ol0.controller.signing import Keyring
 from ol0.errors import StoreError
 from ol0.feedback.service import SOURCES
 from ol0.records import Digest
@@ -75,6 +76,7 @@ def warm_up(settings: Settings, split: Split, out: Path, seed: int) -> Digest:
         ConfigError: the base fails its own suite.
         StoreError: the store holds the anchors of another base.
     """
+    keys = Keyring.of(settings.security, settings.kafka.topic_prefix, Signer.LEARNER)
     out.mkdir(parents=True, exist_ok=True)
     epsilon, anchors = settings.serving.epsilon, settings.online_learning.anchors
     warmup = prepare(split, out / "suite.safetensors", epsilon=epsilon, anchors=anchors, seed=seed)
@@ -84,6 +86,6 @@ def warm_up(settings: Settings, split: Split, out: Path, seed: int) -> Digest:
     AnchorStore(connect(settings.redis), settings.kafka.topic_prefix).add_anchors(
         [(lineage.codec.encode_valid(anchor.decision), anchor.reward) for anchor in warmup.anchors]
     )
-    candidate = warmup.candidate(wall_clock_ms())
+    candidate = keys.sign(warmup.candidate(wall_clock_ms()))
     RecordSender(lineage).send_all([candidate])
     return candidate.digest

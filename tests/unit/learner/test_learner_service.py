@@ -40,18 +40,16 @@ class FakeKafka:
     def poll(self) -> ServingState | None:
         return self.states.pop(0) if self.states else None
 
-    def write(self, records: Sequence[Record]) -> None:
+    def write(self, records: Sequence[Record], forget: Sequence[str] = ()) -> None:
         if self.fenced:
             raise StreamError("fenced")
         self.transactions.append(records)
         self.snapshots |= {record.service: record.body for record in records if isinstance(record, Snapshot)}
+        for key in forget:
+            del self.snapshots[key]
 
     def read_snapshots(self, prefix: str) -> Mapping[str, bytes]:
         return {key: body for key, body in self.snapshots.items() if key.startswith(prefix)}
-
-    def tombstone(self, keys: Sequence[str]) -> None:
-        for key in keys:
-            del self.snapshots[key]
 
     @property
     def candidates(self) -> list[Candidate]:
@@ -109,7 +107,7 @@ def test_a_second_learner_ends_this_one() -> None:
         run(kafka, make_replay(BASE))
 
 
-def test_old_snapshots_are_deleted_after_the_commit() -> None:
+def test_old_snapshots_are_deleted_in_the_transaction_that_makes_them_old() -> None:
     state = serving(BASE)
     kafka = FakeKafka([state, None, replace(state, sequence=2, decided_step=1)])
     run(kafka, make_replay(BASE), waits=3)
