@@ -16,6 +16,7 @@ from ol0.errors import Fenced, Gap, StreamError
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.join import FeedbackJoin, Message
 from ol0.records import Decision, Outcome, Record
+from ol0.replay.counters import FeedbackDrop
 from ol0.replay.entries import decision_key
 from ol0.replay.exclusion import Exclusion
 from ol0.replay.lua import SCRIPT_KEYS, store_key
@@ -26,6 +27,7 @@ from ol0.streaming.sink import Partition, SourceRecord
 
 LARGEST_DRAIN = 2_000  # steps
 LARGEST_POLL = 40
+FIRST = min(PARTITIONS, key=str)
 
 
 class Sizes(NamedTuple):
@@ -48,8 +50,9 @@ class Zombie:
 class World:
     """Every method is one thing that can happen. ``seen`` counts what did.
 
-    ``fates`` are those of the next calls of the store, ``deliveries`` those of the next messages to the outcomes topic,
-    and ``meanwhile`` the partitions that other workers read between a listing of due windows and its commit.
+    ``fates`` are those of the next calls of the store, ``deliveries`` those of the next messages to the outcomes topic.
+    ``meanwhile`` is what happens between the next listings of due windows and their commits: a partition is read, or
+    (None) another worker takes the first partition over and closes what is due.
     """
 
     def __init__(self, client: Redis, prefix: str, seed: int, config: StreamingConfig, sizes: Sizes) -> None:
@@ -62,7 +65,7 @@ class World:
         self.seen: Counter[str] = Counter()
         self.fates: deque[Fate] = deque()
         self.deliveries: deque[Fate] = deque()
-        self.meanwhile: deque[Partition] = deque()
+        self.meanwhile: deque[Partition | None] = deque()
         self.forgotten: set[str] = set()  # users whose tombstones are on the log
         self.forgotten_before_rebuild: set[str] = set()
         self.untold: list[FeedbackJoin] = []  # workers that have not read the newest tombstone
@@ -107,9 +110,8 @@ class World:
 
     def close(self) -> None:
         """The owner of the first partition closes windows and sends outcomes."""
-        first = min(PARTITIONS, key=str)
-        with self._survived(self.owners[first], first, [], self.positions[first]):
-            self.owners[first].idle()
+        with self._survived(self.owners[FIRST], FIRST, [], self.positions[FIRST]):
+            self.owners[FIRST].idle()
 
     def rebalance(self, partition: Partition) -> None:
         """A new worker takes over everything from one that holds a batch, and goes on as if nothing had happened."""
@@ -164,14 +166,16 @@ class World:
     # What an operator does
 
     def may_forget(self) -> bool:
-        """Not while the store is behind what it published.
+        """Where there is something to forget, and not while the store is behind what it published.
 
         Where it went back, his outcomes are on the log with numbers that those of others would now get, which
         ``forget_user`` states as a limit; where it was rebuilt, nothing says which of his windows had closed once more.
         """
         ids = {value.split()[1].decode() for _, value in self.published.values()}
         users = [it.user for it in self.decisions.values() if it.decision_id in ids]
-        return self.store.counters().outcomes >= sum(user not in self.forgotten_before_rebuild for user in users)
+        counters = self.store.counters()
+        is_behind = counters.outcomes < sum(user not in self.forgotten_before_rebuild for user in users)
+        return counters.open > 0 and not is_behind
 
     def order_to_forget(self, user: str) -> None:
         """``ol0 forget``, as far as its order. Workers read it now or later."""
@@ -191,6 +195,8 @@ class World:
 
         windows = exclusion.windows(matches)
         exclusion.forget(windows)
+        dropped = self.store.counters().feedback_dropped[FeedbackDrop.FORGOTTEN]
+        self.seen["feedback forgotten"] += dropped  # here, for a rebuild begins the counters anew
         # A copy of one of these would open its window once more, without the feedback that went with it, where it is
         # read by somebody who does not know yet: a limit that ``forget_user`` states.
         gone = {decision_key(record.decision_id) for record in self._unread_decisions()}
@@ -210,15 +216,21 @@ class World:
         """Everything that is on the logs gets in, and everything that is due gets out."""
         for line in (self.fates, self.deliveries, self.meanwhile):
             line.clear()
-        for partition in PARTITIONS:  # who reads finds out by GAP that the store went back; others by the next tick
-            self._assign([partition])
+        self.tell()
+        if self.seen["failed over"]:  # who reads finds out by GAP; the others by the next tick
+            for partition in set(PARTITIONS) - set(self.remaining()):
+                self._claim_again(partition)
         steps = 0
-        while remaining := [partition for partition in PARTITIONS if self._poll(partition, 1)[0]]:
+        while remaining := self.remaining():
             steps += 1
             assert steps < LARGEST_DRAIN, "the workers do not get on"
             self.read(self.rng.choice(remaining), LARGEST_POLL)
             self.close()
         self.close()
+
+    def remaining(self) -> list[Partition]:
+        """Partitions whose logs are not read to their ends."""
+        return [partition for partition in PARTITIONS if self._poll(partition, 1)[0]]
 
     def keys(self) -> list[str]:
         return [store_key(self.prefix, name) for name in SCRIPT_KEYS]
@@ -242,7 +254,7 @@ class World:
             self.seen["unacknowledged"] += 1
         except Gap:
             self.seen["gap"] += 1
-            self._assign([partition])
+            self._claim_again(partition)
 
     def _poll(self, partition: Partition, most: int) -> tuple[list[SourceRecord], int]:
         """Records from the position on, and the offset after them."""
@@ -260,6 +272,11 @@ class World:
             join.forget(self.forgotten)
         self.zombies.append(Zombie(join, partition, records, next_offset))
         self._assign([owned for owned, owner in self.owners.items() if owner is join])
+
+    def _claim_again(self, partition: Partition) -> None:
+        """What the consume loop does after a GAP."""
+        with self._survived(self.owners[partition], partition, [], self.positions[partition]):
+            self.positions[partition] = self.owners[partition].claim(partition)
 
     def _assign(self, partitions: Sequence[Partition]) -> None:
         """A new worker takes partitions over."""
@@ -279,14 +296,25 @@ class World:
         store._scripts = store.exclusion._scripts = self.scripts[-1]
         handler = FeedbackHandler(self.config, 1, (ACTIONS,), self.pack, self.decisions.__getitem__)
         sizes = {"batch_size": self.rng.choice([1, 4, 50]), "user_limit": self.config.user_rate_limit or 0}
-        join = FeedbackJoin(store, handler, _encode, self._publish, **sizes)
+
+        def encode(record: Record) -> bytes:
+            assert isinstance(record, Outcome)
+            assert record.user not in handler._forgotten, "an outcome of somebody whom this worker has to forget"
+            what = (record.sequence, record.decision_id, record.window_end_ms, record.reward, record.parts)
+            return " ".join(map(str, what)).encode()
+
+        join = FeedbackJoin(store, handler, encode, self._publish, **sizes)
         join.forget(self.forgotten)
         return join
 
     def _interrupt(self) -> None:
         if self.meanwhile:
             self.seen["meanwhile"] += 1
-            self.read(self.meanwhile.popleft(), LARGEST_POLL)
+            if (partition := self.meanwhile.popleft()) is None:
+                self.rebalance(FIRST)
+                self.close()
+            else:
+                self.read(partition, LARGEST_POLL)
 
     def _publish(self, messages: Sequence[Message]) -> None:
         fate = self.deliveries.popleft() if self.deliveries else Fate.WELL
@@ -297,8 +325,3 @@ class World:
             assert self.published.setdefault(number, (key, value)) == (key, value), "a repeat differs"
         if fate is not Fate.WELL:
             raise StreamError("not acknowledged, but written")
-
-
-def _encode(record: Record) -> bytes:
-    assert isinstance(record, Outcome)
-    return f"{record.sequence} {record.decision_id} {record.window_end_ms} {record.reward} {record.parts}".encode()

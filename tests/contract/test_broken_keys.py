@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from redis import Redis
@@ -170,7 +171,7 @@ def test_a_field_of_meta_that_is_no_number_stops_a_script_before_it_writes(
     client: Redis, prefix: str, script: str, wrong: str
 ) -> None:
     calls, meta = Calls(client, prefix), store_key(prefix, "m")
-    fields = client.hgetall(meta)
+    fields = cast("dict[bytes, bytes]", client.hgetall(meta))
     assert len(fields) >= 15, "head, sequences, sizes, counters, and of each partition its offset and epoch"
     for name, right in fields.items():
         if name.decode() not in TEXTS | ({"max_priority"} if wrong == "1.5" else set()):
