@@ -1,24 +1,31 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from pydantic import SecretStr
 from redis import Redis
 
+from ol0.config import RedisConfig
 from ol0.errors import StoreError
-from ol0.replay.buffer import ReplayBuffer
+from ol0.replay.buffer import Batch, ReplayBuffer
+from ol0.replay.connection import connect
 from ol0.replay.exclusion import Exclusion
 from ol0.replay.lua import store_key
 from ol0.replay.store import ReplayStore
 from ol0.replay.windows import Arrivals, ClosedWindow, SourcePartition
+from ol0.soak.stacks.valkey import Valkey
 
 DECISIONS = SourcePartition("t.decisions.v1", 0)
 CAPACITY = 8
+ALPHA, BETA = 0.6, 0.4
 
 
 class Lineage:
     """A store with one partition, into which examples can be put."""
 
-    def __init__(self, client: Redis, prefix: str) -> None:
+    def __init__(self, client: Redis, prefix: str, capacity: int = CAPACITY) -> None:
+        self.capacity = capacity
         self.store = ReplayStore(client, prefix)
-        self.incarnation = self.store.register({DECISIONS: 0}, CAPACITY, 100)
+        self.incarnation = self.store.register({DECISIONS: 0}, capacity, 2 * capacity)
         self.buffer = ReplayBuffer(client, prefix, self.incarnation, epsilon=0.5)
         self.exclusion = Exclusion(client, prefix)
         self.added = 0
@@ -38,7 +45,7 @@ class Lineage:
             counts={"decisions": count},
         )
         self.store.apply(DECISIONS, claim, claim.next_offset + 1, batch)
-        while due := self.store.due(CAPACITY):
+        while due := self.store.due(self.capacity):
             closed = [ClosedWindow(w.decision_key, int(w.payload) / 100, b"outcome") for w in due.windows]
             self.store.commit(due.sequence, closed, {})
         self.added = numbers.stop
@@ -271,6 +278,60 @@ def test_draws_that_met_vanished_entries_have_the_distribution_of_those_that_are
     expected = np.arange(1, 5) / 10 * 20_000
     assert ((drawn[:4] - expected) ** 2 / expected).sum() < 16.3  # 99.9 % of fair draws
     assert not drawn[4:].any()
+
+
+@pytest.fixture(scope="module")
+def million(valkey: Valkey) -> tuple[NDArray[np.int64], NDArray[np.float64], Batch]:
+    """How often each of 1,000 slots was drawn in 10^6, how often it should have been, and the last batch.
+
+    Through the store and back: priorities go there, a buffer that knows nothing pulls them, and every payload is
+    fetched. A tenth of the examples vanishes between the pull and the draws.
+    """
+    client = connect(RedisConfig(url=SecretStr(f"redis://127.0.0.1:{valkey.port}/0")))
+    lineage = Lineage(client, "million", 1_000)
+    lineage.add(1_000)
+    lineage.buffer.refresh()
+    rng = np.random.default_rng(11)
+    every = lineage.buffer.uniform(20_000, rng)
+    errors = rng.exponential(size=1_000)
+    lineage.buffer.update_priorities(every, errors[every.slots])
+    lineage.buffer.flush()
+    learner = ReplayBuffer(client, "million", lineage.incarnation, epsilon=0.5)
+    learner.refresh()
+    lineage.exclude(*range(0, 1_000, 10))
+
+    drawn = np.zeros(1_000, np.int64)
+    for _ in range(250):
+        batch = learner.sample(4_000, ALPHA, BETA, rng)
+        assert [int(payload) for payload in batch.payloads[:20]] == batch.slots[:20].tolist()
+        drawn += np.bincount(batch.slots, minlength=1_000)
+    client.close()
+
+    mass = (np.float32(0.5) + errors.astype(np.float32)).astype(np.float64) ** ALPHA
+    mass[::10] = 0
+    return drawn, mass / mass.sum() * 1_000_000, batch
+
+
+def test_a_million_draws_have_the_exact_distribution_of_the_priorities_of_what_is_left(
+    million: tuple[NDArray[np.int64], NDArray[np.float64], Batch],
+) -> None:
+    drawn, expected, _ = million
+    there = expected > 0
+
+    assert drawn.sum() == 1_000_000
+    assert not drawn[~there].any(), "what vanished is drawn again elsewhere"
+    chi_square = ((drawn - expected)[there] ** 2 / expected[there]).sum()
+    assert chi_square / (there.sum() - 1) <= 1.1
+
+
+def test_the_weights_of_a_batch_are_those_of_the_formula(
+    million: tuple[NDArray[np.int64], NDArray[np.float64], Batch],
+) -> None:
+    _, expected, batch = million
+    probability = expected / 1_000_000
+
+    weights = (900 * probability[batch.slots]) ** -BETA
+    np.testing.assert_allclose(batch.weights, weights / weights.max(), rtol=1e-5)
 
 
 def test_an_excluded_example_is_never_drawn_again_whatever_the_learner_says_of_it(

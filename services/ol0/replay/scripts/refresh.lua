@@ -9,7 +9,7 @@ if call('HGET', META, 'incarnation') ~= incarnation then return {'UNKNOWN'} end
 local meta, flaw = guard()
 if not meta then return {'CORRUPT', flaw} end
 local from = math.max(seen <= meta.head and seen or 0, meta.head - meta.capacity)
-return {'OK', meta.head, meta.capacity, overall_watermark() or 0, call('ZCARD', OPEN),
+return {'OK', meta.head, meta.capacity, meta.watermark or 0, call('ZCARD', OPEN),
   read_ring(PRIORITIES, PRIORITY_BYTES, meta.capacity, from, meta.head),
   read_ring(ENTRIES, ENTRY_BYTES, meta.capacity, from, meta.head),
   call('HGETALL', META)}
