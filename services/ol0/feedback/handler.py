@@ -128,7 +128,7 @@ class FeedbackHandler:
         for source in records:
             match source.record:
                 case Decision() as record:
-                    self._take_decision(draft, record, source.append_time_ms)
+                    self._take_decision(draft, record, source)
                 case UserFeedback() | ToolFeedback() | ImplicitFeedback() as record:
                     self._take_feedback(draft, record, source.append_time_ms)
             # Last: a record is judged by what its partition had seen before it.
@@ -168,19 +168,20 @@ class FeedbackHandler:
         counts[FEEDBACK_DROPPED[FeedbackDrop.SUPERSEDED]] += judged.superseded
         return Closing(_outcome(decision, judged, number, window.deadline_ms), counts)
 
-    def _take_decision(self, draft: _Draft, decision: Decision, append_time_ms: int) -> None:
+    def _take_decision(self, draft: _Draft, decision: Decision, source: SourceRecord) -> None:
         draft.counts["decisions"] += 1
         deadline_ms = decision.time_ms + self._window_ms
         if deadline_ms <= draft.watermark_ms:
             draft.counts[DECISIONS_DROPPED[DecisionDrop.LATE]] += 1
-        elif self._in_future(decision.time_ms, append_time_ms):
+        elif self._in_future(decision.time_ms, source.append_time_ms):
             draft.counts[DECISIONS_DROPPED[DecisionDrop.FUTURE]] += 1
         elif decision.user in self._forgotten:
             draft.counts[DECISIONS_DROPPED[DecisionDrop.FORGOTTEN]] += 1
         else:
             draft.decision_keys.append(decision_key(decision.decision_id))
             draft.deadlines.append(f"{deadline_ms:0{SCORE_DIGITS}d}")
-            draft.payloads.append(self._pack(decision))
+            # The bytes of the log, which packing would only make again: decisions never come as JSON.
+            draft.payloads.append(source.payload or self._pack(decision))
 
     def _take_feedback(self, draft: _Draft, feedback: Feedback, append_time_ms: int) -> None:
         draft.counts["feedback"] += 1
