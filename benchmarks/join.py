@@ -14,9 +14,8 @@ from dataclasses import replace
 
 from benchmarks.measure import Row, alternate, median, missing, say, show
 from benchmarks.stage import Stage, stage
-from benchmarks.worker import ROOT, Work, WorkerError, run
+from benchmarks.worker import PEERS, Work, WorkerError, run
 
-PEERS = ROOT / ".venv-bench/bin/python"
 GOALS = {
     "naive": (2.2, 3.5),
     "quixstreams": (8.0, 6.0),
@@ -60,7 +59,9 @@ class Sides:
 
     @staticmethod
     def _told(work: Work) -> Work:
-        say(f"  {work.outcomes / work.wall_s:9,.0f} outcomes/s, {1e6 * work.total_cpu_s / work.outcomes:6.0f} us of CPU")
+        say(
+            f"  {work.outcomes / work.wall_s:9,.0f} outcomes/s, {1e6 * work.total_cpu_s / work.outcomes:6.0f} us of CPU"
+        )
         return work
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from pydantic import SecretStr
 from redis import Redis
 
 from benchmarks.traffic import DIMENSION, EXPERTS, SOURCES, START_MS, STEP_MS, traffic
-from ol0.config import Settings, load_settings
+from ol0.config import RedisConfig, Settings, load_settings
 from ol0.controller.checkpoint import write_checkpoint
 from ol0.controller.controller import Manifest
 from ol0.controller.heads import Head, Mixer
@@ -21,7 +22,9 @@ from ol0.replay.connection import connect
 from ol0.replay.store import ReplayStore
 from ol0.replay.windows import SourcePartition
 from ol0.soak.lineage_setup import apply_topics
-from ol0.soak.stacks.native import NativeStack
+from ol0.soak.stacks.native import GIB, NativeStack
+from ol0.soak.stacks.ports import LOOPBACK
+from ol0.soak.stacks.valkey import Valkey
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import to_message, write
 from ol0.streaming.sender import RecordSender
@@ -56,6 +59,7 @@ class Stage:
         self.config.write_text(json.dumps(tree), encoding="utf-8")
         self.settings: Settings = load_settings(self.config)
         self.client: Redis = connect(self.settings.redis)
+        self._now_ms = START_MS
         # A rewrite of the append-only file would run beside one of the sides, and not beside the other.
         self.client.config_set("auto-aof-rewrite-percentage", 0)
         apply_topics(self.settings)
@@ -72,22 +76,26 @@ class Stage:
         return [(topics.full(name), number) for name in SOURCES for number in range(PARTITIONS)]
 
     def fill(self, decisions: int, seed: int = 0) -> int:
-        """Sends traffic, then ticks that close every window; returns how many records that is, ticks included."""
+        """Sends traffic, then ticks that close every window; returns how many records that is, ticks included.
+
+        Event time goes on where the last call ended.
+        """
         lineage = self.lineage
         producer = lineage.clients.producer()
-        records = traffic(decisions, seed)
+        records = traffic(decisions, seed, self._now_ms)
         for sent in records:
+            message = to_message(sent.record, lineage.topics, lineage.codec)
             while True:
                 try:
-                    write(producer, to_message(sent.record, lineage.topics, lineage.codec))
+                    write(producer, message)
                     break
                 except BufferError:
                     producer.poll(0.1)
         producer.flush(PATIENCE_S)
         streaming = self.settings.streaming
-        after_s = 2 * streaming.reward_window_s + streaming.allowed_lateness_s
-        end_ms = START_MS + decisions * STEP_MS + round(1000 * after_s)
-        RecordSender(lineage).send_ticks(Tick(end_ms), self.places)
+        quiet_s = 2 * streaming.reward_window_s + streaming.allowed_lateness_s
+        self._now_ms += decisions * STEP_MS + round(1000 * quiet_s)
+        RecordSender(lineage).send_ticks(Tick(self._now_ms), self.places)
         return len(records) + len(self.places)
 
     def empty_store(self) -> ReplayStore:
@@ -109,14 +117,34 @@ class Stage:
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
-    """A stack of its own, whose data are gone afterwards."""
+def scratch() -> Iterator[Path]:
+    """A folder that is gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="ol0-bench-"))
     try:
-        with NativeStack(folder / "stack") as stack:
-            yield Stage(stack, folder)
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def stage() -> Iterator[Stage]:
+    """A stack of its own with one lineage."""
+    with scratch() as folder, NativeStack(folder / "stack") as stack:
+        yield Stage(stack, folder)
+
+
+@contextmanager
+def store() -> Iterator[Redis]:
+    """A store without a broker."""
+    with scratch() as folder:
+        valkey = Valkey(folder, maxmemory_bytes=GIB)
+        valkey.start()
+        try:
+            client = connect(RedisConfig(url=SecretStr(f"redis://{LOOPBACK}:{valkey.port}/0")))
+            client.config_set("auto-aof-rewrite-percentage", 0)
+            yield client
+        finally:
+            valkey.stop()
 
 
 def a_base() -> bytes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ol0.records import (
     Arm,
@@ -40,7 +41,7 @@ class Sent:
     record: Record
 
 
-def a_decision(number: int, rng: random.Random, features: np.ndarray[tuple[int], np.dtype[np.float32]]) -> Decision:
+def _decision(number: int, time_ms: int, rng: random.Random, features: NDArray[np.float32]) -> Decision:
     """Decision ``number``; every second one is made while a candidate is on trial."""
     staged = number % 2 == 1
     greedy = (rng.randrange(EXPERTS),)
@@ -49,7 +50,7 @@ def a_decision(number: int, rng: random.Random, features: np.ndarray[tuple[int],
         session_id=f"session-{number // SESSION:06d}",
         turn=number % SESSION,
         user=f"{number % 5_000:016x}",
-        time_ms=START_MS + number * STEP_MS,
+        time_ms=time_ms,
         digest=Digest("b" * 64),
         arm=Arm.LIVE,
         staged=Digest("c" * 64) if staged else None,
@@ -65,11 +66,11 @@ def a_decision(number: int, rng: random.Random, features: np.ndarray[tuple[int],
     )
 
 
-def decisions(count: int, seed: int = 0) -> list[Decision]:
+def decisions(count: int, seed: int = 0, start_ms: int = START_MS) -> list[Decision]:
     """Decisions, one every 100 ms of event time."""
     rng = random.Random(seed)  # noqa: S311 - traffic
     vectors = np.random.default_rng(seed).normal(size=(count, DIMENSION)).astype(np.float32)
-    return [a_decision(number, rng, vectors[number]) for number in range(count)]
+    return [_decision(number, start_ms + number * STEP_MS, rng, vectors[number]) for number in range(count)]
 
 
 def feedback(decision: Decision, rng: random.Random) -> Iterator[Sent]:
@@ -90,11 +91,11 @@ def feedback(decision: Decision, rng: random.Random) -> Iterator[Sent]:
         yield Sent(topic, time_ms, record)
 
 
-def traffic(count: int, seed: int = 0) -> list[Sent]:
+def traffic(count: int, seed: int = 0, start_ms: int = START_MS) -> list[Sent]:
     """``count`` decisions and everything that is said of them, by time."""
     rng = random.Random(seed + 1)  # noqa: S311 - traffic
     sent = []
-    for decision in decisions(count, seed):
+    for decision in decisions(count, seed, start_ms):
         sent.append(Sent("decisions", decision.time_ms, decision))
         sent += feedback(decision, rng)
     return sorted(sent, key=lambda one: one.time_ms)

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final, Self
 
 ROOT: Final = Path(__file__).parents[1]
+PEERS: Final = ROOT / ".venv-bench/bin/python"
+"""Its packages are pinned in ``requirements.lock`` beside this file, and no part of the project."""
 PATIENCE_S: Final = 300
 
 
