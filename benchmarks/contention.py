@@ -1,4 +1,4 @@
-"""Learner steps a second while the feedback service takes in all it can, against the same learner with the store alone."""
+"""Learner steps a second while the feedback service takes in all it can, against the same learner alone."""
 
 import argparse
 import random
@@ -34,8 +34,8 @@ class Learning:
         self._store = ReplayStore(place.client, place.settings.kafka.topic_prefix)
         self._sent = 0
         self._ingest().wait_for_end()
-        codec, rng = Codec(), random.Random(0)  # noqa: S311 - votes
-        anchors = [(codec.encode(one), float(rng.random() < 0.5)) for one in decisions(self._config.anchors, 99)]  # noqa: PLR2004 - a coin
+        codec, rng = Codec(), random.Random(0)
+        anchors = [(codec.encode(one), float(rng.random() < 0.5)) for one in decisions(self._config.anchors, 99)]
         AnchorStore(place.client, place.settings.kafka.topic_prefix).add_anchors(anchors)
         base = read_checkpoint(a_base())
         buffer = ReplayBuffer(place.client, place.settings.kafka.topic_prefix, self._store.attach(), 1e-3)
@@ -106,7 +106,7 @@ def rows(count: int, rounds: int) -> list[Row]:
     idle, busy = median(rates["idle"]), median(rates["busy"])
     runs = {"ours": rates["busy"], "peer": rates["idle"]}
     name = "learner steps/s under full ingest against idle"
-    return [Row(name, GOAL, True, busy / idle, busy, idle, "steps/s", rounds, runs=runs)]  # noqa: FBT003 - the row's order
+    return [Row(name, GOAL, True, busy / idle, busy, idle, "steps/s", rounds, runs=runs)]
 
 
 def main() -> None:

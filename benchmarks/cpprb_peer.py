@@ -1,4 +1,4 @@
-"""cpprb's prioritised buffer in process: the same capacity, features and batch. Prints samples with update, a second."""
+"""cpprb's prioritised buffer in process, same capacity, features and batch. Prints samples with update, a second."""
 
 import sys
 import time

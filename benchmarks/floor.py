@@ -3,10 +3,11 @@
 import argparse
 from pathlib import Path
 
+from confluent_kafka import Consumer
+
 from benchmarks.plain import decode
 from benchmarks.traffic import SOURCES
 from benchmarks.worker import Stopwatch, Work
-from confluent_kafka import Consumer
 from ol0.config import load_settings
 from ol0.streaming.topics import Topics
 

@@ -89,7 +89,7 @@ def _compared(ours: Sequence[Work], name: str, peer: Sequence[Work]) -> list[Row
     rates = [[one.outcomes / one.wall_s for one in side] for side in (ours, peer)]
     costs = [[1e6 * one.total_cpu_s / one.outcomes for one in side] for side in (ours, peer)]
     records = ours[0].records / ours[0].outcomes
-    lines = [
+    return [
         Row(
             f"outcomes/s against {name}",
             wall,
@@ -115,7 +115,6 @@ def _compared(ours: Sequence[Work], name: str, peer: Sequence[Work]) -> list[Row
             runs={"ours": costs[0], "peer": costs[1]},
         ),
     ]
-    return lines
 
 
 def _group() -> str:
@@ -126,7 +125,7 @@ def main() -> None:
     """Reads the arguments, prints the rows as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--decisions", type=int, default=20_000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     show(rows(arguments.decisions, arguments.rounds))
 

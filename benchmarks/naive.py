@@ -1,7 +1,7 @@
 """The join as one writes it first: a hash a decision and a hash for its feedback, in transactions of 500 records.
 
-The same records, the same reward rule, the same outcomes on a topic, hiredis. It promises nothing: offsets are committed
-after the store was written, so a crash applies records twice; windows close by what this one process has seen.
+The same records, the same reward rule, the same outcomes on a topic, hiredis. It promises nothing: offsets are
+committed after the store was written, so a crash applies records twice; windows close by what this process has seen.
 """
 
 import argparse
@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, cast
 
-from benchmarks.plain import LATENESS_MS, WINDOW_MS, decode, entry, judge, outcome
-from benchmarks.traffic import SOURCES
-from benchmarks.worker import Stopwatch, Work
 from confluent_kafka import Consumer, Message, Producer
 from redis import Redis
 
+from benchmarks.plain import LATENESS_MS, WINDOW_MS, decode, entry, judge, outcome
+from benchmarks.traffic import SOURCES
+from benchmarks.worker import Stopwatch, Work
 from ol0.config import load_settings
 from ol0.streaming.topics import Topics
 

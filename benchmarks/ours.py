@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 from threading import Event
 
-from benchmarks.worker import Stopwatch, Work
 from redis import Redis
 
+from benchmarks.worker import Stopwatch, Work
 from ol0.config import load_settings
 from ol0.feedback.service import run
 from ol0.replay.connection import connect

@@ -1,4 +1,4 @@
-"""What the peers share with each other and with nobody else: fastavro's dicts, the same reward rule, a plain outcome."""
+"""What the peers share with each other: fastavro's dicts, the same reward rule, a plain outcome."""
 
 import io
 import json
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, TypeAlias, cast
 
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from fastavro.types import Schema
 
 from ol0.config import StreamingConfig
 from ol0.feedback.reward import Reward, reward
@@ -26,7 +27,7 @@ COPIED: Final = (
 )
 
 
-def _schemas() -> dict[int, object]:
+def _schemas() -> dict[int, Schema]:
     numbers = json.loads((SCHEMAS / "ids.json").read_text(encoding="utf-8"))
     return {
         int(number): parse_schema(json.loads((SCHEMAS / name).read_text(encoding="utf-8")))
@@ -42,7 +43,7 @@ def decode(payload: bytes) -> Datum:
     """The dict of framed Avro, as fastavro alone makes it."""
     stream = io.BytesIO(payload)
     stream.seek(HEADER_BYTES)
-    return cast("Datum", schemaless_reader(stream, BY_NUMBER[int.from_bytes(payload[1:5], "big")], None))  # type: ignore[call-overload]
+    return cast("Datum", schemaless_reader(stream, BY_NUMBER[int.from_bytes(payload[1:5], "big")], None))
 
 
 def entry(datum: Datum) -> bytes:
@@ -71,5 +72,5 @@ def outcome(decision: Mapping[str, object], judged: Reward, number: int) -> byte
     made = {"sequence": number, "reward": judged.value, "parts": parts, "window_end_ms": end_ms}
     stream = io.BytesIO()
     stream.write(b"\0" + OUTCOME.to_bytes(4, "big"))
-    schemaless_writer(stream, BY_NUMBER[OUTCOME], {name: decision[name] for name in COPIED} | made)  # type: ignore[arg-type]
+    schemaless_writer(stream, BY_NUMBER[OUTCOME], {name: decision[name] for name in COPIED} | made)
     return stream.getvalue()

@@ -6,10 +6,12 @@ The processes have joined before the first record is sent, so all of them work; 
 import argparse
 import time
 from pathlib import Path
+from typing import cast
 
 from benchmarks.measure import Row, alternate, median, say, show
 from benchmarks.stage import Stage, scratch
 from benchmarks.worker import PATIENCE_S, Work, finish, start
+from ol0.replay.lua import store_key
 from ol0.soak.stacks.native import NativeStack
 
 GOAL = 1.15
@@ -44,8 +46,7 @@ def _wait_until_settled(place: Stage) -> None:
     """Every partition is claimed, and none was claimed anew for some seconds."""
     deadline, seen, since = time.monotonic() + PATIENCE_S, -1, time.monotonic()
     while time.monotonic() < deadline:
-        meta = place.client.hgetall(f"{{{place.settings.kafka.topic_prefix}}}:m")
-        assert isinstance(meta, dict)
+        meta = cast("dict[bytes, bytes]", place.client.hgetall(store_key(place.settings.kafka.topic_prefix, "m")))
         epochs = [int(value) for name, value in meta.items() if name.startswith(b"epoch:")]
         if sum(epochs) != seen:
             seen, since = sum(epochs), time.monotonic()
@@ -61,7 +62,9 @@ def rows(decisions: int, rounds: int) -> list[Row]:
         costs = alternate(rounds, {"one": lambda: crews.cpu_us(1), "four": lambda: crews.cpu_us(4)})
     one, four = median(costs["one"]), median(costs["four"])
     runs = {"ours": costs["four"], "peer": costs["one"]}
-    return [Row("CPU a record, four processes against one", GOAL, False, four / one, four, one, "us", rounds, runs=runs)]  # noqa: FBT003 - the row's order
+    return [
+        Row("CPU a record, four processes against one", GOAL, False, four / one, four, one, "us", rounds, runs=runs)
+    ]
 
 
 def main() -> None:

@@ -69,10 +69,10 @@ def rows(rounds: int) -> list[Row]:
             say(f"  {title}: {median(ours):,.0f} and {median(peer):,.0f}")
             ratio = median(ours) / median(peer)
             runs = {"ours": ours, "peer": peer}
-            found.append(Row(title, goal, True, ratio, median(ours), median(peer), "1/s", rounds, runs=runs))  # noqa: FBT003 - the row's order
+            found.append(Row(title, goal, True, ratio, median(ours), median(peer), "1/s", rounds, runs=runs))
     value = chi_square(rng)
     note = "chi-square per degree of freedom, 10,000 slots; exact is 1"
-    return [*found, Row("draws, 10^6", 1.1, False, value, value, 1.0, "chi2/df", DRAWS, note)]  # noqa: FBT003 - same
+    return [*found, Row("draws, 10^6", 1.1, False, value, value, 1.0, "chi2/df", DRAWS, note)]
 
 
 def main() -> None:

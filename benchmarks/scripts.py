@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from functools import partial
 from hashlib import sha1
 
+from redis import Redis
+
 from benchmarks.measure import Row, median, percentile, show
 from benchmarks.stage import store
 from benchmarks.traffic import DIMENSION, EXPERTS, START_MS, STEP_MS, decisions, feedback
-from redis import Redis
-
 from ol0.config import StreamingConfig
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.join import FeedbackJoin, Message
@@ -68,7 +68,7 @@ class Feed:
 
 def fill(feed: Feed, count: int) -> None:
     """Decisions in batches of 500, 500 feedback records after each, windows closing as time passes."""
-    rng = random.Random(0)  # noqa: S311 - traffic
+    rng = random.Random(0)
     made = decisions(count)
     for at in range(0, count, BATCH):
         batch = made[at : at + BATCH]

@@ -28,5 +28,5 @@ def _line(row: Row) -> str:
 
 def _figure(value: float | None) -> str:
     if value is None:
-        return "–"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

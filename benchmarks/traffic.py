@@ -68,7 +68,7 @@ def _decision(number: int, time_ms: int, rng: random.Random, features: NDArray[n
 
 def decisions(count: int, seed: int = 0, start_ms: int = START_MS) -> list[Decision]:
     """Decisions, one every 100 ms of event time."""
-    rng = random.Random(seed)  # noqa: S311 - traffic
+    rng = random.Random(seed)
     vectors = np.random.default_rng(seed).normal(size=(count, DIMENSION)).astype(np.float32)
     return [_decision(number, start_ms + number * STEP_MS, rng, vectors[number]) for number in range(count)]
 
@@ -85,7 +85,7 @@ def feedback(decision: Decision, rng: random.Random) -> Iterator[Sent]:
             case "feedback.user":
                 record = UserFeedback(*common, decision.user or "nobody", time_ms, thumb=rng.choice((-1, 1)))
             case "feedback.tool":
-                record = ToolFeedback(*common, "runner", time_ms, "pytest", rng.random() < 0.5, 12.5)  # noqa: PLR2004
+                record = ToolFeedback(*common, "runner", time_ms, "pytest", rng.random() < 0.5, 12.5)
             case _:
                 record = ImplicitFeedback(*common, "editor", time_ms, ImplicitKind.COPY, rng.random())
         yield Sent(topic, time_ms, record)
@@ -93,7 +93,7 @@ def feedback(decision: Decision, rng: random.Random) -> Iterator[Sent]:
 
 def traffic(count: int, seed: int = 0, start_ms: int = START_MS) -> list[Sent]:
     """``count`` decisions and everything that is said of them, by time."""
-    rng = random.Random(seed + 1)  # noqa: S311 - traffic
+    rng = random.Random(seed + 1)
     sent = []
     for decision in decisions(count, seed, start_ms):
         sent.append(Sent("decisions", decision.time_ms, decision))
