@@ -45,12 +45,27 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The peers have environments of their own. One that cannot be installed is a line in the results, not an error here.
 bench: setup
-	$(BIN)/python benchmarks/learning.py
+	-$(MAKE) --no-print-directory .venv-bench/.installed
+	-$(MAKE) --no-print-directory .venv-reverb/.installed
+	$(BIN)/python -m benchmarks
+
+.venv-bench/.installed: benchmarks/requirements.lock | setup
+	$(PYTHON) -m venv --clear .venv-bench
+	$(BIN)/uv pip sync --quiet --python .venv-bench benchmarks/requirements.lock
+	touch $@
+
+.venv-reverb/.installed: benchmarks/reverb.lock | setup
+	$(PYTHON) -m venv --clear .venv-reverb
+	$(BIN)/uv pip sync --quiet --python .venv-reverb benchmarks/reverb.lock
+	touch $@
 
 lock: setup
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --no-header pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o infra/requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header benchmarks/requirements.in -o benchmarks/requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header benchmarks/reverb.in -o benchmarks/reverb.lock
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist runs
+	rm -rf .venv .venv-bench .venv-reverb .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist runs
