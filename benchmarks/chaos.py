@@ -32,6 +32,7 @@ import numpy as np
 
 from integration.faults.audit import Audit, Auditor
 from integration.faults.extra_member import join_and_leave
+from integration.faults.memory import resident_mib
 from integration.faults.world import Workers, World
 from ol0.errors import OL0Error
 from ol0.observability.logs import configure_logs
@@ -44,7 +45,6 @@ ROOT: Final = Path(__file__).parents[1]
 RUN: Final = ROOT / "runs/chaos"
 RESULT: Final = ROOT / "benchmarks/chaos.json"
 PLOT: Final = ROOT / "docs/images/chaos-memory.svg"
-MIB: Final = 1024**2
 MOST_BEHIND: Final = 20_000
 SAMPLE_S: Final = 5.0
 CALM_S: Final = 15.0
@@ -69,9 +69,11 @@ class Memory:
     series: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     def sample(self, at_s: float, pids: Mapping[str, int]) -> None:
+        """Adds a point for each that runs."""
+        resident = resident_mib(pids.values())
         for name, pid in pids.items():
-            if (resident := resident_mib(pid)) is not None:
-                self.series.setdefault(name, []).append((at_s, resident))
+            if pid in resident:
+                self.series.setdefault(name, []).append((at_s, resident[pid]))
 
     def slope(self, name: str) -> float:
         """MiB a minute over the second half, by least squares."""
@@ -88,15 +90,6 @@ class Memory:
             }
             for name, points in self.series.items()
         }
-
-
-def resident_mib(pid: int) -> float | None:
-    """None where there is no such process any more."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, IndexError):
-        return None
-    return pages * os.sysconf("SC_PAGE_SIZE") / MIB or None
 
 
 class Faults:
@@ -203,7 +196,9 @@ class Producer:
         return traffic.decisions + traffic.feedback - counters.decisions - counters.feedback
 
 
-def drive(world: World, stack: NativeStack, workers: Workers, options: argparse.Namespace) -> tuple[Memory, Faults, int]:
+def drive(
+    world: World, stack: NativeStack, workers: Workers, options: argparse.Namespace
+) -> tuple[Memory, Faults, int]:
     """Load and faults until the time is over; then waits until everything is settled."""
     memory, faults = Memory(), Faults(world, stack, workers, random.Random(options.seed))
     producer, began = Producer(world, options.rate), time.monotonic()
@@ -234,9 +229,7 @@ def drive(world: World, stack: NativeStack, workers: Workers, options: argparse.
     return memory, faults, producer.most_behind
 
 
-def strike_until(
-    end: float, began: float, faults: Faults, world: World, producer: Producer, every_s: float
-) -> None:
+def strike_until(end: float, began: float, faults: Faults, world: World, producer: Producer, every_s: float) -> None:
     number = 0
     while (at := began + (number + 1) * every_s) < end:
         number += 1

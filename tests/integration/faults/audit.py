@@ -48,12 +48,22 @@ CLOSED = np.dtype(
 
 @dataclass
 class Audit:
-    """What was found. ``problems`` is empty where everything adds up and every byte is right."""
+    """What was found.
+
+    Attributes:
+        decisions: good ones on the logs, copies included; likewise ``feedback``.
+        closed: windows, by the definition of the join.
+        examples: those with a reward, but for what was too much of one user.
+        repeated_outcomes: copies on the outcomes topic, each the same as the first.
+        problems: empty where everything adds up and every byte is right.
+        bad: records that cannot be used, by partition and offset.
+    """
 
     decisions: int
     feedback: int
     closed: int
     examples: int
+    repeated_outcomes: int
     problems: list[str]
     bad: list[tuple[Partition, int]]
 
@@ -116,7 +126,7 @@ class Auditor:
         )
         self._sources = Spill(folder, "sources", buckets)
         self._outcomes = Spill(folder, "outcomes", buckets)
-        self._decisions = self._feedback = 0
+        self._decisions = self._feedback = self._repeated = 0
         self._problems: list[str] = []
         self.bad: list[tuple[Partition, int]] = []
 
@@ -130,7 +140,9 @@ class Auditor:
         examples = closed[self._makes_example(closed)]
         self._compare_counters(closed, len(examples))
         self._compare_ring(examples)
-        return Audit(self._decisions, self._feedback, len(closed), len(examples), self._problems, self.bad)
+        return Audit(
+            self._decisions, self._feedback, len(closed), len(examples), self._repeated, self._problems, self.bad
+        )
 
     def _partitions(self, names: Sequence[str]) -> list[Partition]:
         topics = self._lineage.topics
@@ -178,6 +190,7 @@ class Auditor:
         for thing in self._outcomes.take(bucket):
             assert isinstance(thing, Outcome)
             first = outcomes.setdefault(thing.decision_id, thing)
+            self._repeated += first is not thing
             self._expect(f"{thing.decision_id} has two outcomes: {first} and {thing}", first == thing)
         rows = np.zeros(len(expected.closed), CLOSED)
         for number, it in enumerate(expected.closed):

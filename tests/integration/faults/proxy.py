@@ -1,7 +1,7 @@
 """A wire between workers and the store that a test can cut, hold, or rob of its replies."""
 
 import contextlib
-import selectors
+import select
 import socket
 import threading
 from collections.abc import Callable
@@ -37,8 +37,8 @@ class StoreProxy:
         before: called with each call's beginning, before it is handed on; may block, for the wire is that slow.
         after: called when all of it that has come so far was handed on.
         swallows: whether the reply of a call is lost, and the connection with it.
-        swallowed: replies that were lost, by script.
-        replies: the beginning of every reply that arrived after a lost one of the same script.
+        swallowed: the beginnings of the replies that were lost, by script.
+        answers: the same of those that arrived.
     """
 
     def __init__(self, port: int) -> None:
@@ -79,16 +79,14 @@ class StoreProxy:
 
     def _serve(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError), socket.create_connection(self._store) as store:
-            selector = selectors.DefaultSelector()
-            selector.register(client, selectors.EVENT_READ)
-            selector.register(store, selectors.EVENT_READ)
-            call, robbed = Call("", 0), False
+            call = Call("", 0)
             while not self._stop.is_set():
-                for key, _ in selector.select(LOOK_S):
-                    data = key.fileobj.recv(CHUNK)  # type: ignore[union-attr] - both are sockets
+                readable, _, _ = select.select([client, store], [], [], LOOK_S)
+                for end in readable:
+                    data: bytes = end.recv(CHUNK)
                     if not data:
                         return
-                    if key.fileobj is client:
+                    if end is client:
                         call = self._call(data, call)
                         self.before(call)
                         store.sendall(data)

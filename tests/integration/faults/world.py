@@ -7,9 +7,12 @@ import signal
 import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from threading import Event, Thread
-from typing import Self
+from typing import Protocol, Self, cast
+from urllib.request import urlopen
 
 from integration.faults.audit import Audit, Auditor
 from integration.faults.traffic import Traffic
@@ -19,7 +22,7 @@ from ol0.replay.counters import Counters
 from ol0.replay.lua import store_key
 from ol0.replay.store import ReplayStore
 from ol0.soak.lineage_setup import apply_topics
-from ol0.soak.stacks.stack import Stack
+from ol0.soak.stacks.ports import LOOPBACK, free_ports
 from ol0.streaming.lineage import Lineage
 from ol0.supervisor.lineup import ONE_THREAD
 from ol0.supervisor.supervisor import Command, RestartConfig, Supervisor
@@ -42,7 +45,29 @@ PACE_S = 0.02
 Environments = Mapping[str, Mapping[str, str]]
 
 
-def make_lineage(stack: Stack, folder: Path, *, streaming: Mapping[str, object], **more: Mapping[str, object]) -> Path:
+class Servers(Protocol):
+    """Where the lineage lives: a whole stack, or a broker and a store that were put together."""
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Kafka's ``host:port``."""
+
+    @property
+    def redis_url(self) -> str:
+        """The store's URL."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The session's broker and a store of the test's own, for example."""
+
+    bootstrap_servers: str
+    redis_url: str
+
+
+def make_lineage(
+    servers: Servers, folder: Path, *, streaming: Mapping[str, object], **more: Mapping[str, object]
+) -> Path:
     """Topics and store of a lineage of its own; returns its settings file. ``more``: other sections of the settings."""
     folder.mkdir(parents=True, exist_ok=True)
     base = folder / "base.safetensors"
@@ -51,11 +76,11 @@ def make_lineage(stack: Stack, folder: Path, *, streaming: Mapping[str, object],
         **more,
         "streaming": streaming,
         "serving": {"base": str(base)},
-        "redis": {"url": stack.redis_url},
+        "redis": {"url": servers.redis_url},
         "kafka": {
             "partitions": PARTITIONS,
             **more.get("kafka", {}),
-            "bootstrap_servers": stack.bootstrap_servers,
+            "bootstrap_servers": servers.bootstrap_servers,
             "topic_prefix": f"t{uuid.uuid4().hex[:8]}",
         },
     }
@@ -77,12 +102,13 @@ class Workers:
     def __init__(self, config: Path, members: Sequence[str], environments: Environments | None = None) -> None:
         self._folder = config.parent
         environments = environments or {}
+        self._ports = dict(zip(members, free_ports(len(members)), strict=True))
         commands = [
             Command(
                 member,
                 [sys.executable, "-m", "ol0", "feedback", "--config", str(config), "--member", member],
                 self.log(member),
-                {**os.environ, **ONE_THREAD, **environments.get(member, {})},
+                self._environment(member, environments.get(member, {})),
             )
             for member in members
         ]
@@ -124,19 +150,36 @@ class Workers:
         with contextlib.suppress(ProcessLookupError):  # it has just died of something else
             os.kill(pid, signal.SIGKILL)
 
+    def send(self, member: str, number: signal.Signals) -> None:
+        """A signal that it survives."""
+        os.kill(self.pid(member), number)
+
+    def is_ready(self, member: str) -> bool:
+        """What its /readyz says."""
+        with contextlib.suppress(OSError), urlopen(f"http://{LOOPBACK}:{self._ports[member]}/readyz", timeout=5) as it:
+            return bool(it.status == HTTPStatus.OK)
+        return False
+
     def log(self, member: str) -> Path:
         """Where a member's output goes."""
         return self._folder / f"feedback-{member}.log"
+
+    def said(self, member: str) -> str:
+        """What it has logged, and every one of that name before it."""
+        return self.log(member).read_text()
+
+    def _environment(self, member: str, own: Mapping[str, str]) -> Mapping[str, str]:
+        return {**os.environ, **ONE_THREAD, "OL0_OBSERVABILITY__PORT": str(self._ports[member]), **own}
 
 
 class World:
     """One lineage with traffic."""
 
-    def __init__(self, stack: Stack, folder: Path, *, seed: int = 0, **sections: Mapping[str, object]) -> None:
+    def __init__(self, servers: Servers, folder: Path, *, seed: int = 0, **sections: Mapping[str, object]) -> None:
         streaming = {**STREAMING, **sections.pop("streaming", {})}
         sections.setdefault("online_learning", {"replay_size": 700})
         self.folder = folder
-        self.config = make_lineage(stack, folder, streaming=streaming, **sections)
+        self.config = make_lineage(servers, folder, streaming=streaming, **sections)
         self.settings: Settings = load_settings(self.config)
         self.lineage = Lineage.of(self.settings.kafka)
         self.redis = connect(self.settings.redis)
@@ -192,6 +235,20 @@ class World:
         """Waits until so many decisions, and one more, have come into the store."""
         before = self.counters().decisions
         self.wait_for(lambda counters: counters.decisions > before + count)
+
+    def wait_for_more_sent(self, count: int) -> None:
+        """Waits until so many records more have been sent."""
+        before = self.traffic.decisions + self.traffic.feedback
+        wait_until(lambda: self.traffic.decisions + self.traffic.feedback > before + count, SETTLED_WITHIN_S)
+
+    def next_offsets(self) -> Mapping[bytes, int]:
+        """Where every partition goes on, by the store."""
+        meta = cast("dict[bytes, bytes]", self.redis.hgetall(store_key(self.prefix, "m")))
+        return {name: int(value) for name, value in meta.items() if name.startswith(b"next:")}
+
+    def ring(self) -> bytes:
+        """The entries of the ring, as they are."""
+        return cast("bytes", self.redis.get(store_key(self.prefix, "i")))
 
     def settle(self, within_s: float = SETTLED_WITHIN_S) -> None:
         """Waits until everything that was sent is in the store, every window is closed and every outcome published."""
