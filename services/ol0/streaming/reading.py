@@ -3,8 +3,8 @@
 A reader takes the bytes and a position, and returns the value that begins there and the position behind it. Readers of
 a record are put together once, from its Avro schema (what is on the wire) and its type hints (what it becomes).
 
-Written by hand because half of the feedback service's time was the codec's: fastavro makes a dict of lists and strings,
-which then has to become a frozen dataclass of tuples and enums. docs/adr/0007 has the figures.
+Written by hand because two fifths of the feedback service's time were the codec's: fastavro makes a dict of lists and
+strings, which then has to become a frozen dataclass of tuples and enums. docs/adr/0007 has the figures.
 
 A slice beyond the end of the bytes is short and raises nothing. But positions only grow, so whoever reads to the end
 and compares the last position with the length has seen it: ``Codec`` does.
