@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ol0.clock import wall_clock_ms
 from ol0.config import Settings
+from ol0.controller.warmup import Warmup, check_suite_share
 from ol0.errors import StoreError
 from ol0.feedback.service import SOURCES
 from ol0.records import Digest
@@ -12,7 +13,7 @@ from ol0.replay.connection import check_settings, connect
 from ol0.replay.store import ReplayStore
 from ol0.replay.windows import SourcePartition
 from ol0.soak.dataset import Split
-from ol0.soak.warmup import check_suite_share, prepare
+from ol0.soak.warmup import prepare
 from ol0.streaming import admin
 from ol0.streaming.changes import Change
 from ol0.streaming.lineage import Lineage
@@ -79,6 +80,18 @@ def warm_up(settings: Settings, split: Split, out: Path, seed: int) -> Digest:
     epsilon, anchors = settings.serving.epsilon, settings.online_learning.anchors
     warmup = prepare(split, out / "suite.safetensors", epsilon=epsilon, anchors=anchors, seed=seed)
     check_suite_share(warmup.suite_pass_share, settings.warmup.canary_threshold)
+    return offer_base(settings, warmup, out)
+
+
+def offer_base(settings: Settings, warmup: Warmup, out: Path) -> Digest:
+    """Writes ``base.safetensors``, puts the anchors into the store, offers the base as candidate 0; may be repeated.
+
+    Returns:
+        The digest of the base.
+
+    Raises:
+        StoreError: the store holds the anchors of another base.
+    """
     (out / "base.safetensors").write_bytes(warmup.checkpoint)
     lineage = Lineage.of(settings.kafka)
     AnchorStore(connect(settings.redis), settings.kafka.topic_prefix).add_anchors(
