@@ -55,7 +55,7 @@ def base_checkpoint(parts: Sequence[str], heads: tuple[Head, ...], epsilon: floa
 
 
 def log_anchor(
-    base: Controller, number: int, features: Floats, draw: Draw, reward: float, group: str | None, rng: Random
+    base: Controller, number: int, features: Floats, draw: Draw, *, reward: float, group: str | None, rng: Random
 ) -> Anchor:
     """One decision of the base before there was a log.
 

@@ -2,6 +2,8 @@
 
 from typing import Self
 
+import numpy as np
+
 from ol0.controller.fisher import softmax_fisher
 from ol0.controller.heads import Floats
 from ol0.learner.objective import Forward, Term

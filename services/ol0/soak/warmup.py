@@ -49,5 +49,5 @@ def _log_anchors(base: Controller, prompts: Prompts, rng: Random) -> tuple[Ancho
 
 def _log_anchor(base: Controller, prompts: Prompts, row: int, greedy: list[int], rng: Random) -> Anchor:
     draw = explore(greedy, base.choices, base.manifest.epsilon, rng)
-    anchor = log_anchor(base, row, prompts.features[row], draw, 0.0, str(prompts.groups[row]), rng)
+    anchor = log_anchor(base, row, prompts.features[row], draw, reward=0.0, group=str(prompts.groups[row]), rng=rng)
     return replace(anchor, reward=float(rng.random() < prompts.success[row, draw.action[0]]))
