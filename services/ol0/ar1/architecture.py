@@ -66,7 +66,9 @@ class Architecture:
             + [_size(shapes, f"{part}_head.weight", 1) for part in (*PARTS, "bias", "value")]
         )
         first = [f"state_encoder.layers.{layer}.linear1" for layer in layers]
-        wide = [_size(shapes, f"{name}.weight", 0) for name in first] + [_size(shapes, f"{name}.bias", 0) for name in first]
+        wide = [_size(shapes, f"{name}.weight", 0) for name in first] + [
+            _size(shapes, f"{name}.bias", 0) for name in first
+        ]
         return cls(
             hidden=hidden,
             layers=max(layers, default=-1) + 1,

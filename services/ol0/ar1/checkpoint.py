@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ol0.ar1.architecture import COUNTERS, Architecture
 from ol0.ar1.archive import Archive, open_archive
 from ol0.ar1.layout import Layout, Weights, find_layout
-from ol0.ar1.pickled import PickledTensor, read_pickle
+from ol0.ar1.pickled import read_pickle
 from ol0.controller.heads import Floats
 from ol0.errors import CheckpointError
 
@@ -79,17 +79,13 @@ class _Opened:
     dtypes: Mapping[str, int]
 
     @classmethod
-    def of(cls, weights: Weights, archive: Archive) -> "_Opened":
+    def of(cls, weights: Weights, archive: Archive) -> Self:
         pickled = {**weights.tensors, **weights.router}
         architecture = Architecture.of({name: tensor.shape for name, tensor in weights.tensors.items()})
         expected = architecture.shapes() | dict.fromkeys(weights.router, ())
-        problems = architecture.flaws() + list(_flaws(pickled, expected))
-        if problems:
-            raise CheckpointError(f"{weights.place}: {'; '.join(problems)}")
+        _refuse(weights.place, [*architecture.flaws(), *flaws(pickled, expected)])
         arrays = {name: pickled[name].read(archive) for name in expected}
-        problems = [f"{name} holds a number that is not finite" for name in expected if not _finite(arrays[name])]
-        if problems:
-            raise CheckpointError(f"{weights.place}: {'; '.join(problems)}")
+        _refuse(weights.place, list(not_finite(arrays)))
         kinds = [tensor.dtype for tensor in pickled.values()]
         return cls(
             architecture,
@@ -105,7 +101,19 @@ class _Opened:
                 yield name
 
 
-def _flaws(tensors: Mapping[str, PickledTensor], expected: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
+class Described(Protocol):
+    """What a tensor says of itself before it is read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the tensor."""
+
+    @property
+    def dtype(self) -> object:
+        """Its name is the type's."""
+
+
+def flaws(tensors: Mapping[str, Described], expected: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
     """What is wrong with names, shapes and types, in words."""
     yield from (f"{name} is missing" for name in expected if name not in tensors)
     yield from (f"{name[:80]} is unknown" for name in sorted(tensors.keys() - expected.keys()))
@@ -116,9 +124,17 @@ def _flaws(tensors: Mapping[str, PickledTensor], expected: Mapping[str, tuple[in
         if tensor.shape != shape:
             yield f"{name} has shape {tensor.shape}, not {shape}"
         types = (COUNTER,) if name in COUNTERS else FLOATS
-        if tensor.dtype not in types:
+        if str(tensor.dtype) not in types:
             yield f"{name} is {tensor.dtype}; {', '.join(types)} is right"
 
 
-def _finite(array: NDArray[np.generic]) -> bool:
-    return bool(np.isfinite(array).all())
+def not_finite(arrays: Mapping[str, NDArray[np.generic]]) -> Iterator[str]:
+    """Names of the arrays that hold a number that is not finite, in words."""
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            yield f"{name} holds a number that is not finite"
+
+
+def _refuse(place: str, problems: list[str]) -> None:
+    if problems:
+        raise CheckpointError(f"{place}: {'; '.join(problems)}")

@@ -33,6 +33,7 @@ class Linear:
         return cls(tensors[f"{name}.weight"], tensors[f"{name}.bias"])
 
     def __call__(self, x: Floats) -> Floats:
+        """(n, inputs) to (n, outputs)."""
         return x @ self.weight.T + self.bias
 
 
@@ -49,6 +50,7 @@ class Norm:
         return cls(tensors[f"{name}.weight"], tensors[f"{name}.bias"])
 
     def __call__(self, x: Floats) -> Floats:
+        """(n, hidden) to the same."""
         centred = x - x.mean(axis=1, keepdims=True)
         variance = (centred**2).mean(axis=1, keepdims=True)
         return np.asarray(centred / np.sqrt(variance + NORM_EPSILON) * self.weight + self.bias, np.float32)
@@ -81,16 +83,23 @@ class Layer:
         )
 
     def __call__(self, x: Floats) -> Floats:
+        """(n, hidden) to the same."""
         x = self.norm1(x + self.out(self.values(x)))
         return self.norm2(x + self.linear2(np.maximum(self.linear1(x), 0)))
 
 
 class AR1Encoder:
-    """Turns states into features, float32. Immutable; may be used from several threads."""
+    """Turns states into features, float32. Immutable; may be used from several threads.
 
-    def __init__(self, architecture: Architecture, tensors: Mapping[str, Floats]) -> None:
-        """Takes the tensors of the encoder by AR1's names; see ``Architecture.shapes``."""
+    Args:
+        architecture: of the policy.
+        tensors: of the encoder, by AR1's names; see ``Architecture.shapes``.
+        fingerprint: SHA-256 of ``encoder.safetensors``, which controllers that read these features name.
+    """
+
+    def __init__(self, architecture: Architecture, tensors: Mapping[str, Floats], fingerprint: str) -> None:
         self.architecture = architecture
+        self.fingerprint = fingerprint
         self._summary = Linear.of(tensors, "chunk_proj")
         self._auxiliary = {kind: Linear.of(tensors, f"{kind}_proj") for kind in AUXILIARY}
         self._layers = tuple(Layer.of(tensors, number) for number in range(architecture.layers))

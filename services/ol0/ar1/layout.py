@@ -70,7 +70,9 @@ def find_layout(content: Value) -> Layout:
         CheckpointError: there is none, or there are tensors that belong to nothing known; names them.
     """
     if not isinstance(content, dict):
-        raise CheckpointError("it holds no dictionary: an AR1 checkpoint is a state_dict or a dictionary that holds one")
+        raise CheckpointError(
+            "it holds no dictionary: an AR1 checkpoint is a state_dict or a dictionary that holds one"
+        )
     places = [key for key in CONTAINERS if key in content]
     if not places:
         weights = _weights("the file itself", content)

@@ -10,7 +10,7 @@ hash a tuple that holds itself twice forty times over, and set attributes of wha
 """
 
 import pickletools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -47,11 +47,11 @@ class Word(NamedTuple):
 
 
 class Storage(NamedTuple):
-    """Numbers in the archive: ``count`` of them, of this dtype."""
+    """Numbers in the archive: ``numel`` of them, of this dtype."""
 
     key: str
     dtype: str
-    count: int
+    numel: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,6 @@ class PickledTensor:
 
 
 Value: TypeAlias = Union[
-    None,
     bool,
     int,
     float,
@@ -103,6 +102,7 @@ Value: TypeAlias = Union[
     "Storage",
     "Word",
     "Function",
+    None,
 ]
 Function: TypeAlias = Callable[["Value"], "Value"]
 
@@ -139,23 +139,15 @@ class _Machine:
             self._step(name, argument)
         raise ValueError("it does not stop")
 
-    def _step(self, name: str, argument: Value) -> None:  # noqa: C901, PLR0912 - a table of instructions, one line each
+    def _step(self, name: str, argument: Value) -> None:  # noqa: C901, PLR0912 - a table of instructions
         stack = self._stack
         match name:
             case "PROTO" | "FRAME":
                 pass
-            case "NONE":
-                stack.append(None)
-            case "NEWTRUE" | "NEWFALSE":
-                stack.append(name == "NEWTRUE")
             case _ if name in _CONSTANTS:
                 stack.append(argument)
-            case "EMPTY_DICT":
-                stack.append({})
-            case "EMPTY_LIST":
-                stack.append([])
-            case "EMPTY_TUPLE":
-                stack.append(())
+            case _ if name in _FRESH:
+                stack.append(_FRESH[name]())
             case "TUPLE1" | "TUPLE2" | "TUPLE3":
                 count = int(name[-1])
                 stack[-count:] = [tuple(self._top(count))]
@@ -259,14 +251,22 @@ def _within(storage: Storage, offset: int, shape: list[int], strides: list[int])
     if len(shape) == len(strides) <= MAX_AXES and min([offset, *shape, *strides]) >= 0:
         steps = [stride if size > 1 else 0 for size, stride in zip(shape, strides, strict=True)]  # others step nowhere
         last = offset + sum((size - 1) * step for size, step in zip(shape, steps, strict=True))
-        if prod(shape) <= storage.count and (last < storage.count or not prod(shape)):
+        if prod(shape) <= storage.numel and (last < storage.numel or not prod(shape)):
             return PickledTensor(storage, offset, tuple(shape), tuple(steps))
     raise CheckpointError(
         f"a tensor of shape {shape[:MAX_AXES]}, strides {strides[:MAX_AXES]} and offset {offset} does not lie within "
-        f"its storage of {storage.count} numbers"
+        f"its storage of {storage.numel} numbers"
     )
 
 
+_FRESH: Final[Mapping[str, Callable[[], Value]]] = {
+    "NONE": lambda: None,
+    "NEWTRUE": lambda: True,
+    "NEWFALSE": lambda: False,
+    "EMPTY_DICT": dict,
+    "EMPTY_LIST": list,
+    "EMPTY_TUPLE": tuple,
+}
 _CONSTANTS: Final = frozenset(
     {
         "BINUNICODE",

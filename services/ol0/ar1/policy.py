@@ -125,7 +125,10 @@ def taken_propensity(
 
 
 def to_raw(actions: Actions, bias_scale: Floats) -> Floats:
-    """Actions as AR1 writes them: expert, scope, span from 1, rank 8/16/32/64, bias scale. (n, 4) and (n,) to (n, 5)."""
+    """Actions as AR1 writes them: expert, scope, span from 1, rank 8/16/32/64, bias scale.
+
+    (n, 4) and (n,) to (n, 5).
+    """
     expert, scope, span, rank = actions.T
     return np.stack([expert, scope, span + 1, np.array(RANKS)[rank], bias_scale], axis=1).astype(np.float32)
 
