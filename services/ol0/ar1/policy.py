@@ -141,10 +141,9 @@ def from_raw(raw: Floats, architecture: Architecture) -> Actions:
     """
     expert, scope, span, rank = raw[:, : len(PARTS)].T
     index = np.stack([expert, scope, span - 1, np.searchsorted(RANKS, rank).clip(max=len(RANKS) - 1)], axis=1)
-    whole = index.astype(np.intp)
-    inside = (whole == index) & (whole >= 0) & (whole < np.array(architecture.choices))
+    inside = (index >= 0) & (index < np.array(architecture.choices)) & (np.floor(index) == index)
     inside[:, -1] &= np.isin(rank, RANKS)
     if not inside.all():
         row, part = (int(one) for one in np.argwhere(~inside)[0])
         raise ValueError(f"row {row}: {raw[row, part]:g} is no {PARTS[part]}")
-    return whole
+    return index.astype(np.intp)

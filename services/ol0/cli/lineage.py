@@ -15,6 +15,8 @@ from ol0.errors import ConfigError
 app = typer.Typer()
 topics_app = typer.Typer(no_args_is_help=True, help="The topics that a lineage needs.")
 config_app = typer.Typer(no_args_is_help=True, help="The settings, as a service would see them.")
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Says what is in the checkpoint; changes nothing.")]
+
 app.add_typer(topics_app, name="topics")
 app.add_typer(config_app, name="config")
 
@@ -30,9 +32,7 @@ def warmup(
     calibration: Annotated[
         Path | None, typer.Option(help="Logged decisions of the AR1 policy (.npz): anchors, figures, canary suite.")
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Says what is in the checkpoint; changes nothing.")
-    ] = False,  # noqa: FBT002 - how typer writes a flag
+    dry_run: DryRun = False,  # noqa: FBT002 - how typer writes a flag
     data: Annotated[Path | None, typer.Option(help="Instead of a checkpoint: labelled prompts, as for `demo`.")] = None,
     seed: Annotated[int, typer.Option(help="Of the split of labelled prompts and the base trained on them.")] = 0,
 ) -> None:
