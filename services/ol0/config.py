@@ -1,6 +1,7 @@
 """File, environment and flags, in one typed tree.
 
 One TOML or JSON file with the sections below; ``OL0_SECTION__KEY`` in the environment goes over it, flags over that.
+Files with the seed's keys are taken too: see ``seed_keys``.
 Times in the names: ``_s`` seconds, ``_ms`` milliseconds. An unknown key is an error that names the nearest right one.
 """
 
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ol0.errors import ConfigError
+from ol0.seed_keys import translate
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -91,6 +93,9 @@ class WarmupConfig(Section):
     """How a base comes in."""
 
     canary_threshold: Share = Field(0.9, description="share of the suite that the base must pass")
+    calibration: Path | None = Field(None, description="logged decisions of an AR1 policy (.npz); see ar1/calibration")
+    suite_share: Share = Field(0.25, description="of the calibration rows, held back for the canary suite")
+    fisher_samples: Count = Field(1_000, description="calibration rows that the Fisher information stands on")
 
 
 class StageConfig(Section):
@@ -246,7 +251,7 @@ def load_settings(path: Path | None) -> Settings:
     Raises:
         ConfigError: the file is missing or malformed, or a key or value is wrong; says which and what is right.
     """
-    values = {} if path is None else _read(path)
+    values = {} if path is None else translate(_read(path), _is_key)
     try:
         return Settings.model_validate({}) if not values else Settings(**values)  # type: ignore[arg-type]
     except ValidationError as error:
@@ -264,6 +269,13 @@ def _read(path: Path) -> dict[str, object]:
         raise ConfigError(f"{path}: {error.strerror}; name a TOML or JSON file with --config") from None
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from None
+
+
+def _is_key(section: str, key: str) -> bool:
+    """Whether the tree has this key."""
+    field = Settings.model_fields.get(section)
+    model = None if field is None else field.annotation
+    return isinstance(model, type) and issubclass(model, BaseModel) and key in model.model_fields
 
 
 def _explain(location: tuple[int | str, ...], kind: str, message: str) -> str:
