@@ -22,7 +22,7 @@ from worlds import EXPERTS, KIND_COUNT
 class PassingClients(Clients):
     """Members without a name of their own: they leave the group when they close, and not a session timeout later."""
 
-    def group_consumer(self, group: str, member: str) -> Consumer:
+    def group_consumer(self, group: str, member: str) -> Consumer:  # noqa: ARG002 - it has no name
         return Consumer(
             {
                 "bootstrap.servers": self._kafka.bootstrap_servers,

@@ -23,7 +23,7 @@ WITHIN_S = 60.0
 
 def through(proxy: StoreProxy) -> dict[str, dict[str, str]]:
     """Both workers reach the store by the proxy alone."""
-    return dict.fromkeys(("0", "1"), {"OL0_REDIS__URL": proxy.url})
+    return {member: {"OL0_REDIS__URL": proxy.url} for member in ("0", "1")}
 
 
 def test_kill_9_of_the_store_in_the_middle_of_a_script(servers: Pair, store: Valkey, tmp_path: Path) -> None:
