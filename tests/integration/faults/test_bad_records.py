@@ -86,7 +86,7 @@ def test_bad_records_of_every_kind_become_dead_letters_and_nothing_else(stack: N
         world.wait_for(lambda counters: counters.examples > world.settings.online_learning.replay_size)
         world.stop_traffic()
         world.settle()
-        assert sum(workers.restarts.values()) == 2
+        assert sum(workers.restarts.values()) >= 2
     found = world.audit()
 
     # Each bad record is a dead letter with its reason, whatever stands around it

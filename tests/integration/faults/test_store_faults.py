@@ -63,7 +63,7 @@ def test_a_reply_that_is_lost_after_its_script_ran_makes_a_repeat_that_changes_n
     rng = random.Random(3)
     world = World(servers, tmp_path / "lineage", seed=3)
     with StoreProxy(store.port) as proxy, world.workers(environments=through(proxy)):
-        proxy.swallows = lambda call: call.script in LOST_REPLIES and rng.random() < 0.15
+        proxy.swallows = lambda call: call.script in LOST_REPLIES and rng.random() < 0.2
         world.start_traffic(250)
         wait_until(
             lambda: all(len(proxy.swallowed.get(name, [])) >= count for name, count in LOST_REPLIES.items()), WITHIN_S
