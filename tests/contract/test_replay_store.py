@@ -16,7 +16,7 @@ from ol0.errors import Fenced, Gap, StoreError
 from ol0.replay.budget import largest_store_bytes
 from ol0.replay.connection import check_memory, check_settings, connect
 from ol0.replay.counters import FeedbackDrop
-from ol0.replay.entries import FeedbackEntry, feedback_key, source_key, user_key
+from ol0.replay.entries import FeedbackEntry, feedback_key, payload_field, source_key, user_key
 from ol0.replay.lua import Scripts, store_key
 from ol0.replay.rebuild import rebuild_store
 from ol0.replay.stats import read_stats
@@ -133,6 +133,8 @@ def test_a_store_that_was_made_anew_is_not_the_one_that_was_claimed(
 
     with pytest.raises(StoreError, match="ol0 replay rebuild"):
         store.apply(DECISIONS, claim, 6, arrivals(0, 1))
+    with pytest.raises(StoreError, match="ol0 replay rebuild"):
+        store.claim(DECISIONS)
     with pytest.raises(StoreError, match=f"is {other.incarnation}, expected {store.incarnation}"):
         ReplayStore(client, prefix).attach(store.incarnation)
 
@@ -297,6 +299,17 @@ def test_a_malformed_closing_is_refused_before_anything_is_written(
     before = contents(client, prefix)
 
     assert Scripts(client, prefix).call("commit", 0, *words)[0] == b"BAD"
+    assert contents(client, prefix) == before
+
+
+@pytest.mark.parametrize("script", ["exclude", "forget"])
+def test_a_list_that_is_cut_off_takes_nothing_out(store: ReplayStore, client: Redis, prefix: str, script: str) -> None:
+    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(0, 1))
+    slot = b"\0\0\0\0" if script == "exclude" else b""
+    field = payload_field(1_001, DUE[0])
+    before = contents(client, prefix)
+
+    assert Scripts(client, prefix).call(script, slot + field + slot + field[:-1])[0] == b"BAD"
     assert contents(client, prefix) == before
 
 
