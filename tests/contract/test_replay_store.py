@@ -313,6 +313,16 @@ def test_a_list_that_is_cut_off_takes_nothing_out(store: ReplayStore, client: Re
     assert contents(client, prefix) == before
 
 
+def test_a_window_with_another_deadline_is_not_the_one_to_forget(
+    store: ReplayStore, client: Redis, prefix: str
+) -> None:
+    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(0, 1))
+    before = contents(client, prefix)
+
+    assert store.exclusion.forget([payload_field(999, DUE[0])]) == 0
+    assert contents(client, prefix) == before
+
+
 def close_all(store: ReplayStore, first: int, *deadlines_ms: int, user: str | None = "ann", limit: int = 2) -> None:
     """Lets one decision for each deadline in, in this order, and closes it with the reward 1."""
     claims = {partition: store.claim(partition) for partition in (DECISIONS, FEEDBACK)}
