@@ -167,6 +167,8 @@ def test_a_lost_number_is_found_before_anything_is_written(
         replace(arrivals(0, 1), targets=b"a" * 16),
         replace(arrivals(0, 1), feedback=b"a" * 48),
         arrivals(-1, 1),
+        pytest.param(arrivals(0, *range(1, 2_002)), id="more decisions than a script may unpack"),
+        pytest.param(thumbs(0, 1, *map(str, range(2_001))), id="more feedback than a script may unpack"),
     ],
 )
 def test_a_malformed_batch_is_refused_before_anything_is_written(
