@@ -4,6 +4,7 @@
 #   make test    every test (those that need Docker say why they skip where there is none)
 #   make lint    ruff, mypy --strict, import-linter
 #   make bench   the benchmarks, each against its peer in the same run
+#   make chaos   half an hour of full load, a fault every 20 seconds, then every log read back
 #   make lock    requirements.lock anew from pyproject.toml
 #   make clean   removes what the above made, the download cache excepted
 
@@ -11,8 +12,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_ARGS ?=
 TEST_ARGS ?=
+CHAOS_ARGS ?=
 
-.PHONY: setup demo test lint bench lock clean
+.PHONY: setup demo test lint bench chaos lock clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -50,6 +52,10 @@ bench: setup
 	-$(MAKE) --no-print-directory .venv-bench/.installed
 	-$(MAKE) --no-print-directory .venv-reverb/.installed
 	$(BIN)/python -m benchmarks
+
+# It uses what the fault tests use: the same world, the same audit.
+chaos: setup
+	PYTHONPATH=tests $(BIN)/python benchmarks/chaos.py $(CHAOS_ARGS)
 
 .venv-bench/.installed: benchmarks/requirements.lock | setup
 	$(PYTHON) -m venv --clear .venv-bench

@@ -2,11 +2,12 @@
 
     make chaos   (PYTHONPATH=tests python benchmarks/chaos.py [--minutes 30] [--every 20] [--seed 0] [--rate N])
 
-A real Kafka, a real Valkey and two feedback processes. A host decides and reports as fast as the two take it: it waits
-where they are more than ``MOST_BEHIND`` records behind, or at ``--rate`` decisions a second. Faults are drawn at random:
-kill -9 of a feedback process, SIGSTOP past its session timeout and SIGCONT, a member that joins and leaves, kill -9 of
-the store, kill -9 of the broker. At the end the audit of the fault tests reads every log back: every decision has exactly
-one outcome, everything adds up, and the ring is what the definition of the join says, byte for byte.
+A real Kafka, a real Valkey and two feedback processes. A host decides and reports as fast as the two take it: it
+waits where they are more than ``MOST_BEHIND`` records behind, or at ``--rate`` decisions a second. Faults are drawn at
+random: kill -9 of a feedback process, SIGSTOP past its session timeout and SIGCONT, a member that joins and leaves,
+kill -9 of the store, kill -9 of the broker. At the end the audit of the fault tests reads every log back: every
+decision has exactly one outcome, everything adds up, and the ring is what the definition of the join says, byte for
+byte.
 
 Writes benchmarks/chaos.json, and the memory of every process over time as a plot.
 """
@@ -82,6 +83,7 @@ class Memory:
         return float(np.polyfit(half[:, 0] / 60, half[:, 1], 1)[0]) if len(half) > 1 else 0.0
 
     def figures(self) -> dict[str, dict[str, float]]:
+        """Median, largest and slope, by name."""
         return {
             name: {
                 "slope_mib_per_minute_second_half": round(self.slope(name), 3),
@@ -157,9 +159,11 @@ class Producer:
         self.behind = self.most_behind = 0
 
     def start(self) -> None:
+        """Begins to decide."""
         self._thread.start()
 
     def stop(self) -> None:
+        """Ends deciding. Raises what ended it before."""
         self._end.set()
         self._thread.join()
         if self.failure is not None:
@@ -230,6 +234,7 @@ def drive(
 
 
 def strike_until(end: float, began: float, faults: Faults, world: World, producer: Producer, every_s: float) -> None:
+    """One fault every ``every_s`` seconds, each on a line, up to a moment of the monotonic clock."""
     number = 0
     while (at := began + (number + 1) * every_s) < end:
         number += 1
@@ -244,6 +249,7 @@ def strike_until(end: float, began: float, faults: Faults, world: World, produce
 
 @contextmanager
 def fresh_stack() -> Iterator[NativeStack]:
+    """A broker and a store in an empty folder; takes their data away when all went well."""
     shutil.rmtree(RUN, ignore_errors=True)
     RUN.mkdir(parents=True)
     with NativeStack(RUN / "stack") as stack:
@@ -252,6 +258,7 @@ def fresh_stack() -> Iterator[NativeStack]:
 
 
 def plot(memory: Memory, options: argparse.Namespace) -> None:
+    """Draws the memory of every process over time."""
     figure, axes = plt.subplots(figsize=(9, 4.5))
     for name, points in sorted(memory.series.items()):
         axes.plot([at / 60 for at, _ in points], [mib for _, mib in points], label=name, linewidth=1)
@@ -270,6 +277,7 @@ def plot(memory: Memory, options: argparse.Namespace) -> None:
 
 
 def report(audit: Audit, memory: Memory, faults: Faults, most_behind: int, options: argparse.Namespace) -> None:
+    """Writes the figures of the run to ``RESULT``, and says what memory did."""
     figures = {
         "minutes": options.minutes,
         "fault_every_s": options.every,
@@ -293,6 +301,7 @@ def report(audit: Audit, memory: Memory, faults: Faults, most_behind: int, optio
 
 
 def parse() -> argparse.Namespace:
+    """The options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--every", type=float, default=20, help="seconds between two faults")
@@ -303,6 +312,7 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> int:
+    """Runs it; returns 1 where something does not add up."""
     options = parse()
     configure_logs("chaos", "CRITICAL")
     with fresh_stack() as stack:

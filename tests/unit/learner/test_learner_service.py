@@ -35,6 +35,7 @@ class FakeKafka:
         self.states = list(states)
         self.transactions: list[Sequence[Record]] = []
         self.snapshots: dict[str, bytes] = {}
+        self.deleting: list[Sequence[Record]] = []  # the transactions that deleted something
         self.fenced = False
 
     def poll(self) -> ServingState | None:
@@ -47,6 +48,8 @@ class FakeKafka:
         self.snapshots |= {record.service: record.body for record in records if isinstance(record, Snapshot)}
         for key in forget:
             del self.snapshots[key]
+        if forget:
+            self.deleting.append(records)
 
     def read_snapshots(self, prefix: str) -> Mapping[str, bytes]:
         return {key: body for key, body in self.snapshots.items() if key.startswith(prefix)}
@@ -112,3 +115,5 @@ def test_old_snapshots_are_deleted_in_the_transaction_that_makes_them_old() -> N
     kafka = FakeKafka([state, None, replace(state, sequence=2, decided_step=1)])
     run(kafka, make_replay(BASE), waits=3)
     assert set(kafka.snapshots) == {"learner", f"learner/{kafka.candidates[-1].digest}"}
+    ((offered, *_),) = kafka.deleting
+    assert offered == kafka.candidates[-1]
