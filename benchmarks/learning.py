@@ -114,7 +114,7 @@ def serve(controller: Controller, features: Floats, success: Floats, rng: np.ran
     taken = np.where(rng.random(len(rows)) < EPSILON, rng.integers(0, choices, len(rows)), greedy)
     propensity = (1 - EPSILON) * (taken == greedy) + EPSILON / choices
     votes = rng.random(len(rows)) < success[rows, taken]
-    users = rng.integers(0, 2**63, len(rows)).astype(np.uint64)
+    users = rng.integers(0, 200, len(rows)).astype(np.uint64)
     ones = np.ones(len(rows), np.float32)
     return Batch(
         features, taken[:, None], propensity[:, None].astype(np.float32), votes.astype(np.float32), ones, users

@@ -173,6 +173,19 @@ def test_a_payload_is_fetched_once(lineage: Lineage, client: Redis, prefix: str,
     assert set(numbers(lineage.buffer.uniform(200, rng).payloads)) == set(range(CAPACITY))
 
 
+def test_the_newest_examples_come_newest_first_without_those_that_vanished(lineage: Lineage) -> None:
+    assert len(lineage.buffer.newest(3)) == 0
+    lineage.add(CAPACITY + 2)
+    lineage.buffer.refresh()
+    lineage.exclude(8)
+
+    newest = lineage.buffer.newest(4)
+
+    assert numbers(newest.payloads) == [9, 7, 6]
+    np.testing.assert_allclose(newest.rewards, [0.09, 0.07, 0.06], rtol=1e-6)
+    assert (len(lineage.buffer.newest(100)), newest.weights.tolist()) == (CAPACITY - 1, [1.0] * 3)
+
+
 def test_new_examples_get_the_largest_priority_so_far(
     lineage: Lineage, client: Redis, prefix: str, rng: np.random.Generator
 ) -> None:

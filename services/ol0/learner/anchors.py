@@ -5,9 +5,7 @@ from typing import Self
 
 import numpy as np
 
-from ol0.controller.heads import Floats
 from ol0.learner.batch import Batch
-from ol0.learner.parts import Parts, with_bias
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,3 @@ class AnchorSet:
         order = np.random.default_rng(seed).permutation(len(logged))
         kept = len(logged) - int(held_out_share * len(logged))
         return cls(logged, logged.take(np.sort(order[:kept])), logged.take(np.sort(order[kept:])))
-
-    def base_log_probabilities(self, base: Floats, parts: Parts) -> Floats:
-        """Logarithm of p0 for the training anchors under stacked base heads: shape (n, K)."""
-        return parts.log_softmax(with_bias(self.train.features) @ base)

@@ -12,9 +12,12 @@ from ol0.controller.heads import Floats
 from ol0.learner.batch import Batch
 from ol0.learner.parts import Parts
 
-# Thresholds that are tried, from open to closed, in logits of the mixer. The last is beyond any score: sigmoid is cut
-# at 30, so that a controller with it answers as the base does, whatever the learnt heads say.
-THRESHOLDS = (*(float(t) for t in np.arange(-3, 5.01, 0.2)), 1e4)
+# Thresholds that are tried, from open to closed, in logits of the mixer. Below 0 the learnt heads would have the larger
+# say on prompts that look rather like the base's own; where the two heads agree on the anchors, no regret shows that.
+# CLOSED is beyond any score: sigmoid is cut at 30, so that a controller with it answers as the base does, whatever the
+# learnt heads say.
+CLOSED = 1e4
+THRESHOLDS = (*(float(t) for t in np.arange(0, 5.01, 0.2)), CLOSED)
 POINTS = 100  # regret is told in percentage points of reward
 NEWTON_STEPS = 30
 RIDGE = 1e-2  # pulls (slope, intercept) to (1, 0): a base that is calibrated as it stands
@@ -98,8 +101,8 @@ class RegretGauge:
 
 
 def calibrate(gauge: RegretGauge, controller_at: Callable[[float], Controller], budget: float) -> float:
-    """The smallest threshold whose regret is within the budget, in points; the last one if none is."""
-    return next((t for t in THRESHOLDS if gauge.regret(controller_at(t)) <= budget), THRESHOLDS[-1])
+    """The smallest threshold whose regret is within the budget, in points; ``CLOSED`` if none is."""
+    return next((t for t in THRESHOLDS if gauge.regret(controller_at(t)) <= budget), CLOSED)
 
 
 _PRIOR = np.array([1.0, 0.0])

@@ -30,6 +30,7 @@ class PayloadBuffer(Protocol):
     def refresh(self) -> None: ...  # noqa: D102
     def sample(self, count: int, alpha: float, beta: float, rng: np.random.Generator) -> StoredBatch: ...  # noqa: D102
     def uniform(self, count: int, rng: np.random.Generator) -> StoredBatch: ...  # noqa: D102
+    def newest(self, count: int) -> StoredBatch: ...  # noqa: D102
     def update_priorities(self, batch: StoredBatch, errors: Floats) -> None: ...  # noqa: D102
     def flush(self) -> None: ...  # noqa: D102
     def anchors(self) -> Sequence[tuple[bytes, float]]: ...  # noqa: D102
@@ -158,6 +159,12 @@ class DecodedReplay:
         """See ``Replay``."""
         stored = self._buffer.uniform(n, rng)
         return self._cache.features(self._cache.rows(stored.fields.tolist(), stored.payloads))
+
+    def newest(self, n: int) -> Batch:
+        """See ``Replay``."""
+        stored = self._buffer.newest(n)
+        rows = self._cache.rows(stored.fields.tolist(), stored.payloads)
+        return self._cache.batch(rows, stored.rewards, stored.weights)
 
     def anchors(self) -> Batch:
         """See ``Replay``."""

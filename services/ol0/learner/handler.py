@@ -108,7 +108,11 @@ class LearnerHandler:
         return updates
 
     def offer(self) -> list[Record]:
-        """The next candidate with progress and snapshot, or nothing when none may be offered or nothing was learnt."""
+        """The next candidate with progress and snapshot, or nothing when none may be offered or nothing was learnt.
+
+        A learner that is not convinced that there is anything to learn offers nothing: its candidate would answer as
+        the base does, and cost a trial.
+        """
         examples, watermark_ms = self._replay.examples, self._replay.watermark_ms
         allowed = may_offer(
             self._state,
@@ -117,7 +121,7 @@ class LearnerHandler:
             watermark_ms=watermark_ms,
             min_replay=self._config.min_replay,
         )
-        if not allowed or not self._steps:
+        if not allowed or not self._steps or not self._learner.convinced:
             return []
         step = max(self._progress.step, self._state.decided_step) + 1
         proposal = self._learner.candidate(self._state.live.digest, step)

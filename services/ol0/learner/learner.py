@@ -11,14 +11,16 @@ from ol0.controller.controller import Controller
 from ol0.controller.heads import Floats, Mixer
 from ol0.learner.anchors import AnchorSet
 from ol0.learner.batch import Batch, cap_users, join
-from ol0.learner.calibration import RegretGauge, calibrate
+from ol0.learner.calibration import CLOSED, RegretGauge, calibrate
+from ol0.learner.evidence import ranks
 from ol0.learner.ewc import EWCRegularizer
 from ol0.learner.mixer import mixer_loss, shipped_mixer
 from ol0.learner.objective import Forward, Term, anchor_kl, doubly_robust_rewards, gain, total_gradient
-from ol0.learner.parts import Parts, with_bias
+from ol0.learner.parts import Parts
 from ol0.learner.priority import surprise
 from ol0.learner.proximal import proximal
-from ol0.learner.reward_model import RewardModel
+from ol0.learner.reward_model import Prediction, RewardModel
+from ol0.learner.scaling import Scaling
 from ol0.learner.state import LearnerState, pack_state, unpack_state
 from ol0.learner.update import Confined, TrustRegion, clip_gradient, mean_kl, moving_average
 from ol0.records import Digest
@@ -68,9 +70,11 @@ class OnlineLearner:
         self._seed = seed
         self._parts = Parts(base.choices)
         self._anchors = anchors
-        heads = self._parts.stack(base.base)
-        self._base_log_probabilities = anchors.base_log_probabilities(heads, self._parts)
-        self._ewc = EWCRegularizer.around(heads, with_bias(anchors.train.features), self._parts, config.ewc_lambda)
+        self._scaling = Scaling.of(anchors.logged.features)
+        heads = self._scaling.inside(self._parts.stack(base.base))
+        trained_on = Forward.of(self._scaling.features(anchors.train.features), heads, self._parts)
+        self._base_log_probabilities = trained_on.log_probabilities
+        self._ewc = EWCRegularizer.around(heads, trained_on.features, self._parts, config.ewc_lambda)
         self._reward_model = RewardModel(heads, self._parts)
         self._gauge = RegretGauge.of(base, anchors.logged, anchors.held_out)
         self.start_from(base)
@@ -87,6 +91,19 @@ class OnlineLearner:
         return self._state.steps
 
     @property
+    def seen(self) -> int:
+        """Examples of the replay buffer that were observed, or passed over."""
+        return self._state.seen
+
+    @property
+    def convinced(self) -> bool:
+        """Whether there is anything to learn: see ``evidence``. If not, a candidate would answer as the base does."""
+        found = self._state.evidence
+        strength = min(found.novelty(len(self._anchors.held_out)), found.skill())
+        errors = self._config.evidence_errors
+        return not errors or strength >= errors or not len(self._anchors.held_out)
+
+    @property
     def live_rows(self) -> int:
         """Live examples that a batch of the configured size holds; the rest are anchors."""
         return self._config.batch_size - self._anchor_rows
@@ -99,12 +116,27 @@ class OnlineLearner:
     def start_from(self, controller: Controller) -> None:
         """Forgets everything and begins at a controller's learnt heads and mixer; at the base, that is the start."""
         mixer = np.append(controller.mixer.weight, np.float32(0))
-        self._state = LearnerState.starting_from(self._parts.stack(controller.learnt), mixer)
+        heads = self._parts.stack(controller.learnt)
+        self._state = LearnerState.starting_from(self._scaling.inside(heads), self._scaling.inside(mixer))
         self._rng = np.random.default_rng(self._seed)
 
     def follow(self, live: Controller) -> None:
         """Moves the centre of the trust region to the heads that serve."""
-        self._region = TrustRegion(self._parts.stack(live.learnt), self._parts, self._config.trust_region)
+        heads = self._scaling.inside(self._parts.stack(live.learnt))
+        self._region = TrustRegion(heads, self._parts, self._config.trust_region)
+
+    def observe(self, fresh: Batch, seen: int) -> None:
+        """Looks at examples before anything is trained on them: are they new, are their votes to be believed.
+
+        Args:
+            fresh: each of them for the first and only time.
+            seen: examples of the replay buffer up to the last of them.
+        """
+        state, features = self._state, self._scaling.features(fresh.features)
+        predicted = self._predict(features, fresh).served.mean(axis=1)
+        among = self._scaling.features(self._anchors.held_out.features) @ state.mixer
+        evidence = state.evidence.after(ranks(features @ state.mixer, among), predicted, fresh.rewards)
+        self._state = replace(state, evidence=evidence, trust=state.trust.seen(fresh.users), seen=seen)
 
     def step(self, live: Batch, uniform: Floats) -> StepReport:
         """One step of everything that is trained.
@@ -115,10 +147,10 @@ class OnlineLearner:
         """
         config, state, count = self._config, self._state, len(live)
         drawn = self._rng.integers(0, len(self._anchors.train), self._anchor_rows) if self._anchor_rows else _NONE
-        batch = join(live.weighted(cap_users(live.weights, live.users, config.user_cap)), self._anchor_batch(drawn))
-        features = with_bias(batch.features)
+        batch = join(live.weighted(self._live_weights(live)), self._anchor_batch(drawn))
+        features = self._scaling.features(batch.features)
         forward = Forward.of(features, state.heads, self._parts)
-        prediction = self._reward_model.predict(features, state.theta, batch)
+        prediction = self._predict(features, batch)
         rewards = doubly_robust_rewards(prediction.rewards, batch, self._parts, config.importance_clip)
         anchored = forward.rows(slice(count, None))
         terms = {
@@ -130,6 +162,8 @@ class OnlineLearner:
         gradient, norm = clip_gradient(total_gradient(terms.values()), config.gradient_clip)
         extra = {"reward_model": prediction.term, "mixer": self._mixer_term(uniform, anchored.features)}
         confined = self._advance(gradient, extra, features[:count])
+        trust = state.trust.drawn(live.users, live.rewards, prediction.served[:count].mean(axis=1))
+        self._state = replace(self._state, trust=trust)
         figures = {name: term.value for name, term in (terms | extra).items()}
         figures |= {"gradient_norm": norm, "trust_region_kl": confined.kl, "pulled_back": float(confined.pulled_back)}
         return StepReport(figures, surprise(prediction.errors[:count]))
@@ -141,10 +175,9 @@ class OnlineLearner:
             parent: the release that serves.
             step: counts the candidates of the lineage.
         """
-        heads = self._parts.unstack(self._state.average)
+        heads = self._parts.unstack(self._scaling.outside(self._state.average))
         shipped = replace(self._base, learnt=heads)
-        threshold = calibrate(self._gauge, lambda t: replace(shipped, mixer=self._mixer(t)), self._config.regret_budget)
-        mixer = self._mixer(threshold)
+        mixer = self._mixer(self._threshold(shipped))
         manifest = replace(self._base.manifest, base=self._base.digest, parent=parent, step=step)
         data = write_checkpoint(manifest, self._base.base, heads, mixer)
         controller = read_checkpoint(data)
@@ -167,6 +200,20 @@ class OnlineLearner:
         self._rng = np.random.default_rng()
         self._rng.bit_generator.state = rng
 
+    def _threshold(self, shipped: Controller) -> float:
+        """How far these heads may be asked: not at all without evidence, else as far as the budget goes."""
+        if not self.convinced:
+            return CLOSED
+        return calibrate(self._gauge, lambda t: replace(shipped, mixer=self._mixer(t)), self._config.regret_budget)
+
+    def _predict(self, features: Floats, batch: Batch) -> Prediction:
+        return self._reward_model.predict(features, self._state.theta, batch)
+
+    def _live_weights(self, live: Batch) -> Floats:
+        """Omega of live examples: importance, trust in who voted, and then no user above the cap."""
+        trusted = live.weights * self._state.trust.weights(live.users, self._config.trust_floor)
+        return cap_users(trusted, live.users, self._config.user_cap)
+
     def _anchor_batch(self, drawn: Slots) -> Batch:
         weights = np.full(len(drawn), self._config.anchor_weight, np.float32)
         return self._anchors.train.take(drawn).weighted(weights)
@@ -174,16 +221,17 @@ class OnlineLearner:
     def _mixer_term(self, uniform: Floats, anchors: Floats) -> Term:
         if not len(anchors):
             return Term(0.0, np.zeros_like(self._state.mixer))
-        return mixer_loss(self._state.mixer, with_bias(uniform), anchors, self._config.mixer_l2)
+        return mixer_loss(self._state.mixer, self._scaling.features(uniform), anchors, self._config.mixer_l2)
 
     def _advance(self, gradient: Floats, extra: Mapping[str, Term], live: Floats) -> Confined:
         """Moves heads, reward model and mixer; returns where the heads went in the trust region on live features."""
-        state, config = self._state, self._config
-        heads_adam, heads = state.heads_adam.step(gradient, config.learning_rate)
-        theta_adam, theta = state.theta_adam.step(extra["reward_model"].gradient, config.reward_learning_rate)
-        mixer_adam, mixer = state.mixer_adam.step(extra["mixer"].gradient, config.mixer_learning_rate)
+        state, config, pace = self._state, self._config, self._scaling.pace
+        heads_adam, heads = state.heads_adam.step(gradient, pace * config.learning_rate)
+        theta_adam, theta = state.theta_adam.step(extra["reward_model"].gradient, pace * config.reward_learning_rate)
+        mixer_adam, mixer = state.mixer_adam.step(extra["mixer"].gradient, pace * config.mixer_learning_rate)
         confined = self._region.confine(live, state.heads + heads)
-        self._state = LearnerState(
+        self._state = replace(
+            state,
             heads=confined.heads,
             average=moving_average(state.average, confined.heads, config.ema_decay),
             theta=state.theta + theta,
@@ -196,7 +244,7 @@ class OnlineLearner:
         return confined
 
     def _mixer(self, threshold: float) -> Mixer:
-        return shipped_mixer(self._state.mixer, threshold)
+        return shipped_mixer(self._scaling.outside(self._state.mixer), threshold)
 
     def _summary(self, controller: Controller) -> dict[str, float]:
         held_out = self._anchors.held_out.features
@@ -206,6 +254,8 @@ class OnlineLearner:
             "kl_to_base": mean_kl(base, policy),
             "regret": self._gauge.regret(controller),
             "mixer_threshold": controller.mixer.threshold,
+            "novelty": self._state.evidence.novelty(len(self._anchors.held_out)),
+            "skill": self._state.evidence.skill(),
             "steps": float(self._state.steps),
         }
 

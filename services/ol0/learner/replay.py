@@ -57,6 +57,9 @@ class Replay(Protocol):
     def uniform(self, n: int, rng: np.random.Generator) -> Floats:
         """Features of n examples drawn uniformly, shape (n, D). The buffer is not empty."""
 
+    def newest(self, n: int) -> Batch:
+        """The last n examples, or as many as there are, all of weight 1, the newest first."""
+
     def anchors(self) -> Batch:
         """All anchors, in the order in which warm-up stored them."""
 
@@ -140,6 +143,10 @@ class LocalReplay:
     def uniform(self, n: int, rng: np.random.Generator) -> Floats:
         """See ``Replay``."""
         return np.asarray(self._ring.features[rng.integers(0, self.size, n)])
+
+    def newest(self, n: int) -> Batch:
+        """See ``Replay``."""
+        return self._ring.take((self._examples - 1 - np.arange(min(n, self.size))) % self._capacity)
 
     def anchors(self) -> Batch:
         """See ``Replay``."""

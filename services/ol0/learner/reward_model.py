@@ -20,11 +20,13 @@ class Prediction:
 
     Attributes:
         rewards: R of every choice, shape (n, K).
+        served: of these, R of the served choice of each part, shape (n, parts).
         errors: r - R of the served choice of each part, shape (n, parts).
         term: the loss that the model itself is trained on, and its gradient by theta.
     """
 
     rewards: Floats
+    served: Floats
     errors: Floats
     term: Term
 
@@ -61,4 +63,4 @@ class RewardModel:
         slope = factor * (served - observed) / (served * (1 - served)) * (rewards[rows, columns] - FLOOR)
         by_logit = -self._parts.spread(slope) * beliefs
         by_logit[rows, columns] += slope
-        return Prediction(rewards, observed - served, Term(float((factor * loss).sum()), features.T @ by_logit))
+        return Prediction(rewards, served, observed - served, Term(float((factor * loss).sum()), features.T @ by_logit))

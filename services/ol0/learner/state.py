@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Self
 
 import numpy as np
@@ -13,9 +13,12 @@ from safetensors.numpy import load, save
 from ol0.controller.heads import Floats
 from ol0.errors import CheckpointError
 from ol0.learner.adam import Adam
+from ol0.learner.evidence import Evidence
+from ol0.learner.trust import Trust
 
 _TRAINED = ("heads", "theta", "mixer")
 _WEIGHTS = ("heads", "average", "theta", "mixer")
+_TRUST = ("doubt", "draws", "votes")
 
 Bytes = NDArray[np.uint8]
 # A generator's state as numpy gives and takes it: names, 128-bit integers and one level of nesting.
@@ -34,6 +37,9 @@ class LearnerState:
         heads_adam: memory of the optimiser of each.
         theta_adam: same.
         mixer_adam: same.
+        trust: what is known of users.
+        evidence: what fresh examples said.
+        seen: examples of the replay buffer that these two have looked at.
         steps: taken so far.
     """
 
@@ -44,23 +50,29 @@ class LearnerState:
     heads_adam: Adam
     theta_adam: Adam
     mixer_adam: Adam
+    trust: Trust
+    evidence: Evidence
+    seen: int
     steps: int
 
     @classmethod
     def starting_from(cls, heads: Floats, mixer: Floats) -> Self:
         """Nothing learnt yet beyond these heads (D + 1, K) and this mixer (D + 1,)."""
         adam = Adam.like(heads)
-        return cls(heads, heads, np.zeros_like(heads), mixer, adam, adam, Adam.like(mixer), 0)
+        memories = adam, adam, Adam.like(mixer)
+        return cls(heads, heads, np.zeros_like(heads), mixer, *memories, Trust.nobody(), Evidence(), 0, 0)
 
 
 def pack_state(state: LearnerState, rng: RngState) -> bytes:
     """Safetensors bytes, bit for bit; the counters and the generator's state as JSON in one more tensor."""
     weights = (state.heads, state.average, state.theta, state.mixer)
     adams = dict(zip(_TRAINED, (state.heads_adam, state.theta_adam, state.mixer_adam), strict=True))
-    counters = {"rng": rng, "steps": state.steps} | {name: adam.count for name, adam in adams.items()}
+    counters = {"rng": rng, "steps": state.steps, "seen": state.seen, "evidence": asdict(state.evidence)}
+    counters |= {name: adam.count for name, adam in adams.items()}
     tensors: dict[str, Floats | Bytes] = dict(zip(_WEIGHTS, weights, strict=True))
     for name, adam in adams.items():
         tensors |= {f"{name}.first": adam.first, f"{name}.second": adam.second}
+    tensors |= {f"trust.{name}": getattr(state.trust, name) for name in _TRUST}
     tensors["counters"] = np.frombuffer(json.dumps(counters, sort_keys=True).encode(), np.uint8)
     return save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
 
@@ -82,8 +94,10 @@ def unpack_state(data: bytes, like: LearnerState) -> tuple[LearnerState, RngStat
             Adam(tensors[f"{name}.first"], tensors[f"{name}.second"], int(counters[name])) for name in _TRAINED
         )
         heads, average, theta, mixer = (tensors[name] for name in _WEIGHTS)
-        steps = int(counters["steps"])
-        state = LearnerState(heads, average, theta, mixer, heads_adam, theta_adam, mixer_adam, steps)
+        trust, evidence = Trust(*(tensors[f"trust.{name}"] for name in _TRUST)), Evidence(**counters["evidence"])
+        seen, steps = int(counters["seen"]), int(counters["steps"])
+        memories = heads_adam, theta_adam, mixer_adam
+        state = LearnerState(heads, average, theta, mixer, *memories, trust, evidence, seen, steps)
         rng: RngState = counters["rng"]
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"learner snapshot cannot be read: {error}; tombstone it in the state topic") from None

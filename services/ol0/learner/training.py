@@ -5,9 +5,13 @@ from ol0.learner.learner import OnlineLearner, StepReport
 from ol0.learner.priority import importance_exponent
 from ol0.learner.replay import Replay
 
+# A learner that starts late looks at this much of the past at most: it is evidence, and evidence fades.
+MOST_FRESH = 512
+
 
 def train(learner: OnlineLearner, replay: Replay, config: OnlineLearningConfig) -> list[StepReport]:
-    """``steps_per_update`` steps: each draws a batch, learns from it and sends its priorities back."""
+    """Looks at what is new, then takes ``steps_per_update`` steps: each draws, learns, and sends priorities back."""
+    observe(learner, replay)
     beta = importance_exponent(replay.examples, config)
     reports = []
     for _ in range(config.steps_per_update):
@@ -16,3 +20,10 @@ def train(learner: OnlineLearner, replay: Replay, config: OnlineLearningConfig) 
         replay.update_priorities(drawn, report.errors)
         reports.append(report)
     return reports
+
+
+def observe(learner: OnlineLearner, replay: Replay) -> None:
+    """Shows the learner every example once before it is trained on any of them."""
+    fresh = min(replay.examples - learner.seen, MOST_FRESH)
+    if fresh > 0:
+        learner.observe(replay.newest(fresh), replay.examples)

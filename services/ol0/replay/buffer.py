@@ -136,6 +136,19 @@ class ReplayBuffer:
         """Draws every example with the same probability; all weights are 1. Raises as ``sample``."""
         return self.sample(count, 0.0, 0.0, rng)
 
+    def newest(self, count: int) -> Batch:
+        """The last examples that were added, the newest first, all weights 1; fewer where there are, or some vanished.
+
+        Raises:
+            StoreError: the store is out of reach.
+        """
+        slots = (self._ring.head - 1 - np.arange(min(count, self._ring.size))) % max(self._ring.capacity, 1)
+        slots = slots[self._ring.priorities[slots] > 0]
+        payloads = self._payloads(slots) if len(slots) else []
+        there = [i for i, payload in enumerate(payloads) if payload is not None]
+        slots, found = slots[there], [cast("bytes", payloads[i]) for i in there]
+        return self._batch(slots, found, np.ones(len(slots), np.float32))
+
     def update_priorities(self, batch: Batch, errors: ArrayLike) -> None:
         """New priorities abs(error) + epsilon: here at once, in the store when there are many, or with ``refresh``.
 

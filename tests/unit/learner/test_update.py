@@ -69,9 +69,9 @@ def test_the_average_moves_by_one_minus_the_decay() -> None:
 
 def _far_training(base: Controller, radius: float) -> tuple[float, list[StepReport]]:
     """Fast steps without anything else that holds them: the KL they reach, and the reports."""
-    config = SMALL.model_copy(update={"trust_region": radius, "learning_rate": 0.05, "anchor_share": 0.0})
+    config = SMALL.model_copy(update={"trust_region": radius, "learning_rate": 0.006, "anchor_share": 0.0})
     learner, replay = make_learner(base, config), make_replay(base, config)
     reports = [report for _ in range(40) for report in train(learner, replay, config)]
-    features = with_bias(logged(base, 200, seed=9, new=True).features)
-    region = TrustRegion(Parts(base.choices).stack(base.base), Parts(base.choices), 1e6)
+    features = learner._scaling.features(logged(base, 200, seed=9, new=True).features)
+    region = TrustRegion(learner._scaling.inside(Parts(base.choices).stack(base.base)), Parts(base.choices), 1e6)
     return region.confine(features, learner._state.heads).kl, reports

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from ol0.learner.evidence import WINDOW, Evidence, ranks
+
+ANCHORS = 400
+
+
+def seen(shift: float, agreement: float, rounds: int = 40, seed: int = 0) -> Evidence:
+    """32 fresh prompts a round, whose scores lie ``shift`` above the anchors', and votes that follow the prediction."""
+    rng, evidence = np.random.default_rng(seed), Evidence()
+    anchors = rng.normal(size=ANCHORS).astype(np.float32)
+    for _ in range(rounds):
+        predicted = rng.choice([0.2, 0.8], 32).astype(np.float32)
+        honest = rng.random(32) < predicted
+        chance = rng.random(32) < 0.5
+        rewards = np.where(rng.random(32) < agreement, honest, chance).astype(np.float32)
+        scores = rng.normal(shift, 1, 32).astype(np.float32)
+        evidence = evidence.after(ranks(scores, anchors), predicted, rewards)
+    return evidence
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_prompts_like_the_anchors_and_votes_by_chance_prove_nothing(seed: int) -> None:
+    evidence = seen(shift=0, agreement=0, seed=seed)
+    assert abs(evidence.novelty(ANCHORS)) < 3
+    assert abs(evidence.skill()) < 3
+
+
+def test_prompts_that_look_new_are_novel_and_votes_that_follow_the_prediction_show_skill() -> None:
+    evidence = seen(shift=1, agreement=0.8)
+    assert evidence.novelty(ANCHORS) > 5
+    assert evidence.skill() > 5
+
+
+def test_each_of_the_two_can_be_missing_by_itself() -> None:
+    assert seen(shift=1, agreement=0).skill() < 3 < seen(shift=1, agreement=0).novelty(ANCHORS)
+    assert seen(shift=0, agreement=0.8).novelty(ANCHORS) < 3 < seen(shift=0, agreement=0.8).skill()
+
+
+def test_evidence_fades_as_new_evidence_comes() -> None:
+    evidence = seen(shift=1, agreement=0.8, rounds=500)
+    assert evidence.count <= WINDOW + 32
+    for _ in range(500):
+        evidence = evidence.after(np.full(32, 0.5, np.float32), np.full(32, 0.5, np.float32), np.ones(32, np.float32))
+    assert evidence.novelty(ANCHORS) < 0.1
+
+
+def test_nothing_seen_is_no_evidence() -> None:
+    assert (Evidence().novelty(ANCHORS), Evidence().skill()) == (0, 0)
+    assert not ranks(np.ones(3, np.float32), np.zeros(0, np.float32)).any()
