@@ -1,5 +1,31 @@
-"""``python -m ol0`` is ``ol0``."""
+"""``python -m ol0`` is ``ol0``, and takes the seed's command line as well."""
+
+import sys
+
+import typer
 
 from ol0.cli import app
+from ol0.cli.command import explained
+from ol0.cli.seed_line import is_seed_line, name_places, parse
+from ol0.config import load_settings
 
-app()
+
+def main(arguments: list[str]) -> None:
+    """One command, or those that a line of the seed's stands for, until one of them fails."""
+    if not is_seed_line(arguments):
+        app(arguments)
+    line = parse(arguments)
+    try:
+        with explained():
+            name_places(load_settings(line.config))
+    except typer.Exit as end:
+        sys.exit(end.exit_code)
+    for command in line.commands:
+        try:
+            app(command)
+        except SystemExit as end:
+            if end.code:
+                raise
+
+
+main(sys.argv[1:])

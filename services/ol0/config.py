@@ -1,6 +1,7 @@
 """File, environment and flags, in one typed tree.
 
 One TOML or JSON file with the sections below; ``OL0_SECTION__KEY`` in the environment goes over it, flags over that.
+Files with the seed's keys are taken too: see ``seed_keys``.
 Times in the names: ``_s`` seconds, ``_ms`` milliseconds. An unknown key is an error that names the nearest right one.
 """
 
@@ -8,13 +9,15 @@ import difflib
 import json
 import tomllib
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ol0.errors import ConfigError
+from ol0.seed_keys import translate
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -90,6 +93,9 @@ class WarmupConfig(Section):
     """How a base comes in."""
 
     canary_threshold: Share = Field(0.9, description="share of the suite that the base must pass")
+    calibration: Path | None = Field(None, description="logged decisions of an AR1 policy (.npz); see ar1/calibration")
+    suite_share: Share = Field(0.25, description="of the calibration rows, held back for the canary suite")
+    fisher_samples: Count = Field(1_000, description="calibration rows that the Fisher information stands on")
 
 
 class StageConfig(Section):
@@ -107,6 +113,7 @@ class SafetyConfig(Section):
     suite_pass: Share = Field(0.9, description="of the prompts that the base passes, the share that must still pass")
     suite_margin: Share = Field(0.02, description="non-inferiority on the suite, against base and parent")
     critical_confidence: Share = Field(0.9, description="base probability above which a passed prompt is critical")
+    critical_share: Share = Field(0.25, description="of the suite, the largest share that is critical: the surest")
     stages: tuple[StageConfig, ...] = (StageConfig(share=0.05, harm_only=True), StageConfig(share=0.25))
     stage_margin: Share = Field(0.02, description="loss on live traffic that approval must rule out")
     group_margin: Share = Field(0.10, description="harm to one group that stops a candidate")
@@ -158,6 +165,41 @@ class ServingConfig(Section):
     user_key: SecretStr = Field(SecretStr("ol0"), description="key of the hash that makes pseudonyms")
 
 
+class Signer(StrEnum):
+    """Who signs: the learner its candidates, each gate its verdicts."""
+
+    LEARNER = "learner"
+    CANARY = "canary"
+    DRIFT = "drift"
+
+
+class SecurityConfig(Section):
+    """Who may speak for the learner and for the gates. Without trusted keys nobody is asked for a signature."""
+
+    signing: Mapping[Signer, Path] = Field(
+        default_factory=dict, description="private key files (`ol0 keys new`); a service needs its own alone"
+    )
+    trusted: Mapping[Signer, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
+        default_factory=dict, description="public keys whose signature is believed; several while keys change"
+    )
+
+    @field_validator("signing", mode="before")
+    @classmethod
+    def _names_files(cls, value: object) -> object:
+        """A key that stands here would be printed by ``ol0 config show``."""
+        if isinstance(value, Mapping) and any("PRIVATE KEY" in str(path) for path in value.values()):
+            raise ValueError("holds a private key itself; name the file that does")
+        return value
+
+    @model_validator(mode="after")
+    def _trusts_all_or_none(self) -> Self:
+        """Verdicts that anybody can write make signed candidates worthless, and the other way round."""
+        if self.trusted and (missing := set(Signer) - set(self.trusted)):
+            names = " and ".join(sorted(missing))
+            raise ValueError(f"trusted keys for {names} are missing: with one of them, all three have to be known")
+        return self
+
+
 class ObservabilityConfig(Section):
     """Logs and metrics."""
 
@@ -187,6 +229,7 @@ class Settings(BaseSettings):
     kafka: KafkaConfig = KafkaConfig()
     redis: RedisConfig = RedisConfig()
     serving: ServingConfig = ServingConfig()
+    security: SecurityConfig = SecurityConfig()
     observability: ObservabilityConfig = ObservabilityConfig()
 
     @classmethod
@@ -208,7 +251,7 @@ def load_settings(path: Path | None) -> Settings:
     Raises:
         ConfigError: the file is missing or malformed, or a key or value is wrong; says which and what is right.
     """
-    values = {} if path is None else _read(path)
+    values = {} if path is None else translate(_read(path), _is_key)
     try:
         return Settings.model_validate({}) if not values else Settings(**values)  # type: ignore[arg-type]
     except ValidationError as error:
@@ -226,6 +269,13 @@ def _read(path: Path) -> dict[str, object]:
         raise ConfigError(f"{path}: {error.strerror}; name a TOML or JSON file with --config") from None
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from None
+
+
+def _is_key(section: str, key: str) -> bool:
+    """Whether the tree has this key."""
+    field = Settings.model_fields.get(section)
+    model = None if field is None else field.annotation
+    return isinstance(model, type) and issubclass(model, BaseModel) and key in model.model_fields
 
 
 def _explain(location: tuple[int | str, ...], kind: str, message: str) -> str:

@@ -5,10 +5,11 @@ from typing import cast
 
 import numpy as np
 
+from contract.comparison import field_of, ring_of
 from contract.reference_store import Closed, Expected
 from contract.store_world import World
 from ol0.records import Decision
-from ol0.replay.entries import FEEDBACK, decision_key, payload_field
+from ol0.replay.entries import FEEDBACK
 from ol0.replay.lua import store_key
 
 
@@ -20,21 +21,14 @@ def compare(world: World, expected: Expected) -> None:
 
     since_rebuild = expected.without(world.forgotten_before_rebuild, but=set())
     expected = since_rebuild.without(world.forgotten, but=had_closed)
-    examples = [
-        (payload_field(closed.deadline_ms, decision_key(closed.decision.decision_id)), closed)
-        for closed in expected.examples()
-    ]
-    ring = bytearray(world.sizes.capacity * 33)
-    for number, (field, closed) in enumerate(examples):
-        slot = number % world.sizes.capacity * 33
-        ring[slot : slot + 33] = field + np.float32(closed.reward.value).tobytes()
-    assert world.client.get(store_key(world.prefix, "i")) == bytes(ring)
+    examples = expected.examples()
+    assert world.client.get(store_key(world.prefix, "i")) == ring_of(examples, world.sizes.capacity)
 
     newest = range(len(examples))[-world.sizes.capacity :]
-    live = [number for number in newest if examples[number][1].decision.user not in world.forgotten]
+    live = [number for number in newest if examples[number].decision.user not in world.forgotten]
     payloads = cast("dict[bytes, bytes]", world.client.hgetall(store_key(world.prefix, "o")))
     for number in live:
-        assert payloads.pop(examples[number][0]) == world.pack(examples[number][1].decision)
+        assert payloads.pop(field_of(examples[number])) == world.pack(examples[number].decision)
     of_windows = [world.decisions[payload] for payload in payloads.values()]
     assert len(of_windows) == world.store.counters().open
     kept_open = [decision for decision in of_windows if decision.user not in world.forgotten]

@@ -1,5 +1,6 @@
 """What the store refuses, and how it says so."""
 
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeAlias, cast
@@ -15,8 +16,8 @@ from ol0.errors import Fenced, Gap, StoreError
 from ol0.replay.budget import largest_store_bytes
 from ol0.replay.connection import check_memory, check_settings, connect
 from ol0.replay.counters import FeedbackDrop
-from ol0.replay.entries import FeedbackEntry, feedback_key, source_key, user_key
-from ol0.replay.lua import store_key
+from ol0.replay.entries import FeedbackEntry, feedback_key, payload_field, source_key, user_key
+from ol0.replay.lua import Scripts, store_key
 from ol0.replay.rebuild import rebuild_store
 from ol0.replay.stats import read_stats
 from ol0.replay.store import ReplayStore
@@ -132,6 +133,8 @@ def test_a_store_that_was_made_anew_is_not_the_one_that_was_claimed(
 
     with pytest.raises(StoreError, match="ol0 replay rebuild"):
         store.apply(DECISIONS, claim, 6, arrivals(0, 1))
+    with pytest.raises(StoreError, match="ol0 replay rebuild"):
+        store.claim(DECISIONS)
     with pytest.raises(StoreError, match=f"is {other.incarnation}, expected {store.incarnation}"):
         ReplayStore(client, prefix).attach(store.incarnation)
 
@@ -164,6 +167,8 @@ def test_a_lost_number_is_found_before_anything_is_written(
         replace(arrivals(0, 1), targets=b"a" * 16),
         replace(arrivals(0, 1), feedback=b"a" * 48),
         arrivals(-1, 1),
+        pytest.param(arrivals(0, *range(1, 2_002)), id="more decisions than a script may unpack"),
+        pytest.param(thumbs(0, 1, *map(str, range(2_001))), id="more feedback than a script may unpack"),
     ],
 )
 def test_a_malformed_batch_is_refused_before_anything_is_written(
@@ -269,6 +274,55 @@ def test_a_window_that_is_not_due_cannot_be_closed(store: ReplayStore) -> None:
     store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(0, 1))
 
     assert not store.commit(0, [ClosedWindow((1).to_bytes(16), 0.5, b"outcome")], {})
+
+
+DUE = [number.to_bytes(16) for number in range(1, 6)]
+HALF, ANN = struct.pack("<f", 0.5), user_key("ann")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [DUE[0] + b"\0", HALF, ANN, 0, "", b"outcome"],
+        [DUE[0], b"", ANN, 0, "", b"outcome"],
+        [DUE[0], HALF, b"", 0, "", b"outcome"],
+        [DUE[0], HALF, ANN, "many", "", b"outcome"],
+        [DUE[0], HALF, ANN, 0, ""],
+        [DUE[0], HALF, ANN, 0, "", b"outcome", b"another"],
+        pytest.param([b"".join(DUE), HALF * 5, ANN * 5, 0, "", *[b"outcome"] * 5], id="more than the ring has slots"),
+    ],
+)
+def test_a_malformed_closing_is_refused_before_anything_is_written(
+    client: Redis, prefix: str, words: list[bytes | str | int]
+) -> None:
+    store = ReplayStore(client, prefix)
+    store.register({DECISIONS: 5}, capacity=4, max_open=9)
+    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(5_000, *range(1, 6)))
+    before = contents(client, prefix)
+
+    assert Scripts(client, prefix).call("commit", 0, *words)[0] == b"BAD"
+    assert contents(client, prefix) == before
+
+
+@pytest.mark.parametrize("script", ["exclude", "forget"])
+def test_a_list_that_is_cut_off_takes_nothing_out(store: ReplayStore, client: Redis, prefix: str, script: str) -> None:
+    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(0, 1))
+    slot = b"\0\0\0\0" if script == "exclude" else b""
+    field = payload_field(1_001, DUE[0])
+    before = contents(client, prefix)
+
+    assert Scripts(client, prefix).call(script, slot + field + slot + field[:-1])[0] == b"BAD"
+    assert contents(client, prefix) == before
+
+
+def test_a_window_with_another_deadline_is_not_the_one_to_forget(
+    store: ReplayStore, client: Redis, prefix: str
+) -> None:
+    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(0, 1))
+    before = contents(client, prefix)
+
+    assert store.exclusion.forget([payload_field(999, DUE[0])]) == 0
+    assert contents(client, prefix) == before
 
 
 def close_all(store: ReplayStore, first: int, *deadlines_ms: int, user: str | None = "ann", limit: int = 2) -> None:

@@ -10,33 +10,89 @@ from rich.console import Console
 
 from ol0.cli.command import EXIT_FAILED, PAGE_WIDTH, Config, explained
 from ol0.config import Settings, load_settings
+from ol0.errors import ConfigError
 
 app = typer.Typer()
 topics_app = typer.Typer(no_args_is_help=True, help="The topics that a lineage needs.")
 config_app = typer.Typer(no_args_is_help=True, help="The settings, as a service would see them.")
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Says what is in the checkpoint; changes nothing.")]
+
 app.add_typer(topics_app, name="topics")
 app.add_typer(config_app, name="config")
 
 
 @app.command()
 def warmup(
-    out: Annotated[Path, typer.Option(help="Folder of base.safetensors and suite.safetensors.")],
+    checkpoint: Annotated[Path | None, typer.Argument(help="An AR1 checkpoint (.pt).", show_default=False)] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the base, its encoder and its suite; default: where serving.base is."),
+    ] = None,
     config: Config = None,
-    data: Annotated[Path | None, typer.Option(help="Labelled prompts, as for `ol0 demo`.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the split and the base.")] = 0,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Logged decisions of the AR1 policy (.npz): anchors, figures, canary suite.")
+    ] = None,
+    dry_run: DryRun = False,  # noqa: FBT002 - how typer writes a flag
+    data: Annotated[Path | None, typer.Option(help="Instead of a checkpoint: labelled prompts, as for `demo`.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the split of labelled prompts and the base trained on them.")] = 0,
 ) -> None:
-    """Brings a base in: trains it on the old kinds of labelled prompts and offers it as candidate 0.
+    """Brings a base in and offers it as candidate 0: an AR1 checkpoint, or one trained on labelled prompts.
 
-    Writes the base and the canary suite, puts the anchors into the replay store. May be repeated.
+    Writes the base, the encoder of an AR1 checkpoint and the canary suite, puts the anchors into the replay store.
+    May be repeated. Nothing of a checkpoint is run; one that holds more than known tensors is refused by name.
 
-    Example: `ol0 warmup --config ol0.toml --data prompts.npz --out warmup/`
+    Example: `ol0 warmup final_policy.pt --calibration logged.npz --config ol0.toml --out warmup/`
     """
-    from ol0.soak.dataset import read_prompts, split_prompts
-    from ol0.soak.lineage_setup import warm_up
-
     with explained():
-        digest = warm_up(load_settings(config), split_prompts(*read_prompts(data), seed), out, seed)
-        typer.echo(f"offered base {digest[:12]} from {out / 'base.safetensors'}; it serves once both gates approve")
+        settings = with_calibration(load_settings(config), calibration)
+        if checkpoint is not None:
+            warm_up_ar1(settings, checkpoint, out, dry_run=dry_run)
+            return
+        if dry_run or calibration is not None:
+            raise ConfigError("--dry-run and --calibration are about an AR1 checkpoint: name its file")
+        from ol0.soak.dataset import read_prompts, split_prompts
+        from ol0.soak.lineage_setup import warm_up
+
+        folder = _folder(settings, out)
+        digest = warm_up(settings, split_prompts(*read_prompts(data), seed), folder, seed)
+        typer.echo(f"offered base {digest[:12]} from {folder / 'base.safetensors'}; it serves once both gates approve")
+
+
+def with_calibration(settings: Settings, calibration: Path | None) -> Settings:
+    """The flag goes over the file."""
+    if calibration is None:
+        return settings
+    warmup = settings.warmup.model_copy(update={"calibration": calibration})
+    return settings.model_copy(update={"warmup": warmup})
+
+
+def warm_up_ar1(settings: Settings, checkpoint: Path, out: Path | None, *, dry_run: bool) -> None:
+    """Says what is in an AR1 checkpoint and, unless that is all, brings it in.
+
+    Raises:
+        OL0Error: it is refused, or the lineage is not there.
+    """
+    from ol0.ar1.description import describe
+    from ol0.ar1.warmup import WarmupManager
+
+    imported = WarmupManager(settings.warmup, settings.online_learning, settings.serving).import_ar1(checkpoint)
+    for line in describe(imported, settings.warmup.canary_threshold):
+        typer.echo(line)
+    if dry_run:
+        return
+    from ol0.soak.lineage_setup import bring_in_ar1
+
+    folder = _folder(settings, out)
+    digest = bring_in_ar1(settings, imported, folder)
+    typer.echo(f"offered base {digest[:12]} from {folder / 'base.safetensors'}; it serves once both gates approve")
+
+
+def _folder(settings: Settings, out: Path | None) -> Path:
+    if out is not None:
+        return out
+    if settings.serving.base is None:
+        raise ConfigError("name a folder with --out, or the file of the base with serving.base")
+    return settings.serving.base.parent
 
 
 @app.command()

@@ -4,31 +4,15 @@ from typing import Self
 
 import numpy as np
 
+from ol0.controller.fisher import softmax_fisher
 from ol0.controller.heads import Floats
 from ol0.learner.objective import Forward, Term
 from ol0.learner.parts import Parts
 
 
 def diagonal_fisher(features: Floats, heads: Floats, parts: Parts) -> Floats:
-    """Diagonal of the Fisher information of softmax heads, exact, averaged over examples.
-
-        F_da = mean_i E_{y ~ p(. | x_i)} [ (d log p(y | x_i) / d W_da)^2 ] = mean_i x_id^2 p_ia (1 - p_ia)
-
-    The gradient of one example for one outcome is x (1[y = a] - p_a); its square is averaged over the model's own
-    outcomes and over the examples, in this order. Squaring a batch's mean gradient instead, or taking the observed
-    label for y, is another quantity (Kunstner et al., "Limitations of the empirical Fisher", NeurIPS 2019).
-
-    Args:
-        features: with the appended 1, shape (n, D + 1).
-        heads: shape (D + 1, K).
-        parts: the columns.
-
-    Returns:
-        Shape (D + 1, K); zeros without examples.
-    """
-    probabilities = Forward.of(features, heads, parts).probabilities
-    fisher = (features**2).T @ (probabilities * (1 - probabilities)) / max(len(features), 1)
-    return np.asarray(fisher, heads.dtype)
+    """``softmax_fisher`` of stacked heads (D + 1, K) on features with the appended 1 (n, D + 1): shape (D + 1, K)."""
+    return softmax_fisher(features, Forward.of(features, heads, parts).probabilities)
 
 
 class EWCRegularizer:

@@ -2,9 +2,14 @@
 
 from pathlib import Path
 
+from ol0.ar1.architecture import PARTS
+from ol0.ar1.warmup import Imported
 from ol0.clock import wall_clock_ms
-from ol0.config import Settings
-from ol0.errors import StoreError
+from ol0.config import Settings, Signer
+from ol0.controller.signing import Keyring
+from ol0.controller.suite import read_suite
+from ol0.controller.warmup import Warmup, check_suite_share
+from ol0.errors import ConfigError, StoreError
 from ol0.feedback.service import SOURCES
 from ol0.records import Digest
 from ol0.replay.anchors import AnchorStore
@@ -12,7 +17,7 @@ from ol0.replay.connection import check_settings, connect
 from ol0.replay.store import ReplayStore
 from ol0.replay.windows import SourcePartition
 from ol0.soak.dataset import Split
-from ol0.soak.warmup import check_suite_share, prepare
+from ol0.soak.warmup import prepare
 from ol0.streaming import admin
 from ol0.streaming.changes import Change
 from ol0.streaming.lineage import Lineage
@@ -79,11 +84,68 @@ def warm_up(settings: Settings, split: Split, out: Path, seed: int) -> Digest:
     epsilon, anchors = settings.serving.epsilon, settings.online_learning.anchors
     warmup = prepare(split, out / "suite.safetensors", epsilon=epsilon, anchors=anchors, seed=seed)
     check_suite_share(warmup.suite_pass_share, settings.warmup.canary_threshold)
+    return offer_base(settings, warmup, out)
+
+
+def bring_in_ar1(settings: Settings, imported: Imported, out: Path) -> Digest:
+    """Brings an AR1 policy in as the base: writes its files, puts the anchors into the store, offers it as candidate 0.
+
+    May be repeated with the same files.
+
+    Args:
+        settings: of the lineage; its topics and its store exist.
+        imported: see ``WarmupManager.import_ar1``.
+        out: folder of ``encoder``, ``base`` and, with a calibration file, ``suite``, all ``.safetensors``.
+
+    Returns:
+        The digest of the base.
+
+    Raises:
+        ConfigError: the base fails its suite, or there is no suite.
+        StoreError: the store holds the anchors of another base.
+    """
+    share = _suite_share(settings, imported)
+    check_suite_share(share, settings.warmup.canary_threshold)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "encoder.safetensors").write_bytes(imported.encoder_file)
+    if imported.baseline is not None:
+        imported.baseline.write_suite(out / "suite.safetensors")
+    return offer_base(settings, imported.warmup(share), out)
+
+
+def _suite_share(settings: Settings, imported: Imported) -> float:
+    """Of the calibration file's suite; without one, of the host's own."""
+    if imported.baseline is not None:
+        return imported.baseline.metrics.canary_pass_rate
+    try:
+        suite = read_suite(settings.safety.suite)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; --calibration FILE makes a suite of logged decisions") from None
+    found, expected = (suite.features.shape[1], suite.actions.shape[1]), (imported.base.dimension, len(PARTS))
+    if found != expected:
+        raise ConfigError(
+            f"canary suite {settings.safety.suite} has {found[0]} features and {found[1]} parts; this base has "
+            f"{expected[0]} and {expected[1]}: --calibration FILE makes one that fits"
+        )
+    return float(suite.passes(imported.base).mean())
+
+
+def offer_base(settings: Settings, warmup: Warmup, out: Path) -> Digest:
+    """Writes ``base.safetensors``, puts the anchors into the store, offers the base as candidate 0; may be repeated.
+
+    Returns:
+        The digest of the base.
+
+    Raises:
+        ConfigError: keys are configured, but not the learner's, which signs the base.
+        StoreError: the store holds the anchors of another base.
+    """
+    keys = Keyring.of(settings.security, settings.kafka.topic_prefix, Signer.LEARNER)
     (out / "base.safetensors").write_bytes(warmup.checkpoint)
     lineage = Lineage.of(settings.kafka)
     AnchorStore(connect(settings.redis), settings.kafka.topic_prefix).add_anchors(
         [(lineage.codec.encode_valid(anchor.decision), anchor.reward) for anchor in warmup.anchors]
     )
-    candidate = warmup.candidate(wall_clock_ms())
+    candidate = keys.sign(warmup.candidate(wall_clock_ms()))
     RecordSender(lineage).send_all([candidate])
     return candidate.digest

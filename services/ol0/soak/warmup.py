@@ -4,46 +4,21 @@ This is how the demo and the soak bring a base in. The anchors are what a host w
 the base serves old kinds of prompts with its exploration, and users say what they think.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from random import Random
-from uuid import UUID
 
 import numpy as np
 
-from ol0.controller.checkpoint import digest_of, read_checkpoint, write_checkpoint
-from ol0.controller.controller import Controller, Manifest
+from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.controller import Controller
 from ol0.controller.exploration import explore
-from ol0.controller.heads import Mixer
 from ol0.controller.suite import KINDS, read_suite, write_suite
-from ol0.errors import ConfigError
-from ol0.records import Arm, Candidate, Decision, DecisionId, FeaturesDtype
+from ol0.controller.warmup import Anchor, Warmup, base_checkpoint, log_anchor
 from ol0.soak.dataset import Prompts, Split
 from ol0.soak.pretraining import train_base
 
 PART = "expert"
-
-
-@dataclass(frozen=True, slots=True)
-class Anchor:
-    """A decision of the base on an old kind of prompt, and what the user said of it."""
-
-    decision: Decision
-    reward: float
-
-
-@dataclass(frozen=True, slots=True)
-class Warmup:
-    """What a lineage starts from."""
-
-    checkpoint: bytes
-    anchors: tuple[Anchor, ...]
-    suite_pass_share: float
-
-    def candidate(self, time_ms: int) -> Candidate:
-        """The base as candidate 0."""
-        digest = digest_of(self.checkpoint)
-        return Candidate(digest, digest, digest, 0, time_ms, self.checkpoint, {"suite": self.suite_pass_share})
 
 
 def prepare(split: Split, suite: Path, *, epsilon: float, anchors: int, seed: int) -> Warmup:
@@ -56,10 +31,7 @@ def prepare(split: Split, suite: Path, *, epsilon: float, anchors: int, seed: in
         anchors: how many; at most half of the base's training prompts are used.
         seed: same seed, same bytes.
     """
-    head = train_base(split.base, seed)
-    dimension = head.weight.shape[1]
-    manifest = Manifest(base=None, parent=None, step=0, parts=(PART,), epsilon=epsilon)
-    checkpoint = write_checkpoint(manifest, (head,), (head,), Mixer.closed(dimension))
+    checkpoint = base_checkpoint((PART,), (train_base(split.base, seed),), epsilon)
     base = read_checkpoint(checkpoint)
     best = split.suite.success.argmax(axis=1)
     kinds = np.full(len(best), KINDS.index("performance"), np.uint8)
@@ -77,33 +49,5 @@ def _log_anchors(base: Controller, prompts: Prompts, rng: Random) -> tuple[Ancho
 
 def _log_anchor(base: Controller, prompts: Prompts, row: int, greedy: list[int], rng: Random) -> Anchor:
     draw = explore(greedy, base.choices, base.manifest.epsilon, rng)
-    decision = Decision(
-        decision_id=DecisionId(str(UUID(int=rng.getrandbits(128), version=4))),
-        session_id=f"anchor-{row}",
-        turn=0,
-        user=None,
-        time_ms=1,
-        digest=base.digest,
-        arm=Arm.HOLDBACK,
-        staged=None,
-        serving_sequence=0,
-        features=prompts.features[row].astype("<f4").tobytes(),
-        features_dtype=FeaturesDtype.FLOAT32,
-        action=draw.action,
-        propensity=draw.propensity,
-        group=str(prompts.groups[row]),
-    )
-    return Anchor(decision, float(rng.random() < prompts.success[row, draw.action[0]]))
-
-
-def check_suite_share(share: float, threshold: float) -> None:
-    """A base that fails its own suite is no yardstick.
-
-    Raises:
-        ConfigError: it passes less than the threshold.
-    """
-    if share < threshold:
-        raise ConfigError(
-            f"the base passes {share:.1%} of its canary suite, below warmup.canary_threshold = {threshold:.0%}: "
-            "train a better base, or lower the threshold if this is what the prompts allow"
-        )
+    anchor = log_anchor(base, row, prompts.features[row], draw, reward=0.0, group=str(prompts.groups[row]), rng=rng)
+    return replace(anchor, reward=float(rng.random() < prompts.success[row, draw.action[0]]))

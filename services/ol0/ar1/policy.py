@@ -1,0 +1,149 @@
+"""AR1's heads on the encoder's features, and how AR1 chooses with them: four softmaxes, then hysteresis.
+
+The learner trains copies of the four heads; bias and value stay as they came.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Final, Self
+
+import numpy as np
+
+from ol0.ar1.architecture import PARTS, RANKS, Architecture
+from ol0.ar1.encoder import Linear
+from ol0.controller.controller import Actions
+from ol0.controller.heads import Floats, Head, sigmoid, softmax
+
+WEIGHTS: Final = (0.4, 0.2, 0.2, 0.2)
+"""How much each part counts in the score of a change: expert, scope, span, rank."""
+TAU: Final = 0.5  # AR1's default hysteresis_tau; no file holds it
+BIAS_SHARE: Final = 0.2  # the bias scale moves when it would by more than this share of tau
+BIAS_LOW, BIAS_RANGE = 0.1, 1.9
+
+
+@dataclass(frozen=True, slots=True)
+class AR1Heads:
+    """The six heads.
+
+    Attributes:
+        parts: expert, scope, span, rank.
+        bias: of the bias scale, one output.
+        value: of the state value, one output.
+    """
+
+    parts: tuple[Head, ...]
+    bias: Linear
+    value: Linear
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Floats]) -> Self:
+        """The heads among a policy's tensors."""
+        parts = tuple(Head(tensors[f"{part}_head.weight"], tensors[f"{part}_head.bias"]) for part in PARTS)
+        return cls(parts, Linear.of(tensors, "bias_head"), Linear.of(tensors, "value_head"))
+
+    def logits(self, features: Floats) -> tuple[Floats, ...]:
+        """Of every part: (n, hidden) to (n, K)."""
+        return tuple(head.logits(features) for head in self.parts)
+
+    def bias_scale(self, features: Floats) -> Floats:
+        """1.9 sigmoid + 0.1, within (0.1, 2): (n, hidden) to (n,)."""
+        return BIAS_RANGE * sigmoid(self.bias(features)[:, 0]) + np.float32(BIAS_LOW)
+
+    def state_value(self, features: Floats) -> Floats:
+        """Unclipped: (n, hidden) to (n,)."""
+        return self.value(features)[:, 0]
+
+
+def change_score(logits: tuple[Floats, ...], new: Actions, previous: Actions, temperature: float) -> Floats:
+    """How much better the new action is: the weighted sum over the parts of the difference of logits / T.
+
+    Args:
+        logits: of every part, shape (n, K).
+        new: shape (n, parts).
+        previous: same.
+        temperature: T.
+
+    Returns:
+        Shape (n,).
+    """
+    rows = np.arange(len(new))
+    score = np.zeros(len(new))
+    for part, (weight, values) in enumerate(zip(WEIGHTS, logits, strict=True)):
+        score += weight * (values[rows, new[:, part]] - values[rows, previous[:, part]]) / temperature
+    return np.asarray(score, np.float32)
+
+
+def with_hysteresis(
+    logits: tuple[Floats, ...], new: Actions, previous: Actions, temperature: float = 1.0, tau: float = TAU
+) -> Actions:
+    """The action that is taken: all four parts of the new one where its score exceeds tau, else the previous one."""
+    flips = change_score(logits, new, previous, temperature) > tau
+    return np.where(flips[:, None], new, previous)
+
+
+def bias_with_hysteresis(new: Floats, previous: Floats, tau: float = TAU) -> Floats:
+    """The bias scale flips by itself: where it would move by more than 0.2 tau. Shape (n,)."""
+    return np.where(np.abs(new - previous) > BIAS_SHARE * tau, new, previous)
+
+
+def taken_propensity(
+    logits: tuple[Floats, ...],
+    taken: Actions,
+    previous: Actions | None,
+    temperature: float = 1.0,
+    tau: float = TAU,
+) -> Floats:
+    """The probability of each part of the action that is *taken*, when AR1 samples and then applies hysteresis.
+
+        P(taken_k = a) = sum over candidates c of P(c) 1[(c if score(c) > tau else previous)_k = a]
+
+    AR1 itself logs the probability of the candidate, which is another number wherever the previous action was kept.
+    Exact: every candidate is tried, 96 of them at the default sizes.
+
+    Args:
+        logits: of every part, shape (n, K).
+        taken: shape (n, parts).
+        previous: same; None where nothing came before: then there is no hysteresis.
+        temperature: T.
+        tau: of the hysteresis.
+
+    Returns:
+        Shape (n, parts).
+    """
+    probabilities = [softmax(values / np.float32(temperature)) for values in logits]
+    rows = np.arange(len(taken))
+    if previous is None:
+        return np.stack([one[rows, taken[:, part]] for part, one in enumerate(probabilities)], axis=1)
+    total = np.zeros(taken.shape)
+    for choice in product(*(range(values.shape[1]) for values in logits)):
+        candidate = np.broadcast_to(np.array(choice, np.intp), taken.shape)
+        chance = np.prod([one[:, pick] for one, pick in zip(probabilities, choice, strict=True)], axis=0)
+        outcome = with_hysteresis(logits, candidate, previous, temperature, tau)
+        total += chance[:, None] * (outcome == taken)
+    return np.asarray(total, np.float32)
+
+
+def to_raw(actions: Actions, bias_scale: Floats) -> Floats:
+    """Actions as AR1 writes them: expert, scope, span from 1, rank 8/16/32/64, bias scale.
+
+    (n, 4) and (n,) to (n, 5).
+    """
+    expert, scope, span, rank = actions.T
+    return np.stack([expert, scope, span + 1, np.array(RANKS)[rank], bias_scale], axis=1).astype(np.float32)
+
+
+def from_raw(raw: Floats, architecture: Architecture) -> Actions:
+    """The inverse for the four parts: (n, 4) or (n, 5) to (n, 4).
+
+    Raises:
+        ValueError: a number that stands for no choice; says which.
+    """
+    expert, scope, span, rank = raw[:, : len(PARTS)].T
+    index = np.stack([expert, scope, span - 1, np.searchsorted(RANKS, rank).clip(max=len(RANKS) - 1)], axis=1)
+    inside = (index >= 0) & (index < np.array(architecture.choices)) & (np.floor(index) == index)
+    inside[:, -1] &= np.isin(rank, RANKS)
+    if not inside.all():
+        row, part = (int(one) for one in np.argwhere(~inside)[0])
+        raise ValueError(f"row {row}: {raw[row, part]:g} is no {PARTS[part]}")
+    return index.astype(np.intp)

@@ -1,0 +1,190 @@
+"""WarmupManager: an AR1 checkpoint comes in as the base of a lineage."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Final, Protocol
+
+import numpy as np
+
+from ol0.ar1.architecture import PARTS
+from ol0.ar1.baseline import BaselineMetrics, Parted, anchors_of, fisher_of, metrics_of, suite_share
+from ol0.ar1.calibration import Calibration, read_calibration
+from ol0.ar1.checkpoint import AR1Checkpoint, read_ar1
+from ol0.ar1.encoder import AR1Encoder
+from ol0.ar1.encoder_file import fingerprint_of, write_encoder
+from ol0.ar1.policy import AR1Heads
+from ol0.config import OnlineLearningConfig, ServingConfig, WarmupConfig
+from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.controller import Controller
+from ol0.controller.heads import Floats
+from ol0.controller.suite import KINDS, write_suite
+from ol0.controller.warmup import Anchor, Warmup, base_checkpoint, check_suite_share
+from ol0.errors import OL0Error
+
+SEED: Final = 0  # of the split and of the anchors' names: a warm-up that is repeated brings the same
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What a calibration file says of the base.
+
+    Attributes:
+        suite: held-out rows whose good action is known.
+        anchors: decisions that were well logged, for the replay store.
+        fisher: diagonal of the Fisher information of the heads, shape (hidden_dim + 1, K of all parts).
+        metrics: figures.
+    """
+
+    suite: Calibration
+    anchors: tuple[Anchor, ...]
+    fisher: Floats
+    metrics: BaselineMetrics
+
+    def write_suite(self, path: Path) -> None:
+        """Writes the suite file that ``safety.suite`` names."""
+        kinds = np.full(len(self.suite), KINDS.index("performance"), np.uint8)
+        write_suite(path, self.suite.features, self.suite.actions, kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """An AR1 checkpoint as OL0 uses it; nothing has been written yet.
+
+    Attributes:
+        checkpoint: what was read.
+        encoder: what makes features of states.
+        encoder_file: bytes of ``encoder.safetensors``.
+        base: the controller of the four heads that learn.
+        base_file: bytes of ``base.safetensors``.
+        baseline: what the calibration file says; None where there is none.
+    """
+
+    checkpoint: AR1Checkpoint
+    encoder: AR1Encoder
+    encoder_file: bytes
+    base: Controller
+    base_file: bytes
+    baseline: Baseline | None
+
+    def warmup(self, suite_pass_share: float) -> Warmup:
+        """What the lineage starts from."""
+        return Warmup(self.base_file, () if self.baseline is None else self.baseline.anchors, suite_pass_share)
+
+
+class Model(Protocol):
+    """What ``warmup_from_ar1`` puts the base into: a learner's model."""
+
+    def adopt(self, base: Controller, anchors: Sequence[Anchor]) -> None:
+        """Starts anew from this base, held to it by these anchors."""
+
+
+@dataclass(frozen=True, slots=True)
+class WarmupResult:
+    """What ``run_stream`` of the seed expects of a warm-up, and what came of it.
+
+    Attributes:
+        success: everything that was asked for is there, and the model has it; else nothing was changed.
+        fisher_computed: there was a calibration file to compute the Fisher information on.
+        canary_baseline_established: there is a canary suite.
+        safety_validated: the base passes its share of the suite.
+        duration_seconds: wall time.
+        baseline_metrics: figures of the base; None without a calibration file.
+        error_message: why not; None after a success.
+        imported: the base and all that belongs to it; None after a failure.
+    """
+
+    success: bool
+    fisher_computed: bool
+    canary_baseline_established: bool
+    safety_validated: bool
+    duration_seconds: float
+    baseline_metrics: BaselineMetrics | None
+    error_message: str | None
+    imported: Imported | None
+
+
+class WarmupManager:
+    """Brings AR1 checkpoints in.
+
+    Args:
+        config: ``calibration`` names the calibration file; without one there are no anchors and no suite.
+        learning: how many anchors.
+        serving: exploration of the base.
+    """
+
+    def __init__(
+        self,
+        config: WarmupConfig | None = None,
+        learning: OnlineLearningConfig | None = None,
+        serving: ServingConfig | None = None,
+    ) -> None:
+        self._config = config or WarmupConfig()
+        self._anchors = (learning or OnlineLearningConfig()).anchors
+        self._epsilon = (serving or ServingConfig()).epsilon
+
+    def import_ar1(self, path: Path) -> Imported:
+        """Reads and checks a checkpoint and, where there is one, the calibration file. Writes nothing.
+
+        Raises:
+            CheckpointError: the checkpoint is not what it should be: see ``read_ar1``.
+            ConfigError: the calibration file is not.
+        """
+        checkpoint = read_ar1(path)
+        encoder_file = write_encoder(checkpoint)
+        fingerprint = fingerprint_of(encoder_file)
+        encoder = AR1Encoder(checkpoint.architecture, checkpoint.tensors, fingerprint)
+        heads = AR1Heads.of(checkpoint.tensors).parts
+        base_file = base_checkpoint(PARTS, heads, self._epsilon, fingerprint)
+        base = read_checkpoint(base_file)
+        calibration = self._config.calibration
+        baseline = None
+        if calibration is not None:
+            baseline = self._baseline(base, read_calibration(calibration, encoder, checkpoint.architecture))
+        return Imported(checkpoint, encoder, encoder_file, base, base_file, baseline)
+
+    async def warmup_from_ar1(self, checkpoint: Path | str, model: Model) -> WarmupResult:
+        """Imports a checkpoint into a model; reads and checks in a thread beside the event loop.
+
+        What is refused is a result with ``error_message``, and the model stays as it was: a checkpoint that is not what
+        it should be, a calibration file that does not fit, a base that fails its own suite.
+        """
+        started = monotonic()
+        try:
+            imported = await asyncio.to_thread(self.import_ar1, Path(checkpoint))
+            baseline = imported.baseline
+            if baseline is not None:
+                check_suite_share(baseline.metrics.canary_pass_rate, self._config.canary_threshold)
+        except OL0Error as error:
+            return WarmupResult(
+                success=False,
+                fisher_computed=False,
+                canary_baseline_established=False,
+                safety_validated=False,
+                duration_seconds=monotonic() - started,
+                baseline_metrics=None,
+                error_message=str(error),
+                imported=None,
+            )
+        model.adopt(imported.base, () if baseline is None else baseline.anchors)
+        return WarmupResult(
+            success=True,
+            fisher_computed=baseline is not None,
+            canary_baseline_established=baseline is not None,
+            safety_validated=baseline is not None,
+            duration_seconds=monotonic() - started,
+            baseline_metrics=None if baseline is None else baseline.metrics,
+            error_message=None,
+            imported=imported,
+        )
+
+    def _baseline(self, base: Controller, calibration: Calibration) -> Baseline:
+        parted = Parted.of(calibration, self._config.suite_share, SEED)
+        return Baseline(
+            suite=parted.suite,
+            anchors=anchors_of(base, parted.kept, self._anchors, SEED),
+            fisher=fisher_of(base, parted.kept.features[: self._config.fisher_samples]),
+            metrics=metrics_of(base, calibration, suite_share(base, parted.suite)),
+        )

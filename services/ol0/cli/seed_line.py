@@ -1,0 +1,81 @@
+"""The command line of the code that OL0 takes over from, in today's commands.
+
+    python -m ol0 --config FILE [--warmup-from AR1.pt [--calibration FILE]]
+                  [--soak-test [--duration-hours H] | --report-only | --stream-only]
+
+It warms up where that is asked for (topics and store are made first), and then streams until SIGTERM: ``ol0 run``.
+``--soak-test`` plays a soak instead, on a stack and a base of its own; ``--report-only`` shows ``ol0 status``.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ol0.config import Settings
+
+FLAGS: Final = frozenset(
+    {
+        "--config",
+        "--warmup-from",
+        "--calibration",
+        "--soak-test",
+        "--duration-hours",
+        "--report-only",
+        "--stream-only",
+    }
+)
+FOLDER: Final = Path("runs/warmup")
+"""Where a warm-up's files go when the settings name no place for them."""
+
+
+def is_seed_line(arguments: Sequence[str]) -> bool:
+    """Whether a command line begins with a flag of the seed's, where ours begins with a command."""
+    return bool(arguments) and arguments[0].partition("=")[0] in FLAGS
+
+
+@dataclass(frozen=True, slots=True)
+class SeedLine:
+    """What a line of the seed's stands for.
+
+    Attributes:
+        config: the settings file.
+        commands: today's, in order.
+    """
+
+    config: Path
+    commands: tuple[tuple[str, ...], ...]
+
+
+def parse(arguments: Sequence[str]) -> SeedLine:
+    """A wrong flag ends the process with a usage message, as argparse has it."""
+    parser = argparse.ArgumentParser(prog="python -m ol0", allow_abbrev=False)
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--warmup-from")
+    parser.add_argument("--calibration")
+    parser.add_argument("--duration-hours", default="24")
+    then = parser.add_mutually_exclusive_group()
+    then.add_argument("--soak-test", action="store_true")
+    then.add_argument("--report-only", action="store_true")
+    then.add_argument("--stream-only", action="store_true")
+    words = parser.parse_args(arguments)
+    config = ("--config", words.config)
+    todo: list[tuple[str, ...]] = []
+    if words.warmup_from is not None:
+        calibration = () if words.calibration is None else ("--calibration", words.calibration)
+        todo += [("topics", "apply", *config), ("warmup", words.warmup_from, *calibration, *config)]
+    if words.soak_test:
+        todo += [("soak", "--duration-hours", words.duration_hours)]
+    else:
+        todo += [("status" if words.report_only else "run", *config)]
+    return SeedLine(Path(words.config), tuple(todo))
+
+
+def name_places(settings: Settings) -> None:
+    """The seed's settings have no words for base and suite: every command of the line, and its children, get ours."""
+    if settings.serving.base is None:
+        os.environ["OL0_SERVING__BASE"] = str(FOLDER / "base.safetensors")
+    if settings.safety.suite is None:
+        os.environ["OL0_SAFETY__SUITE"] = str(FOLDER / "suite.safetensors")

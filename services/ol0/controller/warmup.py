@@ -1,0 +1,100 @@
+"""What a lineage starts from, wherever its base came from: trained on labelled prompts, or brought in from AR1."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from uuid import UUID
+
+from ol0.controller.checkpoint import digest_of, write_checkpoint
+from ol0.controller.controller import Controller, Manifest
+from ol0.controller.exploration import Draw
+from ol0.controller.heads import Floats, Head, Mixer
+from ol0.errors import ConfigError
+from ol0.records import Arm, Candidate, Decision, DecisionId, FeaturesDtype
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A decision of the base on a prompt that it knows, and its reward."""
+
+    decision: Decision
+    reward: float
+
+
+@dataclass(frozen=True, slots=True)
+class Warmup:
+    """What a lineage starts from.
+
+    Attributes:
+        checkpoint: the base.
+        anchors: what the replay store holds before anybody has asked.
+        suite_pass_share: share of the canary suite that the base passes.
+    """
+
+    checkpoint: bytes
+    anchors: tuple[Anchor, ...]
+    suite_pass_share: float
+
+    def candidate(self, time_ms: int) -> Candidate:
+        """The base as candidate 0."""
+        digest = digest_of(self.checkpoint)
+        return Candidate(digest, digest, digest, 0, time_ms, self.checkpoint, {"suite": self.suite_pass_share})
+
+
+def base_checkpoint(parts: Sequence[str], heads: tuple[Head, ...], epsilon: float, encoder: str | None = None) -> bytes:
+    """The bytes of a base: nothing learnt yet, so its learnt heads are its base heads and its mixer looks at nothing.
+
+    Args:
+        parts: names of the parts of an action.
+        heads: of each part.
+        epsilon: exploration, of every later checkpoint too.
+        encoder: fingerprint of the encoder whose outputs are the features; None where features come in ready.
+    """
+    manifest = Manifest(base=None, parent=None, step=0, parts=tuple(parts), epsilon=epsilon, encoder=encoder)
+    return write_checkpoint(manifest, heads, heads, Mixer.closed(heads[0].weight.shape[1]))
+
+
+def log_anchor(
+    base: Controller, number: int, features: Floats, draw: Draw, *, reward: float, group: str | None, rng: Random
+) -> Anchor:
+    """One decision of the base before there was a log.
+
+    Args:
+        base: who decided.
+        number: of the anchor; its session is named by it.
+        features: shape (D,).
+        draw: the action that was taken, with its propensity.
+        reward: within [0, 1].
+        group: label for reports.
+        rng: names the decision.
+    """
+    decision = Decision(
+        decision_id=DecisionId(str(UUID(int=rng.getrandbits(128), version=4))),
+        session_id=f"anchor-{number}",
+        turn=0,
+        user=None,
+        time_ms=1,
+        digest=base.digest,
+        arm=Arm.HOLDBACK,
+        staged=None,
+        serving_sequence=0,
+        features=features.astype("<f4").tobytes(),
+        features_dtype=FeaturesDtype.FLOAT32,
+        action=draw.action,
+        propensity=draw.propensity,
+        group=group,
+    )
+    return Anchor(decision, reward)
+
+
+def check_suite_share(share: float, threshold: float) -> None:
+    """A base that fails its own suite is no yardstick.
+
+    Raises:
+        ConfigError: it passes less than the threshold.
+    """
+    if share < threshold:
+        raise ConfigError(
+            f"the base passes {share:.1%} of its canary suite, below warmup.canary_threshold = {threshold:.0%}: "
+            "train a better base, or lower the threshold if this is what the prompts allow"
+        )
