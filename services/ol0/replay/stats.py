@@ -48,6 +48,7 @@ class StoreStats:
         outbox: outcomes that are not acknowledged yet.
         partitions: all source partitions, by name.
         memory_bytes: what the server spends on the lineage's keys.
+        ring_bytes: of these, priorities and entries, whose size is fixed.
         payload_bytes: of these, the payloads of open windows and examples; the mean of a sample times their number.
     """
 
@@ -60,6 +61,7 @@ class StoreStats:
     outbox: int
     partitions: tuple[PartitionState, ...]
     memory_bytes: int
+    ring_bytes: int
     payload_bytes: int
 
     @property
@@ -127,6 +129,7 @@ def read_stats(client: Redis, prefix: str) -> StoreStats:
         outbox=outbox,
         partitions=partitions,
         memory_bytes=sum(used or 0 for used in memory),
+        ring_bytes=capacity * (PRIORITY.itemsize + RING_ENTRY.itemsize),
         payload_bytes=round(float(np.mean(lengths)) * payloads) if lengths else 0,
     )
 
