@@ -4,6 +4,7 @@
 #   make test    every test (those that need Docker say why they skip where there is none)
 #   make lint    ruff, mypy --strict, import-linter
 #   make bench   the benchmarks, each against its peer in the same run
+#   make chaos   half an hour of full load, a fault every 20 seconds, then every log read back
 #   make lock    requirements.lock anew from pyproject.toml
 #   make clean   removes what the above made, the download cache excepted
 
@@ -11,8 +12,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_ARGS ?=
 TEST_ARGS ?=
+CHAOS_ARGS ?=
 
-.PHONY: setup demo test lint bench lock clean
+.PHONY: setup demo test lint bench chaos lock clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -45,12 +47,31 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The peers have environments of their own. One that cannot be installed is a line in the results, not an error here.
 bench: setup
-	$(BIN)/python benchmarks/learning.py
+	-$(MAKE) --no-print-directory .venv-bench/.installed
+	-$(MAKE) --no-print-directory .venv-reverb/.installed
+	$(BIN)/python -m benchmarks
+
+# It uses what the fault tests use: the same world, the same audit.
+chaos: setup
+	PYTHONPATH=tests $(BIN)/python benchmarks/chaos.py $(CHAOS_ARGS)
+
+.venv-bench/.installed: benchmarks/requirements.lock | setup
+	$(PYTHON) -m venv --clear .venv-bench
+	$(BIN)/uv pip sync --quiet --python .venv-bench benchmarks/requirements.lock
+	touch $@
+
+.venv-reverb/.installed: benchmarks/reverb.lock | setup
+	$(PYTHON) -m venv --clear .venv-reverb
+	$(BIN)/uv pip sync --quiet --python .venv-reverb benchmarks/reverb.lock
+	touch $@
 
 lock: setup
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --no-header pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o infra/requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header benchmarks/requirements.in -o benchmarks/requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header benchmarks/reverb.in -o benchmarks/reverb.lock
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist runs
+	rm -rf .venv .venv-bench .venv-reverb .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist runs

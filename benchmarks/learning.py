@@ -80,7 +80,7 @@ def random_stream(seed: int) -> World:
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     right = np.append(rng.permutation(5), rng.integers(0, 5, 3))
     success = np.where(np.arange(5) == right[kinds][:, None], 0.95, 0.05)
-    return _split(features.astype(np.float32), success.astype(np.float32), kinds < 4, seed)  # noqa: PLR2004 - see above
+    return _split(features.astype(np.float32), success.astype(np.float32), kinds < 4, seed)
 
 
 def _split(features: Floats, success: Floats, is_old: NDArray[np.bool_], seed: int) -> World:

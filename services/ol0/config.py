@@ -9,10 +9,11 @@ import difflib
 import json
 import tomllib
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ol0.errors import ConfigError
@@ -112,6 +113,7 @@ class SafetyConfig(Section):
     suite_pass: Share = Field(0.9, description="of the prompts that the base passes, the share that must still pass")
     suite_margin: Share = Field(0.02, description="non-inferiority on the suite, against base and parent")
     critical_confidence: Share = Field(0.9, description="base probability above which a passed prompt is critical")
+    critical_share: Share = Field(0.25, description="of the suite, the largest share that is critical: the surest")
     stages: tuple[StageConfig, ...] = (StageConfig(share=0.05, harm_only=True), StageConfig(share=0.25))
     stage_margin: Share = Field(0.02, description="loss on live traffic that approval must rule out")
     group_margin: Share = Field(0.10, description="harm to one group that stops a candidate")
@@ -163,6 +165,41 @@ class ServingConfig(Section):
     user_key: SecretStr = Field(SecretStr("ol0"), description="key of the hash that makes pseudonyms")
 
 
+class Signer(StrEnum):
+    """Who signs: the learner its candidates, each gate its verdicts."""
+
+    LEARNER = "learner"
+    CANARY = "canary"
+    DRIFT = "drift"
+
+
+class SecurityConfig(Section):
+    """Who may speak for the learner and for the gates. Without trusted keys nobody is asked for a signature."""
+
+    signing: Mapping[Signer, Path] = Field(
+        default_factory=dict, description="private key files (`ol0 keys new`); a service needs its own alone"
+    )
+    trusted: Mapping[Signer, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
+        default_factory=dict, description="public keys whose signature is believed; several while keys change"
+    )
+
+    @field_validator("signing", mode="before")
+    @classmethod
+    def _names_files(cls, value: object) -> object:
+        """A key that stands here would be printed by ``ol0 config show``."""
+        if isinstance(value, Mapping) and any("PRIVATE KEY" in str(path) for path in value.values()):
+            raise ValueError("holds a private key itself; name the file that does")
+        return value
+
+    @model_validator(mode="after")
+    def _trusts_all_or_none(self) -> Self:
+        """Verdicts that anybody can write make signed candidates worthless, and the other way round."""
+        if self.trusted and (missing := set(Signer) - set(self.trusted)):
+            names = " and ".join(sorted(missing))
+            raise ValueError(f"trusted keys for {names} are missing: with one of them, all three have to be known")
+        return self
+
+
 class ObservabilityConfig(Section):
     """Logs and metrics."""
 
@@ -192,6 +229,7 @@ class Settings(BaseSettings):
     kafka: KafkaConfig = KafkaConfig()
     redis: RedisConfig = RedisConfig()
     serving: ServingConfig = ServingConfig()
+    security: SecurityConfig = SecurityConfig()
     observability: ObservabilityConfig = ObservabilityConfig()
 
     @classmethod

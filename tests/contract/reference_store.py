@@ -1,7 +1,7 @@
 """The join straight from its definition: whole logs in, everything that must come out. No offsets, no batches."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ol0.config import StreamingConfig
@@ -11,6 +11,9 @@ from ol0.feedback.signals import feedback_entry
 from ol0.records import Decision, ImplicitFeedback, Tick, ToolFeedback, UserFeedback
 from ol0.replay.entries import FeedbackEntry, decision_key
 from ol0.streaming.sink import Partition, SourceRecord
+
+Said = tuple[bytes, FeedbackEntry]
+"""Feedback that counts, with the key of the decision that it is about."""
 
 
 @dataclass(frozen=True)
@@ -51,41 +54,71 @@ class Expected:
         return examples
 
 
-def reference(logs: Mapping[Partition, Sequence[SourceRecord]], config: StreamingConfig) -> Expected:
-    window, skew = round(config.reward_window_s * 1000), round(config.early_skew_s * 1000)
-    lateness = round(config.allowed_lateness_s * 1000)
-    decisions: dict[bytes, Decision] = {}
-    said: dict[tuple[bytes, bytes], FeedbackEntry] = {}
-    watermarks = []
-    for log in logs.values():
-        watermark = 0
-        for source in log:
-            record = source.record
+class Log:
+    """One partition from its beginning: what of it counts, and how far its time has come."""
+
+    def __init__(self, config: StreamingConfig) -> None:
+        self._window, self._config = round(config.reward_window_s * 1000), config
+        self._lateness = round(config.allowed_lateness_s * 1000)
+        self.watermark_ms = 0
+
+    def read(self, sources: Iterable[SourceRecord]) -> Iterator[Decision | Said]:
+        for source in sources:
+            record, watermark = source.record, self.watermark_ms
             assert isinstance(record, Decision | UserFeedback | ToolFeedback | ImplicitFeedback | Tick)
             time = source.append_time_ms if record.time_ms is None else record.time_ms
             if time <= source.append_time_ms + FUTURE_MS and not isinstance(record, Tick):
-                key = decision_key(record.decision_id)
-                weak = isinstance(record, ImplicitFeedback) and record.strength < config.min_confidence
+                weak = isinstance(record, ImplicitFeedback) and record.strength < self._config.min_confidence
                 if not isinstance(record, Decision) and not weak:
                     packed = feedback_entry(record, max(time, watermark)).pack()
                     (entry,) = FeedbackEntry.unpack_pile(packed)  # its value is a float32
-                    copies = [entry, *filter(None, [said.get((key, entry.feedback_id))])]
-                    said[key, entry.feedback_id] = min(copies, key=lambda copy: (copy.effective_ms, copy.pack()))
-                elif isinstance(record, Decision) and time + window > watermark:
-                    decisions.setdefault(key, record)
-            watermark = max(watermark, min(time, source.append_time_ms) - lateness)
-        watermarks.append(watermark)
-    closed, still_open = [], []
-    for deadline, key in sorted((decision.time_ms + window, key) for key, decision in decisions.items()):
-        decision = decisions[key]
-        if deadline > min(watermarks):
-            still_open.append(decision)
-        else:
-            entries = [
-                entry
-                for (target, _), entry in said.items()
-                if target == key and entry.time_ms >= decision.time_ms - skew and entry.effective_ms < deadline
-            ]
-            judged = reward(entries, decision.action, config.reward_weights, config.missing_reward)
-            closed.append(Closed(decision, deadline, judged))
-    return Expected(closed, still_open, config.user_rate_limit)
+                    yield decision_key(record.decision_id), entry
+                elif isinstance(record, Decision) and time + self._window > watermark:
+                    yield record
+            self.watermark_ms = max(watermark, min(time, source.append_time_ms) - self._lateness)
+
+
+class Windows:
+    """Everything that counts, by decision, until the windows close."""
+
+    def __init__(self, config: StreamingConfig) -> None:
+        self._config = config
+        self._decisions: dict[bytes, Decision] = {}
+        self._said: dict[bytes, dict[bytes, FeedbackEntry]] = {}
+
+    def take(self, it: Decision | Said) -> None:
+        if isinstance(it, Decision):
+            self._decisions.setdefault(decision_key(it.decision_id), it)
+            return
+        key, entry = it
+        pile = self._said.setdefault(key, {})
+        copies = [entry, *filter(None, [pile.get(entry.feedback_id)])]
+        pile[entry.feedback_id] = min(copies, key=lambda copy: (copy.effective_ms, copy.pack()))
+
+    def close(self, watermark_ms: int) -> Expected:
+        config = self._config
+        window, skew = round(config.reward_window_s * 1000), round(config.early_skew_s * 1000)
+        closed, still_open = [], []
+        for deadline, key in sorted((it.time_ms + window, key) for key, it in self._decisions.items()):
+            decision = self._decisions[key]
+            if deadline > watermark_ms:
+                still_open.append(decision)
+            else:
+                entries = [
+                    entry
+                    for entry in self._said.get(key, {}).values()
+                    if entry.time_ms >= decision.time_ms - skew and entry.effective_ms < deadline
+                ]
+                judged = reward(entries, decision.action, config.reward_weights, config.missing_reward)
+                closed.append(Closed(decision, deadline, judged))
+        return Expected(closed, still_open, config.user_rate_limit)
+
+
+def reference(logs: Mapping[Partition, Sequence[SourceRecord]], config: StreamingConfig) -> Expected:
+    windows, watermarks = Windows(config), []
+    for sources in logs.values():
+        log = Log(config)
+        for it in log.read(sources):
+            windows.take(it)
+        watermarks.append(log.watermark_ms)
+    return windows.close(min(watermarks))

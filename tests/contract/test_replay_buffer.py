@@ -1,24 +1,31 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from pydantic import SecretStr
 from redis import Redis
 
+from ol0.config import RedisConfig
 from ol0.errors import StoreError
-from ol0.replay.buffer import ReplayBuffer
+from ol0.replay.buffer import Batch, ReplayBuffer
+from ol0.replay.connection import connect
 from ol0.replay.exclusion import Exclusion
 from ol0.replay.lua import store_key
 from ol0.replay.store import ReplayStore
 from ol0.replay.windows import Arrivals, ClosedWindow, SourcePartition
+from ol0.soak.stacks.valkey import Valkey
 
 DECISIONS = SourcePartition("t.decisions.v1", 0)
 CAPACITY = 8
+ALPHA, BETA = 0.6, 0.4
 
 
 class Lineage:
     """A store with one partition, into which examples can be put."""
 
-    def __init__(self, client: Redis, prefix: str) -> None:
+    def __init__(self, client: Redis, prefix: str, capacity: int = CAPACITY) -> None:
+        self.client, self.prefix, self.capacity = client, prefix, capacity
         self.store = ReplayStore(client, prefix)
-        self.incarnation = self.store.register({DECISIONS: 0}, CAPACITY, 100)
+        self.incarnation = self.store.register({DECISIONS: 0}, capacity, 2 * capacity)
         self.buffer = ReplayBuffer(client, prefix, self.incarnation, epsilon=0.5)
         self.exclusion = Exclusion(client, prefix)
         self.added = 0
@@ -38,7 +45,7 @@ class Lineage:
             counts={"decisions": count},
         )
         self.store.apply(DECISIONS, claim, claim.next_offset + 1, batch)
-        while due := self.store.due(CAPACITY):
+        while due := self.store.due(self.capacity):
             closed = [ClosedWindow(w.decision_key, int(w.payload) / 100, b"outcome") for w in due.windows]
             self.store.commit(due.sequence, closed, {})
         self.added = numbers.stop
@@ -111,7 +118,7 @@ def test_draws_follow_priorities_and_weights_correct_them(lineage: Lineage, rng:
     assert drawn.weights[drawn.slots == 1].max() == pytest.approx(1 / 3)
 
 
-def test_priorities_travel_with_the_next_batch(
+def test_priorities_reach_the_store_with_the_next_refresh(
     lineage: Lineage, client: Redis, prefix: str, rng: np.random.Generator
 ) -> None:
     lineage.add(3)
@@ -119,11 +126,51 @@ def test_priorities_travel_with_the_next_batch(
     batch = lineage.buffer.uniform(30, rng)
     lineage.buffer.update_priorities(batch, np.full(30, -4.0))
 
-    lineage.buffer.uniform(1, rng)
+    lineage.buffer.refresh()
 
     stored = np.frombuffer(client.get(store_key(prefix, "p")), "<f4")  # type: ignore[arg-type]
     assert stored[:3].tolist() == [4.5] * 3
     assert client.hget(store_key(prefix, "m"), "max_priority") == b"4.5"
+
+
+def test_many_priorities_do_not_wait_for_a_refresh(client: Redis, prefix: str, rng: np.random.Generator) -> None:
+    lineage = Lineage(client, prefix, capacity=1_200)
+    lineage.add(1_200)
+    lineage.buffer.refresh()
+    batch = lineage.buffer.uniform(20_000, rng)
+
+    lineage.buffer.update_priorities(batch, batch.slots + 1)
+
+    stored = np.frombuffer(client.get(store_key(prefix, "p")), "<f4")  # type: ignore[arg-type]
+    assert stored.tolist() == [slot + 1.5 for slot in range(1_200)]
+
+
+def test_the_store_knows_the_priorities_that_the_learner_knows_whatever_slots_they_are_of(
+    client: Redis, prefix: str
+) -> None:
+    # Runs of neighbours, gaps that are written anew and gaps that are not, and excluded slots among them
+    lineage = Lineage(client, prefix, capacity=100)
+    lineage.add(130)
+    lineage.buffer.refresh()
+    for seed in range(20):
+        draws = np.random.default_rng(seed)
+        lineage.exclude(int(draws.integers(30, 130)))
+        lineage.buffer.refresh()
+        batch = lineage.buffer.uniform(int(draws.integers(1, 40)), draws)
+        lineage.buffer.update_priorities(batch, draws.exponential(size=len(batch)))
+        lineage.buffer.flush()
+
+        stored = np.frombuffer(client.get(store_key(prefix, "p")), "<f4")  # type: ignore[arg-type]
+        assert stored.tolist() == lineage.buffer._ring.priorities.tolist()
+
+
+def test_a_payload_is_fetched_once(lineage: Lineage, client: Redis, prefix: str, rng: np.random.Generator) -> None:
+    lineage.add(CAPACITY)
+    lineage.buffer.refresh()
+    lineage.buffer.uniform(200, rng)
+    client.delete(store_key(prefix, "o"))
+
+    assert set(numbers(lineage.buffer.uniform(200, rng).payloads)) == set(range(CAPACITY))
 
 
 def test_new_examples_get_the_largest_priority_so_far(
@@ -264,13 +311,69 @@ def test_draws_that_met_vanished_entries_have_the_distribution_of_those_that_are
     batch = lineage.buffer.uniform(200, rng)
     lineage.buffer.update_priorities(batch, batch.slots + 0.5)
     lineage.buffer.flush()
+    learner = ReplayBuffer(lineage.client, lineage.prefix, lineage.incarnation, epsilon=0.5)
+    learner.refresh()
     lineage.exclude(4, 5, 6, 7)
 
-    drawn = np.bincount(lineage.buffer.sample(20_000, 1.0, 0.0, rng).slots, minlength=CAPACITY)
+    drawn = np.bincount(learner.sample(20_000, 1.0, 0.0, rng).slots, minlength=CAPACITY)
 
     expected = np.arange(1, 5) / 10 * 20_000
     assert ((drawn[:4] - expected) ** 2 / expected).sum() < 16.3  # 99.9 % of fair draws
     assert not drawn[4:].any()
+
+
+@pytest.fixture(scope="module")
+def million(valkey: Valkey) -> tuple[NDArray[np.int64], NDArray[np.float64], Batch]:
+    """How often each of 1,000 slots was drawn in 10^6, how often it should have been, and the last batch.
+
+    Through the store and back: priorities go there, a buffer that knows nothing pulls them, and every payload is
+    fetched. A tenth of the examples vanishes between the pull and the draws.
+    """
+    client = connect(RedisConfig(url=SecretStr(f"redis://127.0.0.1:{valkey.port}/0")))
+    lineage = Lineage(client, "million", 1_000)
+    lineage.add(1_000)
+    lineage.buffer.refresh()
+    rng = np.random.default_rng(11)
+    every = lineage.buffer.uniform(20_000, rng)
+    errors = rng.exponential(size=1_000)
+    lineage.buffer.update_priorities(every, errors[every.slots])
+    lineage.buffer.flush()
+    learner = ReplayBuffer(client, "million", lineage.incarnation, epsilon=0.5)
+    learner.refresh()
+    lineage.exclude(*range(0, 1_000, 10))
+
+    drawn = np.zeros(1_000, np.int64)
+    for _ in range(250):
+        batch = learner.sample(4_000, ALPHA, BETA, rng)
+        assert [int(payload) for payload in batch.payloads[:20]] == batch.slots[:20].tolist()
+        drawn += np.bincount(batch.slots, minlength=1_000)
+    client.close()
+
+    mass = (np.float32(0.5) + errors.astype(np.float32)).astype(np.float64) ** ALPHA
+    mass[::10] = 0
+    return drawn, mass / mass.sum() * 1_000_000, batch
+
+
+def test_a_million_draws_have_the_exact_distribution_of_the_priorities_of_what_is_left(
+    million: tuple[NDArray[np.int64], NDArray[np.float64], Batch],
+) -> None:
+    drawn, expected, _ = million
+    there = expected > 0
+
+    assert drawn.sum() == 1_000_000
+    assert not drawn[~there].any(), "what vanished is drawn again elsewhere"
+    chi_square = ((drawn - expected)[there] ** 2 / expected[there]).sum()
+    assert chi_square / (there.sum() - 1) <= 1.1
+
+
+def test_the_weights_of_a_batch_are_those_of_the_formula(
+    million: tuple[NDArray[np.int64], NDArray[np.float64], Batch],
+) -> None:
+    _, expected, batch = million
+    probability = expected / 1_000_000
+
+    weights = (900 * probability[batch.slots]) ** -BETA
+    np.testing.assert_allclose(batch.weights, weights / weights.max(), rtol=1e-5)
 
 
 def test_an_excluded_example_is_never_drawn_again_whatever_the_learner_says_of_it(
@@ -283,7 +386,7 @@ def test_an_excluded_example_is_never_drawn_again_whatever_the_learner_says_of_i
     lineage.exclude(3)
 
     lineage.buffer.update_priorities(batch, np.full(200, 6.5))
-    lineage.buffer.flush()
+    lineage.buffer.refresh()
     restarted = ReplayBuffer(client, prefix, lineage.incarnation, epsilon=0.5)
     restarted.refresh()
 
@@ -296,7 +399,7 @@ def test_a_batch_with_vanished_entries_does_not_call_them_back(lineage: Lineage,
     lineage.buffer.refresh()
     batch = lineage.buffer.uniform(200, rng)
     lineage.exclude(3)
-    lineage.buffer.uniform(200, rng)
+    lineage.buffer.refresh()
 
     lineage.buffer.update_priorities(batch, np.full(200, 6.5))
 

@@ -1,21 +1,25 @@
 """What the store refuses, and how it says so."""
 
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import pytest
 from pydantic import SecretStr
 from redis import Redis
+from redis.exceptions import RedisError
 
 from contract.store_keys import ALL_KEYS, contents
 from ol0.config import RedisConfig
 from ol0.errors import Fenced, Gap, StoreError
-from ol0.replay.connection import check_settings, connect
+from ol0.replay.budget import largest_store_bytes
+from ol0.replay.connection import check_memory, check_settings, connect
 from ol0.replay.counters import FeedbackDrop
-from ol0.replay.entries import FeedbackEntry, feedback_key, source_key, user_key
-from ol0.replay.lua import store_key
+from ol0.replay.entries import FeedbackEntry, feedback_key, payload_field, source_key, user_key
+from ol0.replay.lua import Scripts, store_key
 from ol0.replay.rebuild import rebuild_store
+from ol0.replay.stats import read_stats
 from ol0.replay.store import ReplayStore
 from ol0.replay.windows import Applied, Arrivals, Claim, ClosedWindow, Published, SourcePartition
 from waiting import wait_until
@@ -129,6 +133,8 @@ def test_a_store_that_was_made_anew_is_not_the_one_that_was_claimed(
 
     with pytest.raises(StoreError, match="ol0 replay rebuild"):
         store.apply(DECISIONS, claim, 6, arrivals(0, 1))
+    with pytest.raises(StoreError, match="ol0 replay rebuild"):
+        store.claim(DECISIONS)
     with pytest.raises(StoreError, match=f"is {other.incarnation}, expected {store.incarnation}"):
         ReplayStore(client, prefix).attach(store.incarnation)
 
@@ -161,6 +167,8 @@ def test_a_lost_number_is_found_before_anything_is_written(
         replace(arrivals(0, 1), targets=b"a" * 16),
         replace(arrivals(0, 1), feedback=b"a" * 48),
         arrivals(-1, 1),
+        pytest.param(arrivals(0, *range(1, 2_002)), id="more decisions than a script may unpack"),
+        pytest.param(thumbs(0, 1, *map(str, range(2_001))), id="more feedback than a script may unpack"),
     ],
 )
 def test_a_malformed_batch_is_refused_before_anything_is_written(
@@ -266,6 +274,55 @@ def test_a_window_that_is_not_due_cannot_be_closed(store: ReplayStore) -> None:
     store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(0, 1))
 
     assert not store.commit(0, [ClosedWindow((1).to_bytes(16), 0.5, b"outcome")], {})
+
+
+DUE = [number.to_bytes(16) for number in range(1, 6)]
+HALF, ANN = struct.pack("<f", 0.5), user_key("ann")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [DUE[0] + b"\0", HALF, ANN, 0, "", b"outcome"],
+        [DUE[0], b"", ANN, 0, "", b"outcome"],
+        [DUE[0], HALF, b"", 0, "", b"outcome"],
+        [DUE[0], HALF, ANN, "many", "", b"outcome"],
+        [DUE[0], HALF, ANN, 0, ""],
+        [DUE[0], HALF, ANN, 0, "", b"outcome", b"another"],
+        pytest.param([b"".join(DUE), HALF * 5, ANN * 5, 0, "", *[b"outcome"] * 5], id="more than the ring has slots"),
+    ],
+)
+def test_a_malformed_closing_is_refused_before_anything_is_written(
+    client: Redis, prefix: str, words: list[bytes | str | int]
+) -> None:
+    store = ReplayStore(client, prefix)
+    store.register({DECISIONS: 5}, capacity=4, max_open=9)
+    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(5_000, *range(1, 6)))
+    before = contents(client, prefix)
+
+    assert Scripts(client, prefix).call("commit", 0, *words)[0] == b"BAD"
+    assert contents(client, prefix) == before
+
+
+@pytest.mark.parametrize("script", ["exclude", "forget"])
+def test_a_list_that_is_cut_off_takes_nothing_out(store: ReplayStore, client: Redis, prefix: str, script: str) -> None:
+    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(0, 1))
+    slot = b"\0\0\0\0" if script == "exclude" else b""
+    field = payload_field(1_001, DUE[0])
+    before = contents(client, prefix)
+
+    assert Scripts(client, prefix).call(script, slot + field + slot + field[:-1])[0] == b"BAD"
+    assert contents(client, prefix) == before
+
+
+def test_a_window_with_another_deadline_is_not_the_one_to_forget(
+    store: ReplayStore, client: Redis, prefix: str
+) -> None:
+    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(0, 1))
+    before = contents(client, prefix)
+
+    assert store.exclusion.forget([payload_field(999, DUE[0])]) == 0
+    assert contents(client, prefix) == before
 
 
 def close_all(store: ReplayStore, first: int, *deadlines_ms: int, user: str | None = "ann", limit: int = 2) -> None:
@@ -423,23 +480,86 @@ def test_a_server_that_is_away_is_an_error_and_not_a_wait(prefix: str) -> None:
 
 @pytest.fixture
 def settings(client: Redis) -> Iterator[Redis]:
+    right = cast("dict[str, str]", client.config_get("maxmemory", "maxmemory-policy", "appendonly"))
     yield client
-    client.config_set("appendonly", "yes")
-    client.config_set("maxmemory-policy", "noeviction")
+    for name, value in right.items():
+        client.config_set(name, value)
     wait_until(lambda: not client.info("persistence")["aof_rewrite_in_progress"], 10)  # it would refuse to stop
 
 
 def test_the_right_settings_pass(settings: Redis) -> None:
     check_settings(settings)
+    check_memory(settings, 64 * 1024**2)
 
 
 @pytest.mark.parametrize(
-    ("name", "wrong", "right"), [("appendonly", "no", "yes"), ("maxmemory-policy", "allkeys-lru", "noeviction")]
+    ("name", "wrong", "remedy"),
+    [
+        ("appendonly", "no", "CONFIG SET appendonly yes"),
+        ("maxmemory-policy", "allkeys-lru", "CONFIG SET maxmemory-policy noeviction"),
+        ("maxmemory", "0", "CONFIG SET maxmemory 2gb"),
+    ],
 )
 def test_a_server_that_would_lose_examples_is_refused_with_the_command_that_helps(
-    settings: Redis, name: str, wrong: str, right: str
+    settings: Redis, name: str, wrong: str, remedy: str
 ) -> None:
     settings.config_set(name, wrong)
 
-    with pytest.raises(StoreError, match=f"CONFIG SET {name} {right}"):
+    with pytest.raises(StoreError, match=remedy) as refusal:
         check_settings(settings)
+    assert str(refusal.value).count("CONFIG SET") == 1, "only what is wrong is named"
+
+
+def test_all_wrong_settings_are_named_at_once(settings: Redis) -> None:
+    settings.config_set("appendonly", "no")
+    settings.config_set("maxmemory", "0")
+
+    with pytest.raises(StoreError, match=r"maxmemory is not set.*appendonly is no"):
+        check_settings(settings)
+
+
+def test_a_limit_below_what_the_budget_allows_is_refused_with_both_figures(settings: Redis) -> None:
+    settings.config_set("maxmemory", "100mb")
+
+    check_memory(settings, 100 * 1024**2)
+    with pytest.raises(StoreError, match=r"100 MiB .* 101 MiB.*CONFIG SET maxmemory 101mb.*streaming\.max_open"):
+        check_memory(settings, 101 * 1024**2)
+
+
+def test_a_server_at_its_limit_still_takes_records_in_closes_windows_and_frees_memory(
+    settings: Redis, store: ReplayStore
+) -> None:
+    # Refusing a tick would stop the watermark: no window would close, and no memory ever be freed.
+    settings.config_set("maxmemory", "1mb")
+    with pytest.raises(RedisError, match="maxmemory"):
+        settings.set("anything", "else")
+
+    for partition, batch in ((DECISIONS, arrivals(5_000, 1, 2)), (FEEDBACK, arrivals(5_000))):
+        claim = store.claim(partition)
+        assert store.apply(partition, claim, claim.next_offset + 1, batch) is Applied.DONE
+    due = store.due(10)
+    assert store.commit(due.sequence, [ClosedWindow(it.decision_key, None, b"outcome") for it in due.windows], {})
+    store.trim(before=2)
+
+    assert (store.counters().open, store.outbox(10)) == (0, [])
+
+
+def test_a_store_whose_budget_is_used_up_takes_no_more_memory_than_it_says(client: Redis, prefix: str) -> None:
+    # Given as many windows as may be open, each with as much feedback as it may have
+    open_windows, payload_bytes = 2_000, 400
+    store = ReplayStore(client, prefix)
+    store.register({DECISIONS: 0, FEEDBACK: 0}, capacity=100, max_open=open_windows)
+    ids = [number.to_bytes(16) for number in range(open_windows)]
+    decided = replace(arrivals(0, *range(open_windows)), payloads=[b"x" * payload_bytes] * open_windows)
+    store.apply(DECISIONS, store.claim(DECISIONS), 1, decided)
+    claim = store.claim(FEEDBACK)
+    for number in range(8):
+        entry = FeedbackEntry(feedback_key(f"thumb-{number}"), source_key("user"), 10, 10, 1.0, 1).pack()
+        said = replace(arrivals(0), targets=b"".join(ids), feedback=entry * open_windows)
+        store.apply(FEEDBACK, replace(claim, next_offset=number), number + 1, said)
+    assert store.counters().open == open_windows
+
+    taken = read_stats(client, prefix).memory_bytes
+
+    assert taken < largest_store_bytes(open_windows, 100, 0, payload_bytes)
+    assert taken > largest_store_bytes(open_windows, 100, 0, payload_bytes) / 2, "or the limit would be far too high"

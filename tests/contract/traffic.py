@@ -1,8 +1,10 @@
 """Logs as life writes them, and worse: disorder, copies, early, late and orphan feedback, quiet partitions."""
 
+import heapq
+import itertools
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ol0.records import (
@@ -19,12 +21,14 @@ from ol0.records import (
     ToolFeedback,
     UserFeedback,
 )
-from ol0.streaming.sink import Partition, SourceRecord
+from ol0.streaming.sink import Partition
 
 START_MS = 1_700_002_800_000 - 50_000  # not long before a full hour: limits by the hour see two of them
 DECISIONS = [Partition("t.decisions.v1", number) for number in range(2)]
 FEEDBACK = [Partition("t.feedback.user.v1", 0), Partition("t.feedback.user.v1", 1), Partition("t.feedback.tool.v1", 0)]
 ACTIONS = 8
+SOON_MS = 5_000  # so that feedback can come before its decision
+PARTITIONS = [*DECISIONS, *FEEDBACK]
 USERS = (None, "ann", "bob", "cem")
 
 
@@ -59,23 +63,33 @@ def new_feedback(rng: random.Random, target: DecisionId, time_ms: int) -> Feedba
 
 
 class Traffic:
-    """Records by the time at which the broker gets them; ``logs`` puts them in that order."""
+    """Records on their way to the broker, which puts each into its log at the time at which it arrives."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
-        self._arrivals: dict[Partition, list[tuple[int, Record]]] = {p: [] for p in (*DECISIONS, *FEEDBACK)}
+        self._numbers = itertools.count()
+        self._coming: list[tuple[int, int, Partition, Record]] = []  # a heap; the number keeps the order of sending
+        self.feedback_homes = list(FEEDBACK)  # the others are silent, but for ticks
+        self.now_ms = START_MS
 
-    def run(self, decisions: int, drain_ms: int) -> dict[Partition, list[SourceRecord]]:
-        """``drain_ms``: how long ticks go on after the last decision."""
-        rng, now = self._rng, START_MS
+    def decide(self, decisions: int) -> None:
+        """Decisions of soon, and what is said of them: in time, early, late, twice, contradicting, or nothing."""
+        at = self.now_ms + SOON_MS
         for _ in range(decisions):
-            now += rng.choice([0, 5, 50, 400, 3_000])
-            self._decide(now)
-            self._rogues(now)
-        if rng.random() < 0.6:
-            quiet = rng.choice(FEEDBACK)
-            self._arrivals[quiet] = [item for item in self._arrivals[quiet] if item[0] < (now + START_MS) // 2]
-        return {partition: self._log(items, now + drain_ms) for partition, items in self._arrivals.items()}
+            at += self._rng.choice([0, 5, 50, 400, 3_000])
+            self._decide(at)
+            self._rogues(at)
+
+    def tick(self, partition: Partition) -> None:
+        """As the owner of a silent partition does."""
+        self._send(partition, self.now_ms, Tick(self._rng.choice([None, self.now_ms])))
+
+    def pass_time(self, by_ms: int) -> Iterator[tuple[Partition, int, Record]]:
+        """What the broker gets meanwhile, with the time at which it gets it."""
+        self.now_ms += by_ms
+        while self._coming and self._coming[0][0] <= self.now_ms:
+            arrival, _, partition, record = heapq.heappop(self._coming)
+            yield partition, arrival, record
 
     def _decide(self, now: int) -> None:
         rng = self._rng
@@ -91,15 +105,15 @@ class Traffic:
 
     def _say(self, target: DecisionId, time: int) -> None:
         rng = self._rng
-        feedback, home = new_feedback(rng, target, time), rng.choice(FEEDBACK)
+        feedback, home = new_feedback(rng, target, time), rng.choice(self.feedback_homes)
         arrival = time + rng.choice([0, 0, 0, 100, 2_500, 8_000, 40_000])
         self._send(home, arrival, feedback)
         if rng.random() < 0.2:
-            if (
-                rng.random() < 0.5
-            ):  # another sender took the same id: which one counts may not depend on who is read first
+            # Perhaps another sender took the same id: which one counts may not depend on who is read first.
+            if rng.random() < 0.5:
                 feedback = replace(new_feedback(rng, target, time), feedback_id=feedback.feedback_id)
-            self._send(rng.choice([home, *FEEDBACK]), arrival + rng.choice([0, 1, 1_000, 35_000, 70_000]), feedback)
+            again = rng.choice([home, *self.feedback_homes])
+            self._send(again, arrival + rng.choice([0, 1, 1_000, 35_000, 70_000]), feedback)
 
     def _rogues(self, now: int) -> None:
         """Feedback without a decision, and records from a future far away."""
@@ -112,16 +126,8 @@ class Traffic:
             self._send(rng.choice(DECISIONS), now, new_decision(rng, now + 10**9))
 
     def _send(self, partition: Partition, arrival: int, record: Record) -> None:
-        self._arrivals[partition].append((arrival, record))
-
-    def _log(self, items: list[tuple[int, Record]], end: int) -> list[SourceRecord]:
-        rng = self._rng
-        ticks = [(now, Tick(rng.choice([None, now]))) for now in range(START_MS, end, 20_000)]
-        log, offset = [], rng.randrange(3)
-        for arrival, record in sorted([*items, *ticks], key=lambda item: item[0]):
-            log.append(SourceRecord(offset, arrival, record))
-            offset += rng.choice([1, 1, 1, 2])  # transaction markers take offsets too
-        return log
+        """What would have arrived before now arrives now: the broker's clock does not run back."""
+        heapq.heappush(self._coming, (max(arrival, self.now_ms), next(self._numbers), partition, record))
 
 
 def _id(rng: random.Random) -> DecisionId:

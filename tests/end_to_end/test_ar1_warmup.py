@@ -1,12 +1,9 @@
 """An AR1 checkpoint becomes the base of a lineage, from the command line to a logged decision."""
 
-import json
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import numpy as np
-import pytest
 
 from lineages import Journal, Place, services, small_split, write_settings
 from ol0.ar1.encoder_file import read_encoder

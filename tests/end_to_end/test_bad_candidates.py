@@ -138,7 +138,7 @@ def test_heads_that_forget_a_rare_old_kind_are_stopped_by_canary_alone(trials: T
     assert trials.verdict(Gate.DRIFT, forgetful.digest).judgement is Judgement.APPROVE
     canary = trials.verdict(Gate.CANARY, forgetful.digest)
     assert canary.judgement is Judgement.REJECT
-    assert [reason.check for reason in canary.reasons[:2]] == ["suite_base", "critical"]  # what is against comes first
+    assert canary.reasons[0].check == "suite_base"  # what is against comes first
     assert "canary says reject at stage 0" in trials.transition(forgetful.digest, Phase.REJECTED).cause
     assert trials.settled(forgetful.step).live.digest == trials.place.base.digest
     trials.check_never_served(forgetful.digest)

@@ -10,8 +10,10 @@ from ol0.canary.offers import Offer, OfferSnapshot, Standing, StandingSnapshot
 from ol0.canary.offline import Finding, judge_base, judge_candidate, run_suite
 from ol0.canary.trial import Trial, TrialPlan, TrialSnapshot
 from ol0.config import SafetyConfig
+from ol0.controller.checkpoint_manager import CheckpointManager
+from ol0.controller.signing import OPEN, Keyring
 from ol0.controller.suite import Suite
-from ol0.errors import ConfigError, ContractError
+from ol0.errors import CheckpointError, ConfigError, ContractError
 from ol0.records import Candidate, Gate, Judgement, Outcome, Reason, Record, ServingState, Tick, Verdict
 from ol0.statistics.sessions import ClockSnapshot, OutcomeClock
 
@@ -47,12 +49,15 @@ class CanaryGate:
         safety: margins, levels and stages.
         canary_threshold: share of the suite that the base itself must pass (``warmup.canary_threshold``).
         holdback: share of all sessions that the base serves (``serving.holdback``); must be what the SDK uses.
+        keys: what it signs with, and whom it believes.
 
     Raises:
         ConfigError: a stage leaves no session to live.
     """
 
-    def __init__(self, suite: Suite, safety: SafetyConfig, canary_threshold: float, holdback: float) -> None:
+    def __init__(
+        self, suite: Suite, safety: SafetyConfig, canary_threshold: float, holdback: float, keys: Keyring = OPEN
+    ) -> None:
         for stage in safety.stages:
             if stage.share >= 1 - holdback:
                 raise ConfigError(
@@ -60,6 +65,7 @@ class CanaryGate:
                     f"keep it below {1 - holdback:.2f}"
                 )
         self._suite, self._safety = suite, safety
+        self._keys, self._checkpoints = keys, CheckpointManager(keys)
         self._canary_threshold, self._holdback = canary_threshold, holdback
         patience_ms = round(1000 * PATIENCE_GAPS * safety.session_gap_s)
         self._clock = OutcomeClock(patience_ms, lag_ms=patience_ms)
@@ -72,7 +78,10 @@ class CanaryGate:
         self._tried: str | None = None
 
     def handle(self, record: Record) -> Sequence[Record]:
-        """Takes one record in and returns the verdicts that follow."""
+        """Takes one record in and returns the verdicts that follow, signed."""
+        return [self._keys.sign(verdict) for verdict in self._judge(record)]
+
+    def _judge(self, record: Record) -> list[Verdict]:
         match record:
             case Candidate():
                 return self._offer(record)
@@ -86,7 +95,12 @@ class CanaryGate:
         return []
 
     def _offer(self, candidate: Candidate) -> list[Verdict]:
-        result = run_suite(self._suite, candidate.digest, candidate.heads, self._safety.critical_confidence)
+        try:
+            self._checkpoints.open(candidate)
+        except CheckpointError as error:
+            reason = Reason("checkpoint", None, None, None, str(error))
+            return [self._verdict(candidate, Judgement.REJECT, (reason,))]
+        result = run_suite(self._suite, candidate.digest, candidate.heads, self._safety)
         offer = Offer.of(candidate, result)
         if self._standing is None and offer.step and not result.flaw:
             self._pending = [*(one for one in self._pending if one.digest != offer.digest), offer]
@@ -114,7 +128,7 @@ class CanaryGate:
         if self._standing is not None and state.sequence < self._standing.sequence:
             return []
         previous = self._standing
-        self._standing = Standing.of(state, previous, self._suite, self._safety.critical_confidence)
+        self._standing = Standing.of(state, previous, self._suite, self._safety)
         if previous is None or self._standing.live_step > previous.live_step:
             self._place = 0
         self._follow(state)
@@ -168,7 +182,7 @@ class CanaryGate:
             )
         ]
 
-    def _verdict(self, offer: Offer, judgement: Judgement, reasons: tuple[Reason, ...]) -> Verdict:
+    def _verdict(self, offer: Offer | Candidate, judgement: Judgement, reasons: tuple[Reason, ...]) -> Verdict:
         """A verdict of stage 0."""
         return Verdict(
             digest=offer.digest,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Self, TypedDict
 
 from ol0.canary.offline import ResultSnapshot, SuiteResult, run_suite
+from ol0.config import SafetyConfig
 from ol0.controller.suite import Suite
 from ol0.errors import CheckpointError
 from ol0.records import Candidate, Digest, Reason, Release, ServingState
@@ -35,7 +36,7 @@ class Standing:
     live: SuiteResult
 
     @classmethod
-    def of(cls, state: ServingState, previous: Self | None, suite: Suite, critical_confidence: float) -> Self:
+    def of(cls, state: ServingState, previous: Self | None, suite: Suite, safety: SafetyConfig) -> Self:
         """What a serving state says; the suite is asked only about checkpoints that are new in it.
 
         Raises:
@@ -46,7 +47,7 @@ class Standing:
         def result(release: Release) -> SuiteResult:
             found = known.get(release.digest)
             if found is None:
-                found = run_suite(suite, release.digest, release.heads, critical_confidence)
+                found = run_suite(suite, release.digest, release.heads, safety)
             if found.flaw:
                 raise CheckpointError(f"serving state {state.sequence} serves what cannot be used: {found.flaw}")
             return found

@@ -57,14 +57,14 @@ class SuiteResult:
         return cls(Digest(snapshot["digest"]), snapshot["flaw"], passed, critical)
 
 
-def run_suite(suite: Suite, digest: Digest, heads: bytes, critical_confidence: float) -> SuiteResult:
+def run_suite(suite: Suite, digest: Digest, heads: bytes, safety: SafetyConfig) -> SuiteResult:
     """Verifies a checkpoint and asks it every prompt. A checkpoint that cannot be used is a result with a flaw.
 
     Args:
         suite: the trusted prompts.
         digest: what the checkpoint is said to be.
         heads: its bytes.
-        critical_confidence: probability of the whole action above which the base counts as sure.
+        safety: says which prompts are critical.
     """
     nothing = np.zeros(len(suite.features), np.bool_)
     try:
@@ -79,10 +79,16 @@ def run_suite(suite: Suite, digest: Digest, heads: bytes, critical_confidence: f
         return SuiteResult(digest, flaw, nothing, nothing)
     # Finite weights may still overflow: such a policy is NaN, and its greedy action is wrong or right as any other.
     with np.errstate(all="ignore"):
-        return SuiteResult(digest, None, suite.passes(controller), _critical(controller, suite, critical_confidence))
+        return SuiteResult(digest, None, suite.passes(controller), _critical(controller, suite, safety))
 
 
-def _critical(controller: Controller, suite: Suite, confidence: float) -> Flags:
+def _critical(controller: Controller, suite: Suite, safety: SafetyConfig) -> Flags:
+    """Where the base is right and sure of it, and surer than elsewhere.
+
+    The second half is there because what a probability says depends on how the base was trained and on the scale of its
+    features: one that is more than 90 % sure of 90 % of its prompts made every prompt critical, and nothing was ever
+    released.
+    """
     sure = np.ones(len(suite.features))
     right = np.ones(len(suite.features), np.bool_)
     for part, head in enumerate(controller.base):
@@ -91,7 +97,10 @@ def _critical(controller: Controller, suite: Suite, confidence: float) -> Flags:
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         sure *= probabilities.max(axis=1)
         right &= probabilities.argmax(axis=1) == suite.actions[:, part]
-    return np.asarray(right & (sure > confidence))
+    surest = np.argsort(-sure, kind="stable")[: int(safety.critical_share * len(sure))]
+    among_surest = np.zeros(len(sure), np.bool_)
+    among_surest[surest] = True
+    return np.asarray(right & among_surest & (sure > safety.critical_confidence))
 
 
 @dataclass(frozen=True)
@@ -162,8 +171,8 @@ def _critical_kept(safety: SafetyConfig, result: SuiteResult, base: SuiteResult)
     critical = base.critical & base.passed
     count, failed = int(critical.sum()), int((critical & ~result.passed).sum())
     text = (
-        f"it fails {failed} of {count} critical prompts (the base is right and more than "
-        f"{safety.critical_confidence:.0%} sure); none may fail"
+        f"it fails {failed} of {count} critical prompts (the base is right, more than "
+        f"{safety.critical_confidence:.0%} sure, and surer than elsewhere); none may fail"
     )
     return Finding(Reason("critical", float(failed), None, 0.0, text), not failed)
 

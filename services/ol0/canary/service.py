@@ -5,7 +5,8 @@ from threading import Event
 
 from ol0.canary.handler import CanaryGate
 from ol0.clock import wall_clock_ms
-from ol0.config import Settings
+from ol0.config import Settings, Signer
+from ol0.controller.signing import Keyring
 from ol0.controller.suite import read_suite
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.round import Round
@@ -17,7 +18,8 @@ SOURCES = ("releases", "candidates", "outcomes")
 def run(settings: Settings, stop: Event, on_round: Callable[[Round], None]) -> None:
     """Runs until ``stop`` is set. Raises OL0Error."""
     suite = read_suite(settings.safety.suite)
-    gate = CanaryGate(suite, settings.safety, settings.warmup.canary_threshold, settings.serving.holdback)
+    keys = Keyring.of(settings.security, settings.kafka.topic_prefix, Signer.CANARY)
+    gate = CanaryGate(suite, settings.safety, settings.warmup.canary_threshold, settings.serving.holdback, keys)
     lineage = Lineage.of(settings.kafka)
     TransactionalLoop(
         "canary", SOURCES, gate, lineage=lineage, streaming=settings.streaming, clock=wall_clock_ms, on_round=on_round

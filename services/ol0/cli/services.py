@@ -18,23 +18,43 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
+def run_service(name: str, config: Path | None, **options: str) -> None:
+    """Runs a service until SIGTERM. It is imported only now: a drift service loads no Redis client."""
+    with explained():
+        settings = load_settings(config)
+        configure_logs(name, settings.observability.log_level)
+        heartbeat = Heartbeat()
+        with serve_health(settings.observability, heartbeat):
+            run: Callable[..., None] = import_module(f"ol0.{name}.service").run
+            run(settings, stop_on_signals(), lambda _: heartbeat.beat(), **options)
+
+
 def add_service(name: str) -> None:
-    """``ol0 NAME``. The module is imported when the command runs: a drift service loads no Redis client."""
+    """``ol0 NAME``, for a service that runs as one process."""
 
     def command(config: Config = None) -> None:
-        with explained():
-            settings = load_settings(config)
-            configure_logs(name, settings.observability.log_level)
-            heartbeat = Heartbeat()
-            with serve_health(settings.observability, heartbeat):
-                run: Callable[..., None] = import_module(f"ol0.{name}.service").run
-                run(settings, stop_on_signals(), lambda _: heartbeat.beat())
+        run_service(name, config)
 
     command.__doc__ = f"Runs the {name} service until SIGTERM.\n\nExample: `ol0 {name} --config ol0.toml`"
     app.command(name)(command)
 
 
-for service in SERVICES:
+@app.command()
+def feedback(
+    config: Config = None,
+    member: Annotated[
+        str,
+        typer.Option(help="Name of this process among several that share the partitions; the same when it returns."),
+    ] = "0",
+) -> None:
+    """Runs the feedback service until SIGTERM.
+
+    Example: `ol0 feedback --config ol0.toml`, and beside it `ol0 feedback --config ol0.toml --member 1`
+    """
+    run_service("feedback", config, member=member)
+
+
+for service in SERVICES[1:]:
     add_service(service)
 
 

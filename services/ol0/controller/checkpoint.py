@@ -1,10 +1,12 @@
 """A checkpoint: safetensors bytes that hold everything that serving needs, named by their SHA-256.
 
-Nothing here deserialises code. Size, names, types, shapes and finiteness are verified before a tensor is used.
+Nothing here deserialises code. Size, digest, header, manifest, names, types, shapes and finiteness are verified, in
+this order, before a tensor is used.
 """
 
 import json
-import struct
+import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -14,11 +16,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from ol0.controller.controller import Controller, Manifest
+from ol0.controller.header import Header, Shape, read_header
 from ol0.controller.heads import Floats, Head, Mixer
 from ol0.errors import CheckpointError, ConfigError
 from ol0.records import Digest
 
 MAX_BYTES = 900_000  # a Kafka record of the candidates topic holds 1 MiB
+MAX_NAMED = 8  # of unknown tensors: a header has room for a thousand
 
 
 def digest_of(data: bytes) -> Digest:
@@ -57,11 +61,16 @@ def read_checkpoint(data: bytes, expected: Digest | None = None) -> Controller:
     if expected is not None and digest != expected:
         raise CheckpointError(f"checkpoint is {digest[:12]}, not {expected[:12]}: its bytes were changed")
     try:
+        header = read_header(data)
+        if problems := _problems(header):
+            raise CheckpointError(f"checkpoint {digest[:12]}: {'; '.join(problems)}")
         tensors = load(data)
-        manifest = _read_manifest(data)
-    except (SafetensorError, ValueError, KeyError, TypeError, struct.error) as error:
+    except (SafetensorError, ValueError) as error:
         raise CheckpointError(f"checkpoint {digest[:12]} cannot be read: {error}") from None
-    return _assemble(digest, manifest, tensors)
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise CheckpointError(f"checkpoint {digest[:12]}: {name} holds a number that is not finite")
+    return _assemble(digest, header.manifest, tensors)
 
 
 def read_base(path: Path | None) -> Controller:
@@ -79,56 +88,40 @@ def read_base(path: Path | None) -> Controller:
         raise ConfigError(f"serving.base {path}: {error.strerror}; `ol0 warmup` makes one") from None
 
 
-def _read_manifest(data: bytes) -> Manifest:
-    """Reads the header, because the numpy API of safetensors drops the metadata: it is a length and a JSON object."""
-    (length,) = struct.unpack_from("<Q", data)
-    fields = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["ol0"])
-    manifest = Manifest(**{**fields, "parts": tuple(fields["parts"])})
-    if not manifest.parts or len(set(manifest.parts)) != len(manifest.parts):
-        raise ValueError(f"parts {manifest.parts} are empty or repeat")
-    if not 0 <= manifest.epsilon < 1:
-        raise ValueError(f"epsilon {manifest.epsilon} is not in [0, 1)")
-    return manifest
-
-
-def _assemble(digest: Digest, manifest: Manifest, tensors: dict[str, Floats]) -> Controller:
-    names = {f"{side}.{part}.{kind}" for side in ("base", "learnt") for part in manifest.parts for kind in _KINDS}
+def _problems(header: Header) -> list[str]:
+    """What is wrong with names and shapes, in words."""
+    parts, shapes = header.manifest.parts, header.shapes
+    names = {f"{side}.{part}.{kind}" for side in ("base", "learnt") for part in parts for kind in ("weight", "bias")}
     names |= {"mixer.weight", "mixer.threshold"}
-    problems = [f"{name} is missing" for name in sorted(names - set(tensors))]
-    problems += [f"{name} is unknown" for name in sorted(set(tensors) - names)]
-    problems += [problem for name in sorted(names & set(tensors)) if (problem := _flaw(name, tensors))]
-    if problems:
-        raise CheckpointError(f"checkpoint {digest[:12]}: {'; '.join(problems)}")
+    problems = [f"{name} is missing" for name in sorted(names - set(shapes))]
+    problems += [f"{name[:80]} is unknown" for name in sorted(set(shapes) - names)][:MAX_NAMED]
+    return problems + [problem for name in sorted(names & set(shapes)) if (problem := _flaw(name, shapes))]
+
+
+def _flaw(name: str, shapes: Mapping[str, Shape]) -> str | None:
+    """What is wrong with one tensor's shape, in words."""
+    expected = _shape(name, shapes)
+    if shapes[name] != expected:
+        return f"{name} has shape {str(shapes[name])[:80]}, not {expected}"
+    return None if all(expected) else f"{name} is empty"
+
+
+def _shape(name: str, shapes: Mapping[str, Shape]) -> Shape:
+    """The mixer's weight gives D, the base's bias gives K: what every other tensor must agree with."""
+    dimension = math.prod(shapes.get("mixer.weight", (0,)))
+    if name == "mixer.threshold":
+        return (1,)
+    if name == "mixer.weight":
+        return (dimension,)
+    _, part, kind = name.split(".")
+    choices = math.prod(shapes.get(f"base.{part}.bias", (0,)))
+    return (choices, dimension) if kind == "weight" else (choices,)
+
+
+def _assemble(digest: Digest, manifest: Manifest, tensors: Mapping[str, Floats]) -> Controller:
     base, learnt = (
         tuple(Head(tensors[f"{side}.{part}.weight"], tensors[f"{side}.{part}.bias"]) for part in manifest.parts)
         for side in ("base", "learnt")
     )
     mixer = Mixer(tensors["mixer.weight"], float(tensors["mixer.threshold"][0]))
     return Controller(digest, manifest, base, learnt, mixer)
-
-
-_KINDS = ("weight", "bias")
-
-
-def _flaw(name: str, tensors: dict[str, Floats]) -> str | None:
-    """What is wrong with one tensor, in words."""
-    tensor = tensors[name]
-    if tensor.dtype != np.float32:
-        return f"{name} is {tensor.dtype}, not float32"
-    expected = _shape(name, tensors)
-    if tensor.shape != expected:
-        return f"{name} has shape {tensor.shape}, not {expected}"
-    return None if np.isfinite(tensor).all() else f"{name} holds a number that is not finite"
-
-
-def _shape(name: str, tensors: dict[str, Floats]) -> tuple[int, ...]:
-    """The mixer's weight gives D, the base's bias gives K: what every other tensor must agree with."""
-    dimension = tensors["mixer.weight"].size if "mixer.weight" in tensors else 0
-    if name == "mixer.threshold":
-        return (1,)
-    if name == "mixer.weight":
-        return (dimension,)
-    _, part, kind = name.split(".")
-    bias = tensors.get(f"base.{part}.bias")
-    choices = 0 if bias is None else bias.size
-    return (choices, dimension) if kind == "weight" else (choices,)

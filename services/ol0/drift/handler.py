@@ -6,6 +6,8 @@ from typing import Final, TypedDict
 
 from ol0.config import SafetyConfig
 from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.checkpoint_manager import CheckpointManager
+from ol0.controller.signing import OPEN, Keyring
 from ol0.controller.suite import Suite
 from ol0.drift.live_watch import LiveSnapshot, LiveWatch
 from ol0.drift.movement import judge
@@ -61,9 +63,11 @@ class DriftMonitor:
         safety: limits, levels and stages.
         holdback: share of all sessions that the base serves (``serving.holdback``); must be what the SDK uses. With
             none there is no yardstick and nothing is watched live.
+        keys: what it signs with, and whom it believes.
     """
 
-    def __init__(self, probes: Suite, safety: SafetyConfig, holdback: float) -> None:
+    def __init__(self, probes: Suite, safety: SafetyConfig, holdback: float, keys: Keyring = OPEN) -> None:
+        self._keys, self._checkpoints = keys, CheckpointManager(keys)
         self._probes, self._safety, self._holdback = probes, safety, holdback
         patience_ms = round(1000 * PATIENCE_GAPS * safety.session_gap_s)
         self._clock = OutcomeClock(patience_ms, lag_ms=patience_ms)
@@ -78,7 +82,10 @@ class DriftMonitor:
         self._stopped: list[str] = []  # roles that have had their rollback: no second one before the state moves
 
     def handle(self, record: Record) -> Sequence[Record]:
-        """Takes one record in and returns the verdicts that follow."""
+        """Takes one record in and returns the verdicts that follow, signed."""
+        return [self._keys.sign(verdict) for verdict in self._judge(record)]
+
+    def _judge(self, record: Record) -> list[Verdict]:
         match record:
             case Candidate():
                 return [self._offer(record)]
@@ -93,7 +100,7 @@ class DriftMonitor:
 
     def _offer(self, candidate: Candidate) -> Verdict:
         try:
-            offer = Offer.of(candidate, self._probes)
+            offer = Offer.of(candidate, self._checkpoints, self._probes)
         except CheckpointError as error:
             reason = Reason("checkpoint", None, None, None, str(error))
             return self._verdict(candidate, Judgement.REJECT, (reason,))

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Self, TypedDict
 
-from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.controller.suite import Suite
 from ol0.drift.movement import Movement, MovementSnapshot, measure
-from ol0.drift.structure import Structure, StructureSnapshot, contradiction
+from ol0.drift.structure import Structure, StructureSnapshot
 from ol0.errors import CheckpointError
 from ol0.records import Candidate, Digest
 
@@ -36,17 +36,15 @@ class Offer:
     movement: Movement
 
     @classmethod
-    def of(cls, candidate: Candidate, probes: Suite) -> Self:
+    def of(cls, candidate: Candidate, checkpoints: CheckpointManager, probes: Suite) -> Self:
         """Opens and measures a candidate.
 
         Raises:
-            CheckpointError: the file is unsound, contradicts its record, or does not take these probes.
+            CheckpointError: it is not signed, unsound, contradicts its record, or does not take these probes.
         """
-        controller = read_checkpoint(candidate.heads, expected=candidate.digest)
-        problem = contradiction(candidate, controller)
-        if problem is None and controller.dimension != probes.features.shape[1]:
-            problem = f"it takes {controller.dimension} features, the probes have {probes.features.shape[1]}"
-        if problem is not None:
+        controller, taken = checkpoints.open(candidate), probes.features.shape[1]
+        if controller.dimension != taken:
+            problem = f"it takes {controller.dimension} features, the probes have {taken}"
             raise CheckpointError(f"checkpoint {candidate.digest[:12]}: {problem}")
         return cls(
             candidate.digest,

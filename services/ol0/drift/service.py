@@ -4,7 +4,8 @@ from collections.abc import Callable
 from threading import Event
 
 from ol0.clock import wall_clock_ms
-from ol0.config import Settings
+from ol0.config import Settings, Signer
+from ol0.controller.signing import Keyring
 from ol0.controller.suite import read_suite
 from ol0.drift.handler import DriftMonitor
 from ol0.streaming.lineage import Lineage
@@ -17,7 +18,8 @@ SOURCES = ("releases", "candidates", "outcomes")
 def run(settings: Settings, stop: Event, on_round: Callable[[Round], None]) -> None:
     """Runs until ``stop`` is set. Raises OL0Error."""
     suite = read_suite(settings.safety.suite)
-    monitor = DriftMonitor(suite, settings.safety, settings.serving.holdback)
+    keys = Keyring.of(settings.security, settings.kafka.topic_prefix, Signer.DRIFT)
+    monitor = DriftMonitor(suite, settings.safety, settings.serving.holdback, keys)
     lineage = Lineage.of(settings.kafka)
     TransactionalLoop(
         "drift", SOURCES, monitor, lineage=lineage, streaming=settings.streaming, clock=wall_clock_ms, on_round=on_round

@@ -7,7 +7,6 @@ from typing import Self, TypedDict
 import numpy as np
 
 from ol0.controller.controller import Controller
-from ol0.records import Candidate
 
 
 class StructureSnapshot(TypedDict):
@@ -82,16 +81,3 @@ class Structure:
             snapshot["epsilon"],
             snapshot["encoder"],
         )
-
-
-def contradiction(candidate: Candidate, controller: Controller) -> str | None:
-    """Where the record says one thing of the checkpoint and the file another, in words."""
-    manifest = controller.manifest
-    if not candidate.step and not candidate.digest == candidate.base == candidate.parent:
-        return "step 0 is the base, which must be its own base and parent"
-    expected = (candidate.base, candidate.parent) if candidate.step else (None, None)
-    if (manifest.base, manifest.parent) != expected:
-        return "the manifest names another base or parent than the record"
-    if manifest.step != candidate.step:
-        return f"the manifest says step {manifest.step}, the record {candidate.step}"
-    return None

@@ -26,6 +26,9 @@ from ol0.replay.entries import LATEST_MS, SCORE_DIGITS, FeedbackEntry, decision_
 from ol0.replay.windows import Arrivals, DueWindow
 from ol0.streaming.sink import SourceRecord
 
+LATE: Final = FEEDBACK_DROPPED[FeedbackDrop.LATE]
+EARLY: Final = FEEDBACK_DROPPED[FeedbackDrop.EARLY]
+SUPERSEDED: Final = FEEDBACK_DROPPED[FeedbackDrop.SUPERSEDED]
 BYTES_PER_FEATURE: Final = {FeaturesDtype.FLOAT16: 2, FeaturesDtype.FLOAT32: 4}
 
 # How far a host's clock may run ahead of the broker's. Beyond it a window would stay open for as long as the clock is
@@ -128,7 +131,7 @@ class FeedbackHandler:
         for source in records:
             match source.record:
                 case Decision() as record:
-                    self._take_decision(draft, record, source.append_time_ms)
+                    self._take_decision(draft, record, source)
                 case UserFeedback() | ToolFeedback() | ImplicitFeedback() as record:
                     self._take_feedback(draft, record, source.append_time_ms)
             # Last: a record is judged by what its partition had seen before it.
@@ -154,40 +157,43 @@ class FeedbackHandler:
         decision = self._unpack(window.payload)
         if decision.user in self._forgotten:
             return None
-        counts: Counter[str] = Counter()
-        entries = []
+        entries, late, early = [], 0, 0
         for entry in FeedbackEntry.unpack_pile(window.feedback):
             if entry.effective_ms >= window.deadline_ms:
-                counts[FEEDBACK_DROPPED[FeedbackDrop.LATE]] += 1
+                late += 1
             elif entry.time_ms < decision.time_ms - self._skew_ms:
-                counts[FEEDBACK_DROPPED[FeedbackDrop.EARLY]] += 1
+                early += 1
             else:
                 entries.append(entry)
         judged = reward(entries, decision.action, self._config.reward_weights, self._config.missing_reward)
-        counts["feedback_used"] += judged.used
-        counts[FEEDBACK_DROPPED[FeedbackDrop.SUPERSEDED]] += judged.superseded
+        counts = {"feedback_used": judged.used, SUPERSEDED: judged.superseded}
+        if late:
+            counts[LATE] = late
+        if early:
+            counts[EARLY] = early
         return Closing(_outcome(decision, judged, number, window.deadline_ms), counts)
 
-    def _take_decision(self, draft: _Draft, decision: Decision, append_time_ms: int) -> None:
+    def _take_decision(self, draft: _Draft, decision: Decision, source: SourceRecord) -> None:
         draft.counts["decisions"] += 1
         deadline_ms = decision.time_ms + self._window_ms
         if deadline_ms <= draft.watermark_ms:
             draft.counts[DECISIONS_DROPPED[DecisionDrop.LATE]] += 1
-        elif self._in_future(decision.time_ms, append_time_ms):
+        elif self._in_future(decision.time_ms, source.append_time_ms):
             draft.counts[DECISIONS_DROPPED[DecisionDrop.FUTURE]] += 1
         elif decision.user in self._forgotten:
             draft.counts[DECISIONS_DROPPED[DecisionDrop.FORGOTTEN]] += 1
         else:
             draft.decision_keys.append(decision_key(decision.decision_id))
             draft.deadlines.append(f"{deadline_ms:0{SCORE_DIGITS}d}")
-            draft.payloads.append(self._pack(decision))
+            # The bytes of the log, which packing would only make again: decisions never come as JSON.
+            draft.payloads.append(source.payload or self._pack(decision))
 
     def _take_feedback(self, draft: _Draft, feedback: Feedback, append_time_ms: int) -> None:
         draft.counts["feedback"] += 1
         effective_ms = max(feedback.time_ms, draft.watermark_ms)
         if effective_ms >= feedback.time_ms + self._window_ms + self._skew_ms:
             # No decision can both have come before it, within the skew, and still be open: do not even keep it.
-            draft.counts[FEEDBACK_DROPPED[FeedbackDrop.LATE]] += 1
+            draft.counts[LATE] += 1
         elif self._in_future(feedback.time_ms, append_time_ms):
             draft.counts[FEEDBACK_DROPPED[FeedbackDrop.FUTURE]] += 1
         elif isinstance(feedback, ImplicitFeedback) and feedback.strength < self._config.min_confidence:

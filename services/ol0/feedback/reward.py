@@ -35,31 +35,8 @@ def reward(
     """Weighs everything that was said of one decision. Pure, and independent of the order of arrival.
 
     For each part, the last statement of each source counts ("last": by time, then by feedback id); a part is the mean
-    over its sources; the reward is the weighted mean of the parts that are there. A tool is a source of its own.
-
-    ==========================================  ==========================================
-    said                                        part
-    ==========================================  ==========================================
-    thumb +1, -1                                thumb 1, 0
-    rating r of 1..5                            rating (r - 1) / 4
-    correction to the action taken, to another  correction 1, 0 (the action's first part)
-    tool succeeded, failed                      tool 1, 0
-    copy of strength s                          implicit .5 + .5 s
-    retry or abandonment of strength s          implicit .5 - .5 s
-    ==========================================  ==========================================
-
-    =================================================  ==============================================
-    case, with the default weights 1, 1, 2, 1, .5      reward
-    =================================================  ==============================================
-    thumb +1                                           1
-    thumb +1, then -1 of the same source               0, one superseded
-    thumb +1, then a rating of 3 of the same source    (1 + .5) / 2: they do not contradict each other
-    thumb +1 of one user, -1 of another                .5
-    thumb -1, correction to the action taken           (0 + 2) / 3
-    search failed, then succeeded; shell failed        tool (1 + 0) / 2 = .5, one superseded
-    copy of strength 1, tool failed                    (.5 + 0) / 1.5
-    nothing, or only parts of weight 0                 ``missing``
-    =================================================  ==============================================
+    over its sources; the reward is the mean of the parts that are there, weighted. A tool is a source of its own. The
+    page docs/reward.md has a table of the cases, and a test holds this function to each of its rows.
 
     Args:
         entries: those that belong to the decision's window.

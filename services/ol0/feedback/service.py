@@ -10,7 +10,8 @@ from ol0.feedback.forgotten import ForgottenUsers
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.join import FeedbackJoin
 from ol0.records import Decision
-from ol0.replay.connection import check_settings, connect
+from ol0.replay.budget import largest_store_bytes
+from ol0.replay.connection import check_memory, check_settings, connect
 from ol0.replay.store import ReplayStore
 from ol0.streaming.consume import ConsumeLoop
 from ol0.streaming.lineage import Lineage
@@ -20,6 +21,10 @@ from ol0.streaming.table import CompactedReader
 
 GROUP = "feedback"
 SOURCES = ("decisions", "feedback.user", "feedback.tool", "feedback.implicit")
+
+
+BYTES_PER_NUMBER = 4  # float32; half of it for float16
+ENVELOPE_BYTES = 300  # of a decision, beside its features
 
 
 def run(settings: Settings, stop: Event, on_round: Callable[[Round], None], member: str = "0") -> None:
@@ -34,6 +39,7 @@ def run(settings: Settings, stop: Event, on_round: Callable[[Round], None], memb
     base = read_base(settings.serving.base)
     client = connect(settings.redis)
     check_settings(client)
+    check_memory(client, _largest_store_bytes(settings, base.dimension))
     store = ReplayStore(client, settings.kafka.topic_prefix)
     store.attach()
     lineage = Lineage.of(settings.kafka)
@@ -67,3 +73,9 @@ def run(settings: Settings, stop: Event, on_round: Callable[[Round], None], memb
             check=handler.check,
             on_round=finish_round,
         ).run(stop)
+
+
+def _largest_store_bytes(settings: Settings, dimension: int) -> int:
+    learning = settings.online_learning
+    payload_bytes = dimension * BYTES_PER_NUMBER + ENVELOPE_BYTES
+    return largest_store_bytes(settings.streaming.max_open, learning.replay_size, learning.anchors, payload_bytes)

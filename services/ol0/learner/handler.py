@@ -8,6 +8,8 @@ import structlog
 
 from ol0.config import OnlineLearningConfig
 from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.checkpoint_manager import CheckpointManager
+from ol0.controller.signing import OPEN, Keyring
 from ol0.learner.anchors import AnchorSet
 from ol0.learner.cadence import catch_up, may_offer, settle
 from ol0.learner.learner import OnlineLearner, Proposal
@@ -40,6 +42,7 @@ class LearnerHandler:
         *,
         seed: int,
         clock: Callable[[], float],
+        keys: Keyring = OPEN,
     ) -> None:
         """Goes on where the snapshots end.
 
@@ -50,6 +53,7 @@ class LearnerHandler:
             config: every number.
             seed: of the learner.
             clock: seconds, for the figure ``seconds_per_step`` alone.
+            keys: what candidates are signed with.
 
         Raises:
             CheckpointError: the base or a snapshot cannot be read, or they do not fit each other.
@@ -58,6 +62,7 @@ class LearnerHandler:
         self._replay = replay
         self._config = config
         self._clock = clock
+        self._keys = keys
         self._log = structlog.get_logger("ol0.learner")
         base = read_checkpoint(state.base.heads, state.base.digest)
         anchors = AnchorSet.split(replay.anchors(), config.calibration_share, seed)
@@ -66,9 +71,8 @@ class LearnerHandler:
         self._learner = OnlineLearner(base, anchors, config, seed)
         self._learner.follow(read_checkpoint(state.live.heads, state.live.digest))
         prefix = snapshot_key(Digest(""))
-        self._snapshots = {
-            Digest(key.removeprefix(prefix)): body for key, body in snapshots.items() if key.startswith(prefix)
-        }
+        kept = {Digest(key.removeprefix(prefix)): body for key, body in snapshots.items() if key.startswith(prefix)}
+        self._checkpoints = CheckpointManager(keys, config.max_checkpoints, kept)
         packed = snapshots.get(SERVICE)
         self._progress = Progress.first(state) if packed is None else Progress.unpack(packed)
         self._trained = self._progress.trained
@@ -130,8 +134,9 @@ class LearnerHandler:
         )
         self._begin_figures()
         self._log.info("candidate", digest=digest, step=step, examples=examples)
-        body = self._snapshots[digest]
-        return [candidate, self._progress_record(), Snapshot(snapshot_key(digest), watermark_ms, body)]
+        body = self._learner.snapshot()
+        self._checkpoints.keep(digest, body)
+        return [self._keys.sign(candidate), self._progress_record(), Snapshot(snapshot_key(digest), watermark_ms, body)]
 
     def prune(self) -> list[str]:
         """Forgets snapshots that no rollback can ask for; returns their keys, to be tombstoned.
@@ -140,20 +145,11 @@ class LearnerHandler:
         releases. A rollback further back starts from that release's heads with a fresh optimiser.
         """
         progress = self._progress
-        keep = {
-            progress.offered,
-            progress.serving,
-            progress.resume,
-            *progress.releases[-self._config.max_checkpoints :],
-        }
-        stale = sorted(set(self._snapshots) - keep)
-        for digest in stale:
-            del self._snapshots[digest]
+        stale = self._checkpoints.prune((progress.offered, progress.serving, progress.resume), progress.releases)
         return [snapshot_key(digest) for digest in stale]
 
     def _note_offer(self, proposal: Proposal, step: int) -> None:
         digest = proposal.controller.digest
-        self._snapshots[digest] = self._learner.snapshot()
         self._progress = replace(
             self._progress,
             step=step,
@@ -166,7 +162,7 @@ class LearnerHandler:
 
     def _take_back(self, digest: Digest, state: ServingState) -> None:
         """Restores the snapshot of a release bit for bit; without one, begins at the heads that serve."""
-        body = self._snapshots.get(digest)
+        body = self._checkpoints.snapshot(digest)
         if body is not None:
             self._learner.restore(body)
             return

@@ -13,9 +13,10 @@ from functools import partial
 from threading import Event
 from typing import Protocol
 
-from ol0.config import OnlineLearningConfig, Settings
+from ol0.config import OnlineLearningConfig, Settings, Signer
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.controller import Controller
+from ol0.controller.signing import OPEN, Keyring
 from ol0.learner.decoding import DecodedReplay
 from ol0.learner.handler import SERVICE, LearnerHandler
 from ol0.learner.replay import Replay
@@ -45,14 +46,11 @@ class Writer(Protocol):
     A second learner of the lineage fences this one: its next call raises StreamError and the process ends.
     """
 
-    def write(self, records: Sequence[Record]) -> None:
-        """Writes all of them in one transaction."""
+    def write(self, records: Sequence[Record], forget: Sequence[str] = ()) -> None:
+        """Writes all of them, and deletes the snapshots of these keys, in one transaction."""
 
     def read_snapshots(self, prefix: str) -> Mapping[str, bytes]:
         """Bodies of the newest snapshots whose service begins so, by service."""
-
-    def tombstone(self, keys: Sequence[str]) -> None:
-        """Deletes snapshots."""
 
 
 OpenReplay = Callable[[Controller], Replay]
@@ -69,6 +67,7 @@ class LearnerService:
         open_replay: OpenReplay,
         config: OnlineLearningConfig,
         seed: int,
+        keys: Keyring = OPEN,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Does nothing yet.
@@ -79,6 +78,7 @@ class LearnerService:
             open_replay: the replay buffer, given the base that its examples must fit.
             config: every number.
             seed: of the learner, the same after a restart.
+            keys: what candidates are signed with.
             clock: seconds, for a figure in the summary.
         """
         self._releases = releases
@@ -86,6 +86,7 @@ class LearnerService:
         self._open_replay = open_replay
         self._config = config
         self._seed = seed
+        self._keys = keys
         self._clock = clock
 
     def run(self, stop: Event) -> None:
@@ -99,7 +100,9 @@ class LearnerService:
             return
         replay = self._open_replay(read_checkpoint(state.base.heads, state.base.digest))
         snapshots = self._writer.read_snapshots(SERVICE)
-        handler = LearnerHandler(state, snapshots, replay, self._config, seed=self._seed, clock=self._clock)
+        handler = LearnerHandler(
+            state, snapshots, replay, self._config, seed=self._seed, clock=self._clock, keys=self._keys
+        )
         replay.refresh()
         self._write(handler.handle(state))
         while not stop.is_set():
@@ -122,10 +125,8 @@ class LearnerService:
             self._write(handler.handle(state))
         updates = handler.train()
         offered = handler.offer()
-        self._write(offered)
-        # After the commit: until then the older snapshots are the only ones there are.
-        if offered and (stale := handler.prune()):
-            self._writer.tombstone(stale)
+        if offered:
+            self._writer.write(offered, handler.prune())
         return bool(updates or offered)
 
     def _write(self, records: Sequence[Record]) -> None:
@@ -139,6 +140,7 @@ def run(settings: Settings, stop: Event, on_round: Callable[[Round], None]) -> N
     Raises:
         OL0Error: as ``LearnerService.run``.
     """
+    keys = Keyring.of(settings.security, settings.kafka.topic_prefix, Signer.LEARNER)
     lineage = Lineage.of(settings.kafka)
     writer = TransactionalWriter(SERVICE, lineage)
     writer.init()
@@ -149,6 +151,7 @@ def run(settings: Settings, stop: Event, on_round: Callable[[Round], None]) -> N
             open_replay=partial(_open_replay, settings, lineage.codec),
             config=settings.online_learning,
             seed=0,
+            keys=keys,
         ).run(stop)
 
 
@@ -171,14 +174,11 @@ class _Snapshots:
 
     writer: TransactionalWriter
 
-    def write(self, records: Sequence[Record]) -> None:
-        self.writer.write(records)
+    def write(self, records: Sequence[Record], forget: Sequence[str] = ()) -> None:
+        self.writer.write(records, forget)
 
     def read_snapshots(self, prefix: str) -> Mapping[str, bytes]:
         return {key: snapshot.body for key, snapshot in self.writer.read_snapshots(prefix).items()}
-
-    def tombstone(self, keys: Sequence[str]) -> None:
-        self.writer.tombstone(keys)
 
 
 def _open_replay(settings: Settings, codec: Codec, base: Controller) -> Replay:

@@ -122,6 +122,12 @@ class Life:
         """Base and history: what can be made live again."""
         return self.history if self.base is None else (self.base, *self.history)
 
+    def known(self) -> set[Digest]:
+        """Everything that an order may name: what serves, is on trial, served before, or never may again."""
+        trial = [] if self.trial is None else [self.trial.candidate]
+        releases = [release for release in (*self.former(), self.live, *trial) if release is not None]
+        return {release.digest for release in releases} | set(self.quarantined)
+
 
 @dataclass(frozen=True, slots=True)
 class Move:

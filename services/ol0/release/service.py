@@ -5,6 +5,7 @@ from threading import Event
 
 from ol0.clock import wall_clock_ms
 from ol0.config import Settings
+from ol0.controller.signing import Keyring
 from ol0.release.handler import ReleaseHandler
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.round import Round
@@ -15,7 +16,8 @@ SOURCES = ("candidates", "verdicts", "operator")
 
 def run(settings: Settings, stop: Event, on_round: Callable[[Round], None]) -> None:
     """Runs until ``stop`` is set. Raises OL0Error."""
-    handler = ReleaseHandler(settings.safety, settings.online_learning.max_checkpoints)
+    keys = Keyring.of(settings.security, settings.kafka.topic_prefix)
+    handler = ReleaseHandler(settings.safety, settings.online_learning.max_checkpoints, keys)
     lineage = Lineage.of(settings.kafka)
     TransactionalLoop(
         "release",

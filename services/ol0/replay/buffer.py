@@ -18,6 +18,7 @@ from ol0.replay.refusals import refusal
 from ol0.replay.ring import Fields, RingMirror
 from ol0.replay.sampling import Mass, Slots, draw, importance_weights, priority_mass
 
+LARGEST_UPDATE: Final = 1_000  # priorities that wait: the script that takes them in stays below two milliseconds
 REDRAWS: Final = 8  # vanished entries are rare between two refreshes: each round leaves a small part of the last
 
 
@@ -46,7 +47,9 @@ class Batch:
 class ReplayBuffer:
     """Draws examples by priority. One learner per lineage: it alone changes priorities.
 
-    Priorities are mirrored here and drawn from in numpy; only payloads are fetched, one round trip a batch.
+    Priorities are mirrored here and drawn from in numpy; a payload is fetched when its example is first drawn. So a
+    sample is a round trip only while there is something new in it. What is excluded or evicted from the store is gone
+    from here with the next ``refresh``, which a learner calls every round.
     """
 
     def __init__(
@@ -70,7 +73,6 @@ class ReplayBuffer:
         self._scripts = Scripts(client, prefix)
         self._anchors = AnchorStore(client, prefix)
         self._ring = RingMirror()
-        self._pending: list[bytes] = []
         self._watermark_ms = 0
         self._counters = Counters.parse({}, 0)
 
@@ -108,7 +110,7 @@ class ReplayBuffer:
             StoreError: the store is out of reach, damaged, or another one than before.
         """
         self.flush()
-        reply = self._scripts.call("refresh", self._incarnation, self._ring.head)
+        reply = self._scripts.call("refresh", self._incarnation, self._ring.head, self._counters.excluded)
         if reply[0] != b"OK":
             raise refusal(reply, store_key(self._prefix, "*"))
         head, capacity, watermark, open_windows = (int(cast("int", value)) for value in reply[1:5])
@@ -135,7 +137,7 @@ class ReplayBuffer:
         return self.sample(count, 0.0, 0.0, rng)
 
     def update_priorities(self, batch: Batch, errors: ArrayLike) -> None:
-        """New priorities abs(error) + epsilon; they travel with the next fetch.
+        """New priorities abs(error) + epsilon: here at once, in the store when there are many, or with ``refresh``.
 
         Args:
             batch: as drawn; examples that were overwritten since are left out, here and in the store.
@@ -149,15 +151,25 @@ class ReplayBuffer:
             raise ValueError(f"errors: shape {priorities.shape}; {batch.slots.shape} finite numbers are right")
         current = self._ring.holds(batch.slots, batch.fields)
         self._ring.priorities[batch.slots[current]] = priorities[current]
-        updates = np.zeros(len(batch), PRIORITY_UPDATE)
-        updates["slot"], updates["field"], updates["priority"] = batch.slots, batch.fields, priorities
-        self._pending.append(updates[current].tobytes())
+        self._ring.changed[batch.slots[current]] = True
+        if np.count_nonzero(self._ring.changed) >= LARGEST_UPDATE:
+            self.flush()
 
     def flush(self) -> None:
-        """Sends priorities that no fetch has carried yet, before the learner stops."""
-        if self._pending:
-            self._check(self._scripts.call("prioritise", b"".join(self._pending)))
-            self._pending.clear()
+        """Sends the priorities that the store does not know yet.
+
+        Raises:
+            StoreError: the store is out of reach, damaged, or another one than before.
+        """
+        slots = np.flatnonzero(self._ring.changed)
+        if not len(slots):
+            return
+        updates = np.zeros(len(slots), PRIORITY_UPDATE)
+        updates["position"], updates["priority"] = self._ring.positions(slots), self._ring.priorities[slots]
+        reply = self._scripts.call("prioritise", self._incarnation, updates.tobytes())
+        if reply[0] != b"OK":
+            raise refusal(reply, store_key(self._prefix, "*"))
+        self._ring.changed[slots] = False
 
     def _fetch(self, mass: Mass, count: int, rng: np.random.Generator) -> tuple[Slots, list[bytes]]:
         """Draws until every payload is there. Marks vanished entries in ``mass`` and in the mirror."""
@@ -175,23 +187,15 @@ class ReplayBuffer:
         raise StoreError(f"{REDRAWS} draws in a row met entries without payload: refresh() before the next sample")
 
     def _payloads(self, slots: Slots) -> list[bytes | None]:
-        """One round trip: pending priorities there, payloads back."""
-        pipeline = self._client.pipeline(transaction=False)
-        if self._pending:
-            pipeline.execute_command(*self._scripts.command("prioritise", b"".join(self._pending)))  # type: ignore[no-untyped-call]
-        pipeline.hmget(store_key(self._prefix, "o"), self._ring.fields(slots).tolist())
-        try:
-            *written, payloads = pipeline.execute()
-        except RedisError as error:
-            raise refused("fetch of a batch", error) from error
-        for reply in written:
-            self._check(reply)
-        self._pending.clear()
-        return cast("list[bytes | None]", payloads)
-
-    def _check(self, reply: list[object]) -> None:
-        if reply[0] != b"OK":
-            raise refusal(reply, store_key(self._prefix, "*"))
+        """From the mirror; those that are not there come in one round trip. None: vanished."""
+        missing = slots[[payload is None for payload in self._ring.payloads[slots]]]
+        if len(missing):
+            try:
+                fetched = self._client.hmget(store_key(self._prefix, "o"), self._ring.fields(missing).tolist())
+            except RedisError as error:
+                raise refused("fetch of a batch", error) from error
+            self._ring.payloads[missing] = cast("list[bytes | None]", fetched)
+        return cast("list[bytes | None]", self._ring.payloads[slots].tolist())
 
     def _batch(self, slots: Slots, payloads: list[bytes], weights: NDArray[np.float32]) -> Batch:
         return Batch(slots, self._ring.fields(slots), tuple(payloads), self._ring.rewards(slots), weights)

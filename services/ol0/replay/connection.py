@@ -1,5 +1,6 @@
 """The connection to the store, and the settings without which it would lose examples."""
 
+import math
 from typing import Final
 
 from redis import Redis
@@ -16,6 +17,7 @@ from ol0.replay.lua import refused
 # Enough for a dropped connection and a server that restarts at once; a longer outage ends the process, and its
 # supervisor starts it again: no retry here may outlast the 10 s that a service has to leave.
 RETRIES: Final = 4
+MIB: Final = 1024**2
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 0.5
 
@@ -41,7 +43,7 @@ def connect(config: RedisConfig) -> Redis:
 
 
 def check_settings(client: Redis) -> None:
-    """Refuses a server that may evict keys or forgets them when it restarts.
+    """Refuses a server that may evict keys, forgets them when it restarts, or takes memory until it is killed.
 
     Raises:
         StoreError: names the setting, and the command that sets it.
@@ -57,9 +59,34 @@ def check_settings(client: Redis) -> None:
         problems.append(
             f"maxmemory-policy is {policy}: evicted keys are lost examples; `CONFIG SET maxmemory-policy noeviction`"
         )
+    if not memory.get("maxmemory"):
+        problems.append(
+            "maxmemory is not set: the server would grow until the machine kills it; `CONFIG SET maxmemory 2gb`, or "
+            "what the machine can spare"
+        )
     if not persistence.get("aof_enabled"):
         problems.append("appendonly is no: a restart loses the join and its offsets; `CONFIG SET appendonly yes`")
     if problems:
         raise StoreError(
             f"the replay store has wrong settings (`CONFIG REWRITE` keeps the right ones): {'; '.join(problems)}"
+        )
+
+
+def check_memory(client: Redis, needed_bytes: int) -> None:
+    """Refuses a server whose limit lies below what the store may come to need: see ``budget.py``.
+
+    Raises:
+        StoreError: names both figures, and the settings that change them.
+    """
+    try:
+        memory = client.info("memory")
+    except RedisError as error:
+        raise refused("INFO", error) from error
+    assert isinstance(memory, dict)
+    limit = int(memory["maxmemory"])
+    if limit < needed_bytes:
+        raise StoreError(
+            f"the replay store may hold {limit / MIB:,.0f} MiB (maxmemory), and with these settings comes to need "
+            f"{needed_bytes / MIB:,.0f} MiB: `CONFIG SET maxmemory {math.ceil(needed_bytes / MIB)}mb`, or a smaller "
+            "streaming.max_open"
         )

@@ -1,4 +1,4 @@
-"""The learner's own copy of the ring, without payloads: 37 bytes a slot."""
+"""The learner's own copy of the ring: 37 bytes a slot, and the payloads that were drawn so far."""
 
 from typing import Final
 
@@ -21,6 +21,9 @@ class RingMirror:
         priorities: shape (capacity,), float32; 0 where there is no example, or one whose payload vanished.
         entries: shape (capacity,), ``RING_ENTRY``.
         closed_ms: shape (capacity,), int64, event time at which the example's window closed.
+        payloads: shape (capacity,), bytes; None where the payload was never fetched. An example never changes, so what
+            was fetched once is good for as long as its slot holds it.
+        changed: shape (capacity,), bool, where the store does not know the priority yet.
     """
 
     def __init__(self) -> None:
@@ -28,6 +31,8 @@ class RingMirror:
         self.priorities: NDArray[np.float32] = np.zeros(0, PRIORITY)
         self.entries: NDArray[np.void] = np.zeros(0, RING_ENTRY)
         self.closed_ms: NDArray[np.int64] = np.zeros(0, np.int64)
+        self.payloads: NDArray[np.object_] = np.zeros(0, np.object_)
+        self.changed: NDArray[np.bool_] = np.zeros(0, np.bool_)
 
     @property
     def capacity(self) -> int:
@@ -44,12 +49,14 @@ class RingMirror:
         if head < self.head or capacity != self.capacity:
             self.priorities, self.entries = np.zeros(capacity, PRIORITY), np.zeros(capacity, RING_ENTRY)
             self.closed_ms = np.zeros(capacity, np.int64)
+            self.payloads, self.changed = np.full(capacity, None), np.zeros(capacity, np.bool_)
         new = np.frombuffer(priorities, PRIORITY)
         slots = np.arange(head - len(new), head) % capacity
         self.priorities[slots] = new
         newest = np.frombuffer(entries, RING_ENTRY)
         self.entries[slots] = newest
         self.closed_ms[slots] = _deadlines(newest)
+        self.payloads[slots], self.changed[slots] = None, False
         self.head = head
 
     def fields(self, slots: Slots) -> Fields:
@@ -59,6 +66,10 @@ class RingMirror:
     def rewards(self, slots: Slots) -> NDArray[np.float32]:
         """The reward of each slot, float32."""
         return self.entries["reward"][slots].astype(np.float32)
+
+    def positions(self, slots: Slots) -> NDArray[np.int64]:
+        """The number of the example in each slot, counted from the first that was ever added."""
+        return np.asarray(self.head - 1 - (self.head - 1 - slots) % self.capacity)
 
     def holds(self, slots: Slots, fields: Fields) -> NDArray[np.bool_]:
         """Whether each slot still holds that example, and it has not vanished."""

@@ -10,6 +10,7 @@ import structlog
 
 from ol0.config import ServingConfig, Settings
 from ol0.controller.arms import ArmPicker, pseudonym
+from ol0.controller.signing import OPEN, Keyring
 from ol0.errors import CheckpointError, ConfigError, ContractError
 from ol0.records import Action, Decision, DecisionId, Digest, Mode, ServingState
 from ol0.serving.feedback import About, Implicit, ToolResult, feedback_record, new_feedback_id
@@ -37,14 +38,23 @@ class Router:
         config: arms, holdback and keys.
         options: see there.
         sender: takes decisions and feedback; None: nothing is logged.
+        keys: whose verdicts it believes.
 
     Attributes:
         refused: why the newest serving state does not serve; None while it does.
     """
 
-    def __init__(self, view: View | None, config: ServingConfig, options: Options, sender: Sender | None) -> None:
+    def __init__(
+        self,
+        view: View | None,
+        config: ServingConfig,
+        options: Options,
+        sender: Sender | None,
+        keys: Keyring = OPEN,
+    ) -> None:
         self.refused: str | None = None
         self._view = view
+        self._keys = keys
         self._picker = ArmPicker(config.arm_key.get_secret_value().encode(), config.holdback)
         self._user_key = config.user_key.get_secret_value().encode()
         self._tools = Tools(options.rng, options.clock, options.features_dtype, self._log if sender else None)
@@ -62,14 +72,16 @@ class Router:
         Raises:
             ConfigError: there is neither a release nor a base file, or an option contradicts a guarantee.
         """
-        lineage = Lineage.of(settings.kafka)
+        lineage, keys = Lineage.of(settings.kafka), Keyring.of(settings.security, settings.kafka.topic_prefix)
         latest = LatestValue(CompactedReader("releases", lineage), "serving", ServingState)
-        return cls.following(latest, settings.serving, options or Options(), RecordSender(lineage, full_wait_s=0))
+        return cls.following(latest, settings.serving, options or Options(), RecordSender(lineage, full_wait_s=0), keys)
 
     @classmethod
-    def following(cls, latest: Latest, config: ServingConfig, options: Options, sender: Sender) -> Self:
+    def following(
+        cls, latest: Latest, config: ServingConfig, options: Options, sender: Sender, keys: Keyring = OPEN
+    ) -> Self:
         """``open`` with the connections given."""
-        router = cls(None, config, options, sender)
+        router = cls(None, config, options, sender, keys)
         follower = Follower(latest, router.take)
         router._follower = follower
         reached = follower.start(options.wait_s)
@@ -152,7 +164,7 @@ class Router:
     def take(self, state: ServingState) -> None:
         """Makes a newer serving state visible to the next prompt; a flawed one is refused, and what served goes on."""
         try:
-            view = view_of_state(state)
+            view = view_of_state(state, self._keys)
         except CheckpointError as error:
             self.refused = str(error)
             structlog.get_logger("ol0.serving").error("refused a serving state", reason=self.refused)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from ol0.controller.arms import ArmPicker
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.controller import Controller
+from ol0.controller.signing import OPEN, Keyring
 from ol0.errors import CheckpointError
 from ol0.records import Arm, Digest, Gate, Judgement, Mode, Release, ServingState, Verdict
 from ol0.serving.policy import GreedyPolicy
@@ -48,21 +49,21 @@ def view_of_file(data: bytes, expected: Digest | None = None) -> View:
     return View(sequence=0, mode=Mode.APPLY, base=policy, live=policy)
 
 
-def view_of_state(state: ServingState) -> View:
+def view_of_state(state: ServingState, keys: Keyring = OPEN) -> View:
     """Verifies everything that may serve; one flaw refuses the whole state, for its parts belong together.
 
     Raises:
-        CheckpointError: bytes, base, parent, shapes or approvals of a release are wrong; says which.
+        CheckpointError: bytes, base, parent, shapes, approvals or their signatures are wrong; says which.
     """
     base = _open(state.base)
     if base.manifest.base not in (None, base.digest):
         raise CheckpointError(f"base {base.digest[:12]} names {base.manifest.base} as its own base")
-    _require_approvals(state.base, base.digest, base.digest)
-    live = base if state.live.digest == base.digest else _open_release(state.live, base)
+    _require_approvals(state.base, base.digest, base.digest, keys)
+    live = base if state.live.digest == base.digest else _open_release(state.live, base, keys)
     view = View(state.sequence, state.mode, GreedyPolicy(base), GreedyPolicy(live))
     if state.staged is None:
         return view
-    staged = _open_release(state.staged.release, base)
+    staged = _open_release(state.staged.release, base, keys)
     if staged.manifest.parent != live.digest:
         raise CheckpointError(f"staged {staged.digest[:12]} has another parent than live, {live.digest[:12]}")
     return replace(view, staged=GreedyPolicy(staged), share=state.staged.share)
@@ -72,7 +73,7 @@ def _open(release: Release) -> Controller:
     return read_checkpoint(release.heads, release.digest)
 
 
-def _open_release(release: Release, base: Controller) -> Controller:
+def _open_release(release: Release, base: Controller, keys: Keyring) -> Controller:
     controller = _open(release)
     manifest = controller.manifest
     if manifest.base != base.digest:
@@ -82,13 +83,17 @@ def _open_release(release: Release, base: Controller) -> Controller:
     )
     if ours != theirs:
         raise CheckpointError(f"release {release.digest[:12]}: parts, choices, features, epsilon {ours}, not {theirs}")
-    _require_approvals(release, base.digest, manifest.parent)
+    _require_approvals(release, base.digest, manifest.parent, keys)
     return controller
 
 
-def _require_approvals(release: Release, base: Digest, parent: Digest | None) -> None:
-    """Both gates must have approved exactly this digest, against exactly this base and parent."""
-    approved = {verdict.gate for verdict in release.approvals if _approves(verdict, release.digest, base, parent)}
+def _require_approvals(release: Release, base: Digest, parent: Digest | None, keys: Keyring) -> None:
+    """Both gates must have approved exactly this digest, against exactly this base and parent, and signed it."""
+    approvals = [verdict for verdict in release.approvals if _approves(verdict, release.digest, base, parent)]
+    flaws = {verdict.gate: flaw for verdict in approvals if (flaw := keys.flaw(verdict)) is not None}
+    approved = {verdict.gate for verdict in approvals} - set(flaws)
+    if flaws:
+        raise CheckpointError(f"release {release.digest[:12]}: {'; '.join(flaws.values())}")
     if missing := set(Gate) - approved:
         names = " and ".join(sorted(missing))
         raise CheckpointError(f"release {release.digest[:12]} is not approved by {names} for its base and parent")

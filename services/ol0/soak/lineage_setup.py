@@ -5,7 +5,8 @@ from pathlib import Path
 from ol0.ar1.architecture import PARTS
 from ol0.ar1.warmup import Imported
 from ol0.clock import wall_clock_ms
-from ol0.config import Settings
+from ol0.config import Settings, Signer
+from ol0.controller.signing import Keyring
 from ol0.controller.suite import read_suite
 from ol0.controller.warmup import Warmup, check_suite_share
 from ol0.errors import ConfigError, StoreError
@@ -136,13 +137,15 @@ def offer_base(settings: Settings, warmup: Warmup, out: Path) -> Digest:
         The digest of the base.
 
     Raises:
+        ConfigError: keys are configured, but not the learner's, which signs the base.
         StoreError: the store holds the anchors of another base.
     """
+    keys = Keyring.of(settings.security, settings.kafka.topic_prefix, Signer.LEARNER)
     (out / "base.safetensors").write_bytes(warmup.checkpoint)
     lineage = Lineage.of(settings.kafka)
     AnchorStore(connect(settings.redis), settings.kafka.topic_prefix).add_anchors(
         [(lineage.codec.encode_valid(anchor.decision), anchor.reward) for anchor in warmup.anchors]
     )
-    candidate = warmup.candidate(wall_clock_ms())
+    candidate = keys.sign(warmup.candidate(wall_clock_ms()))
     RecordSender(lineage).send_all([candidate])
     return candidate.digest

@@ -11,7 +11,7 @@ from fastavro import parse_schema, schemaless_reader
 from ol0.streaming.codec import HEADER, MAGIC, MALFORMED
 
 if TYPE_CHECKING:
-    from ol0.streaming.conversion import Datum
+    from ol0.streaming.codec import Datum
 
 DUMPED_BYTES: Final = 256
 SHOWN_BYTES: Final = 32

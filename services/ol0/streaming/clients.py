@@ -93,7 +93,8 @@ class Clients:
 
     def admin(self) -> AdminClient:
         """Makes and alters topics."""
-        return AdminClient(self._config({}, {}))
+        # Nobody polls it, so a logger would never be told. What is below a warning is noise: it writes to the terminal.
+        return AdminClient(self._config({"log_level": 4}, {}))
 
     def bounds(self, topic: str, partitions: Iterable[int], timeout_s: float) -> dict[int, tuple[int, int]]:
         """First offset that the log still has, and the next one to be written, open transactions included.

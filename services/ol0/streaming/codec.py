@@ -9,33 +9,41 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final, Generic, NoReturn, TypeVar, cast, get_args
 
-from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from fastavro import parse_schema, schemaless_writer
 from fastavro.types import Schema
 from fastavro.validation import ValidationError, validate_many
 
 from ol0.errors import ConfigError, ContractError
 from ol0.records import Feedback, Record, Tick
-from ol0.streaming.conversion import Datum, RecordConverter
+from ol0.streaming.reading import Definition, Read, Readers
 from ol0.streaming.topics import TopicSpec
 from ol0.streaming.validation import validate
+from ol0.streaming.writing import Write, Writers
 
 MAGIC: Final = 0
 HEADER: Final = struct.Struct(">BI")
-MALFORMED: Final = (EOFError, IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError, MemoryError)
-"""What fastavro and json raise on bytes that are none of theirs."""
+MALFORMED: Final = (
+    *(EOFError, IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError, MemoryError),
+    struct.error,
+)
+"""What readers, fastavro and json raise on bytes that are none of theirs."""
+Datum = dict[str, object]
+"""A record as fastavro and json have it. It does not leave the codec."""
 R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True, slots=True)
 class _Schema(Generic[R]):
-    """A record type with its id, its parsed Avro schema and its conversion."""
+    """A record type with its id and its ways to and from bytes; the parsed schema is for JSON."""
 
     number: int
     record_type: type[R]
     avro: Schema
     required: frozenset[str]
     names: tuple[str, ...]
-    converter: RecordConverter[R]
+    header: bytes
+    read: Read
+    write: Write
 
 
 class Codec:
@@ -45,7 +53,7 @@ class Codec:
         folder = files("ol0") / "schemas"
         ids = json.loads((folder / "ids.json").read_text(encoding="utf-8"))
         loaded = [_load(int(number), json.loads((folder / name).read_text("utf-8"))) for number, name in ids.items()]
-        self._by_id = {schema.number: schema for schema in loaded}
+        self._by_header = {schema.header: schema for schema in loaded}
         self._by_type: Mapping[type, _Schema[Record]] = {schema.record_type: schema for schema in loaded}
         self._by_name = {schema.record_type.__name__: schema for schema in loaded}
         self._feedback = frozenset(kind.__name__ for kind in get_args(Feedback))
@@ -96,13 +104,10 @@ class Codec:
             ContractError: a value has the wrong type.
         """
         schema = self._by_type[type(record)]
-        stream = io.BytesIO()
-        stream.write(HEADER.pack(MAGIC, schema.number))
         try:
-            schemaless_writer(stream, schema.avro, schema.converter.write(record), disable_tuple_notation=True)
+            return schema.header + schema.write(record)
         except (*MALFORMED, AttributeError) as error:
             raise ContractError(f"{type(record).__name__}: {_text(error)}") from error
-        return stream.getvalue()
 
     def decode_valid(self, record_type: type[R], payload: bytes) -> R:
         """``decode`` for bytes that ``encode`` or ``encode_valid`` made, such as the payloads of the replay store.
@@ -116,27 +121,27 @@ class Codec:
         return record
 
     def _schema_of(self, payload: bytes) -> _Schema[Record]:
+        schema = self._by_header.get(payload[: HEADER.size])
+        if schema is not None:
+            return schema
         if len(payload) < HEADER.size:
             raise ContractError(f"{len(payload)} bytes; magic byte and schema id alone are {HEADER.size}")
         magic, number = HEADER.unpack_from(payload)
         if magic != MAGIC:
             raise ContractError(f"first byte {magic}; 0 begins a framed Avro record")
-        if number not in self._by_id:
-            raise ContractError(f"schema id {number}; schemas/ids.json knows {min(self._by_id)} to {max(self._by_id)}")
-        return self._by_id[number]
+        known = [schema.number for schema in self._by_header.values()]
+        raise ContractError(f"schema id {number}; schemas/ids.json knows {min(known)} to {max(known)}")
 
     def _read(self, schema: _Schema[R], data: bytes, start: int) -> R:
-        stream = io.BytesIO(data)
-        stream.seek(start)
         try:
-            datum = cast("Datum", schemaless_reader(stream, schema.avro, None))
-            record = schema.converter.read(datum)
+            record, end = schema.read(data, start)
         except MALFORMED as error:
             raise ContractError(f"truncated or no {schema.record_type.__name__}: {_text(error)}") from error
-        if stream.tell() != len(data):
-            surplus = len(data) - stream.tell()
-            raise ContractError(f"{surplus} bytes are left over after the {schema.record_type.__name__}")
-        return record
+        if end > len(data):
+            raise ContractError(f"truncated or no {schema.record_type.__name__}: {end - len(data)} bytes are missing")
+        if end < len(data):
+            raise ContractError(f"{len(data) - end} bytes are left over after the {schema.record_type.__name__}")
+        return cast("R", record)
 
     def _decode_json(self, schema: _Schema[Record], payload: bytes) -> Record:
         """JSON goes through Avro's own check and encoding, so that both ways in accept the same values."""
@@ -168,9 +173,11 @@ def _load(number: int, definition: Mapping[str, object]) -> _Schema[Record]:
         number=number,
         record_type=types[name],
         avro=parse_schema(dict(definition)),
+        header=HEADER.pack(MAGIC, number),
+        read=Readers().of(cast("Definition", definition), types[name]),
+        write=Writers().of(cast("Definition", definition), types[name]),
         required=frozenset(str(field["name"]) for field in fields if "default" not in field),
         names=tuple(str(field["name"]) for field in fields),
-        converter=RecordConverter(types[name]),
     )
 
 

@@ -42,13 +42,13 @@ class PortionReader:
             if offset < next_offset:
                 continue
             next_offset = offset + 1
-            stage = "decode"
+            stage, value = "decode", message.value()
             try:
-                record = self._codec.decode_from(spec, message.value())
+                record = self._codec.decode_from(spec, value)
                 stage = "check"
                 self._check(record)
             except ContractError as error:
                 letters.append(DeadLetter.of(message, service=self._service, stage=stage, error=error))
             else:
-                records.append(SourceRecord(offset, message.timestamp()[1], record))
+                records.append(SourceRecord(offset, message.timestamp()[1], record, value))
         return Portion(records, letters, next_offset)

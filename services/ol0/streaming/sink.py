@@ -20,11 +20,19 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class SourceRecord:
-    """A decoded record with its place in the log and the broker's clock when it was appended."""
+    """A decoded record with its place in the log and the broker's clock when it was appended.
+
+    Attributes:
+        offset: in the partition.
+        append_time_ms: the broker's clock.
+        record: decoded and checked.
+        payload: the same, framed, as it lies in the log; None where it has no such bytes.
+    """
 
     offset: int
     append_time_ms: int
     record: Record
+    payload: bytes | None = None
 
 
 class Sink(Protocol):

@@ -54,7 +54,8 @@ def validate(record: Record) -> None:
             _choice(record)
             parts = record.parts
             for share in (record.reward, parts.thumb, parts.rating, parts.correction, parts.tool, parts.implicit):
-                _share("reward and its parts", share)
+                if share is not None:
+                    _share("reward and its parts", share)
         case Candidate():
             _candidate(record)
         case ServingState():
@@ -77,7 +78,8 @@ def _choice(record: Decision | Outcome) -> None:
         if not 0 < propensity <= 1:  # false for NaN as well
             raise RangeError(f"propensity: {propensity}; a probability of what was done is above 0 and at most 1")
     for action in (record.action, record.greedy_base, record.greedy_live, record.greedy_staged):
-        _action(action, len(record.action))
+        if action is not None:
+            _action(action, len(record.action))
 
 
 def _feedback(record: UserFeedback | ToolFeedback | ImplicitFeedback) -> None:
@@ -133,8 +135,8 @@ def _time(time_ms: int) -> None:
         raise RangeError(f"time_ms: {time_ms}; milliseconds since 1970 UTC are above 0")
 
 
-def _action(action: Action | None, parts: int) -> None:
-    if action is not None and (len(action) != parts or min(action) < 0):
+def _action(action: Action, parts: int) -> None:
+    if len(action) != parts or min(action) < 0:
         raise RangeError(f"action: {action}; one index of 0 or more for each of the {parts} parts is right")
 
 

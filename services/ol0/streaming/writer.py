@@ -32,24 +32,17 @@ class TransactionalWriter:
         """
         self._transactor.init()
 
-    def write(self, records: Sequence[Record]) -> None:
-        """Writes all records or none.
+    def write(self, records: Sequence[Record], forget: Iterable[str] = ()) -> None:
+        """Writes all records, and deletes the snapshots of these keys; or nothing of it.
 
         Raises:
             ContractError: no reader would take one of them.
             Fenced: another process writes for this service now.
             StreamError: Kafka refuses; what became of the transaction shows in ``read_snapshots`` after a restart.
         """
-        self._commit([to_message(record, self._lineage.topics, self._lineage.codec) for record in records])
-
-    def tombstone(self, keys: Iterable[str]) -> None:
-        """Deletes snapshots by their keys, all or none.
-
-        Raises:
-            Fenced, StreamError: as ``write``.
-        """
         topic = self._lineage.topics.full(STATE)
-        self._commit([Outgoing(topic, key.encode(), None) for key in keys])
+        written = [to_message(record, self._lineage.topics, self._lineage.codec) for record in records]
+        self._commit([*written, *(Outgoing(topic, key.encode(), None) for key in forget)])
 
     def read_snapshots(self, prefix: str) -> dict[str, Snapshot]:
         """The newest snapshots whose keys begin with ``prefix``, by key.

@@ -30,7 +30,7 @@ def test_a_writer_writes_candidate_and_snapshot_together_and_finds_them_again(li
         "learner": replace(SNAPSHOT, service="learner", body=b"two"),
         "learner/c": replace(SNAPSHOT, service="learner/c"),
     }
-    writer.tombstone(["learner/c"])
+    writer.write([], ["learner/c"])
     assert writer.read_snapshots("learner").keys() == {"learner"}
 
 

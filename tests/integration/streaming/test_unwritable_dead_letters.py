@@ -4,12 +4,6 @@ from functools import partial
 
 import pytest
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but not marked as such for mypy
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
-)
 
 from counting import SERVICE, Counting, make_loop
 from examples import DECISION, DECISION_ID, OUTCOME, USER_FEEDBACK
@@ -31,11 +25,10 @@ from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import Outgoing, write
 from ol0.streaming.sender import RecordSender
 from ol0.streaming.transactional import TransactionalLoop
+from unwritable import make_unwritable
 from waiting import wait_until
 
 TIMEOUT_S = 30.0
-TINY = "100"
-"""Bytes: no dead letter fits, the marker that ends a transaction does."""
 SOURCES = ("decisions", "feedback.user", "feedback.tool", "feedback.implicit")
 
 
@@ -102,26 +95,6 @@ def work_until(loop: ConsumeLoop | TransactionalLoop, condition: Callable[[], ob
         return condition()
 
     wait_until(done, TIMEOUT_S)
-
-
-def set_option(lineage: Lineage, topic: str, name: str, value: str) -> None:
-    """Alters a topic and waits until the broker says so."""
-    admin = lineage.clients.admin()
-    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-    admin.incremental_alter_configs([resource])[resource].result(TIMEOUT_S)
-    asked = ConfigResource(ResourceType.TOPIC, topic)
-    wait_until(lambda: admin.describe_configs([asked])[asked].result(TIMEOUT_S)[name].value == value, TIMEOUT_S)
-
-
-def make_unwritable(lineage: Lineage, topic: str, how: str) -> None:
-    """``too small`` is refused for good, ``deleted`` is tried again for as long as a producer tries."""
-    if how == "too small":
-        set_option(lineage, topic, "max.message.bytes", TINY)
-        return
-    admin = lineage.clients.admin()
-    admin.delete_topics([topic])[topic].result(TIMEOUT_S)
-    wait_until(lambda: topic not in admin.list_topics(timeout=TIMEOUT_S).topics, TIMEOUT_S)
 
 
 @pytest.mark.parametrize("how", ["deleted", "too small"])

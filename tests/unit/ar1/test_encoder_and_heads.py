@@ -75,11 +75,11 @@ def written_out(tensors: Mapping[str, NDArray[np.float32]], states: States, head
     t = {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
 
     def linear(name: str, x: Doubles) -> Doubles:
-        return x @ t[f"{name}.weight"].T + t[f"{name}.bias"]
+        return np.asarray(x @ t[f"{name}.weight"].T + t[f"{name}.bias"])
 
     def norm(name: str, x: Doubles) -> Doubles:
         mean, deviation = x.mean(axis=-1, keepdims=True), np.sqrt(x.var(axis=-1, keepdims=True) + 1e-5)
-        return (x - mean) / deviation * t[f"{name}.weight"] + t[f"{name}.bias"]
+        return np.asarray((x - mean) / deviation * t[f"{name}.weight"] + t[f"{name}.bias"])
 
     def attention(name: str, x: Doubles) -> Doubles:
         rows, hidden = x.shape
@@ -94,11 +94,11 @@ def written_out(tensors: Mapping[str, NDArray[np.float32]], states: States, head
     action = np.zeros((rows, quarter))
     if states.prev_action is not None:
         action = linear("action_proj", states.prev_action.astype(np.float64))
-    vision = states.vision_features
-    vision = np.zeros((rows, t["vision_proj.weight"].shape[1])) if vision is None else vision
+    absent = np.zeros((rows, t["vision_proj.weight"].shape[1]))
+    vision = absent if states.vision_features is None else states.vision_features.astype(np.float64)
     position = linear("pos_proj", np.arange(rows, dtype=np.float64)[:, None])
-    auxiliary = [linear("retrieval_proj", states.retrieval_features), linear("vision_proj", vision)]
-    auxiliary += [linear("value_proj", states.value_features), action, position]
+    auxiliary = [linear("retrieval_proj", states.retrieval_features.astype(np.float64)), linear("vision_proj", vision)]
+    auxiliary += [linear("value_proj", states.value_features.astype(np.float64)), action, position]
     x = linear("chunk_proj", states.chunk_summary.astype(np.float64))
     x = x + np.concatenate(auxiliary, axis=1)[:, : x.shape[1]]
     for number in range(sum(name.endswith("norm1.bias") for name in t)):

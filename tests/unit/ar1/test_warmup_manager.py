@@ -94,7 +94,9 @@ def test_anchors_and_suite_share_no_row_and_the_suite_is_what_was_rewarded(tmp_p
 
 def test_an_anchor_is_the_logged_decision_with_its_propensity_and_group(tmp_path: Path) -> None:
     propensity = np.random.default_rng(1).uniform(0.1, 1, (400, 4))
-    path = write_calibration(tmp_path / "logged.npz", propensity=propensity, group=[f"g{n % 3}" for n in range(400)])
+    path = write_calibration(
+        tmp_path / "logged.npz", changes={"propensity": propensity, "group": [f"g{n % 3}" for n in range(400)]}
+    )
     found = manager(path).import_ar1(SMALL)
     assert found.baseline is not None
     assert len(found.baseline.anchors) == 100
@@ -171,7 +173,7 @@ def test_a_checkpoint_that_is_refused_leaves_the_model_as_it_was(tmp_path: Path)
 
 def test_a_base_that_fails_its_own_suite_leaves_the_model_as_it_was(tmp_path: Path) -> None:
     model = NotedModel()
-    path = write_calibration(tmp_path / "logged.npz", wrong=0.6, reward=np.ones(400))
+    path = write_calibration(tmp_path / "logged.npz", wrong=0.6, changes={"reward": np.ones(400)})
     result = warm_up(manager(path), SMALL, model)
     assert not result.success
     assert "of its canary suite, below warmup.canary_threshold = 90%" in (result.error_message or "")
@@ -242,7 +244,7 @@ def test_a_description_names_layout_architecture_tensors_heads_and_checks(tmp_pa
 def test_a_calibration_file_that_does_not_fit_is_refused(
     tmp_path: Path, changes: dict[str, object], words: str
 ) -> None:
-    path = write_calibration(tmp_path / "logged.npz", **changes)
+    path = write_calibration(tmp_path / "logged.npz", changes=changes)
     with pytest.raises(ConfigError, match=words):
         manager(path).import_ar1(SMALL)
 

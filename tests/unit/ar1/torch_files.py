@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,7 @@ class Writer:
     def pickle(self, content: Content) -> bytes:
         return b"\x80\x02" + self.write(content) + b"."
 
-    def write(self, content: Content) -> bytes:
+    def write(self, content: Content) -> bytes:  # noqa: C901, PLR0911 - one case a type
         match content:
             case Raw(code):
                 return code
@@ -84,8 +85,8 @@ class Writer:
         raise TypeError(f"cannot write {content!r}")
 
     def tensor(self, view: View) -> bytes:
-        place = ("storage", Raw(b"ctorch\n" + KINDS[view.storage.dtype.name].encode() + b"\n"))
-        place += (str(len(self.storages)), "cpu", view.storage.size)
+        kind = Raw(b"ctorch\n" + KINDS[view.storage.dtype.name].encode() + b"\n")
+        place = ("storage", kind, str(len(self.storages)), "cpu", view.storage.size)
         self.storages.append(view.storage)
         arguments = (Raw(self.write(place) + b"Q"), view.offset, tuple(view.shape), tuple(view.strides), False, None)
         return b"ctorch._utils\n_rebuild_tensor_v2\n" + self.write(arguments) + b"R"
@@ -95,7 +96,7 @@ def save(path: Path, content: Content, byteorder: str = "little") -> Path:
     """As ``torch.save`` would."""
     writer = Writer()
     data = writer.pickle(content)
-    order = "<" if byteorder == "little" else ">"
+    order: Literal["<", ">"] = "<" if byteorder == "little" else ">"
     storages = {
         f"data/{number}": storage.astype(storage.dtype.newbyteorder(order)).tobytes()
         for number, storage in enumerate(writer.storages)

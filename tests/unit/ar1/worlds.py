@@ -1,5 +1,6 @@
 """States and logged decisions for the small policy of tests/data/ar1."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,9 @@ def made_up_states(count: int, seed: int) -> States:
     return States(normal(24), normal(6), normal(5), normal(10))
 
 
-def write_calibration(path: Path, count: int = 400, seed: int = 0, wrong: float = 0.02, **changes: object) -> Path:
+def write_calibration(
+    path: Path, count: int = 400, seed: int = 0, wrong: float = 0.02, *, changes: Mapping[str, object] | None = None
+) -> Path:
     """What the small policy chose for made-up states; people liked most of it, and what was not its choice less."""
     rng = np.random.default_rng(seed)
     states = made_up_states(count, seed)
@@ -45,7 +48,7 @@ def write_calibration(path: Path, count: int = 400, seed: int = 0, wrong: float 
         "vision_features": states.vision_features,
         "action": to_raw(actions, heads.bias_scale(features)),
         "reward": np.where(rng.random(count) < np.where(other, 0.3, 0.8), 1.0, 0.0),
-        **changes,
+        **(changes or {}),
     }
     np.savez(path, **{name: np.asarray(array) for name, array in arrays.items() if array is not None})  # type: ignore[arg-type]
     return path

@@ -93,10 +93,10 @@ def test_a_kind_of_check_that_suffers_is_named_though_the_total_gains() -> None:
 
 
 def test_one_critical_prompt_that_fails_is_enough() -> None:
-    kinds = np.array([0] * 1_199 + [3])
+    kinds = np.array([3] + [0] * 1_199)
     suite = replace(
         make_suite(),
-        features=np.eye(KIND_COUNT, dtype=np.float32)[kinds],
+        features=np.where(kinds == 3, 2, 1)[:, None] * np.eye(KIND_COUNT, dtype=np.float32)[kinds],
         actions=(kinds % 4)[:, None],
         kinds=kinds * 0,
     )
@@ -107,8 +107,16 @@ def test_one_critical_prompt_that_fails_is_enough() -> None:
 
 
 def test_a_prompt_of_which_the_base_is_not_sure_is_not_critical() -> None:
-    result = run_suite(make_suite(), BASE.digest, BASE.heads, critical_confidence=0.999)
+    result = run_suite(make_suite(), BASE.digest, BASE.heads, SAFETY.model_copy(update={"critical_confidence": 0.999}))
     assert not result.critical.any()
+
+
+def test_where_the_base_is_sure_of_everything_the_surest_quarter_is_critical() -> None:
+    suite = make_suite()
+    louder = np.where(np.arange(1_200) % 4 == 1, 2, 1)[:, None]
+    suite = replace(suite, features=(louder * suite.features).astype(np.float32))
+    result = run_suite(suite, BASE.digest, BASE.heads, SAFETY)
+    assert np.flatnonzero(result.critical).tolist() == list(range(1, 1_200, 4))
 
 
 def test_a_candidate_that_loses_what_its_parent_gained_is_stopped() -> None:

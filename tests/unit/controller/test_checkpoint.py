@@ -61,7 +61,7 @@ def test_changed_bytes_are_refused_by_digest() -> None:
         ({"learnt__scope__bias": None}, r"learnt\.scope\.bias is missing"),
         ({"extra": np.zeros(1, np.float32)}, "extra is unknown"),
         ({"learnt__expert__weight": np.zeros((4, 5), np.float32)}, r"learnt\.expert\.weight has shape \(4, 5\)"),
-        ({"base__expert__weight": np.zeros((4, 6), np.float64)}, "float64, not float32"),
+        ({"base__expert__weight": np.zeros((4, 6), np.float64)}, r"base\.expert\.weight is F64, not F32"),
         ({"mixer__weight": np.full(6, np.nan, np.float32)}, r"mixer\.weight holds a number that is not finite"),
         ({"mixer__threshold": np.array([np.inf], np.float32)}, r"mixer\.threshold holds a number that is not finite"),
     ],

@@ -87,7 +87,7 @@ def test_a_batch_holds_what_the_payloads_say() -> None:
     np.testing.assert_array_equal(batch.propensities, [[0.5, 0.25]] * 2)
     np.testing.assert_allclose(batch.rewards, [0.03, 0.04])
     np.testing.assert_array_equal(batch.weights, [0.5, 0.5])
-    assert batch.users.tolist() == [unit_of(None, "session-3"), unit_of("anna", "any")]
+    assert batch.users.tolist() == [unit_of(None, "session-3"), unit_of("anna", "session-4")]
 
 
 def test_each_entry_is_decoded_once() -> None:

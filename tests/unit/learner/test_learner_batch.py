@@ -1,7 +1,10 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from ol0.learner.batch import cap_users, join, unit_of
+from ol0.controller.heads import Floats
+from ol0.learner.batch import Users, cap_users, join, unit_of
 from ol0.learner.parts import Parts
 from unit.learner.learner_world import logged, make_base
 
@@ -27,10 +30,60 @@ def test_weights_of_zero_stay_zero() -> None:
     assert not cap_users(np.zeros(3, np.float32), np.arange(3).astype(np.uint64), 0.5).any()
 
 
-def test_who_is_known_is_capped_by_user_and_others_by_session() -> None:
-    assert unit_of("anna", "s1") == unit_of("anna", "s2")
-    assert unit_of(None, "s1") != unit_of(None, "s2")
-    assert unit_of("s1", "x") != unit_of(None, "s1")
+def units(*who: tuple[str | None, str]) -> Users:
+    return np.array([unit_of(user, session) for user, session in who], np.uint64)
+
+
+def shares(users: Users, cap: float) -> Floats:
+    """What each example counts for, of a batch in which all came with the same weight."""
+    return np.asarray(cap_users(np.ones(len(users), np.float32), users, cap) / np.float32(len(users)))
+
+
+HONEST: list[tuple[str | None, str]] = [(f"user {n}", f"session {n}") for n in range(20)]
+
+
+def test_one_user_with_many_sessions_has_one_cap() -> None:
+    users = units(*HONEST, *(("flooder", f"flood {n}") for n in range(60)))
+    capped = shares(users, 0.05)
+    assert capped[20:].sum() == pytest.approx(0.05)
+    np.testing.assert_allclose(capped[:20], 1 / 80)
+
+
+def test_one_session_that_invents_users_has_one_cap() -> None:
+    users = units(*HONEST, *((f"invented {n}", "one session") for n in range(60)))
+    capped = shares(users, 0.05)
+    assert capped[20:].sum() == pytest.approx(0.05)
+    np.testing.assert_allclose(capped[:20], 1 / 80)
+
+
+@pytest.mark.parametrize("flood", [lambda n: ("flooder", f"s{n}"), lambda n: (f"u{n}", "one session")])
+def test_a_flood_of_names_leaves_the_share_of_few_honest_users_alone(
+    flood: Callable[[int], tuple[str | None, str]],
+) -> None:
+    # Given three honest users with ten examples each, and one who comes under fifty names
+    honest = [(f"user {n % 3}", f"session {n % 3}") for n in range(30)]
+    capped = shares(units(*honest, *(flood(n) for n in range(50))), 0.01)
+    # Then there are four, and four have a quarter each at most
+    np.testing.assert_allclose(capped[:30], 1 / 80)
+    assert capped[30:].sum() == pytest.approx(0.25)
+
+
+def test_sessions_without_a_user_are_capped_each_for_itself() -> None:
+    anonymous = [(None, f"anonymous {n}") for n in range(10)]
+    users = units(*HONEST, *anonymous, *[(None, "long")] * 50)
+    capped = shares(users, 0.05)
+    np.testing.assert_allclose(capped[:30], 1 / 80)
+    assert capped[30:].sum() == pytest.approx(0.05)
+
+
+def test_users_and_sessions_are_told_apart_in_every_process() -> None:
+    anna, same, other = unit_of("anna", "s1"), unit_of("anna", "s1"), unit_of("anna", "s2")
+    assert anna == same
+    assert anna != other
+    assert anna % 2**32 == other % 2**32
+    assert unit_of(None, "s1") >> 32 == anna >> 32
+    assert unit_of(None, "s1") % 2**32 != unit_of(None, "s2") % 2**32
+    assert unit_of("s1", "x") % 2**32 != unit_of(None, "s1") % 2**32
 
 
 def test_joining_keeps_the_order() -> None:

@@ -35,23 +35,24 @@ class FakeKafka:
         self.states = list(states)
         self.transactions: list[Sequence[Record]] = []
         self.snapshots: dict[str, bytes] = {}
+        self.deleting: list[Sequence[Record]] = []  # the transactions that deleted something
         self.fenced = False
 
     def poll(self) -> ServingState | None:
         return self.states.pop(0) if self.states else None
 
-    def write(self, records: Sequence[Record]) -> None:
+    def write(self, records: Sequence[Record], forget: Sequence[str] = ()) -> None:
         if self.fenced:
             raise StreamError("fenced")
         self.transactions.append(records)
         self.snapshots |= {record.service: record.body for record in records if isinstance(record, Snapshot)}
+        for key in forget:
+            del self.snapshots[key]
+        if forget:
+            self.deleting.append(records)
 
     def read_snapshots(self, prefix: str) -> Mapping[str, bytes]:
         return {key: body for key, body in self.snapshots.items() if key.startswith(prefix)}
-
-    def tombstone(self, keys: Sequence[str]) -> None:
-        for key in keys:
-            del self.snapshots[key]
 
     @property
     def candidates(self) -> list[Candidate]:
@@ -109,8 +110,10 @@ def test_a_second_learner_ends_this_one() -> None:
         run(kafka, make_replay(BASE))
 
 
-def test_old_snapshots_are_deleted_after_the_commit() -> None:
+def test_old_snapshots_are_deleted_in_the_transaction_that_makes_them_old() -> None:
     state = serving(BASE)
     kafka = FakeKafka([state, None, replace(state, sequence=2, decided_step=1)])
     run(kafka, make_replay(BASE), waits=3)
     assert set(kafka.snapshots) == {"learner", f"learner/{kafka.candidates[-1].digest}"}
+    ((offered, *_),) = kafka.deleting
+    assert offered == kafka.candidates[-1]

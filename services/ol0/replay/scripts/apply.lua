@@ -35,7 +35,7 @@ end
 local function over_budget(meta, previous, decisions, entries)
   local open, waiting = call('ZCARD', OPEN) + decisions, meta['count:waiting'] + entries
   local over = decisions > 0 and open > meta.max_open or entries > 0 and waiting > meta.max_open * FEEDBACK_PER_OPEN
-  return over and previous > overall_watermark()
+  return over and previous > meta.watermark
 end
 
 -- Windows that are not open yet: arguments of ZADD and HSET, and their deadlines by id.

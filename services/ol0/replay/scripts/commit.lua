@@ -84,8 +84,7 @@ local function drop_orphans(watermark)
 end
 
 local meta, flaw = guard()
-local watermark = overall_watermark()
-if not meta or not watermark then return {'CORRUPT', flaw or WATERMARKS .. ' is empty'} end
+if not meta or not meta.watermark then return {'CORRUPT', flaw or WATERMARKS .. ' is empty'} end
 if meta.sequence ~= sequence then return {'STALE', meta.sequence} end
 local ids, rewards, users = split(id_blob, ID_BYTES), split(reward_blob, 4), split(user_blob, USER_BYTES)
 local most = math.min(LARGEST_BATCH, meta.capacity)
@@ -93,8 +92,8 @@ if #id_blob % ID_BYTES ~= 0 or #rewards ~= #ids or #users ~= #ids or #ids > most
   or #ARGV ~= OUTCOMES_FROM - 1 + #ids then
   return {'BAD'}
 end
-local outcome, tally = next_outcome(meta), read_tally(users)
-local entries, gone, capped = closing(ids, rewards, users, tally, watermark)
+local outcome, tally = meta.next_outcome, read_tally(users)
+local entries, gone, capped = closing(ids, rewards, users, tally, meta.watermark)
 if not entries then return {'STALE', meta.sequence} end
 local evicted = overwritten(meta, #entries)
 for _, field in ipairs(evicted) do gone[#gone + 1] = field end
@@ -124,7 +123,7 @@ add(counts, 'examples', #entries)
 add(counts, 'capped', capped)
 add(counts, 'null_rewards', #ids - #entries - capped)
 add(counts, 'evicted', #evicted)
-drop_orphans(watermark)
+drop_orphans(meta.watermark)
 counts.waiting = 0
 for name, count in pairs(counts) do
   if string.find(name, '^feedback_') then add(counts, 'waiting', -count) end

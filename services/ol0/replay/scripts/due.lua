@@ -7,9 +7,9 @@
 local limit = tonumber(ARGV[1])
 
 local meta, flaw = guard()
-local watermark = overall_watermark()
-if not meta or not watermark then return {'CORRUPT', flaw or WATERMARKS .. ' is empty'} end
-local head = {'OK', meta.sequence, next_outcome(meta), call('HGET', META, 'frontier') or '', watermark}
+if not meta or not meta.watermark then return {'CORRUPT', flaw or WATERMARKS .. ' is empty'} end
+local watermark = meta.watermark
+local head = {'OK', meta.sequence, meta.next_outcome, meta.frontier or '', watermark}
 limit = math.min(limit, LARGEST_BATCH, meta.capacity)
 
 local expired = #call('ZRANGEBYSCORE', WAITING, '-inf', watermark, 'LIMIT', 0, limit)

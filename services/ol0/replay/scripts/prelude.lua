@@ -16,6 +16,12 @@ local SLOT_BYTES = 4                        -- number of a slot, as a uint32
 local NO_PRIORITY = '\0\0\0\0'             -- of a slot without an example, or with one that was excluded
 local LARGEST_BATCH = 2000                  -- unpack() stops below 8,000 values, and a payload takes two
 
+-- Of META: what has to be there, and what is not a whole number.
+local REQUIRED = {'incarnation', 'head', 'sequence', 'next_outcome', 'capacity', 'max_open', 'max_priority',
+  'count:waiting'}
+local NO_INTEGER = {incarnation = true, frontier = true, max_priority = true}
+local INTEGER = '^%-?%d+$'
+
 local call = redis.call
 
 -- A wrong type would stop a script at the first command that meets it, which may be after some writes.
@@ -24,16 +30,6 @@ for i, key in ipairs(KEYS) do
   if kind ~= 'none' and kind ~= TYPES[i] then
     return {'CORRUPT', key .. ' is a ' .. kind .. ', not a ' .. TYPES[i]}
   end
-end
-
--- The event time that all registered partitions have passed; nil before the first is registered.
-local function overall_watermark()
-  local least
-  for _, text in ipairs(call('HVALS', WATERMARKS)) do
-    local watermark = tonumber(text)
-    if not least or watermark < least then least = watermark end
-  end
-  return least
 end
 
 -- "13-digit deadline, then id": sorts like (deadline, id), and is what the sorted set OPEN can be turned into.
@@ -65,23 +61,38 @@ local function write_counts(counts)
   end
 end
 
--- The numbers in META; nil where one is missing or the ring is not whole, with what is wrong as the second value.
+-- META, its numbers as numbers, and as `watermark` the event time that all registered partitions have passed (nil before
+-- the first is registered). Where anything is missing, or no number, or the ring is not whole: nil, and what is wrong.
+-- All of META, because HINCRBY stops at what is no number, and by then something would be written.
 local function guard()
-  local names = {'head', 'sequence', 'capacity', 'max_open', 'max_priority', 'count:waiting'}
-  local values, meta = call('HMGET', META, unpack(names)), {}
-  for i, name in ipairs(names) do
-    meta[name] = tonumber(values[i])
+  local fields, meta, partitions = call('HGETALL', META), {}, 0
+  for i = 1, #fields, 2 do
+    local name, value = fields[i], fields[i + 1]
+    if not NO_INTEGER[name] and not string.find(value, INTEGER) then return nil, META .. ' has no number ' .. name end
+    meta[name] = NO_INTEGER[name] and value or tonumber(value)
+    if string.find(name, '^next:') then partitions = partitions + 1 end
+  end
+  for _, name in ipairs(REQUIRED) do
     if not meta[name] then return nil, META .. ' has no number ' .. name end
+  end
+  meta.max_priority = tonumber(meta.max_priority)
+  if not meta.max_priority or not (meta.max_priority > 0 and meta.max_priority < math.huge) then
+    return nil, META .. ' has no number max_priority'
   end
   for key, width in pairs({[PRIORITIES] = PRIORITY_BYTES, [ENTRIES] = ENTRY_BYTES}) do
     local found, right = call('STRLEN', key), meta.capacity * width
     if found ~= right then return nil, string.format('%s has %d bytes, not %d', key, found, right) end
   end
+  local watermarks = call('HVALS', WATERMARKS)
+  if #watermarks ~= partitions then
+    return nil, string.format('%s has %d watermarks of %d partitions', WATERMARKS, #watermarks, partitions)
+  end
+  for _, text in ipairs(watermarks) do
+    if not string.find(text, INTEGER) then return nil, WATERMARKS .. ' has a watermark that is no number' end
+    meta.watermark = math.min(meta.watermark or math.huge, tonumber(text))
+  end
   return meta
 end
-
--- The number of the next outcome: the sequence, unless the store was rebuilt from logs that lack their beginning.
-local function next_outcome(meta) return tonumber(call('HGET', META, 'next_outcome')) or meta.sequence end
 
 -- Slots from..to-1 of a ring, counted from its beginning for ever, as one string.
 local function read_ring(key, width, capacity, from, to)

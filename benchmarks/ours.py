@@ -1,0 +1,56 @@
+"""The feedback service itself, until every window is closed and every outcome sent."""
+
+import argparse
+from pathlib import Path
+from threading import Event
+
+from redis import Redis
+
+from benchmarks.worker import Stopwatch, Work
+from ol0.config import load_settings
+from ol0.feedback.service import run
+from ol0.replay.connection import connect
+from ol0.replay.store import ReplayStore
+from ol0.streaming.round import Round
+
+
+class Finish:
+    """Sees every round of the service; stops it when all is done."""
+
+    def __init__(self, client: Redis, prefix: str, expected: int, appendonly: str) -> None:
+        self.stop, self.watch = Event(), Stopwatch()
+        self.records = 0
+        self.ended = (0.0, 0.0)
+        self._client, self._store = client, ReplayStore(client, prefix)
+        self._expected, self._appendonly = expected, appendonly
+
+    def __call__(self, done: Round) -> None:
+        """Told by the loop after each round, whose own work lies behind it."""
+        if not self.watch.running:  # the service would not start without; the first batch is in by now at most
+            self._client.config_set("appendonly", self._appendonly)
+        if done.records:
+            self.watch.start(done.seconds)
+            self.records += done.records
+            self.ended = self.watch.read()
+        if self._store.counters().outcomes >= self._expected and not self._store.outbox(1):
+            self.stop.set()
+
+
+def main() -> None:
+    """Reads the arguments, works, reports."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--expected", type=int, required=True, help="outcomes after which it is done")
+    parser.add_argument("--member", default="0", help="its name in the consumer group")
+    parser.add_argument("--appendonly", choices=("yes", "no"), default="yes", help="no: the store forgets on a crash")
+    arguments = parser.parse_args()
+    settings = load_settings(arguments.config)
+    prefix, appendonly = settings.kafka.topic_prefix, arguments.appendonly
+    finish = Finish(connect(settings.redis), prefix, arguments.expected, appendonly)
+    run(settings, finish.stop, finish, arguments.member)
+    wall_s, cpu_s = finish.ended
+    Work(wall_s, cpu_s, 0.0, finish.records, arguments.expected).say()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""``ol0 releases``: what served, what serves, and orders to change that."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ol0.cli.command import PAGE_WIDTH, Config, explained, logging_apart
+from ol0.records import OperatorKind
+
+app = typer.Typer()
+releases_app = typer.Typer(no_args_is_help=True, help="What served, what serves, and orders to change that.")
+app.add_typer(releases_app, name="releases")
+
+Reason = Annotated[str, typer.Option(help="Why, for the record.")]
+Actor = Annotated[str, typer.Option(help="Who orders, for the record.", envvar="USER")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would change, and change nothing.")]
+WithinS = Annotated[float, typer.Option(min=1, help="How long to wait for the effect, in seconds.")]
+Named = Annotated[str, typer.Argument(help="A digest, or its first characters, as `ol0 releases list` shows it.")]
+
+
+@releases_app.command("list")
+def releases_list(
+    config: Config = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many of the newest transitions.")] = 30,
+) -> None:
+    """Every step in the life of every checkpoint, oldest first, with its cause; and what serves now.
+
+    Example: `ol0 releases list --limit 10`
+    """
+    from ol0.release.history import read_history
+    from ol0.release.pages import list_page
+
+    with explained():
+        _console().print(list_page(read_history(logging_apart(config), ("transitions", "releases")), limit))
+
+
+@releases_app.command("show")
+def releases_show(digest: Named, config: Config = None) -> None:
+    """One checkpoint: its manifest, how it was trained, and what the gates said of it with their reasons.
+
+    Example: `ol0 releases show 7b67b2fa`
+    """
+    from ol0.controller.signing import Keyring
+    from ol0.release.history import find_digest, read_history
+    from ol0.release.pages import show_page
+
+    with explained():
+        settings = logging_apart(config)
+        keys = Keyring.of(settings.security, settings.kafka.topic_prefix)
+        history = read_history(settings, ("transitions", "releases", "candidates", "verdicts"))
+        _console().print(show_page(history, find_digest(history.digests(), digest), keys))
+
+
+@releases_app.command("rollback")
+def releases_rollback(
+    digest: Annotated[str | None, typer.Argument(help="What is live or on trial; default: what is live.")] = None,
+    config: Config = None,
+    reason: Reason = "",
+    actor: Actor = "ol0 releases",
+    dry_run: DryRun = False,  # noqa: FBT002 - a flag of the command line
+    yes: Yes = False,  # noqa: FBT002
+    within_s: WithinS = 30.0,
+) -> None:
+    """Takes back what is live (its predecessor serves again) or on trial. Its digest never serves again.
+
+    Example: `ol0 releases rollback --reason "complaints since noon" --dry-run`, then the same without --dry-run
+    """
+    _order(OperatorKind.ROLLBACK, digest, config, reason, actor, dry_run=dry_run, yes=yes, within_s=within_s)
+
+
+@releases_app.command("pin")
+def releases_pin(
+    digest: Named,
+    config: Config = None,
+    reason: Reason = "",
+    actor: Actor = "ol0 releases",
+    dry_run: DryRun = False,  # noqa: FBT002
+    yes: Yes = False,  # noqa: FBT002
+    within_s: WithinS = 30.0,
+) -> None:
+    """Lets a former release (or the base) serve, and freezes: nothing else goes on trial until `ol0 releases thaw`.
+
+    Example: `ol0 releases pin 3079206c --reason "known to be good" --yes`
+    """
+    _order(OperatorKind.PIN, digest, config, reason, actor, dry_run=dry_run, yes=yes, within_s=within_s)
+
+
+@releases_app.command("freeze")
+def releases_freeze(
+    config: Config = None, reason: Reason = "", actor: Actor = "ol0 releases", within_s: WithinS = 30.0
+) -> None:
+    """No candidate is taken any further until `ol0 releases thaw`; what serves goes on serving.
+
+    Example: `ol0 releases freeze --reason "launch day"`
+    """
+    _order(OperatorKind.FREEZE, None, config, reason, actor, dry_run=False, yes=True, within_s=within_s)
+
+
+@releases_app.command("thaw")
+def releases_thaw(
+    config: Config = None, reason: Reason = "", actor: Actor = "ol0 releases", within_s: WithinS = 30.0
+) -> None:
+    """Ends a freeze, whether an operator or three failures in a row made it.
+
+    Example: `ol0 releases thaw --reason "the cause is found"`
+    """
+    _order(OperatorKind.THAW, None, config, reason, actor, dry_run=False, yes=True, within_s=within_s)
+
+
+def _order(
+    kind: OperatorKind,
+    digest: str | None,
+    config: Config,
+    reason: str,
+    actor: str,
+    *,
+    dry_run: bool,
+    yes: bool,
+    within_s: float,
+) -> None:
+    """Says what would happen, asks, orders, and says what did."""
+    from ol0.clock import wall_clock_ms
+    from ol0.records import OperatorCommand
+    from ol0.release.desk import give, read_life, rehearse
+    from ol0.release.history import find_digest
+
+    with explained():
+        settings = logging_apart(config)
+        life = read_life(settings)
+        value: str | None = None
+        if digest is not None:
+            value = find_digest(life.known(), digest)
+        elif kind is OperatorKind.ROLLBACK and life.live is not None:
+            value = life.live.digest  # by name: the same order given twice must not hit the next one
+        order = OperatorCommand(kind, value, actor, reason, wall_clock_ms())
+        changes = rehearse(life, order, settings)
+        if not changes:
+            typer.echo(f"{kind}: it is so already; nothing was ordered")
+            return
+        typer.echo("\n".join(changes))
+        if dry_run or not (yes or typer.confirm("do it?")):
+            typer.echo("nothing was changed")
+            return
+        after = give(settings, order, within_s)
+        live = "" if after.live is None else f" {after.live.digest} (step {after.live.step}) serves,"
+        typer.echo(f"done:{live} serving state {after.sequence}, {'frozen' if after.frozen else 'not frozen'}")
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=PAGE_WIDTH)

@@ -1,0 +1,81 @@
+"""What became of every checkpoint, read from the topics as any bystander may."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Final
+
+from ol0.config import Settings
+from ol0.errors import ConfigError, StreamError
+from ol0.records import Candidate, Digest, Record, ServingState, Transition, Verdict
+from ol0.streaming.follow import Follower
+
+READ_S: Final = 30.0
+SHORTEST: Final = 4
+"""Characters of a digest that may stand for it: fewer are a slip of the finger."""
+
+
+@dataclass
+class History:
+    """What was read, each in the order of its topic."""
+
+    transitions: list[Transition] = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    state: ServingState | None = None
+
+    def take(self, record: Record) -> None:
+        """Puts a record where it belongs."""
+        match record:
+            case Transition():
+                self.transitions.append(record)
+            case Candidate():
+                self.candidates.append(record)
+            case Verdict():
+                self.verdicts.append(record)
+            case ServingState():
+                self.state = record
+
+    def digests(self) -> set[Digest]:
+        """Every checkpoint that is spoken of."""
+        records: tuple[Transition | Candidate | Verdict, ...] = (*self.transitions, *self.candidates, *self.verdicts)
+        return {record.digest for record in records}
+
+
+def read_history(settings: Settings, names: Sequence[str]) -> History:
+    """Reads topics of a lineage to their end.
+
+    Raises:
+        StreamError: Kafka does not answer, or not to the end in time.
+    """
+    history, deadline_s = History(), monotonic() + READ_S
+    follower = Follower(settings, names)
+    try:
+        for record in _to_the_end(follower, deadline_s):
+            history.take(record)
+    finally:
+        follower.close()
+    return history
+
+
+def _to_the_end(follower: Follower, deadline_s: float) -> Iterator[Record]:
+    while not follower.caught_up:
+        if monotonic() > deadline_s:
+            raise StreamError(f"the topics were not read to their end in {READ_S:g} s: is Kafka up (`ol0 status`)?")
+        for _, record, _ in follower.poll():
+            yield record
+
+
+def find_digest(digests: set[Digest], start: str) -> Digest:
+    """The one digest that begins so.
+
+    Raises:
+        ConfigError: there is none, or more than one.
+    """
+    found = sorted(digest for digest in digests if digest.startswith(start.lower()))
+    if len(start) < SHORTEST or not found:
+        raise ConfigError(f"no checkpoint of this lineage is called {start}; `ol0 releases list` shows their names")
+    if len(found) > 1:
+        names = ", ".join(digest[: len(start) + SHORTEST] for digest in found[:SHORTEST])
+        raise ConfigError(f"{start} may be {names}: write more of it")
+    return found[0]

@@ -1,0 +1,66 @@
+"""What a store holds against what it must hold: ring, payloads, outcomes and counters, byte for byte."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+
+from contract.comparison import field_of, ring_of
+from contract.reference_store import Closed, Expected
+from contract.store_world import World
+from ol0.records import Decision
+from ol0.replay.entries import FEEDBACK
+from ol0.replay.lua import store_key
+
+
+def compare(world: World, expected: Expected) -> None:
+    """Ring, payloads, outcomes and counters, byte for byte and one by one."""
+    published = [value.decode().split(maxsplit=4) for _, (_, value) in sorted(world.published.items())]
+    had_closed = {decision for _, decision, *_ in published}
+    compare_published(world, expected.without(world.forgotten, but=had_closed).closed)
+
+    since_rebuild = expected.without(world.forgotten_before_rebuild, but=set())
+    expected = since_rebuild.without(world.forgotten, but=had_closed)
+    examples = expected.examples()
+    assert world.client.get(store_key(world.prefix, "i")) == ring_of(examples, world.sizes.capacity)
+
+    newest = range(len(examples))[-world.sizes.capacity :]
+    live = [number for number in newest if examples[number].decision.user not in world.forgotten]
+    payloads = cast("dict[bytes, bytes]", world.client.hgetall(store_key(world.prefix, "o")))
+    for number in live:
+        assert payloads.pop(field_of(examples[number])) == world.pack(examples[number].decision)
+    of_windows = [world.decisions[payload] for payload in payloads.values()]
+    assert len(of_windows) == world.store.counters().open
+    kept_open = [decision for decision in of_windows if decision.user not in world.forgotten]
+    assert sorted(map(str, kept_open)) == sorted(map(str, expected.open))
+    priorities = np.frombuffer(cast("bytes", world.client.get(store_key(world.prefix, "p"))), "<f4")
+    assert set(np.flatnonzero(priorities)) == {number % world.sizes.capacity for number in live}
+    compare_counters(world, expected, len(examples), len(of_windows))
+
+
+def compare_published(world: World, closed: Sequence[Closed]) -> None:
+    """Numbers without holes, through wipes and rebuilds; and of every decision one outcome."""
+    assert sorted(world.published) == list(range(len(closed)))
+    for number, it in enumerate(closed):
+        text = f"{number} {it.decision.decision_id} {it.deadline_ms} {it.reward.value} {it.reward.parts}"
+        assert world.published[number] == (it.decision.session_id.encode(), text.encode())
+    assert world.store.outbox(1) == []
+
+
+def compare_counters(world: World, expected: Expected, examples: int, still_open: int) -> None:
+    counters = world.store.counters()
+    assert counters.imbalances() == []
+    records = [source.record for log in world.logs.values() for source in log]
+    assert counters.decisions == sum(isinstance(record, Decision) for record in records)
+    assert counters.feedback == sum(hasattr(record, "feedback_id") for record in records)
+    assert (counters.outcomes, counters.open) == (len(expected.closed), still_open)
+    null = sum(closed.reward.value is None for closed in expected.closed)
+    assert (counters.null_rewards, counters.capped) == (null, len(expected.closed) - null - examples)
+    world.seen["capped"] += counters.capped
+    assert (counters.examples, counters.evicted) == (examples, max(0, examples - world.sizes.capacity))
+    assert counters.feedback_used == expected.used
+    piles = world.client.hvals(store_key(world.prefix, "f"))
+    assert counters.waiting == sum(map(len, piles)) // FEEDBACK.size
+    known = set(world.client.zrange(store_key(world.prefix, "d"), 0, -1))
+    known |= set(world.client.zrange(store_key(world.prefix, "g"), 0, -1))
+    assert set(world.client.hkeys(store_key(world.prefix, "f"))) <= known, "feedback that nothing will ever delete"

@@ -1,0 +1,24 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from integration.faults.world import Pair
+from ol0.soak.stacks.native import NativeStack
+from ol0.soak.stacks.ports import LOOPBACK
+from ol0.soak.stacks.valkey import Valkey
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Valkey]:
+    """A store that the test may kill, wipe and put back."""
+    server = Valkey(tmp_path / "valkey", maxmemory_bytes=256 * 1024**2)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def servers(stack: NativeStack, store: Valkey) -> Pair:
+    """The session's broker with that store."""
+    return Pair(stack.bootstrap_servers, f"redis://{LOOPBACK}:{store.port}/0")

@@ -1,0 +1,71 @@
+"""A feedback process within this one that joins the group and leaves it again: two rebalances."""
+
+from functools import partial
+from time import monotonic
+
+from confluent_kafka import Consumer
+
+from ol0.config import Settings
+from ol0.feedback.handler import FeedbackHandler
+from ol0.feedback.join import FeedbackJoin
+from ol0.feedback.service import GROUP, SOURCES
+from ol0.records import Decision
+from ol0.replay.connection import connect
+from ol0.replay.store import ReplayStore
+from ol0.streaming.clients import Clients
+from ol0.streaming.consume import ConsumeLoop
+from ol0.streaming.lineage import Lineage
+from ol0.streaming.sender import RecordSender
+from worlds import EXPERTS, KIND_COUNT
+
+ASSIGNED_WITHIN_S = 15.0
+
+
+class PassingClients(Clients):
+    """Members without a name of their own: they leave the group when they close, and not a session timeout later."""
+
+    def group_consumer(self, group: str, member: str) -> Consumer:  # noqa: ARG002 - it has no name
+        return Consumer(
+            {
+                "bootstrap.servers": self._kafka.bootstrap_servers,
+                "group.id": f"{self._prefix}.{group}",
+                "partition.assignment.strategy": "cooperative-sticky",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "error",
+                "session.timeout.ms": 6_000,
+                "heartbeat.interval.ms": 200,
+            }
+        )
+
+
+def join_and_leave(settings: Settings, seconds: float) -> bool:
+    """Works as ``ol0 feedback`` does until it is given partitions, and then for so long.
+
+    Returns whether it was given any; the group may be too busy with other things.
+    """
+    loop = _member(settings)
+    give_up, end = monotonic() + ASSIGNED_WITHIN_S, 0.0
+    try:
+        loop.open()
+        while monotonic() < (end or give_up):
+            loop.step()
+            if loop.owned and not end:
+                end = monotonic() + seconds
+    finally:
+        loop.close()
+    return bool(end)
+
+
+def _member(settings: Settings) -> ConsumeLoop:
+    lineage = Lineage.of(settings.kafka)
+    lineage = Lineage(lineage.topics, PassingClients(settings.kafka, lineage.topics), lineage.codec)
+    codec, streaming = lineage.codec, settings.streaming
+    store = ReplayStore(connect(settings.redis), settings.kafka.topic_prefix)
+    store.attach()
+    unpack = partial(codec.decode_valid, Decision)
+    handler = FeedbackHandler(streaming, KIND_COUNT, (EXPERTS,), codec.encode_valid, unpack)
+    publish = partial(RecordSender(lineage).send_encoded, "outcomes")
+    limit = streaming.user_rate_limit or 0
+    join = FeedbackJoin(store, handler, codec.encode, publish, batch_size=streaming.batch_size, user_limit=limit)
+    return ConsumeLoop(GROUP, "", SOURCES, join, lineage=lineage, streaming=streaming, check=handler.check)

@@ -1,0 +1,74 @@
+"""What both gates and the learner have in common once keys are configured."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from keyrings import keyring, new_keys
+from ol0.canary.handler import CanaryGate
+from ol0.config import SafetyConfig
+from ol0.controller import checkpoint_manager
+from ol0.controller.signing import Keyring
+from ol0.drift.handler import DriftMonitor
+from ol0.records import Candidate, Judgement, Verdict
+from worlds import make_base, make_candidate, make_suite, serving_state
+
+Gate = CanaryGate | DriftMonitor
+
+RING, STRANGER = keyring(new_keys()), keyring(new_keys())
+SUITE, BASE = make_suite(), make_base()
+CANDIDATE = make_candidate(BASE).candidate()
+
+
+def a_canary(keys: Keyring) -> Gate:
+    return CanaryGate(SUITE, SafetyConfig(), 0.0, 0.1, keys)
+
+
+def a_drift(keys: Keyring) -> Gate:
+    return DriftMonitor(SUITE, SafetyConfig(), 0.1, keys)
+
+
+GATES = pytest.mark.parametrize("make", [a_canary, a_drift])
+
+
+def verdict_of(gate: Gate, candidate: Candidate) -> Verdict:
+    gate.handle(serving_state(BASE))
+    (verdict,) = gate.handle(candidate)
+    assert isinstance(verdict, Verdict)
+    return verdict
+
+
+@GATES
+def test_a_signed_candidate_gets_a_signed_verdict(make: Callable[[Keyring], Gate]) -> None:
+    verdict = verdict_of(make(RING), RING.sign(CANDIDATE))
+    assert verdict.judgement is Judgement.APPROVE
+    assert RING.flaw(verdict) is None
+
+
+@GATES
+@pytest.mark.parametrize(
+    ("candidate", "complaint"),
+    [
+        (CANDIDATE, "is not signed, but keys are configured"),
+        (STRANGER.sign(CANDIDATE), "not signed by a trusted key of the learner"),
+        (replace(RING.sign(CANDIDATE), time_ms=CANDIDATE.time_ms + 1), "was changed since"),
+    ],
+)
+def test_any_other_is_rejected_before_its_bytes_are_looked_at(
+    make: Callable[[Keyring], Gate], candidate: Candidate, complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = make(RING)
+    gate.handle(serving_state(BASE))
+    monkeypatch.setattr(checkpoint_manager, "read_checkpoint", lambda *_, **__: pytest.fail("the bytes were read"))
+    (verdict,) = gate.handle(candidate)
+    assert isinstance(verdict, Verdict)
+    assert verdict.judgement is Judgement.REJECT
+    (reason,) = verdict.reasons
+    assert complaint in reason.text
+    assert RING.flaw(verdict) is None  # also what a gate says against somebody is its own word
+
+
+@GATES
+def test_without_keys_verdicts_carry_no_signature(make: Callable[[Keyring], Gate]) -> None:
+    assert verdict_of(make(Keyring()), CANDIDATE).signature is None
