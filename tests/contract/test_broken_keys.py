@@ -236,8 +236,30 @@ def test_reading_statistics_of_a_broken_store_is_an_error_in_words(client: Redis
     client.delete(store_key(prefix, name))
     client.sadd(store_key(prefix, name), "wrong")
 
-    if name in "fgiu":  # only their memory is asked for
+    if name in "fgu":  # only their memory is asked for
         read_stats(client, prefix)
     else:
         with pytest.raises(StoreError, match="reading statistics"):
             read_stats(client, prefix)
+
+
+@pytest.mark.parametrize("name", "pi")
+def test_a_ring_that_is_cut_off_is_an_error_in_words_for_whoever_reads_it_all(
+    client: Redis, prefix: str, name: str
+) -> None:
+    calls = Calls(client, prefix)
+    client.set(store_key(prefix, name), b"cut")
+
+    with pytest.raises(StoreError, match="ol0 replay rebuild"):
+        calls.exclusion.examples(lambda _: True)
+    with pytest.raises(StoreError, match="ol0 replay rebuild"):
+        read_stats(client, prefix)
+
+
+@pytest.mark.parametrize("field", ["capacity", "count:outcomes", "count:feedback_late", f"next:{PARTITION}"])
+def test_a_number_that_is_none_is_an_error_in_words_for_statistics(client: Redis, prefix: str, field: str) -> None:
+    Calls(client, prefix)
+    client.hset(store_key(prefix, "m"), field, "wrong")
+
+    with pytest.raises(StoreError, match="ol0 replay rebuild"):
+        read_stats(client, prefix)

@@ -6,7 +6,7 @@ import pytest
 
 from ol0.config import load_settings
 from ol0.errors import ConfigError
-from ol0.seed_keys import PLACES
+from ol0.seed_keys import PLACES, translate
 
 # A file of the code that OL0 takes over from, with every key it has; the values differ from today's defaults.
 SEEDS_FILE = {
@@ -89,6 +89,13 @@ def test_a_file_of_todays_words_gives_no_warning(tmp_path: Path, caplog: pytest.
     with caplog.at_level(logging.WARNING):
         load_settings(written(tmp_path, {"safety": {"cooldown_s": 60}, "warmup": {"fisher_samples": 10}}))
     assert not caplog.records
+
+
+def test_a_key_that_the_settings_have_today_is_left_where_it_stands() -> None:
+    tree = {"online_learning": {"patience": 5}, "replay_buffer": {"max_size": 9_000}}
+    assert translate(tree, lambda section, _: section == "online_learning") == {
+        "online_learning": {"patience": 5, "replay_size": 9_000}
+    }
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from threading import Event
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from ol0.config import Settings, load_settings
 from ol0.errors import ConfigError, OL0Error
@@ -38,6 +39,12 @@ def explained() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("ol0: interrupted; everything that was started has been stopped", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def page_console() -> Console:
+    """Standard output for a page: as wide as the terminal, or as ``PAGE_WIDTH`` where there is none."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PAGE_WIDTH)
 
 
 def stop_on_signals() -> Event:

@@ -3,9 +3,8 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from ol0.cli.command import Config, explained
+from ol0.cli.command import Config, explained, page_console
 from ol0.config import load_settings
 
 app = typer.Typer()
@@ -35,14 +34,17 @@ def forget(
 
 @replay_app.command("stats")
 def replay_stats(config: Config = None) -> None:
-    """Says what the store holds, what became of every record, and which partition the watermark waits for."""
+    """Says what the store holds, what became of every record, and which partition the watermark waits for.
+
+    Example: `ol0 replay stats --config ol0.toml`
+    """
     from ol0.feedback.pages import stats_page
     from ol0.replay.connection import connect
     from ol0.replay.stats import read_stats
 
     with explained():
         settings = load_settings(config)
-        Console().print(stats_page(read_stats(connect(settings.redis), settings.kafka.topic_prefix)))
+        page_console().print(stats_page(read_stats(connect(settings.redis), settings.kafka.topic_prefix)))
 
 
 Apply = Annotated[bool, typer.Option("--apply", help="Do it; without this nothing is changed.")]

@@ -41,8 +41,12 @@ def forget_user(settings: Settings, user: str, actor: str, reason: str) -> Forgo
     The order comes first: from then on every feedback process drops his decisions, when they arrive and when their
     windows close, and takes out of the ring what it let in before it knew. A decision whose window is open at that
     moment becomes a counted drop and gets no outcome; outcomes that were made before stay on their topic until they
-    expire. Where the store is restored from before the order (an append-only file that lacks the last second), outcomes
-    that are made once more lack his: their numbers move up, and readers take as many new ones for repeats.
+    expire.
+
+    Two limits. A copy of such a decision that a process reads before it has heard gets an outcome after all, without
+    the feedback that went with the first window. And where the store is restored from before the order (an append-only
+    file that lacks the last second), outcomes that are made once more lack his: their numbers move up, and readers take
+    as many new ones for repeats.
 
     Raises:
         StreamError: the order was not acknowledged; nothing was removed.

@@ -25,7 +25,7 @@ def rebuild_page(plan: RebuildPlan) -> str:
     lines = ["the store is there, and would be made anew" if plan.exists else "there is no store"]
     for partition, (first, following) in plan.logs.items():
         lost = f"the {first:,} before are gone" if first else "the whole log"
-        lines.append(f"  {partition}: {following - first:,} offsets from {first:,} on, {lost}")
+        lines.append(f"  {partition}: offsets {first:,} to {following:,}, {lost}")
     if plan.published is None:
         lines.append("no outcome was published so far")
     else:
@@ -55,10 +55,8 @@ def forget_page(forgotten: Forgotten, now_ms: int) -> str:
 def _figures(stats: StoreStats) -> Table:
     counters = stats.counters
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    memory = f"{_size(stats.memory_bytes)}, payloads {_size(stats.payload_bytes)}"
+    memory = f"{_size(stats.memory_bytes)}: ring {_size(stats.ring_bytes)}, payloads {_size(stats.payload_bytes)}"
     made = {"examples": counters.examples, "without a reward": counters.null_rewards, "capped": counters.capped}
-    if stats.payload_bytes:
-        memory += f" (x {stats.memory_bytes / stats.payload_bytes:.2f})"
     for name, text in (
         ("store", stats.incarnation),
         ("decisions", _sum(counters.decisions, counters.decisions_dropped, outcomes=counters.outcomes)),
@@ -83,8 +81,9 @@ def _figures(stats: StoreStats) -> Table:
 
 def _partitions(stats: StoreStats) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("partition", "next offset", "epoch", "watermark", ""):
-        table.add_column(column)
+    table.add_column("partition", overflow="fold")  # cut off, the names of two would look the same
+    for column in ("next offset", "epoch", "watermark", ""):
+        table.add_column(column, no_wrap=True)
     for partition in stats.partitions:
         ahead_s = (partition.watermark_ms - stats.watermark_ms) / 1000
         note = "holds the watermark back" if partition.name in stats.holding_back else f"{ahead_s:,.1f} s ahead"
@@ -108,4 +107,4 @@ def _spread(priorities: tuple[float, float, float]) -> str:
 
 
 def _time(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(sep=" ", timespec="seconds")
+    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M:%S}Z"

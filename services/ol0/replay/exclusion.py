@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from ol0.replay.entries import PRIORITY, REMOVAL, RING_ENTRY, payload_field
 from ol0.replay.lua import Argument, Scripts, refused, store_key
-from ol0.replay.refusals import refusal
+from ol0.replay.refusals import damaged, refusal
 
 FETCH: Final = 500  # payloads a round trip: under a megabyte
 
@@ -36,7 +36,7 @@ class Exclusion:
         """Examples of the ring, shape (n,). Reads every payload of the ring once.
 
         Raises:
-            StoreError: the store is out of reach.
+            StoreError: the store is damaged or out of reach.
         """
         pipeline = self._client.pipeline(transaction=True)
         pipeline.get(store_key(self._prefix, "p"))
@@ -45,6 +45,9 @@ class Exclusion:
             priorities, entries = pipeline.execute()
         except RedisError as error:
             raise refused("GET", error) from error
+        if len(priorities or b"") * RING_ENTRY.itemsize != len(entries or b"") * PRIORITY.itemsize:
+            what = f"{len(priorities or b''):,} bytes of priorities, {len(entries or b''):,} of entries"
+            raise damaged(store_key(self._prefix, "*"), what)
         slots = np.flatnonzero(np.frombuffer(priorities or b"", PRIORITY))
         found = np.zeros(len(slots), REMOVAL)
         found["slot"] = slots

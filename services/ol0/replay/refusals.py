@@ -25,11 +25,14 @@ def refusal(reply: Sequence[object], where: str) -> StoreError:
                 "was, the store was wiped, and `ol0 replay rebuild` makes it again from the logs"
             )
         case "CORRUPT":
-            return StoreError(
-                f"{where}: keys are missing or damaged ({', '.join(rest)}); `ol0 replay rebuild` makes the store again"
-            )
+            return damaged(where, ", ".join(rest))
         case _:
             return StoreError(f"{where}: {status}{found}: the store does not take this call; mixed versions of OL0?")
+
+
+def damaged(where: str, what: str) -> StoreError:
+    """The error for keys that do not hold what they should."""
+    return StoreError(f"{where}: keys are missing or damaged ({what}); `ol0 replay rebuild` makes the store again")
 
 
 def _text(value: object) -> str:

@@ -10,8 +10,9 @@ from redis.exceptions import RedisError
 
 from ol0.errors import StoreError
 from ol0.replay.counters import Counters
-from ol0.replay.entries import PRIORITY
+from ol0.replay.entries import PRIORITY, RING_ENTRY
 from ol0.replay.lua import SCRIPT_KEYS, refused, store_key
+from ol0.replay.refusals import damaged
 
 SAMPLED: Final = 256  # payloads whose mean length stands for all
 
@@ -47,6 +48,7 @@ class StoreStats:
         outbox: outcomes that are not acknowledged yet.
         partitions: all source partitions, by name.
         memory_bytes: what the server spends on the lineage's keys.
+        ring_bytes: of these, priorities and entries, whose size is fixed.
         payload_bytes: of these, the payloads of open windows and examples; the mean of a sample times their number.
     """
 
@@ -59,6 +61,7 @@ class StoreStats:
     outbox: int
     partitions: tuple[PartitionState, ...]
     memory_bytes: int
+    ring_bytes: int
     payload_bytes: int
 
     @property
@@ -77,7 +80,7 @@ def read_stats(client: Redis, prefix: str) -> StoreStats:
     """Looks at the store of a lineage; changes nothing.
 
     Raises:
-        StoreError: there is none, or it is out of reach.
+        StoreError: there is none, or it is damaged or out of reach.
     """
     names = [*SCRIPT_KEYS, "a"]
     keys = {name: store_key(prefix, name) for name in names}
@@ -86,6 +89,7 @@ def read_stats(client: Redis, prefix: str) -> StoreStats:
     pipeline.hgetall(keys["w"])
     pipeline.zcard(keys["d"])
     pipeline.get(keys["p"])
+    pipeline.strlen(keys["i"])
     pipeline.llen(keys["a"])
     pipeline.xlen(keys["x"])
     pipeline.hlen(keys["o"])
@@ -93,7 +97,9 @@ def read_stats(client: Redis, prefix: str) -> StoreStats:
     for name in names:
         pipeline.memory_usage(keys[name])
     try:
-        meta, watermarks, open_windows, priorities, anchors, outbox, payloads, sample, *memory = pipeline.execute()
+        meta, watermarks, open_windows, priorities, entries, anchors, outbox, payloads, sample, *memory = (
+            pipeline.execute()
+        )
     except RedisError as error:
         raise refused("reading statistics", error) from error
     if not meta:
@@ -101,21 +107,29 @@ def read_stats(client: Redis, prefix: str) -> StoreStats:
             f"no replay store under {store_key(prefix, '*')}: `ol0 topics apply` makes one; if there was one, it was "
             "wiped, and `ol0 replay rebuild` makes it again from the logs"
         )
+    try:
+        capacity = int(meta[b"capacity"])
+        counters, partitions = Counters.parse(meta, open_windows), _partitions(meta, watermarks)
+    except (KeyError, ValueError) as error:
+        raise damaged(keys["m"], f"{type(error).__name__}: {error}") from error
+    if (len(priorities or b""), entries) != (capacity * PRIORITY.itemsize, capacity * RING_ENTRY.itemsize):
+        raise damaged(keys["i"], f"{len(priorities or b''):,} and {entries:,} bytes for {capacity:,} slots")
     lengths = [len(payload) for payload in cast("list[bytes]", sample)[1::2]]
-    drawable = np.frombuffer(priorities or b"", PRIORITY)
+    drawable = np.frombuffer(priorities, PRIORITY)
     drawable = drawable[drawable > 0]
     return StoreStats(
         incarnation=meta[b"incarnation"].decode(),
-        counters=Counters.parse(meta, open_windows),
-        capacity=int(meta[b"capacity"]),
+        counters=counters,
+        capacity=capacity,
         filled=len(drawable),
         priorities=(float(drawable.min()), float(np.median(drawable)), float(drawable.max()))
         if len(drawable)
         else None,
         anchors=anchors,
         outbox=outbox,
-        partitions=_partitions(meta, watermarks),
+        partitions=partitions,
         memory_bytes=sum(used or 0 for used in memory),
+        ring_bytes=capacity * (PRIORITY.itemsize + RING_ENTRY.itemsize),
         payload_bytes=round(float(np.mean(lengths)) * payloads) if lengths else 0,
     )
 

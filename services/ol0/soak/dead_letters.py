@@ -57,7 +57,8 @@ def list_letters(settings: Settings, topic: str | None, limit: int, console: Con
         _say(console, f"no dead letters in {where}lineage {lineage.topics.prefix}")
         return
     console.print(_table(counts, newest_ms))
-    _say(console, *(short_line(letter) for _, _, letter in sorted(newest, reverse=True)))
+    letters = [letter for _, _, letter in sorted(newest, reverse=True)]
+    _say(console, *map(short_line, letters), f"`{_opening(letters[0], lineage)}` opens the newest")
 
 
 def show_letter(settings: Settings, topic: str, partition: int, offset: int, console: Console) -> None:
@@ -93,7 +94,7 @@ def rehearse(settings: Settings, topic: str | None, where: str, console: Console
         stays = forecast.prospect is Prospect.REFUSED
         _say(console, forecast_line(forecast, "stays" if stays else f"goes to {_goal(forecast.letter)}"))
     said = ", ".join(f"{counts[prospect]:,} {prospect}" for prospect in Prospect if counts[prospect])
-    _say(console, f"{said}; {NOT_SENT}" if said else "no dead letters to replay")
+    _say(console, f"{said}; {NOT_SENT}" if said else _nothing(where))
 
 
 def replay(settings: Settings, topic: str | None, where: str, console: Console) -> None:
@@ -115,7 +116,7 @@ def replay(settings: Settings, topic: str | None, where: str, console: Console) 
                 yield forecast.letter
 
     sent = resend(sendable(), Lineage.of(settings.kafka))
-    _say(console, f"{sent:,} sent and acknowledged, {left:,} left")
+    _say(console, f"{sent:,} sent and acknowledged, {left:,} left" if sent or left else _nothing(where))
 
 
 def _forecasts(settings: Settings, topic: str | None, where: str, console: Console) -> Iterator[Forecast]:
@@ -156,6 +157,16 @@ def _names(lineage: Lineage, topic: str | None) -> list[str]:
 
 def _logical(letter: Letter, lineage: Lineage) -> str:
     return lineage.topics.logical(letter.found_at.topic.removesuffix(DEAD_LETTER))
+
+
+def _opening(letter: Letter, lineage: Lineage) -> str:
+    """The command that shows a letter: by the place of the bad record, or by its own where its headers name none."""
+    place, ending = (letter.source, "") if letter.source else (letter.found_at, DEAD_LETTER)
+    return f"ol0 dlq show {_logical(letter, lineage)}{ending} {place.partition} {place.offset}"
+
+
+def _nothing(where: str) -> str:
+    return f"no dead letter with {where!r} in it; `ol0 dlq list` names them" if where else "no dead letters to replay"
 
 
 def _refuse_missing(place: Place) -> NoReturn:

@@ -85,13 +85,20 @@ def source_topic(topics: Topics, given: str) -> str:
     Raises:
         StreamError: there is no such topic, or it has no dead letters.
     """
-    name = given if given in topics.specs else topics.logical(given)
+    name = given if given in topics.specs else _logical(topics, given)
     if not topics.spec(name).dead_letters:
         raise StreamError(
             f"{name} has no dead letters: a service stops where it cannot use a record of it. "
             f"Those that have some: {', '.join(topics_with_letters(topics))}"
         )
     return name
+
+
+def _logical(topics: Topics, full: str) -> str:
+    try:
+        return topics.logical(full)
+    except StreamError as error:
+        raise StreamError(f"{error}; those with dead letters: {', '.join(topics_with_letters(topics))}") from error
 
 
 def read_letters(lineage: Lineage, names: Iterable[str]) -> Iterator[Letter]:

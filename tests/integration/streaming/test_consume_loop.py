@@ -13,6 +13,7 @@ from ol0.errors import Fenced, Gap, OL0Error, RangeError, StreamError
 from ol0.records import Decision, Record, Tick, UserFeedback
 from ol0.streaming.consume import MAX_GAPS, ConsumeLoop
 from ol0.streaming.lineage import Lineage
+from ol0.streaming.messages import Outgoing, write
 from ol0.streaming.sender import RecordSender
 from ol0.streaming.sink import Partition, SourceRecord
 from waiting import wait_until
@@ -169,6 +170,25 @@ def test_bad_records_are_dead_letters_before_the_offset_moves_past_them(lineage:
     }
     assert headers[1]["error_class"] == b"RangeError"
     assert [letter.value() for letter in letters] == [b"garbage", lineage.codec.encode(decisions(1, 7)[0]), b""]
+
+
+def test_a_topic_of_which_too_much_is_bad_stops_the_loop_with_every_letter_written(
+    lineage: Lineage, start: Start
+) -> None:
+    # A fifth of the last 1,000 records may be bad
+    sink = MemorySink()
+    producer = lineage.clients.producer()
+    for _ in range(200):
+        write(producer, Outgoing(lineage.topics.full("decisions"), None, b"garbage"))
+    assert producer.flush(TIMEOUT_S) == 0
+    loop = start(sink)
+    work_until(loop, lambda: list(sink.offsets.values()) == [200])
+
+    put_bytes(lineage, "decisions", b"garbage")
+
+    with pytest.raises(StreamError, match=r"201 of the last 1,000 .*bad_record_share allows 20%.*`ol0 dlq list`"):
+        work_until(loop, lambda: False)
+    assert len(read_messages(lineage, lineage.topics.dead_letter("decisions"))) == 201
 
 
 def test_the_offset_stays_where_a_dead_letter_cannot_be_written(

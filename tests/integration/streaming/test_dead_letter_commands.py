@@ -98,11 +98,13 @@ def test_the_list_counts_each_bad_record_once_and_names_the_newest(ol0: Ol0, lin
 
     # And the newest stand first, in words that leave the terminal alone
     decisions, feedback = lineage.topics.full("decisions"), lineage.topics.full("feedback.user")
-    assert lines[-4].startswith(f"{decisions}.dlq[0]@3  ")
-    assert "no header source_topic" in lines[-4]
-    assert lines[-3].startswith(f"{feedback}[0]@9  ")
-    assert lines[-3].endswith(r"RangeError: \x1b[31mthumb: 7; [bold]+1[/bold] or -1 are right")
-    assert lines[-2].startswith(f"{decisions}[0]@4  ")
+    assert lines[-1] == "`ol0 dlq show decisions.dlq 0 3` opens the newest"
+    assert ol0("show", "decisions.dlq", 0, 3).startswith("unknown source")
+    assert lines[-5].startswith(f"{decisions}.dlq[0]@3  ")
+    assert "no header source_topic" in lines[-5]
+    assert lines[-4].startswith(f"{feedback}[0]@9  ")
+    assert lines[-4].endswith(r"RangeError: \x1b[31mthumb: 7; [bold]+1[/bold] or -1 are right")
+    assert lines[-3].startswith(f"{decisions}[0]@4  ")
 
     # And it can be cut down
     one = ol0("list", "--topic", feedback, "--limit", 1)
@@ -131,6 +133,8 @@ def test_a_letter_is_shown_with_its_headers_its_bytes_and_a_remedy(ol0: Ol0, lin
     assert "serving.base" in record
     assert "no dead letter of" in ol0("show", "decisions", 0, 99, status=1)
     assert "releases has no dead letters" in ol0("show", "releases", 0, 0, status=1)
+    assert "'nonsense' is no topic of the lineage" in ol0("show", "nonsense", 0, 0, status=1)
+    assert "those with dead letters: decisions, " in ol0("show", "nonsense", 0, 0, status=1)
 
 
 def test_a_rehearsal_says_what_would_become_of_each_letter_and_sends_nothing(ol0: Ol0, lineage: Lineage) -> None:
@@ -148,6 +152,7 @@ def test_a_rehearsal_says_what_would_become_of_each_letter_and_sends_nothing(ol0
     assert any(line.startswith(f"{topic}[0]@5: may be accepted, goes to {topic}[0]") for line in said)
     assert said[-1] == ("1 would be accepted, 1 may be accepted, 1 would be refused; nothing was sent; --apply sends")
     assert end_of(lineage, "decisions") == 0
+    assert ol0("replay", "--where", "typo").endswith("no dead letter with 'typo' in it; `ol0 dlq list` names them\n")
 
 
 def test_a_replay_sends_what_would_be_accepted_with_its_key_and_leaves_the_rest(ol0: Ol0, lineage: Lineage) -> None:

@@ -25,6 +25,7 @@ STATS = StoreStats(
         PartitionState("t.feedback.user.v1[0]", 1, 55, NOW),
     ),
     memory_bytes=3 * 2**20,
+    ring_bytes=2**19,
     payload_bytes=2 * 2**20,
 )
 PLAN = RebuildPlan(
@@ -35,8 +36,8 @@ PLAN = RebuildPlan(
 )
 
 
-def shown(stats: StoreStats) -> str:
-    console = Console(width=120, record=True, file=None, quiet=False, force_terminal=False)
+def shown(stats: StoreStats, width: int = 120) -> str:
+    console = Console(width=width, record=True, file=None, quiet=False, force_terminal=False)
     with console.capture() as capture:
         console.print(stats_page(stats))
     return capture.get()
@@ -48,11 +49,19 @@ def test_statistics_show_drops_by_reason_memory_against_payload_and_who_holds_th
     assert "12: 9 outcomes, 2 dropped late" in page
     assert "8 of 10; 0 evicted, 0 excluded" in page
     assert "0.5 least, 1 median, 4.25 largest" in page
-    assert "3.0 MiB, payloads 2.0 MiB (x 1.50)" in page
+    assert "3.0 MiB: ring 512.0 KiB, payloads 2.0 MiB" in page
     lines = {line.split()[0]: line for line in page.splitlines() if line.startswith("t.")}
     assert "1.5 s ahead" in lines["t.decisions.v1[0]"]
     assert "holds the watermark back" in lines["t.feedback.user.v1[0]"]
     assert "does not add up" not in page
+
+
+def test_partitions_can_be_told_apart_on_a_narrow_page() -> None:
+    names = [f"lineage-with-a-long-name.feedback.{kind}.v1[0]" for kind in ("user", "tool", "implicit")]
+    page = shown(replace(STATS, partitions=tuple(PartitionState(name, 1, 55, NOW) for name in names)), width=70)
+
+    table = page.partition("partition")[2].splitlines()[1:]
+    assert "".join(line.split("  ")[0].strip() for line in table) == "".join(names)
 
 
 def test_sums_that_do_not_hold_are_shown() -> None:
@@ -71,9 +80,9 @@ def test_a_rebuild_says_what_the_logs_reach_and_what_is_published() -> None:
     page = rebuild_page(PLAN)
 
     assert "there is no store" in page
-    assert "t.decisions.v1[0]: 90 offsets from 0 on, the whole log" in page
-    assert "t.feedback.user.v1[0]: 5 offsets from 40 on, the 40 before are gone" in page
-    assert "up to number 6, of the window that closed at 2026-03-01 12:00:00+00:00" in page
+    assert "t.decisions.v1[0]: offsets 0 to 90, the whole log" in page
+    assert "t.feedback.user.v1[0]: offsets 40 to 45, the 40 before are gone" in page
+    assert "up to number 6, of the window that closed at 2026-03-01 12:00:00Z" in page
     assert "`ol0 warmup`" in page
 
 
@@ -86,4 +95,4 @@ def test_forgetting_says_what_is_gone_and_when_the_copies_expire() -> None:
 
     assert "2 open windows, 30 examples" in page
     assert "t.decisions.v1 (and its dead letters): 7 days" in page
-    assert "2026-03-08 12:00:00+00:00" in page
+    assert "2026-03-08 12:00:00Z" in page
