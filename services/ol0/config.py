@@ -47,11 +47,11 @@ class OnlineLearningConfig(Section):
     steps_per_update: Count = 8
     examples_per_update: Count = 32
     gradient_clip: Positive = Field(1.0, description="norm of the gradient")
-    ema_decay: Share = Field(0.9, description="what ships is this moving average of the heads")
+    ema_decay: Share = Field(0.98, description="what ships is this moving average of the heads")
     trust_region: Positive = Field(1.0, description="mean KL(live || new) on a batch; heads outside are pulled back")
     mixer_learning_rate: Positive = 0.02
-    mixer_l2: NotNegative = 1e-4
-    regret_budget: NotNegative = Field(0.6, description="points of calibrated regret on held-out anchors")
+    mixer_l2: NotNegative = 1e-3
+    regret_budget: NotNegative = Field(0.8, description="points of calibrated regret on held-out anchors")
     calibration_share: Share = Field(0.4, description="anchors kept back to calibrate the mixer")
     evidence_errors: NotNegative = Field(
         3.0,
@@ -61,7 +61,7 @@ class OnlineLearningConfig(Section):
     replay_size: Count = 10_000
     anchors: Count = 2_000
     min_replay: Count = Field(1_000, description="examples before the first candidate")
-    priority_alpha: Share = Field(0.0, description="0 draws uniformly, which learnt more (docs/adr/0008)")
+    priority_alpha: Share = 0.6
     priority_beta: Share = Field(0.4, description="importance exponent at first; it grows to 1")
     priority_beta_examples: Count = Field(16_000, description="examples until it is 1")
     priority_epsilon: Positive = 1e-3
