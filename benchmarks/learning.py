@@ -1,11 +1,13 @@
 """What does the learner reach on real prompts, against the frozen base and without a gate in between?
 
-    python benchmarks/learning.py [--seeds 10-14] [--data FILE]
+    python benchmarks/learning.py [--seeds 10-14] [--data FILE] [--inverted 0.1] [--null]
 
 The stream is that of the demo data: the base is trained on 75 % of the old kinds with full labels; 2,000 of those
 prompts, logged by the base with exploration, are the anchors. Then every new prompt comes once, is served by the newest
 candidate with exploration, and gets a vote. ``new`` is the greedy success on held-out new prompts, ``old`` its change
 on held-out old ones, both in points and beside the frozen base. Choose on seeds 10-14, report on 0-4.
+``--inverted`` is the share of users who always say the opposite; ``--null`` sends old prompts instead of new ones, so
+that there is nothing to learn: then ``new`` are kinds that nobody sends, and must not move.
 A second stream, 64 random features and five actions, has numbers of its own that nothing was tuned on.
 """
 
@@ -13,8 +15,9 @@ import argparse
 import os
 import sys
 import time
-from dataclasses import dataclass
-from itertools import starmap
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import repeat, starmap
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +40,7 @@ SINGLE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_T
 EPSILON = 0.1
 UPDATES_PER_CANDIDATE = 10  # of 32 examples: a new controller serves after every 320
 BATCH = 128
+USERS = 200
 BASE_RATE = 3e-3
 BASE_EPOCHS = 30
 
@@ -107,14 +111,17 @@ def fit_base(features: Floats, success: Floats, seed: int) -> Controller:
     return read_checkpoint(write_checkpoint(manifest, head, head, Mixer.closed(features.shape[1])))
 
 
-def serve(controller: Controller, features: Floats, success: Floats, rng: np.random.Generator) -> Batch:
-    """Epsilon-greedy decisions of one controller, with votes; every decision is a user of its own."""
+def serve(
+    controller: Controller, features: Floats, success: Floats, rng: np.random.Generator, inverted: float = 0.0
+) -> Batch:
+    """Epsilon-greedy decisions of one controller, with votes of 200 users, of whom this share says the opposite."""
     rows, choices = np.arange(len(features)), success.shape[1]
     greedy = controller.greedy(features)[:, 0]
     taken = np.where(rng.random(len(rows)) < EPSILON, rng.integers(0, choices, len(rows)), greedy)
     propensity = (1 - EPSILON) * (taken == greedy) + EPSILON / choices
     votes = rng.random(len(rows)) < success[rows, taken]
-    users = rng.integers(0, 200, len(rows)).astype(np.uint64)
+    users = rng.integers(0, USERS, len(rows)).astype(np.uint64)
+    votes ^= users < inverted * USERS
     ones = np.ones(len(rows), np.float32)
     return Batch(
         features, taken[:, None], propensity[:, None].astype(np.float32), votes.astype(np.float32), ones, users
@@ -127,8 +134,8 @@ def points(controller: Controller, pool: tuple[Floats, Floats]) -> float:
     return 100 * float(success[np.arange(len(success)), controller.greedy(features)[:, 0]].mean())
 
 
-def run(world: World, seed: int, config: OnlineLearningConfig) -> Result:
-    """One pass of the live stream."""
+def run(world: World, seed: int, config: OnlineLearningConfig, inverted: float = 0.0) -> Result:
+    """One pass of the live stream, with this share of inverted voters."""
     rng = np.random.default_rng(7_000 + seed)
     base = fit_base(*world.base_pool, seed)
     chosen = rng.permutation(len(world.base_pool[0]))[: config.anchors]
@@ -139,7 +146,7 @@ def run(world: World, seed: int, config: OnlineLearningConfig) -> Result:
     order = rng.permutation(len(world.live[0]))
     updates = np.split(order, range(config.examples_per_update, len(order), config.examples_per_update))
     for number, rows in enumerate(updates, start=1):
-        batch = serve(serving, world.live[0][rows], world.live[1][rows], rng)
+        batch = serve(serving, world.live[0][rows], world.live[1][rows], rng, inverted)
         votes.append(batch.rewards)
         replay.add(batch, number)
         started = time.process_time()
@@ -184,12 +191,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", default="10-14", help="first and last, such as 10-14")
     parser.add_argument("--data", type=Path, default=DATA, help="debian_sections.npz")
+    parser.add_argument("--inverted", type=float, default=0.0, help="share of users who say the opposite")
+    parser.add_argument("--null", action="store_true", help="old prompts alone: nothing to learn")
     arguments = parser.parse_args()
     first, last = map(int, arguments.seeds.split("-"))
     seeds = list(range(first, last + 1))
     config = OnlineLearningConfig()
-    report("demo data", seeds, list(starmap(run, ((debian(arguments.data, seed), seed, config) for seed in seeds))))
-    report("random stream", seeds, list(starmap(run, ((random_stream(seed), seed, config) for seed in seeds))))
+    for name, stream in {"demo data": partial(debian, arguments.data), "random stream": random_stream}.items():
+        worlds = [stream(seed) for seed in seeds]
+        if arguments.null:
+            worlds = [replace(world, live=world.base_pool) for world in worlds]
+        runs = zip(worlds, seeds, repeat(config), repeat(arguments.inverted), strict=False)
+        report(name, seeds, list(starmap(run, runs)))
 
 
 if __name__ == "__main__":

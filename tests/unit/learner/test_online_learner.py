@@ -71,7 +71,8 @@ def test_it_learns_new_prompts_and_keeps_the_old_ones(choices: tuple[int, ...]) 
     base = make_base(choices)
     new, old = logged(base, 500, seed=11, new=True).features, logged(base, 500, seed=12).features
     right = (base.greedy(new) + 1) % choices
-    config = SMALL.model_copy(update={"batch_size": 128, "trust_region": 10.0, "learning_rate": 0.0125})
+    faster = {"batch_size": 128, "trust_region": 10.0, "learning_rate": 0.0125, "ema_decay": 0.9}
+    config = SMALL.model_copy(update=faster)
     # When it learns from the feedback on one choice at a time
     learner, replay = make_learner(base, config), make_replay(base, config, examples=3_000)
     for _ in range(70):
@@ -129,7 +130,8 @@ def test_what_ships_stays_within_the_regret_budget(budget: float) -> None:
             "kl_weight": 0.0,
             "ewc_lambda": 0.0,
             "anchor_weight": 0.0,
-            "mixer_learning_rate": 1e-6,
+            "mixer_learning_rate": 1e-6,  # it opens to everybody alike
+            "ema_decay": 0.5,
         }
     )
     thrifty, lavish = (
