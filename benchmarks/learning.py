@@ -16,7 +16,6 @@ import os
 import sys
 import time
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import repeat, starmap
 from pathlib import Path
 
@@ -197,10 +196,13 @@ def main() -> None:
     first, last = map(int, arguments.seeds.split("-"))
     seeds = list(range(first, last + 1))
     config = OnlineLearningConfig()
-    for name, stream in {"demo data": partial(debian, arguments.data), "random stream": random_stream}.items():
-        worlds = [stream(seed) for seed in seeds]
+    streams = {
+        "demo data": [debian(arguments.data, seed) for seed in seeds],
+        "random stream": [random_stream(seed) for seed in seeds],
+    }
+    for name, worlds in streams.items():
         if arguments.null:
-            worlds = [replace(world, live=world.base_pool) for world in worlds]
+            worlds[:] = [replace(world, live=world.base_pool) for world in worlds]
         runs = zip(worlds, seeds, repeat(config), repeat(arguments.inverted), strict=False)
         report(name, seeds, list(starmap(run, runs)))
 

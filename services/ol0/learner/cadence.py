@@ -12,6 +12,8 @@ The rules, in order:
    The learner takes back the snapshot of the release that serves. (Not "is larger": a release in between sets it to 0.)
 6. The last offer was decided, does not serve, and ``failures`` is what it was: undecided or plainly rejected. Learning
    goes on; more examples may do.
+7. Each candidate that does not go live makes the next one more careful with the old kinds, each that does less so: a
+   learner that kept to its budget offered candidate after candidate that canary's suite had just turned down.
 
 Debt (1) is never rolled back: the examples of a bad time are evidence, but each is paid for once.
 """
@@ -24,6 +26,8 @@ from ol0.records import Mode, ServingState
 
 # A round of catching up after an outage stays below a second, so that releases and the stop signal are seen.
 UPDATES_PER_ROUND = 16
+CAUTION = 0.8
+"""Of the budget of regret, what is left after a candidate was turned down."""
 
 
 def catch_up(examples: int, trained: int, config: OnlineLearningConfig) -> tuple[int, int]:
@@ -46,6 +50,11 @@ def may_offer(state: ServingState, progress: Progress, *, examples: int, waterma
     return allowed and answered and examples >= min_replay and watermark_ms >= state.cooldown_until_ms
 
 
+def caution(progress: Progress) -> float:
+    """Rule 7: the share of the regret budget that the next candidate may use."""
+    return float(CAUTION**progress.turned_down)
+
+
 def settle(progress: Progress, state: ServingState) -> tuple[Progress, bool]:
     """Rules 3 to 6: the progress after this state, and whether the snapshot of what serves is to be taken back.
 
@@ -56,8 +65,10 @@ def settle(progress: Progress, state: ServingState) -> tuple[Progress, bool]:
     went_back = live != progress.serving and not accepted
     decided = not progress.settled and (accepted or state.decided_step >= progress.step)
     harmed = decided and not accepted and state.failures != progress.failures
+    turned_down = progress.turned_down + (decided and not accepted) - accepted
     after = replace(
         progress,
+        turned_down=max(turned_down, 0),
         serving=live,
         settled=progress.settled or decided,
         resume=live if went_back or harmed else progress.resume,

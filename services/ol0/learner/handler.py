@@ -11,7 +11,7 @@ from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.controller.signing import OPEN, Keyring
 from ol0.learner.anchors import AnchorSet
-from ol0.learner.cadence import catch_up, may_offer, settle
+from ol0.learner.cadence import catch_up, caution, may_offer, settle
 from ol0.learner.learner import OnlineLearner, Proposal
 from ol0.learner.progress import Progress
 from ol0.learner.replay import Replay
@@ -124,7 +124,7 @@ class LearnerHandler:
         if not allowed or not self._steps or not self._learner.convinced:
             return []
         step = max(self._progress.step, self._state.decided_step) + 1
-        proposal = self._learner.candidate(self._state.live.digest, step)
+        proposal = self._learner.candidate(self._state.live.digest, step, caution(self._progress))
         self._note_offer(proposal, step)
         digest = proposal.controller.digest
         candidate = Candidate(

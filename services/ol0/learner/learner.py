@@ -168,16 +168,17 @@ class OnlineLearner:
         figures |= {"gradient_norm": norm, "trust_region_kl": confined.kl, "pulled_back": float(confined.pulled_back)}
         return StepReport(figures, surprise(prediction.errors[:count]))
 
-    def candidate(self, parent: Digest, step: int) -> Proposal:
+    def candidate(self, parent: Digest, step: int, caution: float = 1.0) -> Proposal:
         """The checkpoint of the moving average, its mixer calibrated on exactly these tensors.
 
         Args:
             parent: the release that serves.
             step: counts the candidates of the lineage.
+            caution: share of the regret budget that it may use.
         """
         heads = self._parts.unstack(self._scaling.outside(self._state.average))
         shipped = replace(self._base, learnt=heads)
-        mixer = self._mixer(self._threshold(shipped))
+        mixer = self._mixer(self._threshold(shipped, caution * self._config.regret_budget))
         manifest = replace(self._base.manifest, base=self._base.digest, parent=parent, step=step)
         data = write_checkpoint(manifest, self._base.base, heads, mixer)
         controller = read_checkpoint(data)
@@ -200,11 +201,11 @@ class OnlineLearner:
         self._rng = np.random.default_rng()
         self._rng.bit_generator.state = rng
 
-    def _threshold(self, shipped: Controller) -> float:
+    def _threshold(self, shipped: Controller, budget: float) -> float:
         """How far these heads may be asked: not at all without evidence, else as far as the budget goes."""
         if not self.convinced:
             return CLOSED
-        return calibrate(self._gauge, lambda t: replace(shipped, mixer=self._mixer(t)), self._config.regret_budget)
+        return calibrate(self._gauge, lambda t: replace(shipped, mixer=self._mixer(t)), budget)
 
     def _predict(self, features: Floats, batch: Batch) -> Prediction:
         return self._reward_model.predict(features, self._state.theta, batch)

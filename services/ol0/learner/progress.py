@@ -21,6 +21,7 @@ class Progress:
         resume: the candidate or release whose snapshot a restart goes on from.
         trained: examples that were paid for with updates when that snapshot was taken.
         releases: candidates of this learner that went live, oldest first.
+        turned_down: candidates that did not go live, less those that did, since there was none of the former.
     """
 
     step: int
@@ -31,6 +32,7 @@ class Progress:
     resume: Digest
     trained: int
     releases: tuple[Digest, ...]
+    turned_down: int = 0
 
     @classmethod
     def first(cls, state: ServingState) -> Self:

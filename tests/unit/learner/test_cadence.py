@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from ol0.errors import CheckpointError
-from ol0.learner.cadence import UPDATES_PER_ROUND, catch_up, may_offer, settle
+from ol0.learner.cadence import UPDATES_PER_ROUND, catch_up, caution, may_offer, settle
 from ol0.learner.progress import Progress
 from ol0.records import Digest, Mode, ServingState, Staged
 from unit.learner.learner_world import SMALL, make_base, serving
@@ -88,7 +88,15 @@ def test_when_the_offer_goes_live_learning_goes_on() -> None:
 def test_after_a_plain_rejection_learning_goes_on() -> None:
     after, takes_back = settle(OUTSTANDING, state(A))
     assert not takes_back
-    assert after == replace(OUTSTANDING, settled=True)
+    assert after == replace(OUTSTANDING, settled=True, turned_down=1)
+
+
+def test_each_candidate_that_is_turned_down_makes_the_next_more_careful_and_each_release_less() -> None:
+    careful = replace(OUTSTANDING, turned_down=3)
+    worse, better = settle(careful, state(A))[0], settle(careful, state(OWN))[0]
+    assert caution(worse) < caution(careful) < caution(better) < caution(OUTSTANDING) == 1
+    assert settle(OUTSTANDING, state(OWN))[0].turned_down == 0
+    assert settle(careful, state(A, decided_step=4))[0] == careful
 
 
 def test_after_harm_what_serves_is_taken_back_once() -> None:

@@ -142,6 +142,16 @@ def test_what_ships_stays_within_the_regret_budget(budget: float) -> None:
     assert thrifty["mixer_threshold"] > lavish["mixer_threshold"]
 
 
+def test_a_careful_candidate_uses_its_share_of_the_budget() -> None:
+    base = make_base()
+    learner = trained(
+        base, SMALL.model_copy(update={"kl_weight": 0.0, "anchor_weight": 0.0, "mixer_learning_rate": 1e-6})
+    )
+    bold, careful = (learner.candidate(base.digest, 1, caution).summary for caution in (1.0, 0.0))
+    assert careful["regret"] <= 0
+    assert careful["mixer_threshold"] >= bold["mixer_threshold"]
+
+
 @pytest.mark.parametrize("choices", SHAPES, ids=str)
 def test_after_a_restore_training_goes_on_bit_for_bit(choices: tuple[int, ...]) -> None:
     # Given a learner that was stopped and one that was not
