@@ -13,7 +13,7 @@ from ol0.config import OnlineLearningConfig
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.learner.anchors import AnchorSet
 from ol0.learner.decoding import DecodedReplay
-from ol0.learner.learner import OnlineLearner
+from ol0.learner.learner import HeadTrainer
 from ol0.learner.training import train
 from ol0.records import Decision
 from ol0.replay.anchors import AnchorStore
@@ -43,7 +43,7 @@ class Learning:
         self._replay = DecodedReplay(buffer, base, unpack, self._config.replay_size + self._config.batch_size)
         self._replay.refresh()
         split = AnchorSet.split(self._replay.anchors(), self._config.calibration_share, 0)
-        self._learner = OnlineLearner(base, split, self._config, 0)
+        self._learner = HeadTrainer(base, split, self._config, 0)
 
     def idle(self) -> float:
         """Steps a second with nothing else to do."""

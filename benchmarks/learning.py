@@ -29,7 +29,7 @@ from ol0.controller.heads import Floats, Head, Mixer
 from ol0.learner.adam import Adam
 from ol0.learner.anchors import AnchorSet
 from ol0.learner.batch import Batch
-from ol0.learner.learner import OnlineLearner
+from ol0.learner.learner import HeadTrainer
 from ol0.learner.parts import Parts, with_bias
 from ol0.learner.replay import LocalReplay
 from ol0.learner.training import train
@@ -140,7 +140,7 @@ def run(world: World, seed: int, config: OnlineLearningConfig, inverted: float =
     chosen = rng.permutation(len(world.base_pool[0]))[: config.anchors]
     logged = serve(base, world.base_pool[0][chosen], world.base_pool[1][chosen], rng)
     replay = LocalReplay(config.replay_size, logged, config.priority_epsilon)
-    learner = OnlineLearner(base, AnchorSet.split(logged, config.calibration_share, seed), config, seed)
+    learner = HeadTrainer(base, AnchorSet.split(logged, config.calibration_share, seed), config, seed)
     serving, votes, pulled, seconds = base, [], [], 0.0
     order = rng.permutation(len(world.live[0]))
     updates = np.split(order, range(config.examples_per_update, len(order), config.examples_per_update))
@@ -165,7 +165,7 @@ def run(world: World, seed: int, config: OnlineLearningConfig, inverted: float =
     )
 
 
-def _draw_ms(learner: OnlineLearner, replay: LocalReplay, config: OnlineLearningConfig) -> float:
+def _draw_ms(learner: HeadTrainer, replay: LocalReplay, config: OnlineLearningConfig) -> float:
     """What the draws of one step cost at the end, when the ring is fullest."""
     started = time.process_time()
     for _ in range(100):

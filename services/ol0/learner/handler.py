@@ -12,7 +12,7 @@ from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.controller.signing import OPEN, Keyring
 from ol0.learner.anchors import AnchorSet
 from ol0.learner.cadence import catch_up, caution, may_offer, settle
-from ol0.learner.learner import OnlineLearner, Proposal
+from ol0.learner.learner import HeadTrainer, Proposal
 from ol0.learner.progress import Progress
 from ol0.learner.replay import Replay
 from ol0.learner.training import train
@@ -68,7 +68,7 @@ class LearnerHandler:
         anchors = AnchorSet.split(replay.anchors(), config.calibration_share, seed)
         if not len(anchors.logged):
             self._log.warning("no anchors: nothing holds the learnt heads to the base; run the warm-up again")
-        self._learner = OnlineLearner(base, anchors, config, seed)
+        self._learner = HeadTrainer(base, anchors, config, seed)
         self._learner.follow(read_checkpoint(state.live.heads, state.live.digest))
         prefix = snapshot_key(Digest(""))
         kept = {Digest(key.removeprefix(prefix)): body for key, body in snapshots.items() if key.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""The online learner: base and anchors in, better heads out. Pure: no clock, no store, its own generator."""
+"""The training core: base and anchors in, better heads out. Pure: no clock, no store, its own generator."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -50,7 +50,7 @@ class Proposal:
     summary: Mapping[str, float]
 
 
-class OnlineLearner:
+class HeadTrainer:
     """Trains the learnt heads, the reward model and the mixer, step by step.
 
     Only the moving average of the heads and the calibrated mixer ever leave it, as a checkpoint.

@@ -1,7 +1,7 @@
 """One update of a learner from a replay buffer."""
 
 from ol0.config import OnlineLearningConfig
-from ol0.learner.learner import OnlineLearner, StepReport
+from ol0.learner.learner import HeadTrainer, StepReport
 from ol0.learner.priority import importance_exponent
 from ol0.learner.replay import Replay
 
@@ -9,7 +9,7 @@ from ol0.learner.replay import Replay
 MOST_FRESH = 512
 
 
-def train(learner: OnlineLearner, replay: Replay, config: OnlineLearningConfig) -> list[StepReport]:
+def train(learner: HeadTrainer, replay: Replay, config: OnlineLearningConfig) -> list[StepReport]:
     """Looks at what is new, then takes ``steps_per_update`` steps: each draws, learns, and sends priorities back."""
     observe(learner, replay)
     beta = importance_exponent(replay.examples, config)
@@ -22,7 +22,7 @@ def train(learner: OnlineLearner, replay: Replay, config: OnlineLearningConfig) 
     return reports
 
 
-def observe(learner: OnlineLearner, replay: Replay) -> None:
+def observe(learner: HeadTrainer, replay: Replay) -> None:
     """Shows the learner every example once before it is trained on any of them."""
     fresh = min(replay.examples - learner.seen, MOST_FRESH)
     if fresh > 0:

@@ -12,7 +12,7 @@ from ol0.controller.controller import Controller, Manifest
 from ol0.controller.heads import Head, Mixer
 from ol0.learner.anchors import AnchorSet
 from ol0.learner.batch import Batch
-from ol0.learner.learner import OnlineLearner
+from ol0.learner.learner import HeadTrainer
 from ol0.learner.replay import LocalReplay
 from ol0.learner.training import train
 from ol0.records import Mode, Release, ServingState
@@ -78,11 +78,11 @@ def make_replay(base: Controller, config: OnlineLearningConfig = SMALL, *, examp
     return replay
 
 
-def make_learner(base: Controller, config: OnlineLearningConfig = SMALL) -> OnlineLearner:
-    return OnlineLearner(base, AnchorSet.split(logged(base, 200), config.calibration_share, 3), config, 3)
+def make_learner(base: Controller, config: OnlineLearningConfig = SMALL) -> HeadTrainer:
+    return HeadTrainer(base, AnchorSet.split(logged(base, 200), config.calibration_share, 3), config, 3)
 
 
-def trained(base: Controller, config: OnlineLearningConfig = SMALL, updates: int = 10) -> OnlineLearner:
+def trained(base: Controller, config: OnlineLearningConfig = SMALL, updates: int = 10) -> HeadTrainer:
     learner, replay = make_learner(base, config), make_replay(base, config)
     for _ in range(updates):
         train(learner, replay, config)

@@ -7,7 +7,7 @@ from ol0.config import OnlineLearningConfig
 from ol0.controller.checkpoint import digest_of, read_checkpoint
 from ol0.errors import CheckpointError
 from ol0.learner.anchors import AnchorSet
-from ol0.learner.learner import OnlineLearner
+from ol0.learner.learner import HeadTrainer
 from ol0.learner.training import train
 from unit.learner.learner_world import (
     DIMENSION,
@@ -213,7 +213,7 @@ def test_errors_are_those_of_the_live_examples_in_their_order() -> None:
 def test_it_learns_without_any_anchor_too() -> None:
     base = make_base()
     nobody = AnchorSet.split(logged(base, 0), 0.2, 0)
-    learner = OnlineLearner(base, nobody, SMALL, 0)
+    learner = HeadTrainer(base, nobody, SMALL, 0)
     train(learner, make_replay(base), SMALL)
     assert learner.live_rows == SMALL.batch_size
     assert np.isfinite(learner.candidate(base.digest, 1).controller.learnt[0].weight).all()
