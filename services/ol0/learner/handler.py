@@ -1,6 +1,5 @@
 """What the learner does with a serving state and with new examples. No Kafka, no waiting."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -11,11 +10,11 @@ from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.controller.signing import OPEN, Keyring
 from ol0.learner.anchors import AnchorSet
-from ol0.learner.cadence import catch_up, caution, may_offer, settle
+from ol0.learner.cadence import caution, may_offer, settle
 from ol0.learner.learner import HeadTrainer, Proposal
 from ol0.learner.progress import Progress
 from ol0.learner.replay import Replay
-from ol0.learner.training import train
+from ol0.learner.training import Training
 from ol0.records import Candidate, Digest, Record, ServingState, Snapshot
 
 SERVICE = "learner"
@@ -61,7 +60,6 @@ class LearnerHandler:
         self._state = state
         self._replay = replay
         self._config = config
-        self._clock = clock
         self._keys = keys
         self._log = structlog.get_logger("ol0.learner")
         base = read_checkpoint(state.base.heads, state.base.digest)
@@ -75,9 +73,8 @@ class LearnerHandler:
         self._checkpoints = CheckpointManager(keys, config.max_checkpoints, kept)
         packed = snapshots.get(SERVICE)
         self._progress = Progress.first(state) if packed is None else Progress.unpack(packed)
-        self._trained = self._progress.trained
+        self._training = Training(self._learner, replay, config, clock, self._progress.trained)
         self._take_back(self._progress.resume, state)
-        self._begin_figures()
 
     def handle(self, state: ServingState) -> list[Record]:
         """Takes in what serves; returns the progress to write if that settled anything."""
@@ -87,8 +84,8 @@ class LearnerHandler:
         progress, takes_back = settle(self._progress, state)
         if takes_back:
             self._take_back(state.live.digest, state)
-            self._begin_figures()
-            progress = replace(progress, trained=self._trained)
+            self._training.begin_figures()
+            progress = replace(progress, trained=self._training.trained)
         if progress == self._progress:
             return []
         self._progress = progress
@@ -96,16 +93,7 @@ class LearnerHandler:
 
     def train(self) -> int:
         """Pays for new examples with updates, a bounded number a call; returns how many it made."""
-        if not self._replay.size:
-            return 0
-        updates, self._trained = catch_up(self._replay.examples, self._trained, self._config)
-        started = self._clock()
-        for _ in range(updates):
-            for report in train(self._learner, self._replay, self._config):
-                self._figures.update(report.terms)
-                self._steps += 1
-        self._seconds += self._clock() - started
-        return updates
+        return self._training.pay()
 
     def offer(self) -> list[Record]:
         """The next candidate with progress and snapshot, or nothing when none may be offered or nothing was learnt.
@@ -121,7 +109,7 @@ class LearnerHandler:
             watermark_ms=watermark_ms,
             min_replay=self._config.min_replay,
         )
-        if not allowed or not self._steps or not self._learner.convinced:
+        if not allowed or not self._training.steps or not self._learner.convinced:
             return []
         step = max(self._progress.step, self._state.decided_step) + 1
         proposal = self._learner.candidate(self._state.live.digest, step, caution(self._progress))
@@ -134,9 +122,9 @@ class LearnerHandler:
             step=step,
             time_ms=watermark_ms,
             heads=proposal.data,
-            summary=self._summary(proposal),
+            summary=self._training.figures() | dict(proposal.summary),
         )
-        self._begin_figures()
+        self._training.begin_figures()
         self._log.info("candidate", digest=digest, step=step, examples=examples)
         body = self._learner.snapshot()
         self._checkpoints.keep(digest, body)
@@ -161,7 +149,7 @@ class LearnerHandler:
             settled=False,
             failures=self._state.failures,
             resume=digest,
-            trained=self._trained,
+            trained=self._training.trained,
         )
 
     def _take_back(self, digest: Digest, state: ServingState) -> None:
@@ -175,17 +163,6 @@ class LearnerHandler:
             self._log.warning("no snapshot of this release: learning begins at the heads that serve", digest=digest)
         release = state.base if at_base else state.live
         self._learner.start_from(read_checkpoint(release.heads, release.digest))
-
-    def _begin_figures(self) -> None:
-        self._figures: Counter[str] = Counter()
-        self._steps = 0
-        self._seconds = 0.0
-
-    def _summary(self, proposal: Proposal) -> dict[str, float]:
-        """Means over the steps since the last candidate, and what the candidate itself measures."""
-        means = {name: float(total) / self._steps for name, total in self._figures.items()}
-        more = {"examples": float(self._replay.examples), "seconds_per_step": self._seconds / self._steps}
-        return means | dict(proposal.summary) | more
 
     def _progress_record(self) -> Snapshot:
         return Snapshot(SERVICE, self._replay.watermark_ms, self._progress.pack())

@@ -1,12 +1,73 @@
-"""One update of a learner from a replay buffer."""
+"""Updates of a trainer from a replay buffer: one, and as many as are due."""
+
+from collections import Counter
+from collections.abc import Callable
 
 from ol0.config import OnlineLearningConfig
+from ol0.learner.cadence import catch_up
 from ol0.learner.learner import HeadTrainer, StepReport
 from ol0.learner.priority import importance_exponent
 from ol0.learner.replay import Replay
 
 # A learner that starts late looks at this much of the past at most: it is evidence, and evidence fades.
 MOST_FRESH = 512
+
+
+class Training:
+    """Pays for new examples with updates, and keeps the figures of its steps.
+
+    Attributes:
+        trained: examples that are paid for; see ``cadence``.
+        steps: taken since the figures began.
+    """
+
+    def __init__(
+        self,
+        trainer: HeadTrainer,
+        replay: Replay,
+        config: OnlineLearningConfig,
+        clock: Callable[[], float],
+        trained: int = 0,
+    ) -> None:
+        """Nothing is trained yet.
+
+        Args:
+            trainer: learns.
+            replay: gives examples.
+            config: every number.
+            clock: seconds, for the figure ``seconds_per_step`` alone.
+            trained: examples that were paid for before.
+        """
+        self._trainer = trainer
+        self._replay = replay
+        self._config = config
+        self._clock = clock
+        self.trained = trained
+        self.begin_figures()
+
+    def begin_figures(self) -> None:
+        """Forgets the figures so far: those of the next candidate begin here."""
+        self._totals: Counter[str] = Counter()
+        self._seconds = 0.0
+        self.steps = 0
+
+    def pay(self) -> int:
+        """Pays for new examples with updates, a bounded number a call; returns how many it made."""
+        if not self._replay.size:
+            return 0
+        updates, self.trained = catch_up(self._replay.examples, self.trained, self._config)
+        started = self._clock()
+        for _ in range(updates):
+            for report in train(self._trainer, self._replay, self._config):
+                self._totals.update(report.terms)
+                self.steps += 1
+        self._seconds += self._clock() - started
+        return updates
+
+    def figures(self) -> dict[str, float]:
+        """Means over the steps since the figures began, of which there is at least one."""
+        means = {name: float(total) / self.steps for name, total in self._totals.items()}
+        return means | {"examples": float(self._replay.examples), "seconds_per_step": self._seconds / self.steps}
 
 
 def train(learner: HeadTrainer, replay: Replay, config: OnlineLearningConfig) -> list[StepReport]:
