@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from ol0.errors import ConfigError
 from ol0.seed_keys import translate
+from ol0.seed_profile import SEED_NUMBERS
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -34,6 +35,9 @@ class Section(BaseModel):
 class OnlineLearningConfig(Section):
     """Every number of the learner. Start values: design, section 7, found by search on seeds 10-14 of the demo data."""
 
+    profile: Literal["ol0", "seed"] = Field(
+        "ol0", description="where numbers that are not given come from: here, or the code that OL0 takes over from"
+    )
     learning_rate: Positive = Field(0.01, description="Adam step on the learnt heads")
     gain_weight: NotNegative = Field(3.0, description="c: weight of the doubly robust gain")
     importance_clip: Positive = Field(5.0, description="M: largest importance weight 1/p")
@@ -71,6 +75,14 @@ class OnlineLearningConfig(Section):
         None, description="examples whose window closed longer ago, in event time, are not drawn; none: all are"
     )
     max_checkpoints: Count = Field(10, description="releases whose learner snapshot is kept for a rollback")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_from_the_profile(cls, given: object) -> object:
+        """A number that is given goes over the profile's."""
+        if isinstance(given, Mapping) and given.get("profile") == "seed":
+            return dict(SEED_NUMBERS) | dict(given)
+        return given
 
 
 class StreamingConfig(Section):
@@ -227,7 +239,8 @@ class Settings(BaseSettings):
         nested_model_default_partial_update=True,
     )
 
-    online_learning: OnlineLearningConfig = OnlineLearningConfig()
+    # Made anew: of a default that stands here its numbers would count as given, and go over a profile's.
+    online_learning: OnlineLearningConfig = Field(default_factory=OnlineLearningConfig)
     streaming: StreamingConfig = StreamingConfig()
     warmup: WarmupConfig = WarmupConfig()
     safety: SafetyConfig = SafetyConfig()

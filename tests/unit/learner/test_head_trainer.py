@@ -50,7 +50,15 @@ SWITCHES: dict[str, float] = {
 }
 # What decides when something happens and not what: see test_cadence.py, test_learner_handler.py and warm-up. The budget
 # needs heads that go wrong: see below.
-ELSEWHERE = {"examples_per_update", "min_replay", "max_checkpoints", "anchors", "regret_budget", "max_age_s"}
+ELSEWHERE = {
+    "profile",
+    "examples_per_update",
+    "min_replay",
+    "max_checkpoints",
+    "anchors",
+    "regret_budget",
+    "max_age_s",
+}
 
 
 def test_every_number_of_the_config_is_looked_at() -> None:

@@ -1,0 +1,28 @@
+"""The numbers of the code that OL0 takes over from, where they mean the same here: ``profile = "seed"``.
+
+They hardly move these heads (design, section 7): a step is a thousandth of ours, and the pull to the base three
+thousand times as strong. They are here to be compared with, and for hosts that must not learn faster than before.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+SEED_NUMBERS: Final[Mapping[str, float]] = {
+    # example_config.json, online_learning; the dataclass LearningRates has the same step and a lambda of .1
+    "learning_rate": 1e-5,
+    "ewc_lambda": 1000.0,
+    "gradient_clip": 1.0,
+    # LearningRates.prox_lambda
+    "proximal_mu": 0.05,
+    # SafetyLimits: the largest KL divergence of an update
+    "trust_region": 0.1,
+    # example_config.json, replay_buffer
+    "replay_size": 10_000,
+    "min_replay": 1_000,
+    "priority_alpha": 0.6,
+    "priority_beta": 0.4,
+    "priority_epsilon": 1e-6,
+    # example_config.json, checkpointing
+    "max_checkpoints": 10,
+}
+"""Of ``OnlineLearningConfig``, by its keys. What the seed has no number for (the reward model, anchors) stays ours."""
