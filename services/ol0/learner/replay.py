@@ -4,11 +4,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from ol0.controller.heads import Floats
+from ol0.errors import CheckpointError, RangeError
 from ol0.learner.batch import Batch
 from ol0.replay.ring import Fields
-from ol0.replay.sampling import Slots, draw, importance_weights, priority_mass
+from ol0.replay.sampling import Mass, Slots, draw, importance_weights, priority_mass
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +69,23 @@ class Replay(Protocol):
 
 
 class LocalReplay:
-    """A ring in this process: for tests, evaluation and experiments without Redis.
+    """A ring in this process: ``ol0.ReplayBuffer``. ``add`` is what the feedback service does in the one on Redis.
 
-    Not persistent, not shared. ``add`` is what the feedback service does in the real one.
+    Not shared, and persistent as far as its owner keeps ``snapshot``.
     """
 
-    def __init__(self, capacity: int, anchors: Batch, epsilon: float) -> None:
+    def __init__(self, capacity: int, anchors: Batch, epsilon: float, max_age_s: float | None = None) -> None:
         """Empty but for its anchors.
 
         Args:
             capacity: live examples that it holds; anchors are kept beside them.
             anchors: what ``anchors`` returns.
             epsilon: added to every priority, so that no example is lost for good.
+            max_age_s: examples that were added longer ago, in event time, are not drawn; None: all are.
         """
         self._capacity = capacity
         self._epsilon = epsilon
+        self._max_age_ms = None if max_age_s is None else round(1000 * max_age_s)
         self._anchors = anchors
         dimension, parts = anchors.features.shape[1], anchors.actions.shape[1]
         self._ring = Batch(
@@ -91,6 +97,8 @@ class LocalReplay:
             np.zeros(capacity, np.uint64),
         )
         self._priorities = np.zeros(capacity, np.float32)
+        self._largest = np.float32(1)
+        self._added_ms = np.zeros(capacity, np.int64)
         self._examples = 0
         self._watermark_ms = 0
 
@@ -113,36 +121,41 @@ class LocalReplay:
         """Nothing to do: what is added is seen at once."""
 
     def add(self, batch: Batch, watermark_ms: int) -> None:
-        """Stores examples with the largest priority there is, so that each is soon drawn once; the oldest go."""
+        """Stores examples with the largest priority there ever was, so that each is soon drawn once; the oldest go.
+
+        Raises:
+            RangeError: the watermark goes back.
+        """
+        if watermark_ms < self._watermark_ms:
+            raise RangeError(
+                f"event time {watermark_ms} ms lies before {self._watermark_ms} ms, when the last ones came"
+            )
         slots = (self._examples + np.arange(len(batch))) % self._capacity
-        for mine, new in (
-            (self._ring.features, batch.features),
-            (self._ring.actions, batch.actions),
-            (self._ring.propensities, batch.propensities),
-            (self._ring.rewards, batch.rewards),
-            (self._ring.users, batch.users),
-        ):
-            mine[slots] = new
-        self._priorities[slots] = max(1.0, float(self._priorities.max(initial=0)))
+        for name in _STORED:
+            getattr(self._ring, name)[slots] = getattr(batch, name)
+        self._priorities[slots] = self._largest
+        self._added_ms[slots] = watermark_ms
         self._examples += len(batch)
         self._watermark_ms = watermark_ms
 
     def sample(self, n: int, alpha: float, beta: float, rng: np.random.Generator) -> Draw:
         """See ``Replay``."""
-        mass = priority_mass(self._priorities[: self.size], alpha)
+        mass = self._mass(alpha)
         slots = draw(mass, n, rng)
         return Draw(slots, _UNNAMED, self._ring.take(slots).weighted(importance_weights(mass, slots, beta)))
 
     def update_priorities(self, drawn: Draw, errors: Floats) -> None:
         """See ``Replay``."""
         self._priorities[drawn.slots] = np.abs(errors) + np.float32(self._epsilon)
+        self._largest = max(self._largest, self._priorities[drawn.slots].max())
 
     def flush(self) -> None:
         """Nothing to do: priorities are set at once."""
 
     def uniform(self, n: int, rng: np.random.Generator) -> Floats:
         """See ``Replay``."""
-        return np.asarray(self._ring.features[rng.integers(0, self.size, n)])
+        drawable = np.flatnonzero(self._mass(0.0))
+        return np.asarray(self._ring.features[drawable[rng.integers(0, len(drawable), n)]])
 
     def newest(self, n: int) -> Batch:
         """See ``Replay``."""
@@ -152,5 +165,48 @@ class LocalReplay:
         """See ``Replay``."""
         return self._anchors
 
+    def snapshot(self) -> bytes:
+        """The examples with their priorities; not the anchors, which come with the base."""
+        rows = {name: array[: self.size] for name, array in self._slots().items()}
+        counters = np.array([self._capacity, self._examples, self._watermark_ms], np.int64)
+        return save({**rows, "counters": counters, "largest": np.array([self._largest])})
 
+    def restore(self, data: bytes) -> None:
+        """Takes the examples of a ``snapshot`` in place of those that are here.
+
+        Raises:
+            CheckpointError: no such snapshot, or one of another capacity, or of examples of another shape.
+        """
+        slots = self._slots()
+        try:
+            rows = load(data)
+            capacity, examples, watermark_ms = (int(number) for number in rows["counters"])
+            largest = np.float32(rows["largest"].item())
+            shapes = {name: rows[name].shape[1:] for name in slots}
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise CheckpointError(f"no snapshot of a replay buffer: {type(error).__name__} {error}") from None
+        here = {name: array.shape[1:] for name, array in slots.items()}
+        if (capacity, shapes) != (self._capacity, here):
+            raise CheckpointError(
+                f"a snapshot of {capacity} slots for features {shapes['features']} and actions {shapes['actions']}; "
+                f"here are {self._capacity} for {here['features']} and {here['actions']}: same base, same replay_size"
+            )
+        for name, array in slots.items():
+            array[: len(rows[name])] = rows[name]
+        self._examples, self._watermark_ms, self._largest = examples, watermark_ms, largest
+
+    def _slots(self) -> dict[str, NDArray[np.generic]]:
+        """Everything that a slot holds, by name, each array of shape (capacity, ...)."""
+        ring = {name: getattr(self._ring, name) for name in _STORED}
+        return {**ring, "priorities": self._priorities, "added_ms": self._added_ms}
+
+    def _mass(self, alpha: float) -> Mass:
+        """What each example is drawn in proportion to, shape (size,)."""
+        mass = priority_mass(self._priorities[: self.size], alpha)
+        if self._max_age_ms is not None:
+            mass[self._added_ms[: self.size] < self._watermark_ms - self._max_age_ms] = 0
+        return mass
+
+
+_STORED = ("features", "actions", "propensities", "rewards", "users")
 _UNNAMED = np.zeros(0, "V1")

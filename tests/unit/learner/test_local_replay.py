@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from ol0.errors import CheckpointError, RangeError
 from ol0.learner.priority import importance_exponent
 from ol0.learner.replay import LocalReplay
 from unit.learner.learner_world import SMALL, logged, make_base
@@ -69,3 +70,62 @@ def test_the_same_generator_draws_the_same() -> None:
 def test_beta_grows_to_one_and_stays_there() -> None:
     exponents = [importance_exponent(examples, SMALL) for examples in (0, 8_000, 16_000, 10**6)]
     assert exponents == [pytest.approx(value) for value in (0.4, 0.7, 1.0, 1.0)]
+
+
+def test_what_is_too_old_is_not_drawn() -> None:
+    replay = LocalReplay(10, logged(make_base(), 5), 0.001, max_age_s=1.0)
+    replay.add(logged(make_base(), 4), watermark_ms=7)
+    replay.add(logged(make_base(), 3, seed=8), watermark_ms=1_007)
+    assert np.flatnonzero(drawn_shares(replay, 1.0)).tolist() == [0, 1, 2, 3, 4, 5, 6]
+    replay.add(logged(make_base(), 1, seed=9), watermark_ms=1_008)
+    assert np.flatnonzero(drawn_shares(replay, 1.0)).tolist() == [4, 5, 6, 7]
+    drawn = {row.tobytes() for row in replay.uniform(500, np.random.default_rng(0))}
+    assert drawn == {row.tobytes() for row in replay._ring.features[4:8]}
+
+
+def test_time_does_not_go_back() -> None:
+    replay = full(examples=3)
+    with pytest.raises(RangeError, match="6 ms lies before 7 ms"):
+        replay.add(logged(make_base(), 1), watermark_ms=6)
+    assert replay.examples == 3
+
+
+@pytest.mark.parametrize("examples", [0, 3, 10, 14])
+def test_a_restored_buffer_draws_what_the_first_one_does(examples: int) -> None:
+    # Given a buffer whose priorities were changed
+    base, replay = make_base(), full(examples=10)
+    first = replay.sample(10, 0.0, 0.0, np.random.default_rng(1))
+    replay.update_priorities(type(first)(np.arange(10), first.fields, first.batch), np.arange(10) / 5)
+    replay.add(logged(base, examples, seed=4), watermark_ms=9)
+    # When an empty one takes its examples over, and both get some more
+    copy = LocalReplay(10, logged(base, 5), 0.001)
+    copy.restore(replay.snapshot())
+    for each in (replay, copy):
+        each.add(logged(base, 2, seed=5), watermark_ms=11)
+    # Then they count and draw the same
+    assert (copy.examples, copy.size, copy.watermark_ms) == (replay.examples, replay.size, replay.watermark_ms)
+    np.testing.assert_array_equal(copy._priorities, replay._priorities)
+    one, two = (each.sample(50, 0.6, 0.4, np.random.default_rng(3)).batch for each in (replay, copy))
+    np.testing.assert_array_equal(one.features, two.features)
+    np.testing.assert_array_equal(one.rewards, two.rewards)
+    np.testing.assert_array_equal(one.users, two.users)
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (
+            full(capacity=9, examples=3).snapshot(),
+            "a snapshot of 9 slots .* here are 10 .*: same base, same replay_size",
+        ),
+        (full(examples=3).snapshot()[:-1], "no snapshot of a replay buffer"),
+        (b"", "no snapshot of a replay buffer"),
+    ],
+    ids=["another capacity", "truncated", "empty"],
+)
+def test_a_snapshot_that_does_not_fit_is_refused_and_changes_nothing(other: bytes, words: str) -> None:
+    replay = full()
+    before = replay.snapshot()
+    with pytest.raises(CheckpointError, match=words):
+        replay.restore(other)
+    assert replay.snapshot() == before
