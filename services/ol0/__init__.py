@@ -4,17 +4,45 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ol0.ar1.warmup import WarmupManager as WarmupManager
-    from ol0.serving.router import Router as Router
+    from ol0.ar1.warmup import WarmupManager
+    from ol0.config import OnlineLearningConfig
+    from ol0.evaluator.handler import OnlineEvaluator
+    from ol0.learner.ewc import EWCRegularizer
+    from ol0.learner.examples import Example
+    from ol0.learner.in_process import OnlineLearner
+    from ol0.learner.replay import LocalReplay as ReplayBuffer
+    from ol0.serving.router import Router
+    from ol0.soak.soak_test import run_24hour_soak_test
+
+__all__ = [
+    "EWCRegularizer",
+    "Example",
+    "OnlineEvaluator",
+    "OnlineLearner",
+    "OnlineLearningConfig",
+    "ReplayBuffer",
+    "Router",
+    "WarmupManager",
+    "run_24hour_soak_test",
+]
 
 _PLACES = {
-    "Router": "ol0.serving.router",
-    "WarmupManager": "ol0.ar1.warmup",
+    "EWCRegularizer": ("ol0.learner.ewc", "EWCRegularizer"),
+    "Example": ("ol0.learner.examples", "Example"),
+    "OnlineEvaluator": ("ol0.evaluator.handler", "OnlineEvaluator"),
+    "OnlineLearner": ("ol0.learner.in_process", "OnlineLearner"),
+    "OnlineLearningConfig": ("ol0.config", "OnlineLearningConfig"),
+    # Of the two behind the protocol Replay, the one in this process; the one on Redis belongs to the service.
+    "ReplayBuffer": ("ol0.learner.replay", "LocalReplay"),
+    "Router": ("ol0.serving.router", "Router"),
+    "WarmupManager": ("ol0.ar1.warmup", "WarmupManager"),
+    "run_24hour_soak_test": ("ol0.soak.soak_test", "run_24hour_soak_test"),
 }
 
 
 def __getattr__(name: str) -> object:
     """Imports what is asked for when it is asked for: the services need not load the SDK, the SDK not the services."""
     if name in _PLACES:
-        return getattr(import_module(_PLACES[name]), name)
+        module, attribute = _PLACES[name]
+        return getattr(import_module(module), attribute)
     raise AttributeError(f"module 'ol0' has no attribute {name!r}")

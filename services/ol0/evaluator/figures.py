@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ol0.ar1.baseline import BaselineMetrics
 from ol0.evaluator.tally import Tally
 from ol0.records import Arm, Phase
 from ol0.statistics.lift import LiftFigures
@@ -69,6 +70,9 @@ class EvaluationFigures:
         groups: by label.
         hours: by start of the hour in event time, ms.
         transitions: how often checkpoints came to each phase.
+        baseline: what the warm-up measured of the base; None where nobody said.
+        baseline_shift: mean reward of the holdback less that of the baseline. The base serves both: far from 0, live
+            traffic or its feedback is not what the base was measured on.
     """
 
     time_ms: int | None
@@ -82,6 +86,8 @@ class EvaluationFigures:
     groups: Mapping[str, Comparison]
     hours: Mapping[int, Comparison]
     transitions: Mapping[Phase, int]
+    baseline: BaselineMetrics | None = None
+    baseline_shift: float | None = None
 
 
 def summary(tally: Tally) -> ArmSummary:
@@ -116,6 +122,13 @@ def improvement_percent(treated: Tally, holdback: Tally) -> float | None:
     new = aggregate({name: ours[name] for name in WEIGHTS if name in both})
     old = aggregate({name: theirs[name] for name in WEIGHTS if name in both})
     return 100 * (new / old - 1) if new is not None and old else None
+
+
+def shift(holdback: Tally, baseline: BaselineMetrics | None) -> float | None:
+    """Mean reward of the holdback less that of the baseline; None where one of them is unknown."""
+    if baseline is None or baseline.task_success_rate is None or holdback.success is None:
+        return None
+    return holdback.success - baseline.task_success_rate
 
 
 def _parts(tally: Tally) -> dict[str, float]:

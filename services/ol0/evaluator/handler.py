@@ -7,9 +7,10 @@ from typing import TypedDict
 
 from pydantic import TypeAdapter
 
+from ol0.ar1.baseline import BaselineMetrics
 from ol0.config import EvaluationConfig, SafetyConfig, ServingConfig
 from ol0.errors import ContractError
-from ol0.evaluator.figures import EvaluationFigures, improvement_percent, summary
+from ol0.evaluator.figures import EvaluationFigures, improvement_percent, shift, summary
 from ol0.evaluator.ledger import Ledger, LedgerSnapshot
 from ol0.evaluator.lift import SessionLift, SessionLiftSnapshot, Vote
 from ol0.evaluator.modes import Modes
@@ -59,6 +60,17 @@ class OnlineEvaluator:
         self._aside = 0
         self._transitions: Counter[Phase] = Counter()
         self._adapter = TypeAdapter(EvaluationFigures)
+        self._baseline: BaselineMetrics | None = None
+
+    def set_baseline_metrics(self, baseline: BaselineMetrics | None) -> None:
+        """Shows from now on what a warm-up measured of the base, and how far the holdback has come from it.
+
+        Nothing is judged by it: the yardstick of the lift is the holdback, which sees the same traffic.
+
+        Args:
+            baseline: ``WarmupResult.baseline_metrics``; None where there was no calibration file.
+        """
+        self._baseline = baseline
 
     def handle(self, record: Record) -> Sequence[Record]:
         """Takes one record in; returns nothing, ever."""
@@ -94,6 +106,8 @@ class OnlineEvaluator:
             groups=self._ledger.groups(),
             hours=self._ledger.hours(),
             transitions=dict(sorted(self._transitions.items())),
+            baseline=self._baseline,
+            baseline_shift=shift(holdback, self._baseline),
         )
 
     def snapshot(self) -> bytes:

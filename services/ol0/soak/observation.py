@@ -55,6 +55,7 @@ class Observation:
 
     ``events_per_s`` counts decisions and feedback that came in over the last seconds. ``lag`` is how many decisions
     have no outcome yet: those whose window is open, and those that wait. Lists are in the order of reading.
+    ``evaluation`` is the evaluator's newest snapshot as it came.
     """
 
     elapsed_s: float
@@ -77,6 +78,7 @@ class Observation:
     restarts: Mapping[str, int]
     store: Mapping[str, int]
     series: tuple[Point, ...]
+    evaluation: bytes | None = None
 
     def story(self, digest: Digest) -> CandidateStory | None:
         """The candidate with this digest."""
@@ -199,6 +201,7 @@ class Observer:
             restarts=dict(self._restarts.value),
             store=dict(self._store.value),
             series=tuple(self._series),
+            evaluation=tally.evaluation,
         )
 
     def _evaluated(self) -> LiftInterval:

@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from examples import OUTCOME, SERVING_STATE, TRANSITION
+from ol0.ar1.baseline import BaselineMetrics
 from ol0.config import EvaluationConfig, SafetyConfig, ServingConfig
 from ol0.errors import ContractError
 from ol0.evaluator.handler import PATIENCE_GAPS, OnlineEvaluator
@@ -228,3 +229,30 @@ def test_the_snapshot_shows_the_figures_to_whoever_reads_json() -> None:
 def test_garbage_is_no_snapshot(body: bytes) -> None:
     with pytest.raises(ContractError, match="no snapshot of the evaluator"):
         OnlineEvaluator().restore(body)
+
+
+# -- the baseline -------------------------------------------------------------------------------------------------
+
+
+def test_the_holdback_is_held_against_what_the_warm_up_measured() -> None:
+    evaluator = after(an_outcome(n, arm, 0.5) for n, arm in enumerate((Arm.HOLDBACK, Arm.LIVE)))
+    assert (evaluator.figures().baseline, evaluator.figures().baseline_shift) == (None, None)
+    baseline = BaselineMetrics(0.75, 0.95, 0.3, 0.97, 400)
+    evaluator.set_baseline_metrics(baseline)
+    assert (evaluator.figures().baseline, evaluator.figures().baseline_shift) == (baseline, -0.25)
+    assert json.loads(evaluator.snapshot())["figures"]["baseline"]["task_success_rate"] == 0.75
+
+
+@pytest.mark.parametrize("rate", [0.75, None])
+def test_without_a_holdback_or_a_rate_there_is_no_shift(rate: float | None) -> None:
+    silent = after(iter([an_outcome(0, Arm.HOLDBACK, None if rate else 0.5)]))
+    silent.set_baseline_metrics(BaselineMetrics(rate, 0.95, 0.3, 0.97, 400))
+    assert silent.figures().baseline_shift is None
+
+
+def test_what_was_restored_keeps_the_baseline_of_its_host() -> None:
+    baseline = BaselineMetrics(0.75, 0.95, 0.3, 0.97, 400)
+    evaluator = OnlineEvaluator()
+    evaluator.set_baseline_metrics(baseline)
+    evaluator.restore(after(iter([an_outcome(0, Arm.HOLDBACK, 0.5)])).snapshot())
+    assert evaluator.figures().baseline_shift == -0.25
