@@ -101,8 +101,31 @@ class OnlineLearner:
         """The examples, and the anchors beside them."""
         return self._warmed().replay
 
+    def learn(self, examples: Iterable[Example], time_ms: int | None = None) -> int:
+        """Adds examples and trains what becomes due, as if each had come by itself; returns how many updates it made.
+
+        Takes one at a time, or a whole log: the calls that they come in make no difference.
+
+        Args:
+            examples: as for ``add``.
+            time_ms: as for ``add``.
+
+        Raises:
+            RangeError: as ``add``.
+        """
+        warm = self._warmed()
+        batch = batch_of(list(examples), warm.base)
+        updates, start = self.train(), 0
+        while start < len(batch):
+            due = self.config.examples_per_update - (warm.replay.examples - warm.training.trained)
+            portion = np.arange(start, min(start + due, len(batch)))
+            warm.replay.add(batch.take(portion), _time(warm, time_ms))
+            updates += self.train()
+            start += due
+        return updates
+
     def add(self, examples: Iterable[Example], time_ms: int | None = None) -> None:
-        """Puts examples into the replay buffer; trains nothing yet.
+        """Puts examples into the replay buffer and trains nothing: for hosts that ``train`` when they have time.
 
         Args:
             examples: in the order in which they came.
@@ -113,10 +136,14 @@ class OnlineLearner:
             RangeError: an example does not fit the base, or time goes back; none was taken.
         """
         warm = self._warmed()
-        warm.replay.add(batch_of(list(examples), warm.base), warm.replay.watermark_ms if time_ms is None else time_ms)
+        warm.replay.add(batch_of(list(examples), warm.base), _time(warm, time_ms))
 
     def train(self) -> int:
-        """Pays for all new examples, ``examples_per_update`` of them with an update; returns how many it made."""
+        """Pays for all new examples, ``examples_per_update`` of them with an update; returns how many it made.
+
+        The learner looks at examples before it trains on them, to see whether there is anything to learn. Of many that
+        came at once it looks at the last 512, all before the first step: ``learn`` shows it more.
+        """
         training, total = self._warmed().training, 0
         while updates := training.pay():
             total += updates
@@ -211,3 +238,7 @@ class OnlineLearner:
                 "and see that the result says success, or learner.adopt(base, anchors)"
             )
         return self._warm
+
+
+def _time(warm: _Warm, time_ms: int | None) -> int:
+    return warm.replay.watermark_ms if time_ms is None else time_ms

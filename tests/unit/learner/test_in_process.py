@@ -109,6 +109,24 @@ def test_what_is_due_is_trained_once() -> None:
     assert learner.train() == 0
 
 
+@pytest.mark.parametrize("calls", [[200], [50, 50, 28, 72], [3, 197]], ids=str)
+def test_a_log_is_learnt_as_if_its_examples_had_come_one_by_one(calls: list[int]) -> None:
+    config = SMALL.model_copy(update={"examples_per_update": 32})
+    single, several, log = warm(config), warm(config), examples(200)
+    updates = sum(single.learn([one]) for one in log)
+    ends = np.cumsum(calls)
+    assert sum(several.learn(log[end - count : end]) for count, end in zip(calls, ends, strict=True)) == updates == 6
+    assert several.snapshot() == single.snapshot()
+    assert several.replay.snapshot() == single.replay.snapshot()
+
+
+def test_learning_first_pays_for_what_was_only_added() -> None:
+    learner = warm()
+    learner.add(examples(36))
+    assert learner.learn(examples(4, seed=9)) == 5
+    assert learner.learn([]) == 0
+
+
 def test_the_next_candidate_names_what_serves_as_its_parent() -> None:
     learner = warm()
     first = offered(learner, examples(64))
@@ -180,8 +198,9 @@ def test_where_nothing_is_new_there_is_no_candidate() -> None:
 def test_an_example_that_does_not_fit_is_named_and_none_is_taken() -> None:
     learner = warm()
     wrong = Example([0.0] * 5, (0, 0), (1.0, 1.0), 1.0, "s-9")
-    with pytest.raises(RangeError, match=r"example 1 \(session s-9\): features of shape \(5,\)"):
-        learner.add([*examples(1), wrong])
+    for take in (learner.add, learner.learn):
+        with pytest.raises(RangeError, match=r"example 40 \(session s-9\): features of shape \(5,\)"):
+            take([*examples(40), wrong])
     assert learner.replay.examples == 0
 
 
