@@ -3,7 +3,6 @@
 import argparse
 import random
 import time
-from functools import partial
 
 from benchmarks.measure import Row, alternate, median, say, show
 from benchmarks.stage import Stage, a_base, stage
@@ -15,11 +14,12 @@ from ol0.learner.anchors import AnchorSet
 from ol0.learner.decoding import DecodedReplay
 from ol0.learner.learner import HeadTrainer
 from ol0.learner.training import train
-from ol0.records import Decision
 from ol0.replay.anchors import AnchorStore
 from ol0.replay.buffer import ReplayBuffer
+from ol0.replay.entries import NOBODY
 from ol0.replay.store import ReplayStore
 from ol0.streaming.codec import Codec
+from ol0.streaming.payloads import Payloads
 
 GOAL = 0.5
 IDLE_S = 3.0
@@ -34,13 +34,14 @@ class Learning:
         self._store = ReplayStore(place.client, place.settings.kafka.topic_prefix)
         self._sent = 0
         self._ingest().wait_for_end()
-        codec, rng = Codec(), random.Random(0)
-        anchors = [(codec.encode(one), float(rng.random() < 0.5)) for one in decisions(self._config.anchors, 99)]
+        payloads, rng = Payloads(Codec()), random.Random(0)
+        anchors = [
+            (payloads.pack(one, NOBODY), float(rng.random() < 0.5)) for one in decisions(self._config.anchors, 99)
+        ]
         AnchorStore(place.client, place.settings.kafka.topic_prefix).add_anchors(anchors)
         base = read_checkpoint(a_base())
         buffer = ReplayBuffer(place.client, place.settings.kafka.topic_prefix, self._store.attach(), 1e-3)
-        unpack = partial(codec.decode_valid, Decision)
-        self._replay = DecodedReplay(buffer, base, unpack, self._config.replay_size + self._config.batch_size)
+        self._replay = DecodedReplay(buffer, base, payloads.unpack, self._config.replay_size + self._config.batch_size)
         self._replay.refresh()
         split = AnchorSet.split(self._replay.anchors(), self._config.calibration_share, 0)
         self._learner = HeadTrainer(base, split, self._config, 0)

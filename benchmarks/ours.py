@@ -32,7 +32,7 @@ class Finish:
             self.watch.start(done.seconds)
             self.records += done.records
             self.ended = self.watch.read()
-        if self._store.counters().outcomes >= self._expected and not self._store.outbox(1):
+        if self._store.counters().outcomes >= self._expected and not self._store.unsent():
             self.stop.set()
 
 

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias, cast
 
@@ -59,10 +59,10 @@ def entry(datum: Datum) -> bytes:
     return FeedbackEntry(feedback_key(str(datum["feedback_id"])), said[0], time_ms, time_ms, *said[1:]).pack()
 
 
-def judge(entries: Iterable[bytes], action: Iterable[int]) -> Reward:
+def judge(entries: Iterable[bytes], action: Sequence[int]) -> Reward:
     """The project's own reward rule."""
     unpacked = [one for pile in entries for one in FeedbackEntry.unpack_pile(pile)]
-    return reward(unpacked, tuple(action), STREAMING.reward_weights, STREAMING.missing_reward)
+    return reward(unpacked, action[0], STREAMING.reward_weights, STREAMING.missing_reward)
 
 
 def outcome(decision: Mapping[str, object], judged: Reward, number: int) -> bytes:

@@ -8,7 +8,6 @@ bytes of their payloads.
 import argparse
 import random
 from collections.abc import Sequence
-from functools import partial
 from hashlib import sha1
 
 from redis import Redis
@@ -18,12 +17,14 @@ from benchmarks.stage import store
 from benchmarks.traffic import DIMENSION, EXPERTS, START_MS, STEP_MS, decisions, feedback
 from ol0.config import StreamingConfig
 from ol0.feedback.handler import FeedbackHandler
-from ol0.feedback.join import FeedbackJoin, Message
-from ol0.records import Decision, Record, Tick
+from ol0.feedback.join import FeedbackJoin
+from ol0.feedback.outbox import Message
+from ol0.records import Record, Tick
 from ol0.replay.lua import script_source
 from ol0.replay.store import ReplayStore
 from ol0.replay.windows import SourcePartition
 from ol0.streaming.codec import Codec
+from ol0.streaming.payloads import Payloads
 from ol0.streaming.sink import Partition, SourceRecord
 
 BATCH = 500
@@ -45,9 +46,8 @@ class Feed:
         self.store.register(
             {SourcePartition(one.topic, one.number): 0 for one in (DECISIONS, FEEDBACK)}, CAPACITY, 10**6
         )
-        unpack = partial(self.codec.decode_valid, Decision)
-        handler = FeedbackHandler(self.config, DIMENSION, (EXPERTS,), self.codec.encode_valid, unpack)
-        self.join = FeedbackJoin(self.store, handler, self.codec.encode, _nowhere)
+        handler = FeedbackHandler(self.config, DIMENSION, (EXPERTS,), Payloads(self.codec))
+        self.join = FeedbackJoin(self.store, handler, _nowhere)
         self.offsets = {partition: self.join.claim(partition) for partition in (DECISIONS, FEEDBACK)}
 
     def apply(self, partition: Partition, records: Sequence[Record]) -> None:

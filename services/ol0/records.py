@@ -87,27 +87,27 @@ class OperatorKind(StrEnum):
     FORGET = "forget"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """One routing choice, as it was made."""
+    """One routing choice, as it was made. Its outcome begins with the same fields, so with the same bytes."""
 
     decision_id: DecisionId
     session_id: str
-    turn: int
     user: str | None
     time_ms: int
     digest: Digest
     arm: Arm
     staged: Digest | None
     serving_sequence: int
-    features: bytes
-    features_dtype: FeaturesDtype
     action: Action
     propensity: tuple[float, ...]
     greedy_base: Action | None = None
     greedy_live: Action | None = None
     greedy_staged: Action | None = None
     group: str | None = None
+    turn: int
+    features_dtype: FeaturesDtype
+    features: bytes
 
     def feature_vector(self) -> NDArray[np.float32]:
         """The features as float32, shape (D,)."""
@@ -177,12 +177,11 @@ class RewardParts:
     implicit: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What became of a decision when its feedback window closed. Reward 0..1, None where nobody said anything."""
 
     decision_id: DecisionId
-    sequence: int
     session_id: str
     user: str | None
     time_ms: int
@@ -195,9 +194,10 @@ class Outcome:
     greedy_base: Action | None
     greedy_live: Action | None
     greedy_staged: Action | None
+    group: str | None
+    sequence: int
     reward: float | None
     parts: RewardParts
-    group: str | None
     window_end_ms: int
 
 

@@ -109,7 +109,7 @@ class Windows:
                     for entry in self._said.get(key, {}).values()
                     if entry.time_ms >= decision.time_ms - skew and entry.effective_ms < deadline
                 ]
-                judged = reward(entries, decision.action, config.reward_weights, config.missing_reward)
+                judged = reward(entries, decision.action[0], config.reward_weights, config.missing_reward)
                 closed.append(Closed(decision, deadline, judged))
         return Expected(closed, still_open, config.user_rate_limit)
 

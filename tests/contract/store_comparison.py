@@ -1,6 +1,7 @@
 """What a store holds against what it must hold: ring, payloads, outcomes and counters, byte for byte."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, fields
 from typing import cast
 
 import numpy as np
@@ -8,15 +9,14 @@ import numpy as np
 from contract.comparison import field_of, ring_of
 from contract.reference_store import Closed, Expected
 from contract.store_world import World
-from ol0.records import Decision
+from ol0.records import Decision, Outcome
 from ol0.replay.entries import FEEDBACK
 from ol0.replay.lua import store_key
 
 
 def compare(world: World, expected: Expected) -> None:
     """Ring, payloads, outcomes and counters, byte for byte and one by one."""
-    published = [value.decode().split(maxsplit=4) for _, (_, value) in sorted(world.published.items())]
-    had_closed = {decision for _, decision, *_ in published}
+    had_closed = {outcome.decision_id for outcome in world.outcomes()}
     compare_published(world, expected.without(world.forgotten, but=had_closed).closed)
 
     since_rebuild = expected.without(world.forgotten_before_rebuild, but=set())
@@ -29,7 +29,7 @@ def compare(world: World, expected: Expected) -> None:
     payloads = cast("dict[bytes, bytes]", world.client.hgetall(store_key(world.prefix, "o")))
     for number in live:
         assert payloads.pop(field_of(examples[number])) == world.pack(examples[number].decision)
-    of_windows = [world.decisions[payload] for payload in payloads.values()]
+    of_windows = [world.payloads.unpack(payload) for payload in payloads.values()]
     assert len(of_windows) == world.store.counters().open
     kept_open = [decision for decision in of_windows if decision.user not in world.forgotten]
     assert sorted(map(str, kept_open)) == sorted(map(str, expected.open))
@@ -42,9 +42,16 @@ def compare_published(world: World, closed: Sequence[Closed]) -> None:
     """Numbers without holes, through wipes and rebuilds; and of every decision one outcome."""
     assert sorted(world.published) == list(range(len(closed)))
     for number, it in enumerate(closed):
-        text = f"{number} {it.decision.decision_id} {it.deadline_ms} {it.reward.value} {it.reward.parts}"
-        assert world.published[number] == (it.decision.session_id.encode(), text.encode())
-    assert world.store.outbox(1) == []
+        assert world.published[number] == (it.decision.session_id.encode(), world.codec.encode(outcome_of(it, number)))
+    assert world.store.unsent() is None
+
+
+def outcome_of(closed: Closed, number: int) -> Outcome:
+    """As its definition says: what the decision was, and what became of it."""
+    decision = asdict(closed.decision)
+    kept = {field.name: decision[field.name] for field in fields(Outcome) if field.name in decision}
+    reward = closed.reward
+    return Outcome(**kept, sequence=number, reward=reward.value, parts=reward.parts, window_end_ms=closed.deadline_ms)
 
 
 def compare_counters(world: World, expected: Expected, examples: int, still_open: int) -> None:

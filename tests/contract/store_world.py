@@ -5,7 +5,7 @@ import random
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from redis import Redis
 
@@ -14,15 +14,18 @@ from contract.traffic import ACTIONS, PARTITIONS, Traffic
 from ol0.config import StreamingConfig
 from ol0.errors import Fenced, Gap, StreamError
 from ol0.feedback.handler import FeedbackHandler
-from ol0.feedback.join import FeedbackJoin, Message
-from ol0.records import Decision, Outcome, Record
+from ol0.feedback.join import FeedbackJoin
+from ol0.feedback.outbox import Message
+from ol0.records import Decision, Outcome
 from ol0.replay.counters import FeedbackDrop
-from ol0.replay.entries import decision_key
+from ol0.replay.entries import decision_key, user_key
 from ol0.replay.exclusion import Exclusion
 from ol0.replay.lua import SCRIPT_KEYS, store_key
 from ol0.replay.rebuild import rebuild_store
 from ol0.replay.store import ReplayStore
 from ol0.replay.windows import Published, SourcePartition
+from ol0.streaming.codec import Codec
+from ol0.streaming.payloads import Payloads
 from ol0.streaming.sink import Partition, SourceRecord
 
 LARGEST_DRAIN = 2_000  # steps
@@ -60,7 +63,8 @@ class World:
         self.client, self.prefix = client, prefix
         self.config, self.sizes = config, sizes
         self.traffic = Traffic(self.rng)
-        self.decisions: dict[bytes, Decision] = {}
+        self.codec = Codec()
+        self.payloads = Payloads(self.codec)
         self.published: dict[int, Message] = {}
         self.seen: Counter[str] = Counter()
         self.fates: deque[Fate] = deque()
@@ -150,9 +154,8 @@ class World:
         self.client.delete(*(store_key(self.prefix, name) for name in lost))
         newest = None
         if self.published:
-            number, (_, value) = max(self.published.items())
-            _, decision, deadline, *_ = value.decode().split()
-            newest = Published(number, int(deadline), decision_key(decision))
+            *_, last = self.outcomes()
+            newest = Published(last.sequence, last.window_end_ms, decision_key(last.decision_id))
         sizes = self.sizes._asdict()
         rebuild_store(self.client, self.prefix, starts=self.starts, published=newest, **sizes)
         self.store.attach()
@@ -171,8 +174,7 @@ class World:
         Where it went back, his outcomes are on the log with numbers that those of others would now get, which
         ``forget_user`` states as a limit; where it was rebuilt, nothing says which of his windows had closed once more.
         """
-        ids = {value.split()[1].decode() for _, value in self.published.values()}
-        users = [it.user for it in self.decisions.values() if it.decision_id in ids]
+        users = [outcome.user for outcome in self.outcomes()]
         counters = self.store.counters()
         is_behind = counters.outcomes < sum(user not in self.forgotten_before_rebuild for user in users)
         return counters.open > 0 and not is_behind
@@ -191,7 +193,7 @@ class World:
         exclusion = Exclusion(self.client, self.prefix)
 
         def matches(payload: bytes) -> bool:
-            return self.decisions[payload].user == user
+            return self.payloads.unpack(payload).user == user
 
         windows = exclusion.windows(matches)
         exclusion.forget(windows)
@@ -236,9 +238,12 @@ class World:
         return [store_key(self.prefix, name) for name in SCRIPT_KEYS]
 
     def pack(self, decision: Decision) -> bytes:
-        payload = decision_key(decision.decision_id) + decision.features
-        self.decisions[payload] = decision
-        return payload
+        """What the store keeps of a decision."""
+        return self.payloads.pack(decision, user_key(decision.user))
+
+    def outcomes(self) -> list[Outcome]:
+        """What is published, by its numbers."""
+        return [cast("Outcome", self.codec.decode(value)) for _, (_, value) in sorted(self.published.items())]
 
     @contextlib.contextmanager
     def _survived(
@@ -294,16 +299,9 @@ class World:
         store.attach(self.store.incarnation)
         self.scripts.append(CrashingScripts(self.client, self.prefix, self.fates, self._interrupt))
         store._scripts = store.exclusion._scripts = self.scripts[-1]
-        handler = FeedbackHandler(self.config, 1, (ACTIONS,), self.pack, self.decisions.__getitem__)
+        handler = FeedbackHandler(self.config, 1, (ACTIONS,), self.payloads)
         sizes = {"batch_size": self.rng.choice([1, 4, 50]), "user_limit": self.config.user_rate_limit or 0}
-
-        def encode(record: Record) -> bytes:
-            assert isinstance(record, Outcome)
-            assert record.user not in handler._forgotten, "an outcome of somebody whom this worker has to forget"
-            what = (record.sequence, record.decision_id, record.window_end_ms, record.reward, record.parts)
-            return " ".join(map(str, what)).encode()
-
-        join = FeedbackJoin(store, handler, encode, self._publish, **sizes)
+        join = FeedbackJoin(store, handler, self._publish, **sizes)
         join.forget(self.forgotten)
         return join
 
@@ -321,7 +319,7 @@ class World:
         if fate is Fate.KILLED_BEFORE:
             raise StreamError("not acknowledged, and not written")
         for key, value in messages:
-            number = int(value.partition(b" ")[0])
+            number = cast("Outcome", self.codec.decode(value)).sequence
             assert self.published.setdefault(number, (key, value)) == (key, value), "a repeat differs"
         if fate is not Fate.WELL:
             raise StreamError("not acknowledged, but written")

@@ -179,7 +179,7 @@ def test_a_window_that_is_forgotten_between_its_listing_and_the_commit_makes_the
     closed = [ClosedWindow(it.decision_key, 1.0, b"outcome") for it in due.windows]
 
     assert not lineage.store.commit(due.sequence, closed, {})
-    assert [window.payload for window in lineage.store.due(10).windows] == [b"21"]
+    assert [window.head for window in lineage.store.due(10).windows] == [b"21"]
 
 
 def test_more_than_one_round_trip_finds_and_takes_out_everything(client: Redis, prefix: str) -> None:
@@ -212,7 +212,7 @@ def test_statistics_say_what_the_store_holds_and_whom_it_waits_for(client: Redis
 
     stats = read_stats(client, prefix)
 
-    assert (stats.filled, stats.capacity, stats.anchors, stats.outbox) == (2, 4, 2, 3)
+    assert (stats.filled, stats.capacity, stats.anchors, stats.outbox) == (2, 4, 2, 1)
     assert stats.priorities == (1, 1, 1)
     assert (stats.counters.open, stats.counters.examples, stats.counters.excluded) == (2, 3, 1)
     assert [(it.name, it.next_offset, it.epoch, it.watermark_ms) for it in stats.partitions] == [

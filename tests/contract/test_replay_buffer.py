@@ -46,7 +46,7 @@ class Lineage:
         )
         self.store.apply(DECISIONS, claim, claim.next_offset + 1, batch)
         while due := self.store.due(self.capacity):
-            closed = [ClosedWindow(w.decision_key, int(w.payload) / 100, b"outcome") for w in due.windows]
+            closed = [ClosedWindow(w.decision_key, int(w.head) / 100, b"outcome") for w in due.windows]
             self.store.commit(due.sequence, closed, {})
         self.added = numbers.stop
 

@@ -21,7 +21,7 @@ from ol0.replay.lua import Scripts, store_key
 from ol0.replay.rebuild import rebuild_store
 from ol0.replay.stats import read_stats
 from ol0.replay.store import ReplayStore
-from ol0.replay.windows import Applied, Arrivals, Claim, ClosedWindow, Published, SourcePartition
+from ol0.replay.windows import Applied, Arrivals, Claim, ClosedWindow, Published, SourcePartition, Unsent
 from waiting import wait_until
 
 DECISIONS = SourcePartition("t.decisions.v1", 0)
@@ -283,13 +283,15 @@ HALF, ANN = struct.pack("<f", 0.5), user_key("ann")
 @pytest.mark.parametrize(
     "words",
     [
-        [DUE[0] + b"\0", HALF, ANN, 0, "", b"outcome"],
-        [DUE[0], b"", ANN, 0, "", b"outcome"],
-        [DUE[0], HALF, b"", 0, "", b"outcome"],
-        [DUE[0], HALF, ANN, "many", "", b"outcome"],
-        [DUE[0], HALF, ANN, 0, ""],
-        [DUE[0], HALF, ANN, 0, "", b"outcome", b"another"],
-        pytest.param([b"".join(DUE), HALF * 5, ANN * 5, 0, "", *[b"outcome"] * 5], id="more than the ring has slots"),
+        [DUE[0] + b"\0", HALF, ANN, 0, "", 1, b"outcome"],
+        [DUE[0], b"", ANN, 0, "", 1, b"outcome"],
+        [DUE[0], HALF, b"", 0, "", 1, b"outcome"],
+        [DUE[0], HALF, ANN, "many", "", 1, b"outcome"],
+        [DUE[0], HALF, ANN, 0, "", "many", b"outcome"],
+        [DUE[0], HALF, ANN, 0, "", 2, b"outcome"],
+        [DUE[0], HALF, ANN, 0, "", 1],
+        [DUE[0], HALF, ANN, 0, "", 0, b"outcome"],
+        pytest.param([b"".join(DUE), HALF * 5, ANN * 5, 0, "", 5, b"outcomes"], id="more than the ring has slots"),
     ],
 )
 def test_a_malformed_closing_is_refused_before_anything_is_written(
@@ -340,6 +342,15 @@ def close_all(store: ReplayStore, first: int, *deadlines_ms: int, user: str | No
             assert store.commit(due.sequence, closed, {}, limit)
 
 
+def last_sent(store: ReplayStore) -> list[int]:
+    """Number of the last outcome of each commit, all sent now."""
+    numbers = []
+    while unsent := store.unsent():
+        numbers.append(unsent.last)
+        store.trim(unsent)
+    return numbers
+
+
 HOUR_MS = 3_600_000
 
 
@@ -351,7 +362,7 @@ def test_a_user_has_only_so_many_examples_in_an_hour_and_his_other_outcomes_keep
     counters = store.counters()
     assert (counters.outcomes, counters.examples, counters.capped, counters.null_rewards) == (5, 2, 3, 0)
     assert counters.imbalances() == []
-    assert [number for number, _ in store.outbox(10)] == list(range(5))
+    assert last_sent(store) == [0, 1, 2, 3, 4]
     assert client.hlen(store_key(prefix, "o")) == 2, "payloads of what makes no example go"
 
 
@@ -416,11 +427,11 @@ def test_a_rebuilt_store_publishes_nothing_twice_and_numbers_without_holes(store
     assert store.incarnation != before
     close_all(store, 3, 3_000, 4_000, 5_000, limit=0)
     assert store.counters().examples == 3
-    assert store.outbox(10) == []
+    assert store.unsent() is None
     close_all(
         store, 6, 5_000, 6_000, limit=0
     )  # the first of these has the same deadline and a larger id: it was not published
-    assert [number for number, _ in store.outbox(10)] == [5, 6]
+    assert last_sent(store) == [5, 6]
 
 
 def test_what_closed_before_the_newest_outcome_is_told_from_what_closed_after_by_deadline_then_id(
@@ -455,14 +466,18 @@ def test_trimming_never_takes_outcomes_that_were_not_acknowledged(store: ReplayS
     for partition, batch in ((DECISIONS, arrivals(5_000, 1, 2, 3)), (FEEDBACK, arrivals(5_000))):
         claim = store.claim(partition)
         store.apply(partition, claim, claim.next_offset + 1, batch)
-    store.commit(0, [ClosedWindow(window.decision_key, None, b"outcome") for window in store.due(10).windows], {})
+    for limit in (2, 1):
+        due = store.due(limit)
+        outcomes = [ClosedWindow(it.decision_key, None, b"%d," % it.decision_key[-1]) for it in due.windows]
+        store.commit(due.sequence, outcomes, {})
 
-    # Two workers sent the same two outcomes, and both trim.
-    assert [sequence for sequence, _ in store.outbox(2)] == [0, 1]
-    store.trim(before=2)
-    store.trim(before=2)
+    # Two workers sent the outcomes of the first commit, and both trim.
+    sent = Unsent(1, b"1,2,")
+    assert store.unsent() == sent
+    store.trim(sent)
+    store.trim(sent)
 
-    assert store.outbox(10) == [(2, b"outcome")]
+    assert store.unsent() == Unsent(2, b"3,")
 
 
 def test_scripts_that_the_server_forgot_are_sent_again(store: ReplayStore, client: Redis) -> None:
@@ -539,9 +554,11 @@ def test_a_server_at_its_limit_still_takes_records_in_closes_windows_and_frees_m
         assert store.apply(partition, claim, claim.next_offset + 1, batch) is Applied.DONE
     due = store.due(10)
     assert store.commit(due.sequence, [ClosedWindow(it.decision_key, None, b"outcome") for it in due.windows], {})
-    store.trim(before=2)
+    sent = Unsent(1, b"outcome" * 2)
+    assert store.unsent() == sent
+    store.trim(sent)
 
-    assert (store.counters().open, store.outbox(10)) == (0, [])
+    assert (store.counters().open, store.unsent()) == (0, None)
 
 
 def test_a_store_whose_budget_is_used_up_takes_no_more_memory_than_it_says(client: Redis, prefix: str) -> None:

@@ -7,6 +7,7 @@ from ol0.feedback.selection import Selection
 from ol0.replay.connection import connect
 from ol0.replay.exclusion import Exclusion, Removals
 from ol0.streaming.codec import Codec
+from ol0.streaming.payloads import Payloads
 
 
 def select(settings: Settings, user: str | None, pseudonym: str | None, between: tuple[str, str] | None) -> Selection:
@@ -27,7 +28,7 @@ def select(settings: Settings, user: str | None, pseudonym: str | None, between:
 
 def find_examples(settings: Settings, selection: Selection) -> Removals:
     """The examples of the ring that are meant. Raises StoreError."""
-    return _exclusion(settings).examples(selection.matches(Codec()))
+    return _exclusion(settings).examples(selection.matches(Payloads(Codec())))
 
 
 def take_out(settings: Settings, examples: Removals) -> int:

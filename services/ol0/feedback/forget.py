@@ -11,6 +11,7 @@ from ol0.records import OperatorCommand, OperatorKind
 from ol0.replay.connection import connect
 from ol0.replay.exclusion import Exclusion
 from ol0.streaming.lineage import Lineage
+from ol0.streaming.payloads import Payloads
 from ol0.streaming.sender import RecordSender
 from ol0.streaming.topics import DAY_MS
 
@@ -57,7 +58,7 @@ def forget_user(settings: Settings, user: str, actor: str, reason: str) -> Forgo
     order = OperatorCommand(OperatorKind.FORGET, name, actor, reason, wall_clock_ms())
     RecordSender(lineage).send_all([order])
     exclusion = Exclusion(connect(settings.redis), settings.kafka.topic_prefix)
-    matches = Selection(pseudonym=name).matches(lineage.codec)
+    matches = Selection(pseudonym=name).matches(Payloads(lineage.codec))
     windows = exclusion.forget(exclusion.windows(matches))  # before the examples: one may close in between
     examples = exclusion.exclude(exclusion.examples(matches))
     return Forgotten(name, windows, examples, _retention_days(lineage))

@@ -1,12 +1,13 @@
 """What the feedback service does with a record. Pure: no Kafka, no Redis, no clock."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from ol0.config import StreamingConfig
 from ol0.errors import RangeError
+from ol0.feedback.outbox import pack_message
 from ol0.feedback.reward import Reward, reward
 from ol0.feedback.signals import LARGEST_CORRECTION, feedback_entry
 from ol0.records import (
@@ -15,19 +16,20 @@ from ol0.records import (
     FeaturesDtype,
     Feedback,
     ImplicitFeedback,
-    Outcome,
     Record,
     Tick,
     ToolFeedback,
     UserFeedback,
 )
 from ol0.replay.counters import DECISIONS_DROPPED, FEEDBACK_DROPPED, DecisionDrop, FeedbackDrop
-from ol0.replay.entries import LATEST_MS, SCORE_DIGITS, FeedbackEntry, decision_key
-from ol0.replay.windows import Arrivals, DueWindow
+from ol0.replay.entries import LATEST_MS, SCORE_DIGITS, FeedbackEntry, decision_key, user_key
+from ol0.replay.windows import Arrivals, ClosedWindow, DueWindow
+from ol0.streaming.payloads import Head, Payloads
 from ol0.streaming.sink import SourceRecord
 
 LATE: Final = FEEDBACK_DROPPED[FeedbackDrop.LATE]
 EARLY: Final = FEEDBACK_DROPPED[FeedbackDrop.EARLY]
+USED: Final = "feedback_used"
 SUPERSEDED: Final = FEEDBACK_DROPPED[FeedbackDrop.SUPERSEDED]
 BYTES_PER_FEATURE: Final = {FeaturesDtype.FLOAT16: 2, FeaturesDtype.FLOAT32: 4}
 
@@ -38,10 +40,17 @@ FUTURE_MS: Final = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """What became of one decision, and of the feedback about it."""
+    """What became of windows that were due, and of the feedback about them.
 
-    outcome: Outcome
+    Attributes:
+        windows: in the order in which they were listed.
+        counts: of feedback, by counter.
+        forgotten: fields of windows whose users were forgotten after the decisions had come in.
+    """
+
+    windows: Sequence[ClosedWindow]
     counts: Mapping[str, int]
+    forgotten: Sequence[bytes]
 
 
 @dataclass(slots=True)
@@ -65,8 +74,7 @@ class FeedbackHandler:
         config: StreamingConfig,
         dimension: int,
         action_sizes: Action,
-        pack: Callable[[Decision], bytes],
-        unpack: Callable[[bytes], Decision],
+        payloads: Payloads,
     ) -> None:
         """Makes a handler.
 
@@ -74,19 +82,17 @@ class FeedbackHandler:
             config: windows, lateness, weights.
             dimension: numbers in a decision's features.
             action_sizes: choices of each part of an action, in the order of the checkpoint's parts.
-            pack: a decision as the payload that the store keeps.
-            unpack: the inverse.
+            payloads: how the store keeps decisions.
         """
         self._config = config
         self._dimension = dimension
         self._action_sizes = action_sizes
-        self._pack = pack
-        self._unpack = unpack
+        self._payloads = payloads
         self._window_ms = round(config.reward_window_s * 1000)
         self._lateness_ms = round(config.allowed_lateness_s * 1000)
         self._skew_ms = round(config.early_skew_s * 1000)
         self._wall_clock = config.clock == "wall"
-        self._forgotten: set[str] = set()
+        self._forgotten: set[bytes] = set()
 
     def forget(self, users: Iterable[str]) -> None:
         """From now on, decisions of these users are dropped: when they arrive, and when their windows close.
@@ -94,11 +100,11 @@ class FeedbackHandler:
         Args:
             users: pseudonyms.
         """
-        self._forgotten.update(users)
+        self._forgotten.update(map(user_key, users))
 
     def is_forgotten(self, payload: bytes) -> bool:
         """Whether a payload is the decision of a user who was forgotten."""
-        return bool(self._forgotten) and self._unpack(payload).user in self._forgotten
+        return self._payloads.head(payload).user in self._forgotten
 
     def check(self, record: Record) -> None:
         """Holds a well-formed record against this lineage. For the consume loop, before the sink gets it.
@@ -147,46 +153,59 @@ class FeedbackHandler:
             counts=draft.counts,
         )
 
-    def close(self, window: DueWindow, number: int) -> Closing | None:
-        """The outcome of a window; None where its user was forgotten after the decision had come in.
+    def close(self, windows: Sequence[DueWindow], number: int) -> Closing:
+        """What becomes of windows. Those that are published already get no second outcome.
 
         Args:
-            window: as the store lists it.
-            number: of the outcome.
+            windows: as the store lists them.
+            number: of the first outcome.
+
+        Raises:
+            ContractError: a window's head is none.
         """
-        decision = self._unpack(window.payload)
-        if decision.user in self._forgotten:
-            return None
-        entries, late, early = [], 0, 0
+        closed, forgotten, counts = [], [], Counter[str]()
+        for window in windows:
+            head = self._payloads.head(window.head)
+            if head.user in self._forgotten:
+                forgotten.append(window.field)
+                continue
+            judged = self._judge(window, head, counts)
+            outcome = b""
+            if not window.published:
+                value = self._payloads.outcome(head, number, judged.value, judged.parts, window.deadline_ms)
+                outcome = pack_message(head.session, value)
+                number += 1
+            closed.append(ClosedWindow(window.decision_key, judged.value, outcome, head.user))
+        return Closing(closed, counts, forgotten)
+
+    def _judge(self, window: DueWindow, head: Head, counts: Counter[str]) -> Reward:
+        """The reward of a window, from the feedback that belongs to it."""
+        entries, opens_ms = [], head.time_ms - self._skew_ms
         for entry in FeedbackEntry.unpack_pile(window.feedback):
             if entry.effective_ms >= window.deadline_ms:
-                late += 1
-            elif entry.time_ms < decision.time_ms - self._skew_ms:
-                early += 1
+                counts[LATE] += 1
+            elif entry.time_ms < opens_ms:
+                counts[EARLY] += 1
             else:
                 entries.append(entry)
-        judged = reward(entries, decision.action, self._config.reward_weights, self._config.missing_reward)
-        counts = {"feedback_used": judged.used, SUPERSEDED: judged.superseded}
-        if late:
-            counts[LATE] = late
-        if early:
-            counts[EARLY] = early
-        return Closing(_outcome(decision, judged, number, window.deadline_ms), counts)
+        judged = reward(entries, head.taken, self._config.reward_weights, self._config.missing_reward)
+        counts[USED] += judged.used
+        counts[SUPERSEDED] += judged.superseded
+        return judged
 
     def _take_decision(self, draft: _Draft, decision: Decision, source: SourceRecord) -> None:
         draft.counts["decisions"] += 1
-        deadline_ms = decision.time_ms + self._window_ms
+        deadline_ms, user = decision.time_ms + self._window_ms, user_key(decision.user)
         if deadline_ms <= draft.watermark_ms:
             draft.counts[DECISIONS_DROPPED[DecisionDrop.LATE]] += 1
         elif self._in_future(decision.time_ms, source.append_time_ms):
             draft.counts[DECISIONS_DROPPED[DecisionDrop.FUTURE]] += 1
-        elif decision.user in self._forgotten:
+        elif user in self._forgotten:
             draft.counts[DECISIONS_DROPPED[DecisionDrop.FORGOTTEN]] += 1
         else:
             draft.decision_keys.append(decision_key(decision.decision_id))
             draft.deadlines.append(f"{deadline_ms:0{SCORE_DIGITS}d}")
-            # The bytes of the log, which packing would only make again: decisions never come as JSON.
-            draft.payloads.append(source.payload or self._pack(decision))
+            draft.payloads.append(self._payloads.pack(decision, user, source.logged))
 
     def _take_feedback(self, draft: _Draft, feedback: Feedback, append_time_ms: int) -> None:
         draft.counts["feedback"] += 1
@@ -236,26 +255,3 @@ class FeedbackHandler:
         latest_ms = LATEST_MS - self._window_ms - self._skew_ms
         if not 0 <= time_ms <= latest_ms:
             raise RangeError(f"time {time_ms}: milliseconds since 1970, from 0 to {latest_ms}")
-
-
-def _outcome(decision: Decision, judged: Reward, number: int, deadline_ms: int) -> Outcome:
-    return Outcome(
-        decision_id=decision.decision_id,
-        sequence=number,
-        session_id=decision.session_id,
-        user=decision.user,
-        time_ms=decision.time_ms,
-        digest=decision.digest,
-        arm=decision.arm,
-        staged=decision.staged,
-        serving_sequence=decision.serving_sequence,
-        action=decision.action,
-        propensity=decision.propensity,
-        greedy_base=decision.greedy_base,
-        greedy_live=decision.greedy_live,
-        greedy_staged=decision.greedy_staged,
-        reward=judged.value,
-        parts=judged.parts,
-        group=decision.group,
-        window_end_ms=deadline_ms,
-    )

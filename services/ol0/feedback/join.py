@@ -1,22 +1,14 @@
 """Where the consume loop meets the store."""
 
-import struct
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import Final, TypeAlias
 
 from ol0.errors import StoreError
 from ol0.feedback.handler import FeedbackHandler
-from ol0.records import Outcome, Record
-from ol0.replay.entries import user_key
+from ol0.feedback.outbox import Message, unpack_messages
 from ol0.replay.store import LARGEST_BATCH, ReplayStore
-from ol0.replay.windows import Applied, Claim, ClosedWindow, Due, DueWindow, SourcePartition
+from ol0.replay.windows import Applied, Claim, Due, SourcePartition
 from ol0.streaming.sink import Partition, SourceRecord
-
-KEY_LENGTH: Final = struct.Struct(">I")  # an item of the outbox: length of the key, key, value
-
-Message: TypeAlias = tuple[bytes, bytes]
 
 
 class FeedbackJoin:
@@ -30,7 +22,6 @@ class FeedbackJoin:
         self,
         store: ReplayStore,
         handler: FeedbackHandler,
-        encode: Callable[[Record], bytes],
         publish: Callable[[Sequence[Message]], None],
         batch_size: int = 500,
         user_limit: int = 0,
@@ -40,15 +31,13 @@ class FeedbackJoin:
         Args:
             store: registered or attached.
             handler: which records count, and what windows come to.
-            encode: an outcome as the value of its message.
             publish: sends (session id, outcome) messages; returns when all are acknowledged, else raises.
-            batch_size: windows, or messages, at a time.
+            batch_size: windows at a time.
             user_limit: examples that one user may make in an hour of event time; 0: any number.
         """
         self._store = store
         self._exclusion = store.exclusion
         self._handler = handler
-        self._encode = encode
         self._publish = publish
         self._batch_size = batch_size
         self._user_limit = user_limit
@@ -121,41 +110,18 @@ class FeedbackJoin:
         if self._to_search:  # last: what was due and not yet known to be theirs may have closed just now
             self._exclusion.exclude(self._exclusion.examples(self._handler.is_forgotten))
             self._to_search = False
-        while items := self._store.outbox(self._batch_size):
-            self._publish([_message(item) for _, item in items])
-            self._store.trim(before=items[-1][0] + 1)
+        while unsent := self._store.unsent():
+            self._publish(list(unpack_messages(unsent.outcomes)))
+            self._store.trim(unsent)
 
     def _close(self, due: Due) -> None:
         """Computes and commits. Where somebody else was faster, or a user is forgotten, the next ``due`` shows it."""
-        counts: Counter[str] = Counter()
-        closed, forgotten, number = [], [], due.next_outcome
-        for window in due.windows:
-            closing = self._handler.close(window, number)
-            if closing is None:
-                forgotten.append(window.field)
-                continue
-            counts.update(closing.counts)
-            closed.append(self._closed(window, closing.outcome))
-            number += not window.published
-        if forgotten:
-            self._exclusion.forget(forgotten)
+        closing = self._handler.close(due.windows, due.next_outcome)
+        if closing.forgotten:
+            self._exclusion.forget(closing.forgotten)
         else:
-            self._store.commit(due.sequence, closed, counts, self._user_limit)
-
-    def _closed(self, window: DueWindow, outcome: Outcome) -> ClosedWindow:
-        item = b"" if window.published else _item(outcome.session_id.encode(), self._encode(outcome))
-        return ClosedWindow(window.decision_key, outcome.reward, item, user_key(outcome.user))
+            self._store.commit(due.sequence, closing.windows, closing.counts, self._user_limit)
 
 
 def _source(partition: Partition) -> SourcePartition:
     return SourcePartition(partition.topic, partition.number)
-
-
-def _item(key: bytes, value: bytes) -> bytes:
-    return KEY_LENGTH.pack(len(key)) + key + value
-
-
-def _message(item: bytes) -> Message:
-    (length,) = KEY_LENGTH.unpack_from(item)
-    start = KEY_LENGTH.size
-    return item[start : start + length], item[start + length :]

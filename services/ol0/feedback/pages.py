@@ -64,7 +64,7 @@ def _figures(stats: StoreStats) -> Table:
         ("outcomes", _sum(counters.outcomes, {}, **made)),
         ("feedback", _sum(counters.feedback, counters.feedback_dropped, used=counters.feedback_used)),
         ("waiting feedback", f"{counters.waiting:,}"),
-        ("outbox", f"{stats.outbox:,}"),
+        ("outbox", f"{stats.outbox:,} commits"),
         (
             "ring",
             f"{stats.filled:,} of {stats.capacity:,}; {counters.evicted:,} evicted, {counters.excluded:,} excluded",

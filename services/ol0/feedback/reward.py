@@ -1,12 +1,17 @@
 """The reward rule: from everything that was said of one decision to one number."""
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum
+from operator import attrgetter
+from typing import Final
 
 from ol0.feedback.signals import Part, statements
-from ol0.records import Action, RewardParts
+from ol0.records import RewardParts
 from ol0.replay.entries import FeedbackEntry
+
+BY_TIME: Final = attrgetter("time_ms", "feedback_id")
+SILENCE: Final = RewardParts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +32,8 @@ class Reward:
 
 
 def reward(
-    entries: Iterable[FeedbackEntry],
-    action: Action,
+    entries: Sequence[FeedbackEntry],
+    taken: int,
     weights: Mapping[str, float],
     missing: float | None,
 ) -> Reward:
@@ -40,31 +45,28 @@ def reward(
 
     Args:
         entries: those that belong to the decision's window.
-        action: what the decision took.
+        taken: first part of the action that the decision took.
         weights: by part; a part that is not named weighs nothing.
         missing: the value where nothing was said.
     """
-    ordered = sorted(entries, key=lambda entry: (entry.time_ms, entry.feedback_id))
+    if not entries:
+        return Reward(missing, SILENCE, 0, 0)
     last: dict[tuple[Part, bytes], tuple[int, float]] = {}
-    for index, entry in enumerate(ordered):
-        for part, value in statements(entry, action):
+    for index, entry in enumerate(sorted(entries, key=BY_TIME)):
+        for part, value in statements(entry, taken):
             last[part, entry.source] = index, value
     said: dict[Part, list[float]] = {}
     for (part, _), (_, value) in last.items():
         said.setdefault(part, []).append(value)
-    parts = {part: math.fsum(values) / len(values) for part, values in said.items()}
+    parts = {part: fsum(values) / len(values) for part, values in said.items()}
     used = len({index for index, _ in last.values()})
-    return Reward(
-        _weighted_mean(parts, weights, missing),
-        RewardParts(**{part.value: value for part, value in parts.items()}),
-        used,
-        len(ordered) - used,
-    )
+    return Reward(_weighted_mean(parts, weights, missing), RewardParts(**parts), used, len(entries) - used)
 
 
 def _weighted_mean(parts: Mapping[Part, float], weights: Mapping[str, float], missing: float | None) -> float | None:
-    total = math.fsum(weights.get(part, 0.0) for part in parts)
+    pairs = [(weights.get(part, 0.0), value) for part, value in parts.items()]
+    total = fsum([weight for weight, _ in pairs])
     if total <= 0:
         return missing
     # fsum is exact, so the order of the parts cannot be seen in the last bit; clipped, because the quotient may round.
-    return min(1.0, math.fsum(weights.get(part, 0.0) * value for part, value in parts.items()) / total)
+    return min(1.0, fsum([weight * value for weight, value in pairs]) / total)

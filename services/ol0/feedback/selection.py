@@ -7,7 +7,7 @@ from typing import Self
 from ol0.errors import ConfigError
 from ol0.records import Decision
 from ol0.replay.exclusion import Matches
-from ol0.streaming.codec import Codec
+from ol0.streaming.payloads import Payloads
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ class Selection:
         in_time = self.from_ms <= decision.time_ms and (self.to_ms is None or decision.time_ms < self.to_ms)
         return in_time and self.pseudonym in (None, decision.user)
 
-    def matches(self, codec: Codec) -> Matches:
+    def matches(self, payloads: Payloads) -> Matches:
         """The same, of payloads."""
-        return lambda payload: codec.decode_valid(Decision, payload) in self
+        return lambda payload: payloads.unpack(payload) in self
 
 
 def _milliseconds(text: str) -> int:

@@ -9,12 +9,12 @@ from ol0.controller.checkpoint import read_base
 from ol0.feedback.forgotten import ForgottenUsers
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.join import FeedbackJoin
-from ol0.records import Decision
 from ol0.replay.budget import largest_store_bytes
 from ol0.replay.connection import check_memory, check_settings, connect
 from ol0.replay.store import ReplayStore
 from ol0.streaming.consume import ConsumeLoop
 from ol0.streaming.lineage import Lineage
+from ol0.streaming.payloads import Payloads
 from ol0.streaming.round import Round
 from ol0.streaming.sender import RecordSender
 from ol0.streaming.table import CompactedReader
@@ -43,14 +43,11 @@ def run(settings: Settings, stop: Event, on_round: Callable[[Round], None], memb
     store = ReplayStore(client, settings.kafka.topic_prefix)
     store.attach()
     lineage = Lineage.of(settings.kafka)
-    codec = lineage.codec
-    unpack = partial(codec.decode_valid, Decision)
-    handler = FeedbackHandler(settings.streaming, base.dimension, base.choices, codec.encode_valid, unpack)
+    handler = FeedbackHandler(settings.streaming, base.dimension, base.choices, Payloads(lineage.codec))
     publish = partial(RecordSender(lineage).send_encoded, "outcomes")
     join = FeedbackJoin(
         store,
         handler,
-        codec.encode,
         publish,
         batch_size=settings.streaming.batch_size,
         user_limit=settings.streaming.user_rate_limit or 0,

@@ -5,11 +5,10 @@ bits 8-31 the first part of the correction plus 1; the value is the thumb, the t
 scaled to 0..1. The correction can be judged only when the decision is there, which may come after the feedback.
 """
 
-from collections.abc import Iterator
 from enum import IntEnum, StrEnum
 from typing import Final
 
-from ol0.records import Action, Feedback, ImplicitFeedback, ImplicitKind, ToolFeedback, UserFeedback
+from ol0.records import Feedback, ImplicitFeedback, ImplicitKind, ToolFeedback, UserFeedback
 from ol0.replay.entries import FeedbackEntry, feedback_key, source_key
 
 
@@ -56,15 +55,14 @@ def feedback_entry(record: Feedback, effective_ms: int) -> FeedbackEntry:
     return FeedbackEntry(feedback_key(record.feedback_id), source, record.time_ms, effective_ms, value, code)
 
 
-def statements(entry: FeedbackEntry, action: Action) -> Iterator[tuple[Part, float]]:
-    """What the entry says about a decision that took ``action``, part by part, from 0 (bad) to 1 (good)."""
-    for bit, part in VALUE_PARTS:
-        if entry.code & bit:
-            yield part, entry.value
+def statements(entry: FeedbackEntry, taken: int) -> list[tuple[Part, float]]:
+    """What the entry says about a decision whose action begins with ``taken``, from 0 (bad) to 1 (good)."""
+    said = [(part, entry.value) for bit, part in VALUE_PARTS if entry.code & bit]
     if entry.code & SignalBits.RATING:
-        yield Part.RATING, ((entry.code >> RATING_SHIFT & RATING_MASK) - 1) / 4
+        said.append((Part.RATING, ((entry.code >> RATING_SHIFT & RATING_MASK) - 1) / 4))
     if entry.code & SignalBits.CORRECTION:
-        yield Part.CORRECTION, float((entry.code >> CORRECTION_SHIFT) - 1 == action[0])
+        said.append((Part.CORRECTION, float((entry.code >> CORRECTION_SHIFT) - 1 == taken)))
+    return said
 
 
 def _signal(record: Feedback) -> tuple[bytes, float, int]:

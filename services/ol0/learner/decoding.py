@@ -114,7 +114,7 @@ class DecodedReplay:
         Args:
             buffer: live examples and anchors.
             base: what every example must fit.
-            unpack: payload to decision, such as the codec's ``decode_valid``.
+            unpack: payload to decision: ``Payloads.unpack``.
             rows: decoded examples that are kept; the size of the ring, plus a batch, decodes each about once.
         """
         self._buffer = buffer

@@ -20,12 +20,13 @@ from ol0.controller.signing import OPEN, Keyring
 from ol0.learner.decoding import DecodedReplay
 from ol0.learner.handler import SERVICE, LearnerHandler
 from ol0.learner.replay import Replay
-from ol0.records import Decision, Record, ServingState
+from ol0.records import Record, ServingState
 from ol0.replay.buffer import ReplayBuffer
 from ol0.replay.connection import connect
 from ol0.replay.store import ReplayStore
 from ol0.streaming.codec import Codec
 from ol0.streaming.lineage import Lineage
+from ol0.streaming.payloads import Payloads
 from ol0.streaming.round import Round
 from ol0.streaming.table import CompactedReader, LatestValue
 from ol0.streaming.writer import TransactionalWriter
@@ -185,5 +186,4 @@ def _open_replay(settings: Settings, codec: Codec, base: Controller) -> Replay:
     client, prefix, config = connect(settings.redis), settings.kafka.topic_prefix, settings.online_learning
     incarnation = ReplayStore(client, prefix).attach()
     buffer = ReplayBuffer(client, prefix, incarnation, config.priority_epsilon, config.max_age_s)
-    unpack = partial(codec.decode_valid, Decision)
-    return DecodedReplay(buffer, base, unpack, config.replay_size + config.batch_size)
+    return DecodedReplay(buffer, base, Payloads(codec).unpack, config.replay_size + config.batch_size)

@@ -45,7 +45,7 @@ class StoreStats:
         filled: slots with an example.
         priorities: the least, the median and the largest of them; None where the ring is empty.
         anchors: how many there are.
-        outbox: outcomes that are not acknowledged yet.
+        outbox: commits whose outcomes are not acknowledged yet.
         partitions: all source partitions, by name.
         memory_bytes: what the server spends on the lineage's keys.
         ring_bytes: of these, priorities and entries, whose size is fixed.

@@ -8,7 +8,7 @@ import math
 import secrets
 import struct
 from collections.abc import Mapping, Sequence
-from typing import Final, TypeAlias, cast
+from typing import Final, cast
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -28,11 +28,10 @@ from ol0.replay.windows import (
     Due,
     DueWindow,
     SourcePartition,
+    Unsent,
 )
 
 LARGEST_BATCH: Final = 2_000  # as in prelude.lua
-
-OutboxItem: TypeAlias = tuple[int, bytes]
 
 
 class ReplayStore:
@@ -175,14 +174,14 @@ class ReplayStore:
         reply = self._scripts.call("due", limit)
         if reply[0] != b"OK":
             raise refusal(reply, store_key(self._prefix, "*"))
-        _, sequence, next_outcome, frontier, watermark, keys, deadlines, payloads, piles, expired = reply
+        _, sequence, next_outcome, frontier, watermark, keys, deadlines, heads, piles, expired = reply
         windows = []
-        rows = zip(_bytes_list(keys), _bytes_list(deadlines), _bytes_list(payloads), _bytes_list(piles), strict=True)
-        for key, deadline, payload, pile in rows:
-            if payload is None:
+        rows = zip(_bytes_list(keys), _bytes_list(deadlines), _bytes_list(heads), _bytes_list(piles), strict=True)
+        for key, deadline, head, pile in rows:
+            if head is None:
                 raise StoreError(f"open window {key.hex()} has no payload: the store is damaged; `ol0 replay rebuild`")
-            published = payload_field(int(deadline), key) <= _bytes(frontier)
-            windows.append(DueWindow(key, int(deadline), payload, pile or b"", published))
+            published = bool(frontier) and payload_field(int(deadline), key) <= _bytes(frontier)
+            windows.append(DueWindow(key, int(deadline), head, pile or b"", published))
         return Due(_integer(sequence), _integer(next_outcome), _integer(watermark), windows, _integer(expired))
 
     def commit(
@@ -211,27 +210,27 @@ class ReplayStore:
             b"".join(window.user for window in windows),
             user_limit,
             _counts(counts),
-            *(window.outcome for window in windows),
+            sum(bool(window.outcome) for window in windows),
+            b"".join(window.outcome for window in windows),
         )
         if reply[0] not in (b"OK", b"STALE"):
             raise refusal(reply, store_key(self._prefix, "*"))
         return reply[0] == b"OK"
 
-    def outbox(self, limit: int) -> list[OutboxItem]:
-        """The oldest outcomes that were not trimmed yet, with their numbers."""
+    def unsent(self) -> Unsent | None:
+        """The oldest outcomes that were not trimmed yet, those of one commit; None where there are none."""
         try:
-            items = self._client.xrange(store_key(self._prefix, "x"), count=limit)
+            items = self._client.xrange(store_key(self._prefix, "x"), count=1)
         except RedisError as error:
             raise refused("XRANGE", error) from error
-        return [
-            (int(name.partition(b"-")[0]), fields[b"o"])
-            for name, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", items)
-        ]
+        for name, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", items):
+            return Unsent(int(name.partition(b"-")[0]), fields[b"o"])
+        return None
 
-    def trim(self, before: int) -> None:
-        """Forgets outcomes with smaller numbers, which are acknowledged. Idempotent, whoever else trims."""
+    def trim(self, sent: Unsent) -> None:
+        """Forgets outcomes up to these, which are acknowledged. Idempotent, whoever else trims."""
         try:
-            self._client.xtrim(store_key(self._prefix, "x"), minid=f"{before}-0", approximate=False)
+            self._client.xtrim(store_key(self._prefix, "x"), minid=f"{sent.last + 1}-0", approximate=False)
         except RedisError as error:
             raise refused("XTRIM", error) from error
 

@@ -70,14 +70,14 @@ class DueWindow:
     Attributes:
         decision_key: 16 bytes.
         deadline_ms: when it closed.
-        payload: the decision.
+        head: the first bytes of its payload, as many as the payload's first four say.
         feedback: a pile of entries.
         published: whether its outcome stands on the log already, written before the store was rebuilt.
     """
 
     decision_key: bytes
     deadline_ms: int
-    payload: bytes
+    head: bytes
     feedback: bytes
     published: bool = False
 
@@ -118,7 +118,7 @@ class ClosedWindow:
     Attributes:
         decision_key: 16 bytes.
         reward: None: no example.
-        outcome: for the outbox; empty where it is published already.
+        outcome: for the outbox, where it is put between others; empty where it is published already.
         user: 8 bytes, whose limit the example counts towards.
     """
 
@@ -126,6 +126,19 @@ class ClosedWindow:
     reward: float | None
     outcome: bytes
     user: bytes = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """Outcomes of one commit, not acknowledged yet.
+
+    Attributes:
+        last: number of the last of them.
+        outcomes: as they were committed, one after the other.
+    """
+
+    last: int
+    outcomes: bytes
 
 
 @dataclass(frozen=True, slots=True)

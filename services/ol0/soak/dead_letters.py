@@ -16,7 +16,6 @@ from ol0.controller.checkpoint import read_base
 from ol0.errors import StreamError
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.service import SOURCES
-from ol0.records import Decision
 from ol0.soak.dead_letter_words import forecast_line, headline, moment, plain, remedy, short_line
 from ol0.streaming.autopsy import examine
 from ol0.streaming.dead_letter_box import (
@@ -28,6 +27,7 @@ from ol0.streaming.dead_letter_box import (
     topics_with_letters,
 )
 from ol0.streaming.lineage import Lineage
+from ol0.streaming.payloads import Payloads
 from ol0.streaming.resend import Check, Examiner, Forecast, Prospect, resend
 
 DEAD_LETTER: Final = ".dlq"
@@ -140,14 +140,7 @@ def _checks(settings: Settings, lineage: Lineage) -> dict[str, Check]:
     if settings.serving.base is None:
         return {}
     base = read_base(settings.serving.base)
-    codec = lineage.codec
-    handler = FeedbackHandler(
-        settings.streaming,
-        base.dimension,
-        base.choices,
-        codec.encode_valid,
-        lambda payload: codec.decode_valid(Decision, payload),
-    )
+    handler = FeedbackHandler(settings.streaming, base.dimension, base.choices, Payloads(lineage.codec))
     return dict.fromkeys(SOURCES, handler.check)
 
 

@@ -14,6 +14,7 @@ from ol0.feedback.service import SOURCES
 from ol0.records import Digest
 from ol0.replay.anchors import AnchorStore
 from ol0.replay.connection import check_settings, connect
+from ol0.replay.entries import NOBODY
 from ol0.replay.store import ReplayStore
 from ol0.replay.windows import SourcePartition
 from ol0.soak.dataset import Split
@@ -21,6 +22,7 @@ from ol0.soak.warmup import prepare
 from ol0.streaming import admin
 from ol0.streaming.changes import Change
 from ol0.streaming.lineage import Lineage
+from ol0.streaming.payloads import Payloads
 from ol0.streaming.sender import RecordSender
 
 
@@ -143,8 +145,9 @@ def offer_base(settings: Settings, warmup: Warmup, out: Path) -> Digest:
     keys = Keyring.of(settings.security, settings.kafka.topic_prefix, Signer.LEARNER)
     (out / "base.safetensors").write_bytes(warmup.checkpoint)
     lineage = Lineage.of(settings.kafka)
+    payloads = Payloads(lineage.codec)
     AnchorStore(connect(settings.redis), settings.kafka.topic_prefix).add_anchors(
-        [(lineage.codec.encode_valid(anchor.decision), anchor.reward) for anchor in warmup.anchors]
+        [(payloads.pack(anchor.decision, NOBODY), anchor.reward) for anchor in warmup.anchors]
     )
     candidate = keys.sign(warmup.candidate(wall_clock_ms()))
     RecordSender(lineage).send_all([candidate])

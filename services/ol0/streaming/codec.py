@@ -58,6 +58,10 @@ class Codec:
         self._by_name = {schema.record_type.__name__: schema for schema in loaded}
         self._feedback = frozenset(kind.__name__ for kind in get_args(Feedback))
 
+    def header(self, record_type: type[Record]) -> bytes:
+        """Magic byte and schema id, which begin the framed bytes of such records."""
+        return self._by_type[record_type].header
+
     def encode(self, record: Record) -> bytes:
         """The framed bytes of a record.
 

@@ -26,13 +26,13 @@ class SourceRecord:
         offset: in the partition.
         append_time_ms: the broker's clock.
         record: decoded and checked.
-        payload: the same, framed, as it lies in the log; None where it has no such bytes.
+        logged: the same, framed, as it lies in the log; None where it has no such bytes.
     """
 
     offset: int
     append_time_ms: int
     record: Record
-    payload: bytes | None = None
+    logged: bytes | None = None
 
 
 class Sink(Protocol):

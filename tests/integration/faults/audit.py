@@ -29,6 +29,7 @@ from ol0.replay.lua import store_key
 from ol0.replay.store import ReplayStore
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import coordinates
+from ol0.streaming.payloads import Payloads
 from ol0.streaming.sink import Partition, SourceRecord
 from worlds import EXPERTS, KIND_COUNT
 
@@ -116,14 +117,8 @@ class Auditor:
     def __init__(self, settings: Settings, folder: Path, buckets: int = 1) -> None:
         self._settings, self._buckets = settings, buckets
         self._lineage = Lineage.of(settings.kafka)
-        codec = self._lineage.codec
-        self._handler = FeedbackHandler(
-            settings.streaming,
-            KIND_COUNT,
-            (EXPERTS,),
-            codec.encode_valid,
-            lambda payload: codec.decode_valid(Decision, payload),
-        )
+        self._payloads = Payloads(self._lineage.codec)
+        self._handler = FeedbackHandler(settings.streaming, KIND_COUNT, (EXPERTS,), self._payloads)
         self._sources = Spill(folder, "sources", buckets)
         self._outcomes = Spill(folder, "outcomes", buckets)
         self._decisions = self._feedback = self._repeated = 0
@@ -219,7 +214,7 @@ class Auditor:
             -1 if outcome is None else outcome.sequence,
             judged.used,
             user_key(decision.user),
-            blake2b(self._lineage.codec.encode_valid(decision), digest_size=16).digest(),
+            blake2b(self._payloads.pack(decision, user_key(decision.user)), digest_size=16).digest(),
         )
 
     def _makes_example(self, closed: NDArray[np.void]) -> NDArray[np.bool_]:

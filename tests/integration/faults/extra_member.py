@@ -9,12 +9,12 @@ from ol0.config import Settings
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.join import FeedbackJoin
 from ol0.feedback.service import GROUP, SOURCES
-from ol0.records import Decision
 from ol0.replay.connection import connect
 from ol0.replay.store import ReplayStore
 from ol0.streaming.clients import Clients
 from ol0.streaming.consume import ConsumeLoop
 from ol0.streaming.lineage import Lineage
+from ol0.streaming.payloads import Payloads
 from ol0.streaming.sender import RecordSender
 from worlds import EXPERTS, KIND_COUNT
 
@@ -60,12 +60,11 @@ def join_and_leave(settings: Settings, seconds: float) -> bool:
 def _member(settings: Settings) -> ConsumeLoop:
     lineage = Lineage.of(settings.kafka)
     lineage = Lineage(lineage.topics, PassingClients(settings.kafka, lineage.topics), lineage.codec)
-    codec, streaming = lineage.codec, settings.streaming
+    streaming = settings.streaming
     store = ReplayStore(connect(settings.redis), settings.kafka.topic_prefix)
     store.attach()
-    unpack = partial(codec.decode_valid, Decision)
-    handler = FeedbackHandler(streaming, KIND_COUNT, (EXPERTS,), codec.encode_valid, unpack)
+    handler = FeedbackHandler(streaming, KIND_COUNT, (EXPERTS,), Payloads(lineage.codec))
     publish = partial(RecordSender(lineage).send_encoded, "outcomes")
     limit = streaming.user_rate_limit or 0
-    join = FeedbackJoin(store, handler, codec.encode, publish, batch_size=streaming.batch_size, user_limit=limit)
+    join = FeedbackJoin(store, handler, publish, batch_size=streaming.batch_size, user_limit=limit)
     return ConsumeLoop(GROUP, "", SOURCES, join, lineage=lineage, streaming=streaming, check=handler.check)

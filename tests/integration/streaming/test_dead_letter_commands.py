@@ -15,7 +15,7 @@ from ol0.config import RedisConfig, Settings
 from ol0.errors import ContractError, RangeError, StreamError
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.join import FeedbackJoin
-from ol0.records import Decision, DecisionId
+from ol0.records import DecisionId
 from ol0.replay.connection import connect
 from ol0.replay.store import ReplayStore
 from ol0.soak.lineage_setup import apply_topics
@@ -25,6 +25,7 @@ from ol0.streaming.dead_letter_box import Place, read_letters
 from ol0.streaming.dead_letters import DeadLetter, DeadLetters
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import Outgoing, write
+from ol0.streaming.payloads import Payloads
 from ol0.streaming.sender import RecordSender
 from waiting import wait_until
 
@@ -222,9 +223,8 @@ def test_what_is_replayed_twice_counts_once_in_the_join(
     # Then the join has all copies on its account, and one window with one signal of them
     store = ReplayStore(connect(settings.redis), settings.kafka.topic_prefix)
     store.attach()
-    codec, publish = lineage.codec, partial(RecordSender(lineage).send_encoded, "outcomes")
-    handler = FeedbackHandler(settings.streaming, 3, (10, 4), codec.encode_valid, partial(codec.decode_valid, Decision))
-    join = FeedbackJoin(store, handler, codec.encode, publish)
+    handler = FeedbackHandler(settings.streaming, 3, (10, 4), Payloads(lineage.codec))
+    join = FeedbackJoin(store, handler, partial(RecordSender(lineage).send_encoded, "outcomes"))
     sources = ("decisions", "feedback.user", "feedback.tool", "feedback.implicit")
     loop = ConsumeLoop("feedback", "1", sources, join, lineage=lineage, streaming=settings.streaming)
     loop.open()

@@ -23,6 +23,7 @@ from ol0.streaming.consume import ConsumeLoop
 from ol0.streaming.dead_letter_box import Letter, once, read_letters
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import Outgoing, write
+from ol0.streaming.payloads import Payloads
 from ol0.streaming.sender import RecordSender
 from ol0.streaming.transactional import TransactionalLoop
 from unwritable import make_unwritable
@@ -46,11 +47,10 @@ class Place:
 
     def start(self) -> ConsumeLoop:
         """The feedback service as ``ol0 feedback`` wires it, for three features and ten times four actions."""
-        codec, streaming = self.lineage.codec, self.settings.streaming
-        unpack = partial(codec.decode_valid, Decision)
-        handler = FeedbackHandler(streaming, 3, (10, 4), codec.encode_valid, unpack)
+        streaming = self.settings.streaming
+        handler = FeedbackHandler(streaming, 3, (10, 4), Payloads(self.lineage.codec))
         publish = partial(RecordSender(self.lineage).send_encoded, "outcomes")
-        join = FeedbackJoin(self.store(), handler, codec.encode, publish)
+        join = FeedbackJoin(self.store(), handler, publish)
         loop = ConsumeLoop(
             "feedback", "1", SOURCES, join, lineage=self.lineage, streaming=streaming, check=handler.check
         )

@@ -5,7 +5,8 @@ import pytest
 
 from ol0.config import StreamingConfig
 from ol0.errors import RangeError
-from ol0.feedback.handler import FUTURE_MS, FeedbackHandler
+from ol0.feedback.handler import FUTURE_MS, Closing, FeedbackHandler
+from ol0.feedback.outbox import unpack_messages
 from ol0.feedback.signals import feedback_entry
 from ol0.records import (
     Arm,
@@ -15,19 +16,24 @@ from ol0.records import (
     FeaturesDtype,
     ImplicitFeedback,
     ImplicitKind,
+    Outcome,
     Record,
     RewardParts,
     Tick,
     UserFeedback,
     Verdict,
 )
-from ol0.replay.entries import FeedbackEntry, decision_key
+from ol0.replay.entries import FeedbackEntry, decision_key, user_key
 from ol0.replay.windows import Arrivals, DueWindow
+from ol0.streaming.codec import Codec
+from ol0.streaming.payloads import Payloads
 from ol0.streaming.sink import SourceRecord
 
 WALL = StreamingConfig(reward_window_s=10, allowed_lateness_s=2, early_skew_s=1)
 TICKS = WALL.model_copy(update={"clock": "ticks"})
 NOW = 1_000_000
+CODEC = Codec()
+PAYLOADS = Payloads(CODEC)
 
 DECISION = Decision(
     decision_id=DecisionId("00000000-0000-0000-0000-000000000001"),
@@ -52,7 +58,21 @@ THUMB = UserFeedback("thumb", DECISION.decision_id, "session", "ann", NOW + 1, t
 
 
 def handler(config: StreamingConfig = WALL) -> FeedbackHandler:
-    return FeedbackHandler(config, 3, (4, 2), lambda decision: decision.session_id.encode(), lambda _: DECISION)
+    return FeedbackHandler(config, 3, (4, 2), PAYLOADS)
+
+
+PAYLOAD = PAYLOADS.pack(DECISION, user_key(DECISION.user))
+
+
+def outcome_of(closing: Closing) -> Outcome:
+    """The one that was made."""
+    (window,) = closing.windows
+    ((key, value),) = unpack_messages(window.outcome)
+    assert key == b"session"
+    outcome = CODEC.decode(value)
+    assert isinstance(outcome, Outcome)
+    assert outcome.reward == window.reward
+    return outcome
 
 
 def take(*records: Record, watermark_ms: int = 0, append_ms: int = NOW, config: StreamingConfig = WALL) -> Arrivals:
@@ -66,7 +86,7 @@ def entries(arrivals: Arrivals) -> list[FeedbackEntry]:
 
 
 def window(*said: FeedbackEntry, deadline_ms: int = NOW + 10_000) -> DueWindow:
-    return DueWindow(b"k" * 16, deadline_ms, b"payload", b"".join(entry.pack() for entry in said))
+    return DueWindow(b"k" * 16, deadline_ms, PAYLOAD, b"".join(entry.pack() for entry in said))
 
 
 def test_a_decision_becomes_a_window_until_the_end_of_its_reward_window() -> None:
@@ -74,7 +94,7 @@ def test_a_decision_becomes_a_window_until_the_end_of_its_reward_window() -> Non
 
     assert arrivals.decision_keys == decision_key(DECISION.decision_id)
     assert arrivals.deadlines == "0000001010000"
-    assert arrivals.payloads == [b"session"]
+    assert arrivals.payloads == [PAYLOAD]
     assert arrivals.counts == {"decisions": 1}
 
 
@@ -141,10 +161,9 @@ def test_records_from_the_future_are_dropped_where_the_wall_clock_counts() -> No
 
 
 def test_an_outcome_carries_what_the_decision_said_and_what_the_feedback_came_to() -> None:
-    closing = handler().close(window(feedback_entry(THUMB, NOW + 1)), 12)
+    closing = handler().close([window(feedback_entry(THUMB, NOW + 1))], 12)
 
-    assert closing is not None
-    outcome = closing.outcome
+    outcome = outcome_of(closing)
     assert (outcome.sequence, outcome.window_end_ms, outcome.reward) == (12, NOW + 10_000, 1.0)
     assert outcome.parts == RewardParts(thumb=1.0)
     assert closing.counts == {"feedback_used": 1, "feedback_superseded": 0}
@@ -168,33 +187,43 @@ def test_feedback_belongs_from_the_decision_less_the_skew_to_the_end_of_the_wind
 ) -> None:
     entry = feedback_entry(replace(THUMB, time_ms=time_ms), effective_ms)
 
-    closing = handler().close(window(entry), 0)
+    closing = handler().close([window(entry)], 0)
 
-    assert closing is not None
     assert closing.counts[f"feedback_{fate}"] == 1
     assert sum(closing.counts.values()) == 1
-    assert (closing.outcome.reward is None) == (fate != "used")
+    assert (outcome_of(closing).reward is None) == (fate != "used")
 
 
 def test_a_window_without_feedback_has_no_reward_unless_the_configuration_has_one() -> None:
     default = handler(WALL.model_copy(update={"missing_reward": 0.0}))
 
-    rewards = [closing.outcome.reward for it in (handler(), default) if (closing := it.close(window(), 0)) is not None]
+    rewards = [outcome_of(it.close([window()], 0)).reward for it in (handler(), default)]
 
     assert rewards == [None, 0.0]
 
 
 def test_a_forgotten_users_decision_is_dropped_when_it_arrives_and_when_its_window_closes() -> None:
     made = handler()
-    assert not made.is_forgotten(b"payload")
+    assert not made.is_forgotten(PAYLOAD)
 
     made.forget(["pseudonym"])
 
     arrivals = made.arrivals(0, [SourceRecord(0, NOW, DECISION), SourceRecord(1, NOW, replace(DECISION, user="other"))])
     assert arrivals.counts == {"decisions": 2, "decisions_forgotten": 1}
     assert len(arrivals.payloads) == 1
-    assert made.close(window(), 0) is None
-    assert made.is_forgotten(b"payload")
+    closing = made.close([window()], 0)
+    assert (closing.windows, closing.forgotten) == ([], [window().field])
+    assert made.is_forgotten(PAYLOAD)
+
+
+def test_outcomes_are_numbered_without_holes_whatever_was_published_before() -> None:
+    windows = [window(), replace(window(), published=True), window()]
+
+    closing = handler().close(windows, 7)
+
+    assert [bool(it.outcome) for it in closing.windows] == [True, False, True]
+    numbers = [outcome_of(replace(closing, windows=[it])).sequence for it in closing.windows if it.outcome]
+    assert numbers == [7, 8]
 
 
 def test_a_decision_without_a_user_is_nobodys_to_forget() -> None:

@@ -6,9 +6,12 @@ import pytest
 from ol0.config import StreamingConfig
 from ol0.errors import StoreError, StreamError
 from ol0.feedback.handler import FeedbackHandler
-from ol0.feedback.join import FeedbackJoin, Message, _item
-from ol0.records import Decision, Tick
-from ol0.replay.windows import Applied, Arrivals, Claim, ClosedWindow, Due, SourcePartition
+from ol0.feedback.join import FeedbackJoin
+from ol0.feedback.outbox import Message, pack_message
+from ol0.records import Tick
+from ol0.replay.windows import Applied, Arrivals, Claim, ClosedWindow, Due, SourcePartition, Unsent
+from ol0.streaming.codec import Codec
+from ol0.streaming.payloads import Payloads
 from ol0.streaming.sink import Partition, SourceRecord
 
 if TYPE_CHECKING:
@@ -38,7 +41,7 @@ class MemoryStore:
         self.answer = Applied.DONE
         self.applied: list[tuple[Claim, int]] = []
         self.due_calls = 0
-        self.items: list[tuple[int, bytes]] = []
+        self.commits: list[Unsent] = []
         self.exclusion = MemoryExclusion()
 
     def claim(self, _partition: SourcePartition) -> Claim:
@@ -60,19 +63,15 @@ class MemoryStore:
     ) -> bool:
         raise AssertionError("nothing is due")
 
-    def outbox(self, limit: int) -> list[tuple[int, bytes]]:
-        return self.items[:limit]
+    def unsent(self) -> Unsent | None:
+        return next(iter(self.commits), None)
 
-    def trim(self, before: int) -> None:
-        self.items = [item for item in self.items if item[0] >= before]
+    def trim(self, sent: Unsent) -> None:
+        self.commits = [commit for commit in self.commits if commit.last > sent.last]
 
 
 def ignore(_messages: Sequence[Message]) -> None:
     pass
-
-
-def no_decision(_payload: bytes) -> Decision:
-    raise AssertionError("nothing is due")
 
 
 def make(
@@ -80,8 +79,8 @@ def make(
     publish: Callable[[Sequence[Message]], None] = ignore,
 ) -> FeedbackJoin:
     config = StreamingConfig(allowed_lateness_s=0)
-    handler = FeedbackHandler(config, 1, (2,), lambda _: b"", no_decision)
-    return FeedbackJoin(cast("ReplayStore", store), handler, lambda _: b"", publish, batch_size=2)
+    handler = FeedbackHandler(config, 1, (2,), Payloads(Codec()))
+    return FeedbackJoin(cast("ReplayStore", store), handler, publish, batch_size=2)
 
 
 TICKS = [SourceRecord(10, 5_000, Tick())]
@@ -157,14 +156,18 @@ def test_only_the_owner_of_the_first_partition_closes_windows() -> None:
 
 def test_outcomes_are_sent_with_their_session_as_key_until_none_is_left() -> None:
     store, sent = MemoryStore(), list[Message]()
-    store.items = [(number, _item(b"session-%d" % number, b"outcome-%d" % number)) for number in range(5)]
+    messages = [(b"session-%d" % number, b"outcome-%d" % number) for number in range(5)]
+    store.commits = [
+        Unsent(2, b"".join(pack_message(*message) for message in messages[:3])),
+        Unsent(4, b"".join(pack_message(*message) for message in messages[3:])),
+    ]
     join = make(store, sent.extend)
     join.claim(FIRST)
 
     join.idle()
 
-    assert sent == [(b"session-%d" % number, b"outcome-%d" % number) for number in range(5)]
-    assert store.items == []
+    assert sent == messages
+    assert store.commits == []
 
 
 def test_outcomes_that_were_not_acknowledged_stay_in_the_outbox() -> None:
@@ -172,13 +175,13 @@ def test_outcomes_that_were_not_acknowledged_stay_in_the_outbox() -> None:
         raise StreamError("not acknowledged")
 
     store = MemoryStore()
-    store.items = [(0, _item(b"session", b"outcome"))]
+    store.commits = [Unsent(0, pack_message(b"session", b"outcome"))]
     join = make(store, refuse)
     join.claim(FIRST)
 
     with pytest.raises(StreamError):
         join.idle()
-    assert len(store.items) == 1
+    assert len(store.commits) == 1
 
 
 def test_the_ring_is_searched_when_somebody_is_forgotten_and_whenever_the_store_may_have_gone_back() -> None:

@@ -15,7 +15,7 @@ from ol0.records import (
     UserFeedback,
 )
 
-ACTION = (3, 1)
+TAKEN = 3
 WEIGHTS = StreamingConfig().reward_weights
 
 
@@ -44,7 +44,7 @@ def implicit(kind: ImplicitKind, strength: float) -> ImplicitFeedback:
 
 
 def judge(*said: Feedback, missing: float | None = None) -> Reward:
-    return reward([feedback_entry(record, record.time_ms) for record in said], ACTION, WEIGHTS, missing)
+    return reward([feedback_entry(record, record.time_ms) for record in said], TAKEN, WEIGHTS, missing)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_nothing_said_is_no_reward_unless_the_configuration_has_one() -> None:
 
 
 def test_parts_without_weight_are_reported_and_do_not_count() -> None:
-    judged = reward([feedback_entry(thumb(1), 1)], ACTION, {"rating": 1.0}, None)
+    judged = reward([feedback_entry(thumb(1), 1)], TAKEN, {"rating": 1.0}, None)
 
     assert (judged.value, judged.parts.thumb, judged.used) == (None, 1.0, 1)
 

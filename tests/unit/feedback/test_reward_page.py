@@ -58,7 +58,7 @@ def test_the_tables_are_there_and_speak_of_every_part() -> None:
 
 @pytest.mark.parametrize(("words", "part", "value"), rows("From signals to parts"))
 def test_each_signal_is_the_part_that_the_page_says(words: str, part: str, value: str) -> None:
-    judged = reward([feedback_entry(record(words), 1)], TAKEN, WEIGHTS, None)
+    judged = reward([feedback_entry(record(words), 1)], TAKEN[0], WEIGHTS, None)
 
     assert getattr(judged.parts, part) == float(value)
     assert judged.value == float(value), "with one part, the reward is that part"
@@ -68,7 +68,7 @@ def test_each_signal_is_the_part_that_the_page_says(words: str, part: str, value
 def test_each_case_comes_to_the_reward_that_the_page_says(
     statements: str, value: str, used: str, superseded: str
 ) -> None:
-    judged = reward([feedback_entry(it, it.time_ms) for it in said(statements)], TAKEN, WEIGHTS, None)
+    judged = reward([feedback_entry(it, it.time_ms) for it in said(statements)], TAKEN[0], WEIGHTS, None)
 
     expected = None if value == "none" else float(Fraction(value))
     assert judged.value == (None if expected is None else pytest.approx(expected, abs=1e-12))

@@ -5,7 +5,9 @@ import pytest
 from examples import DECISION
 from ol0.errors import ConfigError
 from ol0.feedback.selection import Selection
+from ol0.replay.entries import NOBODY
 from ol0.streaming.codec import Codec
+from ol0.streaming.payloads import Payloads
 
 NOON_MS = 1_772_366_400_000
 
@@ -41,8 +43,8 @@ def test_a_time_that_is_none_is_refused(begin: str, end: str, message: str) -> N
 
 
 def test_payloads_are_matched_as_the_decisions_that_they_are() -> None:
-    codec = Codec()
-    matches = Selection(pseudonym="5f2b9c").matches(codec)
+    payloads = Payloads(Codec())
+    matches = Selection(pseudonym="5f2b9c").matches(payloads)
 
-    assert matches(codec.encode_valid(DECISION))
-    assert not matches(codec.encode_valid(replace(DECISION, user="other")))
+    assert matches(payloads.pack(DECISION, NOBODY))
+    assert not matches(payloads.pack(replace(DECISION, user="other"), NOBODY))

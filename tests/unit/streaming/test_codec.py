@@ -53,7 +53,7 @@ def test_a_decoded_record_has_the_types_that_it_says(codec: Codec) -> None:
         (b"", r"0 bytes; magic byte and schema id alone are 5"),
         (b"\x00\x00\x00", r"3 bytes; magic"),
         (b"\x01\x00\x00\x00\x01abc", r"first byte 1; 0 begins"),
-        (b"\x00\x00\x00\x00\x63abc", r"schema id 99; .* 1 to 12"),
+        (b"\x00\x00\x00\x00\x63abc", r"schema id 99; .* 2 to 14"),
         (CODEC.encode(DECISION)[:-1], r"truncated or no Decision"),
         (CODEC.encode(DECISION) + b"\x00\x00", r"2 bytes are left over after the Decision"),
         (CODEC.encode(IMPLICIT_FEEDBACK)[:-9] + b"\x0e" + bytes(8), r"truncated or no ImplicitFeedback"),

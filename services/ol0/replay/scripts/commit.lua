@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
 -- Closes windows that DUE listed: outcomes to the outbox, those with a reward to the ring. Compare-and-set on the
 -- sequence: of several workers that computed the same outcomes, one commits.
--- ARGV: see the locals; outcomes follow from OUTCOMES_FROM on, one per window, empty where it was published before.
+-- ARGV: see the locals. Fewer outcomes than windows where some were published before.
 
 local sequence, id_blob, reward_blob = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local user_blob, limit = ARGV[4], tonumber(ARGV[5]) -- who decided; examples of one user in an hour, 0: any number
 local counts = parse_counts(ARGV[6])
-local OUTCOMES_FROM = 7
+local outcomes, outcome_blob = tonumber(ARGV[7]), ARGV[8] or ''
 
 local USER_BYTES = 8
 local NOBODY = string.rep('\0', USER_BYTES)
@@ -89,10 +89,10 @@ if meta.sequence ~= sequence then return {'STALE', meta.sequence} end
 local ids, rewards, users = split(id_blob, ID_BYTES), split(reward_blob, 4), split(user_blob, USER_BYTES)
 local most = math.min(LARGEST_BATCH, meta.capacity)
 if #id_blob % ID_BYTES ~= 0 or #rewards ~= #ids or #users ~= #ids or #ids > most or not limit
-  or #ARGV ~= OUTCOMES_FROM - 1 + #ids then
+  or not outcomes or outcomes > #ids or (outcomes == 0) ~= (#outcome_blob == 0) then
   return {'BAD'}
 end
-local outcome, tally = meta.next_outcome, read_tally(users)
+local next_outcome, tally = meta.next_outcome + outcomes, read_tally(users)
 local entries, gone, capped = closing(ids, rewards, users, tally, meta.watermark)
 if not entries then return {'STALE', meta.sequence} end
 local evicted = overwritten(meta, #entries)
@@ -105,12 +105,9 @@ if #entries > 0 then
   write_ring(PRIORITIES, PRIORITY_BYTES, meta.capacity, meta.head, priorities)
   write_ring(ENTRIES, ENTRY_BYTES, meta.capacity, meta.head, entries)
 end
-for i = OUTCOMES_FROM, #ARGV do
-  if #ARGV[i] > 0 then
-    -- The id in the stream is the outcome's number, so that trimming by it is idempotent ("0-0" may not be one).
-    call('XADD', OUTBOX, string.format('%.0f-1', outcome), 'o', ARGV[i])
-    outcome = outcome + 1
-  end
+if outcomes > 0 then
+  -- The id in the stream is the last outcome's number, so that trimming by it is idempotent ("0-0" may not be one).
+  call('XADD', OUTBOX, string.format('%.0f-1', next_outcome - 1), 'o', outcome_blob)
 end
 if limit > 0 then write_tally(tally) end
 if #ids > 0 then
@@ -129,5 +126,5 @@ for name, count in pairs(counts) do
   if string.find(name, '^feedback_') then add(counts, 'waiting', -count) end
 end
 write_counts(counts)
-call('HSET', META, 'head', meta.head + #entries, 'sequence', sequence + #ids, 'next_outcome', outcome)
+call('HSET', META, 'head', meta.head + #entries, 'sequence', sequence + #ids, 'next_outcome', next_outcome)
 return {'OK', #ids}

@@ -1,0 +1,24 @@
+"""Outcomes on their way: messages put one behind the other, as the store's outbox keeps those of a commit."""
+
+import struct
+from collections.abc import Iterator
+from typing import Final, TypeAlias
+
+LENGTHS: Final = struct.Struct(">II")  # of the key and of the value, before each message
+
+Message: TypeAlias = tuple[bytes, bytes]
+
+
+def pack_message(key: bytes, value: bytes) -> bytes:
+    """A message as one piece of a pile; piles are pieces put together."""
+    return LENGTHS.pack(len(key), len(value)) + key + value
+
+
+def unpack_messages(pile: bytes) -> Iterator[Message]:
+    """All messages of a pile, in their order."""
+    at = 0
+    while at < len(pile):
+        key_bytes, value_bytes = LENGTHS.unpack_from(pile, at)
+        value_at = at + LENGTHS.size + key_bytes
+        at = value_at + value_bytes
+        yield pile[value_at - key_bytes : value_at], pile[value_at:at]

@@ -1,0 +1,106 @@
+"""A decision as the replay store keeps it: the bytes of the log behind a head of what closing its window needs.
+
+Decision and Outcome begin with the same fields in the same order, so an outcome begins with bytes of its decision. The
+head says where these end. The store hands out no more than that when a window is due, some 300 of 1,700 bytes; what
+remains is to append reward and sequence, without decoding anything.
+"""
+
+import struct
+from typing import Final, NamedTuple
+
+from ol0.errors import ContractError
+from ol0.records import Decision, FeaturesDtype, Outcome, RewardParts
+from ol0.streaming.codec import HEADER, Codec
+from ol0.streaming.reading import DOUBLE
+from ol0.streaming.writing import NULL, PRESENT, PRIMITIVES
+
+# Bytes up to the end of the shared fields (the store's scripts read these four, see due.lua), bytes of the session id,
+# event time, first part of the action, key of the user.
+HEAD: Final = struct.Struct("<IIqI8s")
+
+write_long: Final = PRIMITIVES["long"]
+DTYPES: Final = {dtype: write_long(index) for index, dtype in enumerate(FeaturesDtype)}
+DECISION_ID_BYTES: Final = 1 + 36  # length and text; every decision id is a canonical UUID
+
+
+class Head(NamedTuple):
+    """What closing a window needs to know of its decision.
+
+    Attributes:
+        session: id of the session, UTF-8.
+        time_ms: when it was made.
+        taken: first part of its action.
+        user: 8 bytes that stand for whoever it was made for.
+        opening: the Avro bytes that its outcome begins with.
+    """
+
+    session: bytes
+    time_ms: int
+    taken: int
+    user: bytes
+    opening: bytes
+
+
+class Payloads:
+    """Packs decisions for the store, and writes their outcomes."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        self._outcome_header = codec.header(Outcome)
+
+    def pack(self, decision: Decision, user: bytes, logged: bytes | None = None) -> bytes:
+        """The payload of a valid decision.
+
+        Args:
+            decision: decoded and checked.
+            user: 8 bytes that stand for whoever it was made for.
+            logged: its framed bytes, where there are any.
+        """
+        session, ending = decision.session_id.encode(), _ending(decision)
+        if not logged or not logged.endswith(ending) or not logged.startswith(session, _session_at(len(session))):
+            # Nothing at hand, or from a writer that spends more bytes on an integer than it needs.
+            logged = self._codec.encode_valid(decision)
+        head_end = HEAD.size + len(logged) - len(ending)
+        return HEAD.pack(head_end, len(session), decision.time_ms, decision.action[0], user) + logged
+
+    def unpack(self, payload: bytes) -> Decision:
+        """The decision of a payload.
+
+        Raises:
+            ContractError: it is none.
+        """
+        return self._codec.decode_valid(Decision, payload[HEAD.size :])
+
+    @staticmethod
+    def head(payload: bytes) -> Head:
+        """What closing needs, of a payload or of its head alone.
+
+        Raises:
+            ContractError: it begins with no head.
+        """
+        try:
+            end, session_bytes, time_ms, taken, user = HEAD.unpack_from(payload)
+        except struct.error as error:
+            raise ContractError(
+                f"{payload!r} begins with no head: the store is damaged; `ol0 replay rebuild`"
+            ) from error
+        session_at = HEAD.size + _session_at(session_bytes)
+        session = payload[session_at : session_at + session_bytes]
+        return Head(session, time_ms, taken, user, payload[HEAD.size + HEADER.size : end])
+
+    def outcome(self, head: Head, sequence: int, reward: float | None, parts: RewardParts, window_end_ms: int) -> bytes:
+        """The framed outcome; arguments as the fields of ``Outcome``. Values are trusted."""
+        shares = (reward, parts.thumb, parts.rating, parts.correction, parts.tool, parts.implicit)
+        said = [NULL if share is None else PRESENT + DOUBLE.pack(share) for share in shares]
+        return b"".join((self._outcome_header, head.opening, write_long(sequence), *said, write_long(window_end_ms)))
+
+
+def _ending(decision: Decision) -> bytes:
+    """The fields of a decision that its outcome does not have: turn, dtype, features."""
+    features = decision.features
+    return write_long(decision.turn) + DTYPES[decision.features_dtype] + write_long(len(features)) + features
+
+
+def _session_at(session_bytes: int) -> int:
+    """Where the text of the session id begins in framed bytes."""
+    return HEADER.size + DECISION_ID_BYTES + len(write_long(session_bytes))
