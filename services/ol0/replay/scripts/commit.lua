@@ -37,7 +37,9 @@ local function write_tally(tally)
     call('DEL', TALLIES)
     call('HSET', META, 'hour', string.format('%.0f', tally.hour))
   end
-  for user, examples in pairs(tally.examples) do call('HSET', TALLIES, user, examples) end
+  local fields = {}
+  for user, examples in pairs(tally.examples) do fields[#fields + 1], fields[#fields + 2] = user, examples end
+  if #fields > 0 then call('HSET', TALLIES, unpack(fields)) end
 end
 
 -- Ring entries of the windows and fields of those that make none, and how many of these a user's limit cost; nil where
@@ -48,7 +50,7 @@ local function closing(ids, rewards, users, tally, watermark)
   for i, id in ipairs(ids) do
     local deadline = tonumber(deadlines[i])
     if not deadline or deadline > watermark then return nil end
-    local field, reward = payload_field(deadline, id), struct.unpack('<f', rewards[i])
+    local field, reward = payload_field(deadlines[i], id), struct.unpack('<f', rewards[i])
     local rewarded = reward == reward -- NaN: no reward
     if rewarded and admit(tally, users[i], deadline) then entries[#entries + 1] = field .. rewards[i]
     else

@@ -33,8 +33,10 @@ for i, key in ipairs(KEYS) do
 end
 
 -- "13-digit deadline, then id": sorts like (deadline, id), and is what the sorted set OPEN can be turned into.
+-- The deadline is a score as the server writes it: digits, as many as it has.
 local function payload_field(deadline, id)
-  return string.format('%013.0f', tonumber(deadline)) .. id
+  if #deadline < SCORE_DIGITS then deadline = string.rep('0', SCORE_DIGITS - #deadline) .. deadline end
+  return deadline .. id
 end
 
 -- A blob of equally long pieces as a list.
