@@ -1,7 +1,6 @@
 """The feedback service: decisions and feedback in, examples into the replay store, outcomes out."""
 
 from collections.abc import Callable
-from functools import partial
 from threading import Event
 
 from ol0.config import Settings
@@ -15,8 +14,8 @@ from ol0.replay.store import ReplayStore
 from ol0.streaming.consume import ConsumeLoop
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.payloads import Payloads
+from ol0.streaming.pile_sender import PileSender
 from ol0.streaming.round import Round
-from ol0.streaming.sender import RecordSender
 from ol0.streaming.table import CompactedReader
 
 GROUP = "feedback"
@@ -44,7 +43,7 @@ def run(settings: Settings, stop: Event, on_round: Callable[[Round], None], memb
     store.attach()
     lineage = Lineage.of(settings.kafka)
     handler = FeedbackHandler(settings.streaming, base.dimension, base.choices, Payloads(lineage.codec))
-    publish = partial(RecordSender(lineage).send_encoded, "outcomes")
+    publish = PileSender("outcomes", lineage).send
     join = FeedbackJoin(
         store,
         handler,

@@ -79,15 +79,6 @@ class RecordSender:
         """
         self._send_all([to_message(record, self._topics, self._codec) for record in records], timeout_s)
 
-    def send_encoded(self, name: str, messages: Sequence[tuple[bytes, bytes]]) -> None:
-        """``send_all`` for (key, value) pairs that ``Codec.encode`` made earlier, all for one topic.
-
-        Raises:
-            StreamError: as ``send_all``.
-        """
-        topic = self._topics.full(name)
-        self._send_all([Outgoing(topic, key, value) for key, value in messages], ACKNOWLEDGED_S)
-
     def send_ticks(self, tick: Tick, places: Iterable[tuple[str, int]]) -> None:
         """``send_all`` for one tick into many partitions, by full topic name and number.
 

@@ -1,6 +1,5 @@
 """A feedback process within this one that joins the group and leaves it again: two rebalances."""
 
-from functools import partial
 from time import monotonic
 
 from confluent_kafka import Consumer
@@ -15,7 +14,7 @@ from ol0.streaming.clients import Clients
 from ol0.streaming.consume import ConsumeLoop
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.payloads import Payloads
-from ol0.streaming.sender import RecordSender
+from ol0.streaming.pile_sender import PileSender
 from worlds import EXPERTS, KIND_COUNT
 
 ASSIGNED_WITHIN_S = 15.0
@@ -64,7 +63,7 @@ def _member(settings: Settings) -> ConsumeLoop:
     store = ReplayStore(connect(settings.redis), settings.kafka.topic_prefix)
     store.attach()
     handler = FeedbackHandler(streaming, KIND_COUNT, (EXPERTS,), Payloads(lineage.codec))
-    publish = partial(RecordSender(lineage).send_encoded, "outcomes")
+    publish = PileSender("outcomes", lineage).send
     limit = streaming.user_rate_limit or 0
     join = FeedbackJoin(store, handler, publish, batch_size=streaming.batch_size, user_limit=limit)
     return ConsumeLoop(GROUP, "", SOURCES, join, lineage=lineage, streaming=streaming, check=handler.check)

@@ -4,7 +4,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,7 @@ from ol0.streaming.dead_letters import DeadLetter, DeadLetters
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import Outgoing, write
 from ol0.streaming.payloads import Payloads
-from ol0.streaming.sender import RecordSender
+from ol0.streaming.pile_sender import PileSender
 from waiting import wait_until
 
 TIMEOUT_S = 30.0
@@ -224,7 +223,7 @@ def test_what_is_replayed_twice_counts_once_in_the_join(
     store = ReplayStore(connect(settings.redis), settings.kafka.topic_prefix)
     store.attach()
     handler = FeedbackHandler(settings.streaming, 3, (10, 4), Payloads(lineage.codec))
-    join = FeedbackJoin(store, handler, partial(RecordSender(lineage).send_encoded, "outcomes"))
+    join = FeedbackJoin(store, handler, PileSender("outcomes", lineage).send)
     sources = ("decisions", "feedback.user", "feedback.tool", "feedback.implicit")
     loop = ConsumeLoop("feedback", "1", sources, join, lineage=lineage, streaming=settings.streaming)
     loop.open()

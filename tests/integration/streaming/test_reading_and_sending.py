@@ -1,14 +1,17 @@
+from collections import Counter
 from dataclasses import replace
 from threading import Event, Thread
 
 import pytest
 
-from examples import CANDIDATE, DECISION, SERVING_STATE, SNAPSHOT, TICK
+from examples import CANDIDATE, DECISION, OUTCOME, SERVING_STATE, SNAPSHOT, TICK
 from kafka_log import put_bytes, read_messages, read_records
-from ol0.config import KafkaConfig
+from ol0.config import KafkaConfig, Settings
 from ol0.errors import ContractError, Fenced, StreamError
 from ol0.records import ServingState
+from ol0.streaming import admin
 from ol0.streaming.lineage import Lineage
+from ol0.streaming.pile_sender import PileSender
 from ol0.streaming.sender import Deliveries, RecordSender
 from ol0.streaming.table import CompactedReader, LatestValue
 from ol0.streaming.writer import TransactionalWriter
@@ -61,6 +64,23 @@ def test_the_largest_snapshot_and_the_largest_candidate_go_through(lineage: Line
     writer.write([replace(CANDIDATE, heads=heads), replace(SNAPSHOT, body=bytes(state - 600))])
     assert read_records(lineage, "candidates") == [replace(CANDIDATE, heads=heads)]
     assert len(writer.read_snapshots("drift")["drift"].body) == state - 600
+
+
+def test_a_pile_lands_where_single_records_of_the_same_sessions_do(settings: Settings) -> None:
+    kafka = settings.kafka.model_copy(update={"partitions": {**settings.kafka.partitions, "outcomes": 4}})
+    settings = settings.model_copy(update={"kafka": kafka})
+    admin.apply(settings, admin.plan(settings))
+    lineage = Lineage.of(kafka)
+    outcomes = [replace(OUTCOME, session_id=f"session-{number % 40}", sequence=number) for number in range(200)]
+
+    RecordSender(lineage).send_all(outcomes)
+    PileSender("outcomes", lineage).send([(it.session_id.encode(), lineage.codec.encode(it)) for it in outcomes])
+
+    messages = read_messages(lineage, lineage.topics.full("outcomes"))
+    places = [(message.partition(), message.key(), message.value()) for message in messages]
+    assert len(places) == 400
+    assert {partition for partition, *_ in places} == {0, 1, 2, 3}
+    assert Counter(Counter(places).values()) == {2: 200}, "each outcome twice, in one partition"
 
 
 def test_the_end_of_a_topic_is_found_while_others_go_on_writing(lineage: Lineage) -> None:

@@ -1,6 +1,5 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -24,6 +23,7 @@ from ol0.streaming.dead_letter_box import Letter, once, read_letters
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import Outgoing, write
 from ol0.streaming.payloads import Payloads
+from ol0.streaming.pile_sender import PileSender
 from ol0.streaming.sender import RecordSender
 from ol0.streaming.transactional import TransactionalLoop
 from unwritable import make_unwritable
@@ -49,7 +49,7 @@ class Place:
         """The feedback service as ``ol0 feedback`` wires it, for three features and ten times four actions."""
         streaming = self.settings.streaming
         handler = FeedbackHandler(streaming, 3, (10, 4), Payloads(self.lineage.codec))
-        publish = partial(RecordSender(self.lineage).send_encoded, "outcomes")
+        publish = PileSender("outcomes", self.lineage).send
         join = FeedbackJoin(self.store(), handler, publish)
         loop = ConsumeLoop(
             "feedback", "1", SOURCES, join, lineage=self.lineage, streaming=streaming, check=handler.check

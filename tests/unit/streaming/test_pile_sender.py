@@ -1,0 +1,29 @@
+import pytest
+
+from ol0.config import KafkaConfig
+from ol0.errors import StreamError
+from ol0.streaming.lineage import Lineage
+from ol0.streaming.pile_sender import PileSender
+
+PILE = [(b"session-%d" % number, b"outcome") for number in range(3)]
+
+
+def sender(timeout_s: float, **options: int) -> PileSender:
+    """One whose broker is away."""
+    kafka = KafkaConfig(bootstrap_servers="127.0.0.1:1", options=dict(options))
+    return PileSender("outcomes", Lineage.of(kafka), timeout_s)
+
+
+def test_what_is_not_acknowledged_is_said() -> None:
+    with pytest.raises(StreamError, match=r"not all of 3 records .* 0 found the queue full, 3 are under way"):
+        sender(0.1).send(PILE)
+
+
+def test_what_finds_the_queue_full_is_said() -> None:
+    with pytest.raises(StreamError, match=r"1 found the queue full, 2 are under way"):
+        sender(0.1, **{"queue.buffering.max.messages": 2}).send(PILE)
+
+
+def test_what_failed_is_said_with_the_reason() -> None:
+    with pytest.raises(StreamError, match=r"3 failed \(.*timed out"):
+        sender(5, **{"message.timeout.ms": 200, "linger.ms": 5}).send(PILE)
