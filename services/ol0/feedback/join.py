@@ -16,6 +16,7 @@ class FeedbackJoin:
 
     Any number of processes may share a store. Each applies its own partitions; windows are closed, and outcomes sent,
     by whoever owns the first partition: all could, the store takes each outcome once, but they would all compute it.
+    ``idle`` may run in another thread than the other methods.
     """
 
     def __init__(
@@ -45,12 +46,14 @@ class FeedbackJoin:
         self._to_search = False  # whether the ring may hold examples of theirs
         self._claims: dict[SourcePartition, Claim] = {}
         self._closer = ""  # name of the partition whose owner closes windows
+        self._closes = False  # whether that is this process
 
     def claim(self, partition: Partition) -> int:
         """Takes a partition over and says at which offset to go on. Raises as ``ReplayStore.claim``."""
         source = _source(partition)
         self._claims[source] = self._store.claim(source)
         self._closer = self._store.partitions()[0]
+        self._closes = any(str(claimed) == self._closer for claimed in self._claims)
         self._to_search = self._forgets  # the store may have been restored from before somebody was forgotten
         return self._claims[source].next_offset
 
@@ -82,6 +85,7 @@ class FeedbackJoin:
     def release(self, partition: Partition) -> None:
         """Forgets a partition that somebody else takes over. Nothing is pending: every apply was whole."""
         self._claims.pop(_source(partition), None)
+        self._closes = any(str(claimed) == self._closer for claimed in self._claims)
 
     def forget(self, users: Collection[str]) -> None:
         """Drops what there is of these users, and what will come: see ``FeedbackHandler.forget``.
@@ -103,13 +107,13 @@ class FeedbackJoin:
             StoreError: the store is damaged or out of reach.
             StreamError: outcomes were not acknowledged; they stay in the outbox.
         """
-        if not any(str(source) == self._closer for source in self._claims):
+        if not self._closes:
             return
         while due := self._store.due(self._batch_size):
             self._close(due)
         if self._to_search:  # last: what was due and not yet known to be theirs may have closed just now
+            self._to_search = False  # before the search, for somebody may be forgotten meanwhile
             self._exclusion.exclude(self._exclusion.examples(self._handler.is_forgotten))
-            self._to_search = False
         while unsent := self._store.unsent():
             self._publish(list(unpack_messages(unsent.outcomes)))
             self._store.trim(unsent)
