@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from itertools import count
 from threading import Event
 
 import pytest
@@ -77,13 +78,13 @@ def test_what_went_wrong_is_raised_where_the_loop_runs() -> None:
     slow.fault = StoreError("away")
     slow.may_end.set()
 
-    with pytest.raises(StoreError, match="away"), ClosingBeside(slow) as sink:
+    def ask_for_ever() -> None:
+        with ClosingBeside(slow) as sink:
+            for _ in count():
+                sink.idle()
 
-        def ask() -> bool:
-            sink.idle()
-            return False
-
-        wait_until(ask, TIMEOUT_S)
+    with pytest.raises(StoreError, match="away"):
+        ask_for_ever()
 
 
 def test_what_goes_wrong_at_the_very_end_is_raised_too() -> None:
