@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import lt
 from typing import Final
 
 from ol0.config import StreamingConfig
@@ -138,10 +139,16 @@ class FeedbackHandler:
             match source.record:
                 case Decision() as record:
                     self._take_decision(draft, record, source)
+                    time_ms: int | None = record.time_ms
                 case UserFeedback() | ToolFeedback() | ImplicitFeedback() as record:
                     self._take_feedback(draft, record, source.append_time_ms)
+                    time_ms = record.time_ms
+                case Tick() as record:
+                    time_ms = record.time_ms
+                case other:
+                    raise AssertionError(f"check() has to refuse a {type(other).__name__}")
             # Last: a record is judged by what its partition had seen before it.
-            draft.watermark_ms = max(draft.watermark_ms, self._watermark(source))
+            draft.watermark_ms = max(draft.watermark_ms, self._watermark(time_ms, source.append_time_ms))
         return Arrivals(
             watermark_ms=draft.watermark_ms,
             patience_ms=self._window_ms + self._skew_ms,
@@ -221,13 +228,11 @@ class FeedbackHandler:
             draft.targets.append(decision_key(feedback.decision_id))
             draft.entries.append(feedback_entry(feedback, effective_ms).pack())
 
-    def _watermark(self, source: SourceRecord) -> int:
-        """What this record alone says of the time that its partition has passed."""
-        assert isinstance(source.record, Decision | UserFeedback | ToolFeedback | ImplicitFeedback | Tick)
-        time_ms = source.record.time_ms
+    def _watermark(self, time_ms: int | None, append_time_ms: int) -> int:
+        """What a record alone says of the time that its partition has passed."""
         if self._wall_clock:
             # Capped by the broker's clock: nobody can close other people's windows by claiming a time to come.
-            time_ms = source.append_time_ms if time_ms is None else min(time_ms, source.append_time_ms)
+            time_ms = append_time_ms if time_ms is None else min(time_ms, append_time_ms)
         # Where only the harness makes time, a tick without one says nothing.
         return 0 if time_ms is None else time_ms - self._lateness_ms
 
@@ -244,7 +249,8 @@ class FeedbackHandler:
 
     def _check_action(self, name: str, action: Action) -> None:
         sizes = self._action_sizes
-        if len(action) != len(sizes) or not all(0 <= part < size for part, size in zip(action, sizes, strict=True)):
+        # An index is never below 0: that belongs to the contract, and every record has been held against it.
+        if len(action) != len(sizes) or not all(map(lt, action, sizes)):
             raise RangeError(
                 f"{name} {action}: this lineage has {len(sizes)} parts, of {sizes} choices, counted from 0"
             )

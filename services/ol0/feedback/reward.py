@@ -1,10 +1,9 @@
 """The reward rule: from everything that was said of one decision to one number."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import fsum
 from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 from ol0.feedback.signals import Part, statements
 from ol0.records import RewardParts
@@ -14,8 +13,7 @@ BY_TIME: Final = attrgetter("time_ms", "feedback_id")
 SILENCE: Final = RewardParts()
 
 
-@dataclass(frozen=True, slots=True)
-class Reward:
+class Reward(NamedTuple):
     """What a decision's feedback comes to.
 
     Attributes:

@@ -63,8 +63,7 @@ class Applied(Enum):
 APPLIED: Final = {applied.value for applied in Applied}
 
 
-@dataclass(frozen=True, slots=True)
-class DueWindow:
+class DueWindow(NamedTuple):
     """A window that the watermark has closed.
 
     Attributes:
@@ -111,8 +110,7 @@ class Due:
         return bool(self.windows or self.expired)
 
 
-@dataclass(frozen=True, slots=True)
-class ClosedWindow:
+class ClosedWindow(NamedTuple):
     """What became of a window.
 
     Attributes:

@@ -113,7 +113,7 @@ class ConsumeLoop:
             self._deliver(partition, portion)
         # One call, for librdkafka takes out of it what a rebalance in the middle has made stale.
         polled = self._consumer.consume(self._streaming.batch_size, self._streaming.batch_wait_s)
-        messages = [message for message in polled if is_usable(message)]
+        messages = [message for message in polled if message.error() is None or is_usable(message)]
         letters = self._take(messages)
         self._ticker.tick(partition for partition in self._next if partition not in self._held)
         self._sink.idle()

@@ -104,7 +104,9 @@ def by_partition(messages: Iterable[Message]) -> dict[tuple[str, int], list[Mess
     """Messages by topic and partition, each partition in its order."""
     groups: dict[tuple[str, int], list[Message]] = {}
     for message in messages:
-        topic, partition, _ = coordinates(message)
+        topic, partition = message.topic(), message.partition()
+        assert topic is not None
+        assert partition is not None
         groups.setdefault((topic, partition), []).append(message)
     return groups
 

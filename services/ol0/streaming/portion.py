@@ -9,7 +9,6 @@ from ol0.errors import ContractError
 from ol0.records import Record
 from ol0.streaming.dead_letters import DeadLetter
 from ol0.streaming.lineage import Lineage
-from ol0.streaming.messages import coordinates
 from ol0.streaming.sink import Partition, SourceRecord
 
 
@@ -38,7 +37,8 @@ class PortionReader:
         letters: list[DeadLetter] = []
         next_offset = expected
         for message in messages:
-            _, _, offset = coordinates(message)
+            offset = message.offset()
+            assert offset is not None
             if offset < next_offset:
                 continue
             next_offset = offset + 1

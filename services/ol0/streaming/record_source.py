@@ -12,7 +12,7 @@ from typing import Final
 
 Read = Callable[[bytes, int], tuple[object, int]]
 Case = tuple[str, str]
-"""A condition on the bytes ``data`` from {first} on, and what sets ``value`` then, and ``at`` to the place behind it."""
+"""A condition on the bytes ``data`` from {first} on, and what sets ``value`` then, and ``at`` to what follows."""
 
 NULL: Final[Case] = "data[at] == 0", "value = None\nat += 1\n"
 SMALL_INTEGER: Final[Case] = (

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ol0.records import Record
 
@@ -18,8 +18,7 @@ class Partition:
         return f"{self.topic}[{self.number}]"
 
 
-@dataclass(frozen=True, slots=True)
-class SourceRecord:
+class SourceRecord(NamedTuple):
     """A decoded record with its place in the log and the broker's clock when it was appended.
 
     Attributes:

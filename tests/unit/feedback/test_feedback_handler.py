@@ -217,7 +217,7 @@ def test_a_forgotten_users_decision_is_dropped_when_it_arrives_and_when_its_wind
 
 
 def test_outcomes_are_numbered_without_holes_whatever_was_published_before() -> None:
-    windows = [window(), replace(window(), published=True), window()]
+    windows = [window(), window()._replace(published=True), window()]
 
     closing = handler().close(windows, 7)
 
