@@ -50,7 +50,8 @@ def reward(
     if not entries:
         return Reward(missing, SILENCE, 0, 0)
     last: dict[tuple[Part, bytes], tuple[int, float]] = {}
-    for index, entry in enumerate(sorted(entries, key=BY_TIME)):
+    ordered = entries if len(entries) == 1 else sorted(entries, key=BY_TIME)
+    for index, entry in enumerate(ordered):
         for part, value in statements(entry, taken):
             last[part, entry.source] = index, value
     said: dict[Part, list[float]] = {}

@@ -5,6 +5,7 @@ A decision id is a UUID, 16 bytes here. A feedback id is any text, and a source 
 
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, NamedTuple, Self
 
@@ -26,6 +27,7 @@ PRIORITY_UPDATE: Final = np.dtype([("position", "<f8"), ("priority", "<f4")])
 REMOVAL: Final = np.dtype([("slot", "<u4"), ("field", f"V{FIELD_BYTES}")])
 
 NOBODY: Final = b"\0" * 8  # the user key of a decision without a user
+KEPT_KEYS: Final = 4_096  # the sources and users of late, whose keys are asked for with every record
 
 
 class FeedbackEntry(NamedTuple):
@@ -85,11 +87,13 @@ def feedback_key(feedback_id: str) -> bytes:
     return blake2b(feedback_id.encode(), digest_size=16).digest()
 
 
+@lru_cache(KEPT_KEYS)
 def source_key(*names: str) -> bytes:
     """8 bytes that stand for a source: enough to tell apart the few that speak of one decision."""
     return blake2b("\0".join(names).encode(), digest_size=8).digest()
 
 
+@lru_cache(KEPT_KEYS)
 def user_key(pseudonym: str | None) -> bytes:
     """8 bytes that stand for a user, or ``NOBODY``: enough to count the few thousand of an hour."""
     return NOBODY if pseudonym is None else blake2b(pseudonym.encode(), digest_size=len(NOBODY)).digest()

@@ -56,11 +56,16 @@ class Payloads:
             user: 8 bytes that stand for whoever it was made for.
             logged: its framed bytes, where there are any.
         """
-        session, ending = decision.session_id.encode(), _ending(decision)
-        if not logged or not logged.endswith(ending) or not logged.startswith(session, _session_at(len(session))):
+        session, more = decision.session_id.encode(), _behind_shared(decision)
+        behind = len(more) + len(decision.features)
+        if (
+            not logged
+            or not logged.startswith(more, len(logged) - behind)
+            or not logged.startswith(session, _session_at(len(session)))
+        ):
             # Nothing at hand, or from a writer that spends more bytes on an integer than it needs.
             logged = self._codec.encode_valid(decision)
-        head_end = HEAD.size + len(logged) - len(ending)
+        head_end = HEAD.size + len(logged) - behind
         return HEAD.pack(head_end, len(session), decision.time_ms, decision.action[0], user) + logged
 
     def unpack(self, payload: bytes) -> Decision:
@@ -95,10 +100,9 @@ class Payloads:
         return b"".join((self._outcome_header, head.opening, write_long(sequence), *said, write_long(window_end_ms)))
 
 
-def _ending(decision: Decision) -> bytes:
-    """The fields of a decision that its outcome does not have: turn, dtype, features."""
-    features = decision.features
-    return write_long(decision.turn) + DTYPES[decision.features_dtype] + write_long(len(features)) + features
+def _behind_shared(decision: Decision) -> bytes:
+    """What stands between the fields that its outcome has too, and its features: turn, dtype, number of bytes."""
+    return write_long(decision.turn) + DTYPES[decision.features_dtype] + write_long(len(decision.features))
 
 
 def _session_at(session_bytes: int) -> int:

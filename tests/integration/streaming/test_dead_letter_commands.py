@@ -29,7 +29,7 @@ from ol0.streaming.pile_sender import PileSender
 from waiting import wait_until
 
 TIMEOUT_S = 30.0
-NO_SUCH_SCHEMA = ContractError("schema id 13; schemas/ids.json knows 1 to 12")
+NO_SUCH_SCHEMA = ContractError("schema id 15; schemas/ids.json knows 2 to 14")
 
 Ol0 = Callable[..., str]
 
@@ -121,7 +121,7 @@ def test_a_letter_is_shown_with_its_headers_its_bytes_and_a_remedy(ol0: Ol0, lin
     garbage = ol0("show", "decisions", 0, 3)
     assert f"{topic}[0]@3, dead letter {topic}.dlq[0]@0, " in garbage
     assert "  key: session-1\n" in garbage
-    assert "  message: schema id 13; schemas/ids.json knows 1 to 12\n" in garbage
+    assert "  message: schema id 15; schemas/ids.json knows 2 to 14\n" in garbage
     assert "0000  ff 67 61 72 62 61 67 65                          .garbage\n" in garbage
     assert "Install the version that has it in schemas/ids.json" in garbage
     assert ol0("show", topic, 0, 3) == garbage
