@@ -82,7 +82,7 @@ class Both:
         )
         self._store.apply(DECISIONS, claim, claim.next_offset + 1, arrivals)
         while due := self._store.due(CAPACITY):
-            closed = [ClosedWindow(w.decision_key, int(w.payload) / 128, b"outcome") for w in due.windows]
+            closed = [ClosedWindow(w.decision_key, int(w.head) / 128, b"outcome") for w in due.windows]
             self._store.commit(due.sequence, closed, {})
         self._added = numbers.stop
         for replay in self:

@@ -74,7 +74,7 @@ def test_cut_anywhere_a_record_is_refused(codec: Codec, record: Record) -> None:
             codec.decode(payload[:end])
 
 
-@given(number=st.integers(1, 12), body=st.binary(max_size=300))
+@given(number=st.integers(1, 15), body=st.binary(max_size=300))
 @example(number=2, body=b"\xff" * 20)
 @example(number=12, body=b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01")
 def test_any_bytes_give_a_record_or_a_contract_error(number: int, body: bytes) -> None:

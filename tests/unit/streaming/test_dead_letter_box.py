@@ -167,7 +167,7 @@ def test_a_topic_may_be_named_in_short_or_in_full() -> None:
 
 def test_a_letter_is_found_by_what_stands_in_it() -> None:
     found = letter(message="schema id 15; schemas/ids.json knows 2 to 14")
-    for text in ("Schema ID 13", "session-1", "feedback", "@17", ""):
+    for text in ("Schema ID 15", "session-1", "feedback", "@17", ""):
         assert found.mentions(text)
     assert not found.mentions("schema id 16")
 
