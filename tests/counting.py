@@ -9,13 +9,14 @@ from dataclasses import replace
 
 from examples import TRANSITION
 from ol0.config import Settings
-from ol0.errors import ContractError
+from ol0.errors import ContractError, SignatureError
 from ol0.records import Outcome, Record, Tick, Transition
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.transactional import TransactionalLoop
 
 SERVICE = "evaluator"
 REFUSED = "refuse me"
+FORGED = "do not believe me"
 
 
 class Counting:
@@ -32,6 +33,8 @@ class Counting:
             case Outcome(session_id=session):
                 if session == REFUSED:
                     raise ContractError("a session that nobody likes")
+                if session == FORGED:
+                    raise SignatureError("a session that nobody signed")
                 self.count += 1
                 self.since_tick += 1
                 self.sessions.append(session)

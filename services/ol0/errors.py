@@ -5,7 +5,8 @@
     OL0Error                  the message names the thing that is wrong and what to do next
     ├── ConfigError           a setting is missing, unknown or out of range
     ├── ContractError         a record breaks its schema: it goes to the dead-letter topic
-    │   └── RangeError        well-formed, but a value may not be: NaN, p > 1, wrong dimension
+    │   ├── RangeError        well-formed, but a value may not be: NaN, p > 1, wrong dimension
+    │   └── SignatureError    well-formed, but nobody who is trusted has signed it: it counts for nothing
     ├── CheckpointError       a checkpoint is not what it says: digest, shapes, finiteness, base, signature
     ├── StoreError            the replay store refuses: wrong settings, another incarnation, corrupt keys
     │   ├── Fenced            a newer owner has this partition: stop, do not retry
@@ -32,6 +33,10 @@ class ContractError(OL0Error):
 
 class RangeError(ContractError):
     """A record follows its schema, but a value may not be: NaN, a propensity above 1, a wrong dimension."""
+
+
+class SignatureError(ContractError):
+    """A record follows its schema, but nobody who is trusted has signed it."""
 
 
 class CheckpointError(OL0Error):

@@ -78,7 +78,12 @@ class CanaryGate:
         self._tried: str | None = None
 
     def handle(self, record: Record) -> Sequence[Record]:
-        """Takes one record in and returns the verdicts that follow, signed."""
+        """Takes one record in and returns the verdicts that follow, signed.
+
+        Raises:
+            SignatureError: a candidate that nobody who is trusted has signed. It is not judged: what is said of its
+                digest would be said of the genuine one, too.
+        """
         return [self._keys.sign(verdict) for verdict in self._judge(record)]
 
     def _judge(self, record: Record) -> list[Verdict]:

@@ -27,10 +27,10 @@ class CheckpointManager:
         """Opens what asks to serve: signature, size, digest, header, shapes, finiteness, and what the record says.
 
         Raises:
-            CheckpointError: the first of these that is wrong, by name. No tensor has been used then.
+            SignatureError: it is not signed by whom it should be. Nothing may come of it.
+            CheckpointError: the first of the others that is wrong, by name. No tensor has been used then.
         """
-        if (flaw := self._keys.flaw(candidate)) is not None:
-            raise CheckpointError(flaw)
+        self._keys.check(candidate)
         controller = read_checkpoint(candidate.heads, expected=candidate.digest)
         if (flaw := _contradiction(candidate, controller)) is not None:
             raise CheckpointError(f"checkpoint {candidate.digest[:12]}: {flaw}")

@@ -23,6 +23,7 @@ from ol0.errors import ConfigError
 
 PUBLIC_BYTES: Final = 32
 MAX_FILE_BYTES: Final = 10_000
+ID_LENGTH: Final = 8
 PRIVATE_MODE: Final = 0o600
 PUBLIC_MODE: Final = 0o644
 
@@ -94,6 +95,11 @@ def public_key(text: str, setting: str) -> Ed25519PublicKey:
 def public_text(key: Ed25519PublicKey) -> str:
     """The 32 bytes in base64: 44 characters for the settings."""
     return base64.b64encode(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).decode()
+
+
+def key_id(key: Ed25519PublicKey) -> str:
+    """The first characters of its text: enough to find it in the settings."""
+    return public_text(key)[:ID_LENGTH]
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:

@@ -1,7 +1,8 @@
 """Who said it: ed25519 signatures of candidates and verdicts.
 
 A signature covers every field of its record but itself, and the lineage, in one canonical form that starts with a
-domain of its own: a verdict's signature never passes for a candidate's, nor staging's for production's.
+domain of its own: a verdict's signature never passes for a candidate's, nor staging's for production's. What nobody
+who is trusted has signed counts for nothing (docs/adr/0011).
 """
 
 import math
@@ -14,8 +15,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from ol0.config import SecurityConfig, Signer
-from ol0.controller.keys import private_key, public_key, public_text
-from ol0.errors import ConfigError
+from ol0.controller.checkpoint import digest_of
+from ol0.controller.keys import key_id, private_key, public_key, public_text
+from ol0.errors import ConfigError, SignatureError
 from ol0.records import Candidate, Verdict
 
 Signed = TypeVar("Signed", bound=Candidate | Verdict)
@@ -73,6 +75,20 @@ class Keyring:
         key = self.signing.get(_signer(record))
         return record if key is None else replace(record, signature=key.sign(signed_bytes(record, self.lineage)))
 
+    def signs_with(self, signer: Signer) -> str | None:
+        """The id of the key with which this process signs for somebody; None where it has none."""
+        key = self.signing.get(signer)
+        return None if key is None else key_id(key.public_key())
+
+    def check(self, record: Candidate | Verdict) -> None:
+        """Lets a record pass that is to be believed.
+
+        Raises:
+            SignatureError: it is not, and why.
+        """
+        if (flaw := self.flaw(record)) is not None:
+            raise SignatureError(flaw)
+
     def flaw(self, record: Candidate | Verdict) -> str | None:
         """Why the record is not to be believed, in words that say what helps; None where it is."""
         if not self.trusted:
@@ -84,12 +100,15 @@ class Keyring:
                 f"{name} is not signed, but keys are configured: give the {signer} its key (security.signing.{signer})"
             )
         message = signed_bytes(record, self.lineage)
-        if any(_verifies(key, record.signature, message) for key in self.trusted[signer]):
-            return None
-        return (
-            f"{name} is not signed by a trusted key of the {signer}, or was changed since: if its key is new, add its "
-            f"public half to security.trusted.{signer}; else find out who wrote it"
-        )
+        if not any(_verifies(key, record.signature, message) for key in self.trusted[signer]):
+            known = ", ".join(map(key_id, self.trusted[signer]))
+            return (
+                f"{name} is not signed by a trusted key of the {signer} ({known}), or was changed since: if its key is "
+                f"new, add its public half to security.trusted.{signer}; else find out who wrote it"
+            )
+        if isinstance(record, Candidate) and digest_of(record.heads) != record.digest:
+            return f"{name} is signed, but its bytes were changed since: find out who wrote this copy"
+        return None
 
 
 OPEN: Final = Keyring()
@@ -99,7 +118,8 @@ OPEN: Final = Keyring()
 def signed_bytes(record: Candidate | Verdict, lineage: str) -> bytes:
     """What is signed: every field but the signature, each with its type and length, so that none can flow into another.
 
-    The heads stand in it by their digest, which is checked against their bytes.
+    The heads stand in it by their digest, which ``Keyring.flaw`` holds against their bytes: else a copy of a good
+    candidate with other bytes would pass for what the learner said.
     """
     match record:
         case Candidate():

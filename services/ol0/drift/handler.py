@@ -82,7 +82,12 @@ class DriftMonitor:
         self._stopped: list[str] = []  # roles that have had their rollback: no second one before the state moves
 
     def handle(self, record: Record) -> Sequence[Record]:
-        """Takes one record in and returns the verdicts that follow, signed."""
+        """Takes one record in and returns the verdicts that follow, signed.
+
+        Raises:
+            SignatureError: a candidate that nobody who is trusted has signed. It is not judged: what is said of its
+                digest would be said of the genuine one, too.
+        """
         return [self._keys.sign(verdict) for verdict in self._judge(record)]
 
     def _judge(self, record: Record) -> list[Verdict]:

@@ -40,7 +40,8 @@ class Offer:
         """Opens and measures a candidate.
 
         Raises:
-            CheckpointError: it is not signed, unsound, contradicts its record, or does not take these probes.
+            SignatureError: it is not signed by whom it should be.
+            CheckpointError: it is unsound, contradicts its record, or does not take these probes.
         """
         controller, taken = checkpoints.open(candidate), probes.features.shape[1]
         if controller.dimension != taken:

@@ -10,7 +10,7 @@ from ol0.controller.signing import OPEN, Keyring
 from ol0.errors import ContractError
 from ol0.records import Candidate, OperatorCommand, Record, Transition, Verdict
 from ol0.release.life import Life, Move, Rules, Step, serving_state
-from ol0.release.lifecycle import judge, offer, turn_away
+from ol0.release.lifecycle import judge, offer
 from ol0.release.orders import obey
 
 
@@ -42,14 +42,14 @@ class ReleaseHandler:
         """The new serving state, if it changed, and the transitions that led to it.
 
         Raises:
-            ContractError: a verdict that is not signed by a trusted key of its gate; nothing came of it.
+            SignatureError: a candidate or verdict that nobody who is trusted has signed; nothing came of it.
         """
         match record:
             case Candidate():
-                return self._publish(self._offer(record), record.time_ms)
+                self._keys.check(record)
+                return self._publish(offer(self._life, record, self._rules), record.time_ms)
             case Verdict():
-                if (flaw := self._keys.flaw(record)) is not None:
-                    raise ContractError(flaw)
+                self._keys.check(record)
                 return self._publish(judge(self._life, record, self._rules), record.time_ms)
             case OperatorCommand():
                 return self._publish(obey(self._life, record, self._rules), record.time_ms)
@@ -80,10 +80,6 @@ class ReleaseHandler:
             stages = len(self._rules.shares)
             raise ContractError(f"the trial is at stage {life.trial.stage}, safety.stages has {stages}: put it back")
         self._life, self._body = life, body
-
-    def _offer(self, candidate: Candidate) -> Step:
-        flaw = self._keys.flaw(candidate)
-        return offer(self._life, candidate, self._rules) if flaw is None else turn_away(self._life, candidate, flaw)
 
     def _publish(self, step: Step, time_ms: int) -> Sequence[Record]:
         life, moves = step

@@ -22,7 +22,7 @@ def offer(life: Life, candidate: Candidate, rules: Rules) -> Step:
     if is_known(life, candidate):
         return life, ()
     if cause := objection(life, candidate):
-        return turn_away(life, candidate, cause)
+        return _turn_away(life, candidate, cause)
     early = tuple(verdict for verdict in life.early if verdict.digest == candidate.digest)
     others = tuple(verdict for verdict in life.early if verdict.digest != candidate.digest)
     after = replace(life, trial=Trial(candidate, stage=0), early=others)
@@ -34,13 +34,8 @@ def offer(life: Life, candidate: Candidate, rules: Rules) -> Step:
     return after, moves
 
 
-def turn_away(life: Life, candidate: Candidate, cause: str) -> Step:
-    """Refuses a candidate before the gates are asked. What serves or is on trial is not refused for a bad copy of it.
-
-    Its step is settled all the same: a learner whose key nobody knows yet must not wait for ever once it has another.
-    """
-    if is_known(life, candidate):
-        return life, ()
+def _turn_away(life: Life, candidate: Candidate, cause: str) -> Step:
+    """Refuses a candidate before the gates are asked. Its step is settled all the same: its learner waits for that."""
     settled = _settle_step(life, candidate) if is_next(life, candidate) else life
     return settled, (Move(candidate.digest, candidate.step, None, Phase.REJECTED, cause),)
 

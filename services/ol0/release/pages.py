@@ -35,7 +35,9 @@ def list_page(history: History, limit: int) -> RenderableType:
 
 def show_page(history: History, digest: Digest, keys: Keyring) -> RenderableType:
     """One checkpoint: what it says of itself, its training, its verdicts, its life."""
-    candidates = [one for one in history.candidates if one.digest == digest]
+    copies = [one for one in history.candidates if one.digest == digest]
+    # Anybody may have written another copy under its name: the genuine one stands last.
+    candidates = sorted(copies, key=lambda one: keys.flaw(one) is None)
     verdicts = [one for one in history.verdicts if one.digest == digest]
     life = [one for one in history.transitions if one.digest == digest]
     role = _serving_roles(history.state).get(digest)

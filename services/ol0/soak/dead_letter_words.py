@@ -43,6 +43,7 @@ REMEDIES: Final[Mapping[tuple[str, str], str]] = {
     ("check", "RangeError"): ANOTHER_LINEAGE,
     ("handle", "ContractError"): REFUSED_BY_SERVICE,
     ("handle", "RangeError"): REFUSED_BY_SERVICE,
+    ("handle", "SignatureError"): REFUSED_BY_SERVICE,
 }
 UNKNOWN_SCHEMA_ID: Final = "schema id "
 """How the codec's complaint about one begins."""

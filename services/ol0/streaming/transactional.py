@@ -9,11 +9,11 @@ import structlog
 from confluent_kafka import OFFSET_INVALID, TopicPartition
 
 from ol0.config import StreamingConfig
-from ol0.errors import ContractError, StreamError
+from ol0.errors import ContractError, SignatureError, StreamError
 from ol0.records import Record, Snapshot, Tick
 from ol0.streaming.bad_records import BadRecordShare
 from ol0.streaming.batch import Batch, BatchReader
-from ol0.streaming.dead_letters import outgoing
+from ol0.streaming.dead_letters import DeadLetter, outgoing
 from ol0.streaming.handler import Handler
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import Outgoing, broker_errors, gather, to_message
@@ -102,7 +102,8 @@ class TransactionalLoop:
         self._transactor.poll()
         batch = self._reader.read(gather(self._consumer, self._streaming.batch_size, self._wait_s()))
         done = self._transact(batch, self._due_tick(), began)
-        self._bad.count(done.records, done.dead_letters)
+        # Who floods a topic with forgeries must not be able to stop its readers: only what is bad by accident counts.
+        self._bad.count(done.records + done.forged, done.dead_letters - done.forged)
         self._on_round(done)
         return done
 
@@ -173,8 +174,16 @@ class TransactionalLoop:
             dead = [outgoing(letter, self._lineage.topics) for letter in letters]
             time_ms = batch.time_ms or self._clock()
             self._commit([*self._encode(outputs), *dead], batch.offsets, time_ms)
+        self._warn(letters)
         used = len(batch.records) + len(batch.letters) - len(letters)
-        return Round(used, len(letters), len(outputs), time.monotonic() - began)
+        forged = sum(isinstance(letter.error, SignatureError) for letter in letters)
+        return Round(used, len(letters), len(outputs), time.monotonic() - began, forged)
+
+    def _warn(self, letters: Sequence[DeadLetter]) -> None:
+        """One line a batch, of the first letter, however many somebody sends; all of them are in the dead letters."""
+        for letter in letters[:1]:
+            place = f"{letter.topic}[{letter.partition}]@{letter.offset}"
+            self._log.warning("dead letters", count=len(letters), first=place, reason=str(letter.error))
 
     def _commit(self, messages: Sequence[Outgoing], offsets: Sequence[TopicPartition], time_ms: int) -> None:
         """One transaction; an unchanged snapshot is not written again."""

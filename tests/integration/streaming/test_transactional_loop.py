@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 import counting
-from counting import REFUSED, SERVICE, Counting, make_loop
+from counting import FORGED, REFUSED, SERVICE, Counting, make_loop
 from examples import OUTCOME, SERVING_STATE, SNAPSHOT
 from kafka_log import put_bytes, read_messages, read_records
 from ol0.config import Settings, StreamingConfig
@@ -201,6 +201,26 @@ def test_too_many_bad_records_stop_the_service(settings: Settings, lineage: Line
     with pytest.raises(StreamError, match=r"1 of the last 1,000 records .*ol0 dlq list"):
         work_until(loop, lambda: False)
     loop.close()
+
+
+def test_forged_records_stop_nothing_however_many_they_are(
+    settings: Settings, lineage: Lineage, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # Given a service that not one bad record may pass, and a topic that somebody floods with what he cannot sign.
+    RecordSender(lineage).send_all([*[replace(OUTCOME, session_id=FORGED)] * 300, *outcomes(1)])
+    strict = settings.model_copy(update={"streaming": StreamingConfig(clock="ticks", bad_record_share=0)})
+    handler = Counting()
+    loop = make_loop(strict, lineage, handler)
+    loop.open()
+    # When it reads all that, then it goes on, and puts every forgery aside.
+    work_until(loop, lambda: handler.count == 1)
+    loop.close()
+    assert len(read_messages(lineage, lineage.topics.dead_letter("outcomes"))) == 300
+    # And the log says so, a line for a batch and not for a record.
+    said = "".join(capfd.readouterr())
+    assert f"{lineage.topics.full('outcomes')}[0]@0" in said
+    assert "a session that nobody signed" in said
+    assert said.count("dead letters") < 300
 
 
 def test_an_aborted_transaction_is_tried_again_from_the_state_before_it(

@@ -4,7 +4,7 @@ import pytest
 
 from keyrings import keyring, new_keys
 from ol0.controller.checkpoint_manager import CheckpointManager
-from ol0.errors import CheckpointError
+from ol0.errors import CheckpointError, SignatureError
 from ol0.records import Candidate, Digest
 from worlds import make_base, make_candidate
 
@@ -40,7 +40,7 @@ def test_the_signature_comes_first() -> None:
     ring = keyring(new_keys())
     manager = CheckpointManager(ring)
     assert manager.open(ring.sign(GOOD)).digest == GOOD.digest
-    with pytest.raises(CheckpointError, match="is not signed"):
+    with pytest.raises(SignatureError, match="is not signed"):
         manager.open(replace(GOOD, heads=b"not even looked at"))
 
 

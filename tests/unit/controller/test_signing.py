@@ -1,17 +1,22 @@
 import math
+import re
 from dataclasses import fields, replace
 
 import pytest
 
-from examples import CANDIDATE, VERDICT
+from examples import CANDIDATE as EXAMPLE
+from examples import VERDICT
 from keyrings import keyring, new_keys
 from ol0.config import Signer
+from ol0.controller.checkpoint import digest_of
 from ol0.controller.signing import OPEN, Keyring, signed_bytes
+from ol0.errors import SignatureError
 from ol0.records import Candidate, Digest, Gate, Judgement, Reason, Verdict
 from ol0.streaming.codec import Codec
 
 KEYS = new_keys()
 RING = keyring(KEYS)
+CANDIDATE = replace(EXAMPLE, digest=digest_of(EXAMPLE.heads))
 OTHER = Digest("9" * 64)
 CHANGED_CANDIDATES = {
     "digest": OTHER,
@@ -84,6 +89,21 @@ def test_missing_and_foreign_signatures_are_told_apart_and_say_what_helps() -> N
     assert "not signed by a trusted key of the drift" in foreign
     assert "security.trusted.drift" in foreign
     assert RING.flaw(replace(CANDIDATE, signature=b"short")) is not None
+
+
+def test_a_good_signature_over_other_bytes_than_those_that_were_signed_is_worth_nothing() -> None:
+    flaw = RING.flaw(replace(RING.sign(CANDIDATE), heads=b"other heads"))
+    assert flaw is not None
+    assert "its bytes were changed since" in flaw
+
+
+def test_a_key_has_the_same_id_where_it_signs_and_where_it_is_missing() -> None:
+    own, stranger = RING.signs_with(Signer.LEARNER), keyring(new_keys())
+    assert own is not None
+    with pytest.raises(SignatureError, match=rf"a trusted key of the learner \({re.escape(own)}\)"):
+        RING.check(stranger.sign(CANDIDATE))
+    assert stranger.signs_with(Signer.LEARNER) != own
+    assert OPEN.signs_with(Signer.LEARNER) is None
 
 
 def test_nobody_signs_for_another() -> None:

@@ -1,9 +1,14 @@
 """Any order of any events: the promises that must hold after each of them."""
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from keyrings import keyring, new_keys
+from ol0.errors import SignatureError
 from ol0.records import (
     Candidate,
     Digest,
@@ -16,19 +21,24 @@ from ol0.records import (
     Record,
     ServingState,
     Transition,
+    Verdict,
 )
 from ol0.release.handler import ReleaseHandler
 from unit.release.lineage import BASE, CONFIG, a_candidate, a_verdict, an_order
 
 MAX_CHECKPOINTS = 3
+RING, STRANGER = keyring(new_keys()), keyring(new_keys())
 
 
 class Release(RuleBasedStateMachine):
-    """Throws candidates, verdicts and orders at the handler, right ones and wrong ones, and crashes it in between."""
+    """Throws candidates, verdicts and orders at the handler, right ones, wrong ones and forged ones.
+
+    And it crashes the handler in between. What is not forged is signed.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.handler = ReleaseHandler(CONFIG, MAX_CHECKPOINTS)
+        self.handler = ReleaseHandler(CONFIG, MAX_CHECKPOINTS, RING)
         self.time_ms = 1
         self.candidates: list[Candidate] = [BASE]
         self.offline: set[tuple[Digest, Gate]] = set()
@@ -40,7 +50,7 @@ class Release(RuleBasedStateMachine):
         was_frozen = self.handler.life.frozen
         stage = self.handler.life.trial.stage if self.handler.life.trial else 0
         thawing = isinstance(record, OperatorCommand) and record.kind is OperatorKind.THAW
-        for out in self.handler.handle(record):
+        for out in self.handler.handle(RING.sign(record) if isinstance(record, Candidate | Verdict) else record):
             if isinstance(out, ServingState):
                 self.check_state(out)
             elif isinstance(out, Transition):
@@ -125,10 +135,32 @@ class Release(RuleBasedStateMachine):
         digest = data.draw(st.sampled_from(near * 3 + [one.digest for one in self.candidates]))
         self.give(an_order(kind, mode.value if kind is OperatorKind.MODE else digest, self.time_ms))
 
+    @rule(data=st.data(), gate=st.sampled_from(Gate), judgement=st.sampled_from(Judgement), theirs=st.booleans())
+    def somebody_forges(self, data: st.DataObject, gate: Gate, judgement: Judgement, *, theirs: bool) -> None:
+        """The next candidate, a copy of a genuine one, or what a gate may say: unsigned, signed by a stranger, changed.
+
+        Nothing of the state moves: so no genuine record can fare otherwise than without it.
+        """
+        life = self.handler.life
+        known = data.draw(st.sampled_from(self.candidates))
+        parent = BASE.digest if life.live is None else life.live.digest
+        coming = a_candidate(max(life.decided_step, life.sealed_step) + 1, parent, life.cooldown_until_ms + 1)
+        trial = known if life.trial is None else life.trial.candidate
+        stage = 0 if life.trial is None else life.trial.stage
+        unsigned: list[Candidate | Verdict] = [known, coming, a_verdict(trial, gate, judgement, stage=stage)]
+        forged = data.draw(st.sampled_from(unsigned))
+        if theirs:
+            forged = STRANGER.sign(forged)
+        elif isinstance(forged, Candidate):
+            forged = data.draw(st.sampled_from([forged, replace(RING.sign(forged), heads=b"other heads")]))
+        with pytest.raises(SignatureError):
+            self.handler.handle(forged)
+        assert self.handler.life is life
+
     @rule()
     def process_dies(self) -> None:
         body = self.handler.snapshot()
-        self.handler = ReleaseHandler(CONFIG, MAX_CHECKPOINTS)
+        self.handler = ReleaseHandler(CONFIG, MAX_CHECKPOINTS, RING)
         self.handler.restore(body)
         assert self.handler.snapshot() == body
 
