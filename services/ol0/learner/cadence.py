@@ -12,7 +12,9 @@ The rules, in order:
    The learner takes back the snapshot of the release that serves. (Not "is larger": a release in between sets it to 0.)
 6. The last offer was decided, does not serve, and ``failures`` is what it was: undecided or plainly rejected. Learning
    goes on; more examples may do.
-7. Each candidate that does not go live makes the next one more careful with the old kinds, each that does less so: a
+7. An offer that was signed with another key than the learner has now is not waited for, unless one sees that it was
+   believed: whoever does not know its key counts it for nothing (docs/adr/0011), and no answer would ever come.
+8. Each candidate that does not go live makes the next one more careful with the old kinds, each that does less so: a
    learner that kept to its budget offered candidate after candidate that canary's suite had just turned down.
 
 Debt (1) is never rolled back: the examples of a bad time are evidence, but each is paid for once.
@@ -51,7 +53,7 @@ def may_offer(state: ServingState, progress: Progress, *, examples: int, waterma
 
 
 def caution(progress: Progress) -> float:
-    """Rule 7: the share of the regret budget that the next candidate may use."""
+    """Rule 8: the share of the regret budget that the next candidate may use."""
     return float(CAUTION**progress.turned_down)
 
 
@@ -75,3 +77,11 @@ def settle(progress: Progress, state: ServingState) -> tuple[Progress, bool]:
         releases=(*progress.releases, live) if accepted else progress.releases,
     )
     return after, went_back or harmed
+
+
+def with_key(progress: Progress, state: ServingState, signer: str | None) -> Progress:
+    """Rule 7, at start: the progress of a learner that signs with the key of this id."""
+    believed = {state.live.digest} if state.staged is None else {state.live.digest, state.staged.release.digest}
+    if progress.settled or progress.signer == signer or progress.offered in believed:
+        return progress
+    return replace(progress, settled=True, step=state.decided_step)

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import structlog
 
-from ol0.config import OnlineLearningConfig
+from ol0.config import OnlineLearningConfig, Signer
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.controller.signing import OPEN, Keyring
 from ol0.learner.anchors import AnchorSet
-from ol0.learner.cadence import caution, may_offer, settle
+from ol0.learner.cadence import caution, may_offer, settle, with_key
 from ol0.learner.learner import HeadTrainer, Proposal
 from ol0.learner.progress import Progress
 from ol0.learner.replay import Replay
@@ -72,7 +72,9 @@ class LearnerHandler:
         kept = {Digest(key.removeprefix(prefix)): body for key, body in snapshots.items() if key.startswith(prefix)}
         self._checkpoints = CheckpointManager(keys, config.max_checkpoints, kept)
         packed = snapshots.get(SERVICE)
-        self._progress = Progress.first(state) if packed is None else Progress.unpack(packed)
+        progress = Progress.first(state) if packed is None else Progress.unpack(packed)
+        self._signer = keys.signs_with(Signer.LEARNER)
+        self._progress = with_key(progress, state, self._signer)
         self._training = Training(self._learner, replay, config, clock, self._progress.trained)
         self._take_back(self._progress.resume, state)
 
@@ -125,7 +127,7 @@ class LearnerHandler:
             summary=self._training.figures() | dict(proposal.summary),
         )
         self._training.begin_figures()
-        self._log.info("candidate", digest=digest, step=step, examples=examples)
+        self._log.info("candidate", digest=digest, step=step, examples=examples, key=self._signer)
         body = self._learner.snapshot()
         self._checkpoints.keep(digest, body)
         return [self._keys.sign(candidate), self._progress_record(), Snapshot(snapshot_key(digest), watermark_ms, body)]
@@ -150,6 +152,7 @@ class LearnerHandler:
             failures=self._state.failures,
             resume=digest,
             trained=self._training.trained,
+            signer=self._signer,
         )
 
     def _take_back(self, digest: Digest, state: ServingState) -> None:

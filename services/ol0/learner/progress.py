@@ -22,6 +22,7 @@ class Progress:
         trained: examples that were paid for with updates when that snapshot was taken.
         releases: candidates of this learner that went live, oldest first.
         turned_down: candidates that did not go live, less those that did, since there was none of the former.
+        signer: id of the key that the last candidate was signed with; None: of no key.
     """
 
     step: int
@@ -33,6 +34,7 @@ class Progress:
     trained: int
     releases: tuple[Digest, ...]
     turned_down: int = 0
+    signer: str | None = None
 
     @classmethod
     def first(cls, state: ServingState) -> Self:

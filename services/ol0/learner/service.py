@@ -17,6 +17,7 @@ from ol0.config import OnlineLearningConfig, Settings, Signer
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.controller import Controller
 from ol0.controller.signing import OPEN, Keyring
+from ol0.errors import ConfigError
 from ol0.learner.decoding import DecodedReplay
 from ol0.learner.handler import SERVICE, LearnerHandler
 from ol0.learner.replay import Replay
@@ -94,11 +95,13 @@ class LearnerService:
         """Runs until ``stop`` is set; then finishes the round, at most a second of work.
 
         Raises:
+            ConfigError: the keys of this lineage are not this learner's.
             OL0Error: the store or the log refuses, or a base or snapshot is not what it says: end the process.
         """
         state = self._first_state(stop)
         if state is None:
             return
+        check_keys(state, self._keys)
         replay = self._open_replay(read_checkpoint(state.base.heads, state.base.digest))
         snapshots = self._writer.read_snapshots(SERVICE)
         handler = LearnerHandler(
@@ -133,6 +136,29 @@ class LearnerService:
     def _write(self, records: Sequence[Record]) -> None:
         if records:
             self._writer.write(records)
+
+
+def check_keys(state: ServingState, keys: Keyring) -> None:
+    """Lets a learner go on whose candidates will be judged, as far as one can see from what serves.
+
+    The keys that the base was approved with stay trusted as long as the lineage lives (docs/operating.md).
+
+    Raises:
+        ConfigError: the base was approved with keys that these settings do not have. Nobody would believe a candidate,
+            and the learner would wait for an answer for ever.
+    """
+    approvals = state.base.approvals
+    if not keys.trusted and any(verdict.signature is not None for verdict in approvals):
+        raise ConfigError(
+            "this lineage has keys, and these settings have none: nobody would believe a candidate. Give the learner "
+            "security.trusted as everybody has it, and its own key as security.signing.learner"
+        )
+    for verdict in approvals:
+        if (flaw := keys.flaw(verdict)) is not None:
+            raise ConfigError(
+                f"the base that serves was not approved with the keys of security.trusted: {flaw}. A lineage that "
+                "began without keys, or with others, is begun anew under a kafka.topic_prefix of its own"
+            )
 
 
 def run(settings: Settings, stop: Event, on_round: Callable[[Round], None]) -> None:

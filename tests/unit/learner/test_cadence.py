@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from ol0.errors import CheckpointError
-from ol0.learner.cadence import UPDATES_PER_ROUND, catch_up, caution, may_offer, settle
+from ol0.learner.cadence import UPDATES_PER_ROUND, catch_up, caution, may_offer, settle, with_key
 from ol0.learner.progress import Progress
 from ol0.records import Digest, Mode, ServingState, Staged
 from unit.learner.learner_world import SMALL, make_base, serving
@@ -148,3 +148,21 @@ def test_progress_survives_its_bytes() -> None:
 def test_bytes_that_are_no_progress_are_refused(data: bytes) -> None:
     with pytest.raises(CheckpointError, match="tombstone"):
         Progress.unpack(data)
+
+
+def test_an_offer_that_was_signed_with_another_key_is_not_waited_for() -> None:
+    outstanding, waiting = replace(OUTSTANDING, signer="old"), state(A, decided_step=4)
+    assert with_key(outstanding, waiting, "old") == outstanding
+    after = with_key(outstanding, waiting, "new")
+    assert (after.step, after.settled) == (4, True)
+    assert may(waiting, after)
+    # What was learnt for it is kept, and it counts neither for nor against what comes next.
+    assert (after.resume, after.trained, after.turned_down) == (OWN, 640, 0)
+
+
+def test_an_offer_that_was_believed_is_waited_for_whatever_key_there_is_now() -> None:
+    outstanding = replace(OUTSTANDING, signer="old")
+    staged = replace(state(A, decided_step=4), staged=Staged(replace(BASE_SERVES.live, digest=OWN), 0.5, 1))
+    assert with_key(outstanding, staged, "new") == outstanding
+    assert with_key(outstanding, state(OWN), "new") == outstanding
+    assert settle(with_key(outstanding, state(OWN), "new"), state(OWN))[0].releases == (B, A, OWN)

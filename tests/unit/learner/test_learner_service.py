@@ -4,12 +4,15 @@ from threading import Event
 
 import pytest
 
+from keyrings import keyring, new_keys
+from ol0.config import Signer
 from ol0.controller.controller import Controller
-from ol0.errors import StreamError
+from ol0.controller.signing import OPEN, Keyring
+from ol0.errors import ConfigError, StreamError
 from ol0.learner.replay import LocalReplay
 from ol0.learner.service import LearnerService
-from ol0.records import Candidate, Record, ServingState, Snapshot
-from unit.learner.learner_world import SMALL, make_base, make_replay, serving
+from ol0.records import Candidate, Gate, Judgement, Record, ServingState, Snapshot, Verdict
+from unit.learner.learner_world import SMALL, logged, make_base, make_replay, serving
 
 BASE = make_base()
 
@@ -59,7 +62,7 @@ class FakeKafka:
         return [record for records in self.transactions for record in records if isinstance(record, Candidate)]
 
 
-def run(kafka: FakeKafka, replay: LocalReplay, waits: int = 2) -> list[Controller]:
+def run(kafka: FakeKafka, replay: LocalReplay, waits: int = 2, keys: Keyring = OPEN) -> list[Controller]:
     opened: list[Controller] = []
 
     def open_replay(base: Controller) -> LocalReplay:
@@ -67,7 +70,7 @@ def run(kafka: FakeKafka, replay: LocalReplay, waits: int = 2) -> list[Controlle
         return replay
 
     service = LearnerService(
-        releases=kafka, writer=kafka, open_replay=open_replay, config=SMALL, seed=3, clock=lambda: 0.0
+        releases=kafka, writer=kafka, open_replay=open_replay, config=SMALL, seed=3, keys=keys, clock=lambda: 0.0
     )
     service.run(StopAfter(waits))
     return opened
@@ -117,3 +120,45 @@ def test_old_snapshots_are_deleted_in_the_transaction_that_makes_them_old() -> N
     assert set(kafka.snapshots) == {"learner", f"learner/{kafka.candidates[-1].digest}"}
     ((offered, *_),) = kafka.deleting
     assert offered == kafka.candidates[-1]
+
+
+def approved(keys: Keyring) -> ServingState:
+    """The base serves, approved by gates with these keys."""
+    state = serving(BASE)
+    digest = state.base.digest
+    verdicts = [Verdict(digest, digest, digest, 0, None, gate, Judgement.APPROVE, (), 1, 1) for gate in Gate]
+    base = replace(state.base, approvals=tuple(map(keys.sign, verdicts)))
+    return replace(state, base=base, live=base)
+
+
+@pytest.mark.parametrize(
+    ("lineage", "own", "complaint"),
+    [
+        (keyring(new_keys()), OPEN, "this lineage has keys, and these settings have none"),
+        (keyring(new_keys()), keyring(new_keys()), "not approved with the keys of security.trusted"),
+        (OPEN, keyring(new_keys()), "A lineage that began without keys"),
+    ],
+)
+def test_a_learner_that_nobody_would_believe_says_so_at_once(lineage: Keyring, own: Keyring, complaint: str) -> None:
+    kafka = FakeKafka([approved(lineage)])
+    with pytest.raises(ConfigError, match=complaint):
+        run(kafka, make_replay(BASE), keys=own)
+    assert kafka.transactions == []
+
+
+def test_a_learner_whose_key_nobody_knew_offers_again_once_it_has_another() -> None:
+    # Given a learner with a key that the others do not know: its candidate is a dead letter, and has no answer.
+    good, unknown = new_keys(), new_keys()
+    others = keyring(good)
+    own = {**good, Signer.LEARNER: unknown[Signer.LEARNER]}
+    kafka, replay, state = FakeKafka([approved(others)]), make_replay(BASE), approved(others)
+    run(kafka, replay, waits=5, keys=Keyring(others.lineage, own, keyring(good, unknown).trusted))
+    (refused,) = kafka.candidates
+    assert others.flaw(refused) is not None
+    # When it starts again with a key that they know, and there is something new to learn.
+    kafka.states = [state]
+    replay.add(logged(BASE, 64, seed=4, new=True), watermark_ms=2_000)
+    run(kafka, replay, waits=5, keys=others)
+    # Then it offers the same step again, and is believed.
+    _, believed = kafka.candidates
+    assert (believed.step, others.flaw(believed)) == (refused.step, None)
