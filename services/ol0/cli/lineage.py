@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from ol0.cli.command import EXIT_FAILED, PAGE_WIDTH, Config, explained
+from ol0.cli.command import EXIT_FAILED, Config, explained, page_console
 from ol0.config import Settings, load_settings
 from ol0.errors import ConfigError
 
@@ -101,8 +100,7 @@ def status(config: Config = None) -> None:
     from ol0.soak.status import show_status
 
     with explained():
-        console = Console()
-        show_status(load_settings(config), console if console.is_terminal else Console(width=PAGE_WIDTH))
+        show_status(load_settings(config), page_console())
 
 
 @app.command()

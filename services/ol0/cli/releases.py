@@ -3,9 +3,8 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from ol0.cli.command import PAGE_WIDTH, Config, explained, logging_apart
+from ol0.cli.command import Config, explained, logging_apart, page_console
 from ol0.records import OperatorKind
 
 app = typer.Typer()
@@ -33,7 +32,7 @@ def releases_list(
     from ol0.release.pages import list_page
 
     with explained():
-        _console().print(list_page(read_history(logging_apart(config), ("transitions", "releases")), limit))
+        page_console().print(list_page(read_history(logging_apart(config), ("transitions", "releases")), limit))
 
 
 @releases_app.command("show")
@@ -50,7 +49,7 @@ def releases_show(digest: Named, config: Config = None) -> None:
         settings = logging_apart(config)
         keys = Keyring.of(settings.security, settings.kafka.topic_prefix)
         history = read_history(settings, ("transitions", "releases", "candidates", "verdicts"))
-        _console().print(show_page(history, find_digest(history.digests(), digest), keys))
+        page_console().print(show_page(history, find_digest(history.digests(), digest), keys))
 
 
 @releases_app.command("rollback")
@@ -146,8 +145,3 @@ def _order(
         after = give(settings, order, within_s)
         live = "" if after.live is None else f" {after.live.digest} (step {after.live.step}) serves,"
         typer.echo(f"done:{live} serving state {after.sequence}, {'frozen' if after.frozen else 'not frozen'}")
-
-
-def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=PAGE_WIDTH)
