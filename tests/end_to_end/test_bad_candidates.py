@@ -1,77 +1,25 @@
 """Candidates that are bad on purpose, each in a way that only one of the checks can see."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from threading import Event, Thread
-from typing import Self
 
-import numpy as np
 import pytest
 
-from lineages import KINDS, NEW_KINDS, RARE_KIND, USELESS, Journal, Place, bring_in, services
-from ol0.clock import wall_clock_ms
+from lineages import KINDS, NEW_KINDS, RARE_KIND, USELESS, Journal, bring_in, services
 from ol0.controller.checkpoint import digest_of, write_checkpoint
 from ol0.controller.controller import Manifest
-from ol0.controller.heads import Head, Mixer
-from ol0.records import Candidate, Digest, Gate, Judgement, Outcome, Phase, ServingState, Transition, Verdict
+from ol0.controller.heads import Head
+from ol0.records import Digest, Gate, Judgement, Outcome, Phase, ServingState, Verdict
 from ol0.serving.router import Router
 from ol0.soak.demo import demo_settings
 from ol0.soak.stacks.native import NativeStack
 from ol0.soak.users import UserHabits, Users
-from ol0.streaming.sender import RecordSender
+from trials import Trials, mixer_for, sending
 
 RATE_PER_S = 300.0
 HABITS = UserHabits(rate_per_s=RATE_PER_S)
 MANY = 100_000  # decisions that the users will ask for, unless they are stopped
-JUDGED_WITHIN_S = 60.0
-
-
-@dataclass
-class Trials:
-    """A lineage without a learner, everything that is said of its candidates, and a way to offer some."""
-
-    place: Place
-    journal: Journal
-    sender: RecordSender
-
-    @classmethod
-    def of(cls, place: Place, journal: Journal) -> Self:
-        return cls(place, journal, RecordSender(place.lineage()))
-
-    def state(self) -> ServingState:
-        """The newest that was read."""
-        return self.journal.all(ServingState)[-1]
-
-    def candidate(self, learnt: Head, mixer: Mixer) -> Candidate:
-        """The next candidate of this lineage, in order but for what is in its heads."""
-        state, base = self.state(), self.place.base
-        step = state.decided_step + 1
-        manifest = Manifest(base.digest, state.live.digest, step, base.manifest.parts, base.manifest.epsilon)
-        heads = write_checkpoint(manifest, base.base, (learnt,), mixer)
-        time_ms = max(wall_clock_ms(), state.cooldown_until_ms)
-        return Candidate(digest_of(heads), state.live.digest, base.digest, step, time_ms, heads, {})
-
-    def offer(self, candidate: Candidate) -> None:
-        self.sender.send_all([candidate])
-
-    def verdict(self, gate: Gate, digest: Digest) -> Verdict:
-        """What a gate says of it offline."""
-        return self.journal.first(Verdict, lambda it: (it.gate, it.digest, it.stage) == (gate, digest, 0))
-
-    def transition(self, digest: Digest, phase: Phase) -> Transition:
-        return self.journal.first(
-            Transition, lambda it: (it.digest, it.to_phase) == (digest, phase), within_s=JUDGED_WITHIN_S
-        )
-
-    def settled(self, step: int) -> ServingState:
-        """The serving state by which this step has met its fate."""
-        return self.journal.first(ServingState, lambda it: it.decided_step >= step)
-
-    def check_never_served(self, digest: Digest) -> None:
-        """Neither to everybody nor to some."""
-        for state in self.journal.all(ServingState):
-            assert digest != state.live.digest
-            assert state.staged is None or digest != state.staged.release.digest
 
 
 @pytest.fixture(scope="module")
@@ -85,21 +33,6 @@ def trials(stack: NativeStack, tmp_path_factory: pytest.TempPathFactory) -> Iter
     ):
         journal.first(ServingState)
         yield Trials.of(place, journal)
-
-
-def mixer_for(kinds: Sequence[int], openness: float) -> Mixer:
-    """Lets the learnt head speak about prompts of these kinds, and be silent about all others."""
-    weight = np.full(KINDS, -10.0, np.float32)
-    weight[list(kinds)] = openness
-    return Mixer(weight, 0.0)
-
-
-def sending(head: Head, kinds: Sequence[int], expert: int) -> Head:
-    """The same head, but for these kinds of prompts, which it sends to this expert."""
-    weight = head.weight.copy()
-    weight[:, list(kinds)] = 0.0
-    weight[expert, list(kinds)] = 8.0
-    return Head(weight, head.bias)
 
 
 def against(verdict: Verdict) -> set[str]:
