@@ -1,4 +1,5 @@
 import json
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,10 +9,13 @@ import pytest
 
 from lineages import Journal, Place, bring_in, services, write_settings
 from ol0.clock import wall_clock_ms
+from ol0.config import SecurityConfig, Signer
+from ol0.controller.signing import Keyring
 from ol0.records import Outcome, ServingState
 from ol0.soak.stacks.native import NativeStack
 from ol0.streaming.sender import RecordSender
 from processes import ol0
+from trials import new_security
 from waiting import wait_until
 
 WRONG_SETTING = 2
@@ -116,6 +120,39 @@ def test_what_is_sent_by_hand_counts_in_the_reward(place: Place) -> None:
 def test_what_nobody_could_take_is_not_sent(place: Place) -> None:
     sent = ol0("send", str(uuid.uuid4()), "--session", "s", "--rating", "6", "--config", place.config)
     assert (sent.returncode, sent.stderr) == (1, "ol0: rating: 6; 1 to 5 are right\n")
+
+
+def test_new_keys_sign_and_are_believed_with_the_very_settings_that_are_printed(tmp_path: Path) -> None:
+    # When somebody makes keys, and puts what is printed into the settings.
+    security = SecurityConfig.model_validate(new_security(tmp_path / "keys"))
+    # Then every signer has a key that everybody believes, and that nobody else may read.
+    for signer in Signer:
+        assert Keyring.of(security, "shop", signer).signs_with(signer)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "keys").iterdir()}
+    assert modes == {f"{one}.key": 0o600 for one in Signer} | {f"{one}.pub": 0o644 for one in Signer}
+
+
+def test_one_new_key_is_made_where_one_is_asked_for(tmp_path: Path) -> None:
+    made = ol0("keys", "new", "--out", tmp_path, "--only", "drift")
+    assert made.returncode == 0, made.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["drift.key", "drift.pub"]
+    assert f'drift = ["{(tmp_path / "drift.pub").read_text().strip()}"]' in made.stdout
+    assert "canary" not in made.stdout
+
+
+def test_keys_that_are_there_are_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "drift.key").write_text("mine")
+    again = ol0("keys", "new", "--out", tmp_path)
+    assert (again.returncode, again.stdout) == (WRONG_SETTING, "")
+    assert f"{tmp_path / 'drift.key'}: there already, and never overwritten" in again.stderr
+    assert "--out" in again.stderr
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("drift.key", "mine")]
+
+
+def test_the_help_on_keys_says_how_to_make_all_and_how_to_change_one() -> None:
+    said = " ".join(ol0("keys", "new", "--help").stdout.split())
+    assert "ol0 keys new --out /etc/ol0/keys" in said
+    assert "--only drift" in said
 
 
 def test_a_demo_on_a_file_that_lacks_arrays_says_which(tmp_path: Path) -> None:

@@ -1,0 +1,153 @@
+"""``ol0 releases``: what a person sees of a lineage with keys, and orders that take effect or say why not."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lineages import Journal, bring_in, services
+from ol0.records import Candidate, Gate, Judgement, Phase, ServingState, Verdict
+from ol0.soak.stacks.native import NativeStack
+from processes import ol0
+from trials import Trials, new_security
+
+WRONG_SETTING = 2
+
+
+@pytest.fixture(scope="module")
+def trials(stack: NativeStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trials]:
+    """Both gates' approvals release at once; nobody learns, so that what happens is what is ordered."""
+    folder = tmp_path_factory.mktemp("releases")
+    tree: dict[str, Mapping[str, object]] = {
+        "streaming": {"batch_wait_s": 0.05},
+        "safety": {"stages": [], "cooldown_s": 0.0},
+        "security": new_security(folder / "keys"),
+    }
+    place = bring_in(stack, folder, tree)
+    with (
+        services(place, ("canary", "drift", "release")),
+        Journal(place.settings, "verdicts", "transitions", "releases") as journal,
+    ):
+        journal.first(ServingState)
+        yield Trials.of(place, journal)
+
+
+def release_next(trials: Trials) -> Candidate:
+    """A good candidate that went live."""
+    candidate = trials.keys.sign(replace(trials.good_candidate(), summary={"kl_old": 0.0125}))
+    trials.offer(candidate)
+    trials.journal.first(ServingState, lambda it: it.live.digest == candidate.digest)
+    return candidate
+
+
+def releases(trials: Trials, *arguments: str, status: int = 0, answer: str = "") -> str:
+    """What ``ol0 releases ...`` says."""
+    done = ol0("releases", *arguments, "--config", trials.place.config, answer=answer)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stderr if status else done.stdout
+
+
+def test_the_list_has_every_step_with_its_cause_and_what_serves(trials: Trials) -> None:
+    candidate = release_next(trials)
+    lines = releases(trials, "list").splitlines()
+    assert lines[0].split() == ["time", "(UTC)", "digest", "step", "became", "cause"]
+    moves = [line for line in lines if candidate.digest[:12] in line and "->" in line]
+    assert ["new -> offered" in moves[0], "offered -> live" in moves[1]] == [True, True]
+    assert "canary says approve" in " ".join(lines)
+    assert f"live    {candidate.digest} (step {candidate.step})" in lines
+    assert f"base    {trials.place.base.digest}" in lines
+    assert "mode apply, not frozen, 0 failures in a row" in lines
+    assert "earlier ones: --limit shows them" in releases(trials, "list", "--limit", "1").splitlines()[0]
+
+
+def test_a_checkpoint_is_shown_with_its_training_its_verdicts_and_whose_word_they_are(trials: Trials) -> None:
+    candidate = release_next(trials)
+    page = releases(trials, "show", candidate.digest[:10])
+    assert page.startswith(f"checkpoint {candidate.digest}\n  serves as live\n")
+    assert f"{len(candidate.heads):,} bytes; signed by a trusted key" in page
+    assert f"  parent {candidate.parent}" in page
+    assert f"  {'kl_old':24} 0.0125" in page
+    for gate in Gate:
+        assert f"{gate} says approve at stage 0" in page
+    assert "offered -> live" in page
+    assert page.count("signed by a trusted key") == 1 + len(Gate)
+    unknown = releases(trials, "show", "0000", status=WRONG_SETTING)
+    assert unknown == "ol0: no checkpoint of this lineage is called 0000; `ol0 releases list` shows their names\n"
+
+
+def test_while_frozen_an_approved_candidate_waits_and_the_thaw_lets_it_serve(trials: Trials) -> None:
+    live = trials.state().live
+    said = releases(trials, "freeze", "--reason", "launch day").splitlines()
+    assert said[0] == "no candidate goes any further until `ol0 releases thaw`"
+    assert said[1].startswith(f"done: {live.digest} (step {live.step}) serves, serving state ")
+    assert said[1].endswith(", frozen")
+    assert releases(trials, "freeze") == "freeze: it is so already; nothing was ordered\n"
+    trials.journal.first(ServingState, lambda it: it.frozen)
+    # Given a candidate that both gates approve meanwhile.
+    waiting = trials.good_candidate()
+    trials.offer(waiting)
+    assert all(trials.verdict(gate, waiting.digest).judgement is Judgement.APPROVE for gate in Gate)
+    trials.transition(waiting.digest, Phase.OFFERED)
+    trials.check_never_served(waiting.digest)
+    # When the freeze ends, then it serves.
+    said = releases(trials, "thaw", "--reason", "the day is over").splitlines()
+    assert f"{waiting.digest[:12]} (step {waiting.step}): offered -> live" in said
+    assert said[-2] == "the freeze ends"
+    assert f"{waiting.digest} (step {waiting.step}) serves" in said[-1]
+    assert said[-1].endswith(", not frozen")
+
+
+def test_a_former_release_is_pinned_once_somebody_says_yes(trials: Trials) -> None:
+    # Given two releases.
+    former, latest = release_next(trials), release_next(trials)
+    # When somebody asks what a pin would do, or says no, then nothing is changed.
+    for arguments, answer in ((("--dry-run",), ""), ((), "n\n")):
+        said = releases(trials, "pin", former.digest[:8], *arguments, answer=answer)
+        assert f"{former.digest[:12]} (step {former.step}): superseded -> live" in said
+        assert said.endswith("nothing was changed\n")
+    assert trials.state().live.digest == latest.digest
+    # When he says yes, then the former serves, and the lineage is frozen.
+    said = releases(trials, "pin", former.digest[:8], "--reason", "known to be good", "--actor", "ann", answer="y\n")
+    assert f"{former.digest} (step {former.step}) serves" in said
+    assert said.endswith(", frozen\n")
+    state = trials.journal.first(ServingState, lambda it: it.live.digest == former.digest and it.frozen)
+    assert state.sequence > trials.journal.first(ServingState, lambda it: it.live.digest == latest.digest).sequence
+    cause = trials.transition(latest.digest, Phase.SUPERSEDED).cause
+    assert ("ann" in cause, "known to be good" in cause) == (True, True)
+    releases(trials, "thaw")
+    trials.journal.first(ServingState, lambda it: it.sequence > state.sequence and not it.frozen)
+
+
+def test_what_is_rolled_back_gives_way_to_its_predecessor_and_never_serves_again(trials: Trials) -> None:
+    former, latest = release_next(trials), release_next(trials)
+    said = releases(trials, "rollback", "--dry-run")
+    assert f"{latest.digest[:12]} (step {latest.step}): live -> quarantined" in said
+    assert said.endswith("nothing was changed\n")
+    said = releases(trials, "rollback", "--reason", "complaints since noon", "--yes")
+    assert f"done: {former.digest} (step {former.step}) serves" in said
+    assert "complaints since noon" in trials.transition(latest.digest, Phase.QUARANTINED).cause
+    refused = releases(trials, "pin", latest.digest[:8], "--yes", status=WRONG_SETTING)
+    assert refused.startswith(f"ol0: pin would be refused: {latest.digest} is not among the releases that are kept: ")
+
+
+def test_below_the_base_there_is_nothing_to_go_back_to(stack: NativeStack, tmp_path: Path) -> None:
+    # Given a lineage in which nothing has happened yet.
+    place = bring_in(stack, tmp_path, {"safety": {"stages": [], "cooldown_s": 0.0}})
+    early = ol0("releases", "freeze", "--config", place.config)
+    assert early.returncode == WRONG_SETTING
+    assert early.stderr.startswith(f"ol0: nothing was released in lineage {place.prefix} yet: `ol0 warmup` offers")
+    # When its base serves, then that can be looked at, but not taken back.
+    with services(place, ("canary", "drift", "release")), Journal(place.settings, "releases", "verdicts") as journal:
+        journal.first(ServingState)
+        assert all(one.signature is None for one in journal.all(Verdict))
+        page = ol0("releases", "show", place.base.digest, "--config", place.config)
+        assert "serves as live and base" in page.stdout
+        assert "bytes; not signed" in page.stdout
+        answer = ol0("releases", "rollback", "--yes", "--config", place.config)
+    assert answer.returncode == WRONG_SETTING
+    assert answer.stderr == "ol0: rollback would be refused: the base is live: there is nothing to go back to\n"
+    # And an order that nobody carries out stands where it will be found.
+    order = ol0("releases", "freeze", "--within-s", "1", "--config", place.config)
+    assert order.returncode == 1
+    assert "the release service has not carried it out within 1 s: does it run" in order.stderr
