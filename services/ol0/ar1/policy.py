@@ -14,10 +14,14 @@ from ol0.ar1.architecture import PARTS, RANKS, Architecture
 from ol0.ar1.encoder import Linear
 from ol0.controller.controller import Actions
 from ol0.controller.heads import Floats, Head, sigmoid, softmax
+from ol0.controller.hysteresis import Hysteresis
 
 WEIGHTS: Final = (0.4, 0.2, 0.2, 0.2)
 """How much each part counts in the score of a change: expert, scope, span, rank."""
 TAU: Final = 0.5  # AR1's default hysteresis_tau; no file holds it
+SERVING_TEMPERATURE: Final = 0.1  # AR1's router takes the argmax of logits / T
+SERVED: Final = Hysteresis(WEIGHTS, TAU * SERVING_TEMPERATURE)
+"""As AR1's router serves: a score of logits / T above tau is one of logits above tau T."""
 BIAS_SHARE: Final = 0.2  # the bias scale moves when it would by more than this share of tau
 BIAS_LOW, BIAS_RANGE = 0.1, 1.9
 
@@ -67,19 +71,18 @@ def change_score(logits: tuple[Floats, ...], new: Actions, previous: Actions, te
     Returns:
         Shape (n,).
     """
-    rows = np.arange(len(new))
-    score = np.zeros(len(new))
-    for part, (weight, values) in enumerate(zip(WEIGHTS, logits, strict=True)):
-        score += weight * (values[rows, new[:, part]] - values[rows, previous[:, part]]) / temperature
-    return np.asarray(score, np.float32)
+    return Hysteresis(WEIGHTS, TAU).score(_heated(logits, temperature), new, previous)
 
 
 def with_hysteresis(
     logits: tuple[Floats, ...], new: Actions, previous: Actions, temperature: float = 1.0, tau: float = TAU
 ) -> Actions:
     """The action that is taken: all four parts of the new one where its score exceeds tau, else the previous one."""
-    flips = change_score(logits, new, previous, temperature) > tau
-    return np.where(flips[:, None], new, previous)
+    return Hysteresis(WEIGHTS, tau).taken(_heated(logits, temperature), new, previous)
+
+
+def _heated(logits: tuple[Floats, ...], temperature: float) -> tuple[Floats, ...]:
+    return tuple(values / np.float32(temperature) for values in logits)
 
 
 def bias_with_hysteresis(new: Floats, previous: Floats, tau: float = TAU) -> Floats:
@@ -111,7 +114,7 @@ def taken_propensity(
     Returns:
         Shape (n, parts).
     """
-    probabilities = [softmax(values / np.float32(temperature)) for values in logits]
+    probabilities = [softmax(values) for values in _heated(logits, temperature)]
     rows = np.arange(len(taken))
     if previous is None:
         return np.stack([one[rows, taken[:, part]] for part, one in enumerate(probabilities)], axis=1)

@@ -15,7 +15,7 @@ from ol0.ar1.calibration import Calibration, read_calibration
 from ol0.ar1.checkpoint import AR1Checkpoint, read_ar1
 from ol0.ar1.encoder import AR1Encoder
 from ol0.ar1.encoder_file import fingerprint_of, write_encoder
-from ol0.ar1.policy import AR1Heads
+from ol0.ar1.policy import SERVED, AR1Heads
 from ol0.config import OnlineLearningConfig, ServingConfig, WarmupConfig
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.controller import Controller
@@ -137,7 +137,7 @@ class WarmupManager:
         fingerprint = fingerprint_of(encoder_file)
         encoder = AR1Encoder(checkpoint.architecture, checkpoint.tensors, fingerprint)
         heads = AR1Heads.of(checkpoint.tensors).parts
-        base_file = base_checkpoint(PARTS, heads, self._epsilon, fingerprint)
+        base_file = base_checkpoint(PARTS, heads, self._epsilon, fingerprint, SERVED)
         base = read_checkpoint(base_file)
         calibration = self._config.calibration
         baseline = None

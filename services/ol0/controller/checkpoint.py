@@ -45,7 +45,15 @@ def write_checkpoint(manifest: Manifest, base: tuple[Head, ...], learnt: tuple[H
         }
     contiguous = {name: np.ascontiguousarray(tensor, np.float32) for name, tensor in tensors.items()}
     # One metadata key: safetensors does not promise an order among several.
-    return save(contiguous, metadata={"ol0": json.dumps(asdict(manifest), sort_keys=True)})
+    return save(contiguous, metadata={"ol0": json.dumps(_fields(manifest), sort_keys=True)})
+
+
+def _fields(manifest: Manifest) -> dict[str, object]:
+    """Without hysteresis the manifest does not speak of it: those who know of none read it, and digests stay."""
+    fields = asdict(manifest)
+    if manifest.hysteresis is None:
+        del fields["hysteresis"]
+    return fields
 
 
 def read_checkpoint(data: bytes, expected: Digest | None = None) -> Controller:

@@ -7,9 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ol0.controller.heads import Floats, Head, Mixer, sigmoid, softmax
+from ol0.controller.hysteresis import Hysteresis
 from ol0.records import Digest
 
 Actions = NDArray[np.intp]
+SMALLEST = np.finfo(np.float32).tiny
+"""A share that is 0 in float32 has no logarithm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class Manifest:
         parts: names of the parts of an action, in order.
         epsilon: exploration, a policy setting that every checkpoint of a lineage shares.
         encoder: fingerprint of the encoder whose outputs are the features; None where features come in ready.
+        hysteresis: when a decision leaves the previous action, shared like epsilon; None: it never looks back.
     """
 
     base: Digest | None
@@ -31,6 +35,12 @@ class Manifest:
     parts: tuple[str, ...]
     epsilon: float
     encoder: str | None = None
+    hysteresis: Hysteresis | None = None
+
+    @property
+    def policy_settings(self) -> tuple[tuple[str, ...], float, str | None, Hysteresis | None]:
+        """What every checkpoint of a lineage must have as its base has it."""
+        return self.parts, self.epsilon, self.encoder, self.hysteresis
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,19 @@ class Controller:
             for base, learnt in zip(self._bounds[:parts], self._bounds[parts:], strict=True)
         )
 
-    def greedy(self, features: Floats) -> Actions:
-        """The action that serving takes but for exploration: shape (n, parts), or (parts,) for one prompt."""
-        return np.stack([pi.argmax(axis=-1) for pi in self.policy(features)], axis=-1)
+    def greedy(self, features: Floats, previous: Actions | None = None) -> Actions:
+        """The action that serving takes but for exploration: shape (n, parts), or (parts,) for one prompt.
+
+        Args:
+            features: shape (n, D) or (D,).
+            previous: the actions before these, of the result's shape; None, or a manifest without hysteresis: the best
+                choice of every part.
+        """
+        shares = self.policy(features)
+        best = np.stack([pi.argmax(axis=-1) for pi in shares], axis=-1)
+        hysteresis = self.manifest.hysteresis
+        if previous is None or hysteresis is None:
+            return best
+        # Where the mixer is closed, differences of log pi are those of the base's logits: AR1's own score.
+        logs = tuple(np.log(np.maximum(pi, SMALLEST)) for pi in shares)
+        return hysteresis.taken(logs, best, previous)

@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Final
 
 from ol0.controller.controller import Manifest
+from ol0.controller.hysteresis import Hysteresis
 from ol0.records import Digest
 
 LENGTH: Final = struct.Struct("<Q")
@@ -26,8 +27,10 @@ ITEM_BYTES: Final = 4  # float32
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 PART: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MANIFEST_FIELDS: Final = frozenset({"base", "parent", "step", "parts", "epsilon", "encoder"})
+HYSTERESIS: Final = "hysteresis"  # only manifests that have one name it
 MAX_ENCODER: Final = 200
 MAX_STEP: Final = 2**62
+MAX_MEASURE: Final = 1e6  # of a threshold or weight; no logarithms of float32 differ by a thousandth of it
 
 Shape = tuple[int, ...]
 
@@ -121,7 +124,7 @@ def _is_count(number: object) -> bool:
 
 
 def _manifest(fields: Mapping[str, object]) -> Manifest:
-    if set(fields) != MANIFEST_FIELDS:
+    if set(fields) - {HYSTERESIS} != MANIFEST_FIELDS:
         raise ValueError(f"its manifest has {sorted(fields)!s:.200}; {sorted(MANIFEST_FIELDS)} are right")
     base, parent, step, parts, epsilon, encoder = (
         fields[name] for name in ("base", "parent", "step", "parts", "epsilon", "encoder")
@@ -135,7 +138,21 @@ def _manifest(fields: Mapping[str, object]) -> Manifest:
         raise ValueError(f"epsilon {epsilon!r:.80} is not in [0, 1)")
     if encoder is not None and not (isinstance(encoder, str) and len(encoder) <= MAX_ENCODER):
         raise ValueError(f"encoder is no text of at most {MAX_ENCODER} characters")
-    return Manifest(_digest(base), _digest(parent), step, _parts(parts), float(epsilon), encoder)
+    names = _parts(parts)
+    hysteresis = _hysteresis(fields[HYSTERESIS], len(names)) if HYSTERESIS in fields else None
+    return Manifest(_digest(base), _digest(parent), step, names, float(epsilon), encoder, hysteresis)
+
+
+def _hysteresis(value: object, parts: int) -> Hysteresis:
+    match value:
+        case {"weights": [*weights], "tau": tau, **rest} if not rest and len(weights) == parts:
+            if all(_is_measure(number) for number in (tau, *weights)):
+                return Hysteresis(tuple(float(weight) for weight in weights), float(tau))
+    raise ValueError(f"hysteresis {value!r:.200} is not a tau and {parts} weights, one per part, each 0 or more")
+
+
+def _is_measure(number: object) -> bool:
+    return isinstance(number, int | float) and not isinstance(number, bool) and 0 <= number <= MAX_MEASURE
 
 
 def _parts(parts: object) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from ol0.controller.checkpoint import digest_of, write_checkpoint
 from ol0.controller.controller import Controller, Manifest
 from ol0.controller.exploration import Draw
 from ol0.controller.heads import Floats, Head, Mixer
+from ol0.controller.hysteresis import Hysteresis
 from ol0.errors import ConfigError
 from ol0.records import Arm, Candidate, Decision, DecisionId, FeaturesDtype
 
@@ -41,7 +42,13 @@ class Warmup:
         return Candidate(digest, digest, digest, 0, time_ms, self.checkpoint, {"suite": self.suite_pass_share})
 
 
-def base_checkpoint(parts: Sequence[str], heads: tuple[Head, ...], epsilon: float, encoder: str | None = None) -> bytes:
+def base_checkpoint(
+    parts: Sequence[str],
+    heads: tuple[Head, ...],
+    epsilon: float,
+    encoder: str | None = None,
+    hysteresis: Hysteresis | None = None,
+) -> bytes:
     """The bytes of a base: nothing learnt yet, so its learnt heads are its base heads and its mixer looks at nothing.
 
     Args:
@@ -49,8 +56,9 @@ def base_checkpoint(parts: Sequence[str], heads: tuple[Head, ...], epsilon: floa
         heads: of each part.
         epsilon: exploration, of every later checkpoint too.
         encoder: fingerprint of the encoder whose outputs are the features; None where features come in ready.
+        hysteresis: of every later checkpoint too; None: a decision never looks back at the one before.
     """
-    manifest = Manifest(base=None, parent=None, step=0, parts=tuple(parts), epsilon=epsilon, encoder=encoder)
+    manifest = Manifest(None, None, 0, tuple(parts), epsilon, encoder, hysteresis)
     return write_checkpoint(manifest, heads, heads, Mixer.closed(heads[0].weight.shape[1]))
 
 

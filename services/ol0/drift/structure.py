@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Self, TypedDict
+from typing import NotRequired, Self, TypedDict
 
 import numpy as np
 
 from ol0.controller.controller import Controller
+from ol0.controller.hysteresis import Hysteresis
 
 
 class StructureSnapshot(TypedDict):
@@ -17,6 +18,7 @@ class StructureSnapshot(TypedDict):
     dimension: int
     epsilon: float
     encoder: str | None
+    hysteresis: NotRequired[tuple[list[float], float]]
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Structure:
         dimension: number of features.
         epsilon: exploration. Another one would change the propensities that every estimate relies on.
         encoder: fingerprint of the encoder, None where features come in ready.
+        hysteresis: another one would change what greedy means; None: a decision never looks back.
     """
 
     base_tensors: str
@@ -36,6 +39,7 @@ class Structure:
     dimension: int
     epsilon: float
     encoder: str | None
+    hysteresis: Hysteresis | None = None
 
     @classmethod
     def of(cls, controller: Controller) -> Self:
@@ -45,8 +49,8 @@ class Structure:
             for tensor in (head.weight, head.bias):
                 fingerprint.update(repr(tensor.shape).encode())
                 fingerprint.update(np.ascontiguousarray(tensor, "<f4").tobytes())
-        manifest = controller.manifest
-        return cls(fingerprint.hexdigest(), manifest.parts, controller.dimension, manifest.epsilon, manifest.encoder)
+        parts, epsilon, encoder, hysteresis = controller.manifest.policy_settings
+        return cls(fingerprint.hexdigest(), parts, controller.dimension, epsilon, encoder, hysteresis)
 
     def differences(self, base: Self) -> list[str]:
         """What is not as in the base, in words; empty when all is."""
@@ -55,6 +59,7 @@ class Structure:
             ("features", self.dimension, base.dimension),
             ("epsilon", self.epsilon, base.epsilon),
             ("encoder", self.encoder, base.encoder),
+            ("hysteresis", self.hysteresis, base.hysteresis),
         )
         found = [f"{name}: {mine}, the base has {theirs}" for name, mine, theirs in pairs if mine != theirs]
         if self.base_tensors != base.base_tensors:
@@ -63,21 +68,26 @@ class Structure:
 
     def snapshot(self) -> StructureSnapshot:
         """In plain JSON values."""
-        return StructureSnapshot(
+        snapshot = StructureSnapshot(
             base_tensors=self.base_tensors,
             parts=list(self.parts),
             dimension=self.dimension,
             epsilon=self.epsilon,
             encoder=self.encoder,
         )
+        if self.hysteresis is not None:
+            snapshot["hysteresis"] = (list(self.hysteresis.weights), self.hysteresis.tau)
+        return snapshot
 
     @classmethod
     def from_snapshot(cls, snapshot: StructureSnapshot) -> Self:
         """The structure that ``snapshot`` was taken from."""
+        weights, tau = snapshot.get("hysteresis", (None, 0.0))
         return cls(
             snapshot["base_tensors"],
             tuple(snapshot["parts"]),
             snapshot["dimension"],
             snapshot["epsilon"],
             snapshot["encoder"],
+            None if weights is None else Hysteresis(tuple(weights), tau),
         )

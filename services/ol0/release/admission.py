@@ -66,16 +66,13 @@ def _wrong_bytes(life: Life, candidate: Candidate) -> str | None:
     if names != (candidate.base, candidate.parent, candidate.step):
         return "its manifest names another base, parent or step than its record"
     return (
-        None if _same_base(controller, base) else "its parts, epsilon, encoder or base heads are not those of the base"
+        None if _same_base(controller, base) else "its parts, policy settings or base heads are not those of the base"
     )
 
 
 def _same_base(controller: Controller, base: Controller) -> bool:
     """Only learnt heads and mixer may differ: a base head that moved would move the yardstick with it."""
-    ours, theirs = (
-        (one.manifest.parts, one.manifest.epsilon, one.manifest.encoder, one.dimension, one.choices)
-        for one in (controller, base)
-    )
+    ours, theirs = ((one.manifest.policy_settings, one.dimension, one.choices) for one in (controller, base))
     return ours == theirs and all(
         np.array_equal(mine.weight, other.weight) and np.array_equal(mine.bias, other.bias)
         for mine, other in zip(controller.base, base.base, strict=True)

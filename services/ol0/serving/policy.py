@@ -21,13 +21,25 @@ class GreedyPolicy:
     odds = g / (1 - g) = exp(w h - t). Immutable after construction; may be used from several threads.
     """
 
-    __slots__ = ("_bias", "_bounds", "_weight", "choices", "digest", "dimension", "epsilon")
+    __slots__ = (
+        "_bias",
+        "_bounds",
+        "_controller",
+        "_weight",
+        "choices",
+        "digest",
+        "dimension",
+        "epsilon",
+        "looks_back",
+    )
 
     def __init__(self, controller: Controller) -> None:
         self.digest: Digest = controller.digest
         self.choices: tuple[int, ...] = controller.choices
         self.dimension: int = controller.dimension
         self.epsilon: float = controller.manifest.epsilon
+        self.looks_back: bool = controller.manifest.hysteresis is not None
+        self._controller = controller
         rows, biases, bounds = [], [], []
         start = 0
         for base, learnt in zip(controller.base, controller.learnt, strict=True):
@@ -40,15 +52,32 @@ class GreedyPolicy:
         self._weight = np.ascontiguousarray(np.concatenate([*rows, controller.mixer.weight[None, :]]), np.float32)
         self._bias = np.concatenate([*biases, np.array([-controller.mixer.threshold])]).astype(np.float32)
 
-    def greedy(self, features: Floats) -> Action:
+    def greedy(self, features: Floats, previous: Action | None = None) -> Action:
         """The greedy action.
 
         Args:
             features: float32, shape (D,).
+            previous: the action before this one, which hysteresis may keep where the manifest has it.
 
         Raises:
-            RangeError: another shape, or a number that is not finite.
+            RangeError: another shape, a number that is not finite, or a previous action that is none.
         """
+        best = self._best(features)
+        if previous is None:
+            return best
+        self._require_action(previous)
+        if not self.looks_back or best == previous:
+            return best
+        # Rare enough, and costly enough to get wrong, for there to be one definition of it.
+        return tuple(self._controller.greedy(features, np.array(previous, np.intp)).tolist())
+
+    def _require_action(self, previous: Action) -> None:
+        if len(previous) != len(self.choices) or not all(
+            isinstance(pick, int) and 0 <= pick < count for pick, count in zip(previous, self.choices, strict=True)
+        ):
+            raise RangeError(f"previous action {previous!r:.200} is not one index below each of {self.choices}")
+
+    def _best(self, features: Floats) -> Action:
         try:
             scores: list[float] = (np.dot(self._weight, features) + self._bias).tolist()
             gate = scores[-1]

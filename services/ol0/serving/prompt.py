@@ -107,14 +107,16 @@ class Prompt:
     def __exit__(self, *_: object) -> None:
         """Holds nothing that would have to be given back."""
 
-    def decide(self, features: ArrayLike) -> Choice:
+    def decide(self, features: ArrayLike, previous: Action | None = None) -> Choice:
         """Chooses an action and logs the decision.
 
         Args:
             features: shape (D,).
+            previous: the session's action before this one, as its ``Choice`` had it. Where the lineage has hysteresis,
+                as one from AR1 has, it is kept unless another is better by enough; elsewhere it changes nothing.
 
         Raises:
-            RangeError: another shape, or a number that is not finite.
+            RangeError: another shape, a number that is not finite, or a previous action that is none.
         """
         tools, policy = self._tools, self._policy
         try:
@@ -124,7 +126,7 @@ class Prompt:
         if tools.features_dtype is FeaturesDtype.FLOAT16:
             # As they will be logged: a decision on features that are rounded afterwards could not be repeated.
             vector = vector.astype(np.float16).astype(np.float32)
-        action, probabilities = policy.greedy(vector), self._calm
+        action, probabilities = policy.greedy(vector, previous), self._calm
         if tools.rng.random() < self._exploring:
             greedy, action = action, self._explore(action)
             probabilities = propensity(action, greedy, policy.choices, self._epsilon)
@@ -135,7 +137,7 @@ class Prompt:
         decision_id = cast("DecisionId", f"{self._prefix}{turn % COUNTED:04x}")
         choice = Choice(decision_id, action, probabilities, self._arm, policy.digest)
         if self._log is not None:
-            self._log(self._decision(choice, vector, turn))
+            self._log(self._decision(choice, vector, previous, turn))
         return choice
 
     def _explore(self, greedy: Action) -> Action:
@@ -153,14 +155,20 @@ class Prompt:
             drawn, left = drawn or explores, left - 1
         return tuple(action)
 
-    def _decision(self, choice: Choice, vector: Floats, turn: int) -> Decision:
-        """The record; what each controller would do stands in it while a candidate is on trial."""
+    def _decision(self, choice: Choice, vector: Floats, previous: Action | None, turn: int) -> Decision:
+        """The record; what each controller would do stands in it while a candidate is on trial.
+
+        Not after an action that hysteresis may keep. The gates pass over prompts on which two controllers agree, which
+        is fair as long as that depends on the prompt alone; the action before came from the session's own arm, so there
+        they may agree on what only one of them has led to. What is not known counts as a difference: valid, if wider.
+        """
         view, who, dtype = self.view, self._who, self._tools.features_dtype
         greedy_base = greedy_live = greedy_staged = staged = None
         if view.staged is not None:
             staged = view.staged.digest
-            greedy_base, greedy_live = view.base.greedy(vector), view.live.greedy(vector)
-            greedy_staged = view.staged.greedy(vector)
+            if previous is None or not self._policy.looks_back:
+                greedy_base, greedy_live = view.base.greedy(vector), view.live.greedy(vector)
+                greedy_staged = view.staged.greedy(vector)
         return Decision(
             decision_id=choice.decision_id,
             session_id=who.session_id,

@@ -79,10 +79,13 @@ def _open_release(release: Release, base: Controller, keys: Keyring) -> Controll
     if manifest.base != base.digest:
         raise CheckpointError(f"release {release.digest[:12]} has base {manifest.base}, not {base.digest[:12]}")
     ours, theirs = (
-        (one.manifest.parts, one.choices, one.dimension, one.manifest.epsilon) for one in (controller, base)
+        (one.manifest.parts, one.choices, one.dimension, one.manifest.epsilon, one.manifest.hysteresis)
+        for one in (controller, base)
     )
     if ours != theirs:
-        raise CheckpointError(f"release {release.digest[:12]}: parts, choices, features, epsilon {ours}, not {theirs}")
+        raise CheckpointError(
+            f"release {release.digest[:12]}: parts, choices, features, epsilon, hysteresis {ours}, not {theirs}"
+        )
     _require_approvals(release, base.digest, manifest.parent, keys)
     return controller
 

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -5,8 +6,10 @@ import pytest
 
 from ol0.config import SafetyConfig
 from ol0.controller.heads import Head
+from ol0.controller.hysteresis import Hysteresis
 from ol0.drift.handler import DriftMonitor
 from ol0.drift.movement import judge, measure
+from ol0.drift.structure import Structure
 from ol0.records import Candidate, Judgement, Verdict
 from worlds import OLD, experts, make_base, make_candidate, make_suite, serving_state
 
@@ -90,6 +93,14 @@ def test_another_exploration_is_stopped() -> None:
     judged = verdict(make_candidate(BASE, epsilon=0.3).candidate())
     assert judged.judgement is Judgement.REJECT
     assert "epsilon: 0.3" in judged.reasons[0].text
+
+
+def test_another_hysteresis_is_stopped_after_a_restart_too() -> None:
+    base = replace(BASE.controller, manifest=replace(BASE.controller.manifest, hysteresis=Hysteresis((1.0,), 0.05)))
+    restored = Structure.from_snapshot(json.loads(json.dumps(Structure.of(base).snapshot())))
+    assert Structure.of(base).differences(restored) == []
+    (difference,) = Structure.of(BASE.controller).differences(restored)
+    assert difference.startswith("hysteresis: None, the base has Hysteresis(")
 
 
 def test_another_base_is_stopped() -> None:

@@ -2,6 +2,8 @@ from dataclasses import replace
 
 import pytest
 
+from ol0.controller.checkpoint import digest_of, read_checkpoint, write_checkpoint
+from ol0.controller.hysteresis import Hysteresis
 from ol0.records import Digest, Gate, Judgement, Mode, Phase, ServingState, Tick, Transition
 from ol0.release.handler import ReleaseHandler
 from ol0.release.life import serving_state
@@ -129,6 +131,17 @@ def test_base_heads_that_moved_are_not_those_of_the_base(monkeypatch: pytest.Mon
     transition = lineage.handler.handle(moved)[-1]
     assert isinstance(transition, Transition)
     assert "base heads are not those of the base" in transition.cause
+
+
+def test_another_hysteresis_than_the_bases_is_turned_away() -> None:
+    lineage = Lineage()
+    plain = read_checkpoint(a_candidate(1, BASE.digest, 5).heads)
+    manifest = replace(plain.manifest, hysteresis=Hysteresis((1.0,), 0.05))
+    heads = write_checkpoint(manifest, plain.base, plain.learnt, plain.mixer)
+    other = replace(a_candidate(1, BASE.digest, 5), heads=heads, digest=digest_of(heads))
+    transition = lineage.handler.handle(other)[-1]
+    assert isinstance(transition, Transition)
+    assert "policy settings" in transition.cause
 
 
 def test_only_the_next_step_of_the_lineage_is_settled_by_being_turned_away() -> None:
