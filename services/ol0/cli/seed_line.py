@@ -4,7 +4,7 @@
                   [--soak-test [--duration-hours H] | --report-only | --stream-only]
 
 It warms up where that is asked for (topics and store are made first), and then streams until SIGTERM: ``ol0 run``.
-``--soak-test`` plays a soak instead, on a stack and a base of its own; ``--report-only`` shows ``ol0 status``.
+``--soak-test`` plays a soak instead, on a stack and a base of its own; ``--report-only`` prints ``ol0 report``.
 """
 
 import argparse
@@ -69,7 +69,7 @@ def parse(arguments: Sequence[str]) -> SeedLine:
     if words.soak_test:
         todo += [("soak", "--duration-hours", words.duration_hours)]
     else:
-        todo += [("status" if words.report_only else "run", *config)]
+        todo += [("report" if words.report_only else "run", *config)]
     return SeedLine(Path(words.config), tuple(todo))
 
 

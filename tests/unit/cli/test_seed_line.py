@@ -16,7 +16,7 @@ WARMUP = (("topics", "apply", *CONFIG), ("warmup", "AR1.pt", *CONFIG))
         ("", (("run", *CONFIG),)),
         ("--stream-only", (("run", *CONFIG),)),
         ("--warmup-from AR1.pt", (*WARMUP, ("run", *CONFIG))),
-        ("--report-only", (("status", *CONFIG),)),
+        ("--report-only", (("report", *CONFIG),)),
         ("--soak-test", (("soak", "--duration-hours", "24"),)),
         (
             "--warmup-from AR1.pt --soak-test --duration-hours 0.5",
@@ -24,7 +24,7 @@ WARMUP = (("topics", "apply", *CONFIG), ("warmup", "AR1.pt", *CONFIG))
         ),
         (
             "--warmup-from AR1.pt --calibration log.npz --report-only",
-            (WARMUP[0], ("warmup", "AR1.pt", "--calibration", "log.npz", *CONFIG), ("status", *CONFIG)),
+            (WARMUP[0], ("warmup", "AR1.pt", "--calibration", "log.npz", *CONFIG), ("report", *CONFIG)),
         ),
     ],
 )
