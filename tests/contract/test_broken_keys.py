@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
+import numpy as np
 import pytest
 from redis import Redis
 
@@ -86,7 +87,8 @@ class Calls:
         self.buffer.refresh()
 
     def prioritise(self) -> None:
-        self.buffer._ring.priorities[0], self.buffer._ring.changed[0] = 8.0, True
+        self.buffer._ring.prioritise(np.array([0]), np.array([8.0], np.float32))
+        self.buffer._ring.changed[0] = True
         self.buffer.flush()
 
 

@@ -8,8 +8,9 @@ from ol0.config import RedisConfig
 from ol0.errors import StoreError
 from ol0.replay.buffer import Batch, ReplayBuffer
 from ol0.replay.connection import connect
+from ol0.replay.entries import PRIORITY_RUN
 from ol0.replay.exclusion import Exclusion
-from ol0.replay.lua import store_key
+from ol0.replay.lua import Scripts, store_key
 from ol0.replay.store import ReplayStore
 from ol0.replay.windows import Arrivals, ClosedWindow, SourcePartition
 from ol0.soak.stacks.valkey import Valkey
@@ -162,6 +163,32 @@ def test_the_store_knows_the_priorities_that_the_learner_knows_whatever_slots_th
 
         stored = np.frombuffer(client.get(store_key(prefix, "p")), "<f4")  # type: ignore[arg-type]
         assert stored.tolist() == lineage.buffer._ring.priorities.tolist()
+
+
+RUN = np.array([(0, 2)], PRIORITY_RUN).tobytes()
+TWO = np.array([2, 3], "<f4").tobytes()
+
+
+@pytest.mark.parametrize("words", [[RUN + b"\0", TWO, 3], [RUN, TWO[:-1], 3], [RUN, TWO[:4], 3], [RUN, TWO, "much"]])
+def test_malformed_priorities_are_refused_before_anything_is_written(
+    lineage: Lineage, client: Redis, prefix: str, words: list[bytes | str | int]
+) -> None:
+    lineage.add(3)
+    before = client.get(store_key(prefix, "p")), client.hgetall(store_key(prefix, "m"))
+
+    assert Scripts(client, prefix).call("prioritise", lineage.incarnation, 0, *words)[0] == b"BAD"
+    assert (client.get(store_key(prefix, "p")), client.hgetall(store_key(prefix, "m"))) == before
+
+
+def test_priorities_of_examples_that_the_store_does_not_have_yet_are_left_out(
+    lineage: Lineage, client: Redis, prefix: str
+) -> None:
+    lineage.add(1)  # as where it went back
+
+    assert Scripts(client, prefix).call("prioritise", lineage.incarnation, 0, RUN, TWO, 3)[0] == b"OK"
+
+    stored = np.frombuffer(client.get(store_key(prefix, "p")), "<f4")  # type: ignore[arg-type]
+    assert stored.tolist() == [2] + [0] * (CAPACITY - 1)
 
 
 def test_a_payload_is_fetched_once(lineage: Lineage, client: Redis, prefix: str, rng: np.random.Generator) -> None:

@@ -12,13 +12,12 @@ from redis.exceptions import RedisError
 from ol0.errors import StoreError
 from ol0.replay.anchors import Anchor, AnchorStore
 from ol0.replay.counters import Counters
-from ol0.replay.entries import PRIORITY_UPDATE
 from ol0.replay.lua import Scripts, refused, store_key
 from ol0.replay.refusals import refusal
 from ol0.replay.ring import Fields, RingMirror
-from ol0.replay.sampling import Mass, Slots, draw, importance_weights, priority_mass
+from ol0.replay.sampling import Mass, Slots, draw, importance_weights
 
-LARGEST_UPDATE: Final = 1_000  # priorities that wait: the script that takes them in stays below two milliseconds
+LARGEST_UPDATE: Final = 1_000  # priorities that wait: what a learner that is killed has learnt in vain of them
 REDRAWS: Final = 8  # vanished entries are rare between two refreshes: each round leaves a small part of the last
 
 
@@ -126,11 +125,15 @@ class ReplayBuffer:
             ValueError: the ring is empty, or nothing in it is fresh.
             StoreError: the store is out of reach, or entries vanish faster than they can be drawn.
         """
-        mass = priority_mass(self._ring.priorities, alpha)
-        if self._max_age_ms is not None:
-            mass[self._ring.closed_ms < self._watermark_ms - self._max_age_ms] = 0
-        slots, payloads = self._fetch(mass, count, rng)
-        return self._batch(slots, payloads, importance_weights(mass, slots, beta))
+        slots = draw(self._mass(alpha), count, rng)
+        for _ in range(REDRAWS):
+            payloads, there = self._payloads(slots)
+            if there.all():
+                return self._batch(slots, payloads, importance_weights(self._mass(alpha), slots, beta))
+            vanished = slots[~there]
+            self._ring.prioritise(vanished, np.zeros(len(vanished), np.float32))
+            slots[~there] = draw(self._mass(alpha), len(vanished), rng)
+        raise StoreError(f"{REDRAWS} draws in a row met entries without payload: refresh() before the next sample")
 
     def uniform(self, count: int, rng: np.random.Generator) -> Batch:
         """Draws every example with the same probability; all weights are 1. Raises as ``sample``."""
@@ -144,10 +147,8 @@ class ReplayBuffer:
         """
         slots = (self._ring.head - 1 - np.arange(min(count, self._ring.size))) % max(self._ring.capacity, 1)
         slots = slots[self._ring.priorities[slots] > 0]
-        payloads = self._payloads(slots) if len(slots) else []
-        there = [i for i, payload in enumerate(payloads) if payload is not None]
-        slots, found = slots[there], [cast("bytes", payloads[i]) for i in there]
-        return self._batch(slots, found, np.ones(len(slots), np.float32))
+        payloads, there = self._payloads(slots)
+        return self._batch(slots[there], payloads[there], np.ones(int(there.sum()), np.float32))
 
     def update_priorities(self, batch: Batch, errors: ArrayLike) -> None:
         """New priorities abs(error) + epsilon: here at once, in the store when there are many, or with ``refresh``.
@@ -163,7 +164,7 @@ class ReplayBuffer:
         if priorities.shape != batch.slots.shape or not np.isfinite(priorities).all():
             raise ValueError(f"errors: shape {priorities.shape}; {batch.slots.shape} finite numbers are right")
         current = self._ring.holds(batch.slots, batch.fields)
-        self._ring.priorities[batch.slots[current]] = priorities[current]
+        self._ring.prioritise(batch.slots[current], priorities[current])
         self._ring.changed[batch.slots[current]] = True
         if np.count_nonzero(self._ring.changed) >= LARGEST_UPDATE:
             self.flush()
@@ -174,41 +175,37 @@ class ReplayBuffer:
         Raises:
             StoreError: the store is out of reach, damaged, or another one than before.
         """
-        slots = np.flatnonzero(self._ring.changed)
-        if not len(slots):
+        changed = np.flatnonzero(self._ring.changed)
+        if not len(changed):
             return
-        updates = np.zeros(len(slots), PRIORITY_UPDATE)
-        updates["position"], updates["priority"] = self._ring.positions(slots), self._ring.priorities[slots]
-        reply = self._scripts.call("prioritise", self._incarnation, updates.tobytes())
+        runs, priorities = self._ring.runs(changed)
+        largest = f"{self._ring.priorities[changed].max():.9g}"
+        known = self._counters.excluded
+        reply = self._scripts.call("prioritise", self._incarnation, known, runs, priorities, largest)
         if reply[0] != b"OK":
             raise refusal(reply, store_key(self._prefix, "*"))
-        self._ring.changed[slots] = False
+        self._ring.changed[changed] = False
 
-    def _fetch(self, mass: Mass, count: int, rng: np.random.Generator) -> tuple[Slots, list[bytes]]:
-        """Draws until every payload is there. Marks vanished entries in ``mass`` and in the mirror."""
-        slots = draw(mass, count, rng)
-        payloads = self._payloads(slots)
-        for _ in range(REDRAWS):
-            vanished = [i for i, payload in enumerate(payloads) if payload is None]
-            if not vanished:
-                return slots, cast("list[bytes]", payloads)
-            mass[slots[vanished]] = 0
-            self._ring.priorities[slots[vanished]] = 0
-            slots[vanished] = draw(mass, len(vanished), rng)
-            for i, payload in zip(vanished, self._payloads(slots[vanished]), strict=True):
-                payloads[i] = payload
-        raise StoreError(f"{REDRAWS} draws in a row met entries without payload: refresh() before the next sample")
+    def _mass(self, alpha: float) -> Mass:
+        """What every slot counts in a draw; nothing where its example is too old."""
+        mass = self._ring.mass(alpha)
+        if self._max_age_ms is None:
+            return mass
+        return np.where(self._ring.closed_ms < self._watermark_ms - self._max_age_ms, 0.0, mass)
 
-    def _payloads(self, slots: Slots) -> list[bytes | None]:
-        """From the mirror; those that are not there come in one round trip. None: vanished."""
-        missing = slots[[payload is None for payload in self._ring.payloads[slots]]]
-        if len(missing):
+    def _payloads(self, slots: Slots) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:
+        """From the mirror, those that are not there in one round trip; and which of them are there."""
+        ring, there = self._ring, self._ring.fetched[slots]
+        if not there.all():
+            missing = slots[~there]
             try:
-                fetched = self._client.hmget(store_key(self._prefix, "o"), self._ring.fields(missing).tolist())
+                found = self._client.hmget(store_key(self._prefix, "o"), ring.fields(missing).tolist())
             except RedisError as error:
                 raise refused("fetch of a batch", error) from error
-            self._ring.payloads[missing] = cast("list[bytes | None]", fetched)
-        return cast("list[bytes | None]", self._ring.payloads[slots].tolist())
+            ring.payloads[missing] = cast("list[bytes | None]", found)
+            ring.fetched[missing] = [payload is not None for payload in cast("list[bytes | None]", found)]
+            there = ring.fetched[slots]
+        return ring.payloads[slots], there
 
-    def _batch(self, slots: Slots, payloads: list[bytes], weights: NDArray[np.float32]) -> Batch:
-        return Batch(slots, self._ring.fields(slots), tuple(payloads), self._ring.rewards(slots), weights)
+    def _batch(self, slots: Slots, payloads: NDArray[np.object_], weights: NDArray[np.float32]) -> Batch:
+        return Batch(slots, self._ring.fields(slots), tuple(payloads.tolist()), self._ring.rewards(slots), weights)

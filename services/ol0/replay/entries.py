@@ -23,7 +23,7 @@ FIELD_BYTES: Final = SCORE_DIGITS + 16
 # One slot of the ring: which payload, and its reward. Void, because numpy strips the zeros off the end of bytes.
 RING_ENTRY: Final = np.dtype([("field", f"V{FIELD_BYTES}"), ("reward", "<f4")])
 PRIORITY: Final = np.dtype("<f4")
-PRIORITY_UPDATE: Final = np.dtype([("position", "<f8"), ("priority", "<f4")])
+PRIORITY_RUN: Final = np.dtype([("position", "<f8"), ("length", "<u4")])
 REMOVAL: Final = np.dtype([("slot", "<u4"), ("field", f"V{FIELD_BYTES}")])
 
 NOBODY: Final = b"\0" * 8  # the user key of a decision without a user

@@ -102,10 +102,8 @@ for _, field in ipairs(evicted) do gone[#gone + 1] = field end
 
 if #entries > 0 then
   local priority = struct.pack('<f', meta.max_priority) -- new examples are drawn soon, whatever they turn out to be
-  local priorities = {}
-  for i = 1, #entries do priorities[i] = priority end
-  write_ring(PRIORITIES, PRIORITY_BYTES, meta.capacity, meta.head, priorities)
-  write_ring(ENTRIES, ENTRY_BYTES, meta.capacity, meta.head, entries)
+  write_ring(PRIORITIES, PRIORITY_BYTES, meta.capacity, meta.head, string.rep(priority, #entries))
+  write_ring(ENTRIES, ENTRY_BYTES, meta.capacity, meta.head, table.concat(entries))
 end
 if outcomes > 0 then
   -- The id in the stream is the last outcome's number, so that trimming by it is idempotent ("0-0" may not be one).

@@ -114,10 +114,10 @@ local function holds(slot, field)
     and call('GETRANGE', PRIORITIES, priority_at, priority_at + PRIORITY_BYTES - 1) ~= NO_PRIORITY
 end
 
--- Writes at most `capacity` slots from position `head` on.
-local function write_ring(key, width, capacity, head, slots)
+-- Writes at most `capacity` slots, one string, from position `head` on.
+local function write_ring(key, width, capacity, head, blob)
   local slot = head % capacity
-  local before_wrap = math.min(#slots, capacity - slot)
-  call('SETRANGE', key, slot * width, table.concat(slots, '', 1, before_wrap))
-  if before_wrap < #slots then call('SETRANGE', key, 0, table.concat(slots, '', before_wrap + 1)) end
+  local before_wrap = (capacity - slot) * width
+  call('SETRANGE', key, slot * width, string.sub(blob, 1, before_wrap))
+  if before_wrap < #blob then call('SETRANGE', key, 0, string.sub(blob, before_wrap + 1)) end
 end
