@@ -4,6 +4,7 @@
 #   make test    every test (those that need Docker say why they skip where there is none)
 #   make lint    ruff, mypy --strict, import-linter
 #   make bench   the benchmarks, each against its peer in the same run
+#   make evaluate  how good the learner is: against baselines, without its parts, and when things go wrong
 #   make chaos   half an hour of full load, a fault every 20 seconds, then every log read back
 #   make lock    requirements.lock anew from pyproject.toml
 #   make clean   removes what the above made, the download cache excepted
@@ -13,8 +14,9 @@ BIN := .venv/bin
 DEMO_ARGS ?=
 TEST_ARGS ?=
 CHAOS_ARGS ?=
+EVALUATE_ARGS ?=
 
-.PHONY: setup demo test lint bench chaos lock clean
+.PHONY: setup demo test lint bench evaluate chaos lock clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -52,6 +54,10 @@ bench: setup
 	-$(MAKE) --no-print-directory .venv-bench/.installed
 	-$(MAKE) --no-print-directory .venv-reverb/.installed
 	$(BIN)/python -m benchmarks
+
+# In process, without Kafka: some ten minutes on two cores.
+evaluate: setup
+	$(BIN)/python -m benchmarks.evaluation $(EVALUATE_ARGS)
 
 # It uses what the fault tests use: the same world, the same audit.
 chaos: setup

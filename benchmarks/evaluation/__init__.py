@@ -1,0 +1,1 @@
+"""How good the learner is: beside what one would write instead, without its parts, and when things go wrong."""

@@ -1,0 +1,146 @@
+"""Prompts whose right answers are known, split into what the base has seen, what comes, and what nobody trains on."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ol0.config import OnlineLearningConfig
+from ol0.controller.checkpoint import read_checkpoint, write_checkpoint
+from ol0.controller.controller import Actions, Controller, Manifest
+from ol0.controller.heads import Floats, Head, Mixer
+from ol0.learner.adam import Adam
+from ol0.learner.batch import Batch
+from ol0.learner.parts import Parts, with_bias
+
+DATA: Final = Path(__file__).parents[2] / "services/ol0/soak/data/debian_sections.npz"
+EPSILON: Final = 0.1
+USERS: Final = 200
+FIT_RATE: Final = 3e-3
+FIT_EPOCHS: Final = 30
+FIT_BATCH: Final = 128
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Prompts: features (n, D), success probability of every expert (n, K), kind (n,)."""
+
+    features: Floats
+    success: Floats
+    kinds: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    def take(self, rows: NDArray[np.intp]) -> Self:
+        """These prompts, in this order."""
+        return type(self)(self.features[rows], self.success[rows], self.kinds[rows])
+
+    def followed_by(self, other: Self) -> Self:
+        """These prompts, then the others."""
+        return type(self)(
+            np.concatenate([self.features, other.features]),
+            np.concatenate([self.success, other.success]),
+            np.concatenate([self.kinds, other.kinds]),
+        )
+
+    def expected(self, taken: Actions) -> Floats:
+        """Success probability of the expert that each prompt got, shape (n,)."""
+        return np.asarray(self.success[np.arange(len(self)), taken])
+
+
+@dataclass(frozen=True)
+class World:
+    """One split of a stream, with its base.
+
+    Attributes:
+        base: the frozen controller, trained on old kinds with full labels.
+        anchors: old prompts that the base answered, with exploration, and their votes.
+        old: more old prompts, for streams that have some.
+        new: the prompts of the stream; each comes once.
+        old_test, new_test: what nobody trains on.
+    """
+
+    base: Controller
+    anchors: Batch
+    old: Pool
+    new: Pool
+    old_test: Pool
+    new_test: Pool
+
+
+@lru_cache(maxsize=2)
+def debian(seed: int, path: Path = DATA) -> World:
+    """Descriptions of Debian packages, to be routed to one of ten experts; old kinds and new ones as the data says."""
+    with np.load(path) as arrays:
+        pool = Pool(arrays["X"].astype(np.float32), arrays["P"].astype(np.float32), arrays["group"])
+        return _split(pool, arrays["old"], seed)
+
+
+@lru_cache(maxsize=2)
+def random(seed: int) -> World:
+    """Eight clusters in 64 features, of which the base knows four; each has one right expert of five."""
+    rng = np.random.default_rng(seed)
+    kinds = rng.integers(0, 8, 8_000)
+    centres = rng.normal(size=(8, 64))
+    features = centres[kinds] + 2 * rng.normal(size=(8_000, 64))
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    right = np.append(rng.permutation(5), rng.integers(0, 5, 3))
+    success = np.where(np.arange(5) == right[kinds][:, None], 0.95, 0.05)
+    pool = Pool(features.astype(np.float32), success.astype(np.float32), np.char.add("cluster ", kinds.astype(str)))
+    return _split(pool, kinds < 4, seed)
+
+
+STREAMS: Final = {"debian": debian, "random": random}
+
+
+def _split(pool: Pool, is_old: NDArray[np.bool_], seed: int) -> World:
+    """Old kinds 25 / 75 into test and base pool, new ones 25 / 75 into test and stream."""
+    rng = np.random.default_rng(seed)
+    old, new = rng.permutation(np.flatnonzero(is_old)), rng.permutation(np.flatnonzero(~is_old))
+    known = pool.take(old[len(old) // 4 :])
+    base = fit(known, seed)
+    rng = np.random.default_rng(7_000 + seed)
+    order, anchors = rng.permutation(len(known)), OnlineLearningConfig().anchors
+    logged = vote(known.take(order[:anchors]), base.greedy(known.features[order[:anchors]])[:, 0], rng)
+    return World(
+        base=base,
+        anchors=logged,
+        old=known.take(order[anchors:]),
+        new=pool.take(new[len(new) // 4 :]),
+        old_test=pool.take(old[: len(old) // 4]),
+        new_test=pool.take(new[: len(new) // 4]),
+    )
+
+
+def fit(pool: Pool, seed: int) -> Controller:
+    """Softmax regression with full labels, as a base: what nobody has while serving."""
+    rng = np.random.default_rng(100 + seed)
+    x, parts = with_bias(pool.features), Parts((pool.success.shape[1],))
+    labels = (pool.success >= pool.success.max(axis=1, keepdims=True)).astype(np.float32)
+    weights = (rng.uniform(-1, 1, (x.shape[1], labels.shape[1])) / x.shape[1] ** 0.5).astype(np.float32)
+    adam = Adam.like(weights)
+    for _ in range(FIT_EPOCHS):
+        for rows in np.array_split(rng.permutation(len(x)), max(1, len(x) // FIT_BATCH)):
+            error = np.exp(parts.log_softmax(x[rows] @ weights)) - labels[rows]
+            adam, delta = adam.step(x[rows].T @ error / len(rows), FIT_RATE)
+            weights = weights + delta
+    head: tuple[Head, ...] = parts.unstack(weights)
+    manifest = Manifest(None, None, 0, ("expert",), EPSILON)
+    return read_checkpoint(write_checkpoint(manifest, head, head, Mixer.closed(pool.features.shape[1])))
+
+
+def vote(pool: Pool, greedy: Actions, rng: np.random.Generator) -> Batch:
+    """Prompts served epsilon-greedily, and the honest votes of 200 users."""
+    count, choices = pool.success.shape
+    taken = np.where(rng.random(count) < EPSILON, rng.integers(0, choices, count), greedy)
+    propensity = (1 - EPSILON) * (taken == greedy) + EPSILON / choices
+    votes = rng.random(count) < pool.expected(taken)
+    users = np.asarray(rng.integers(0, USERS, count), np.uint64)
+    ones = np.ones(count, np.float32)
+    return Batch(
+        pool.features, taken[:, None], propensity[:, None].astype(np.float32), votes.astype(np.float32), ones, users
+    )
