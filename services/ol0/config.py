@@ -51,12 +51,12 @@ class OnlineLearningConfig(Section):
     steps_per_update: Count = 8
     examples_per_update: Count = 32
     gradient_clip: Positive = Field(1.0, description="norm of the gradient")
-    ema_decay: Share = Field(0.98, description="what ships is this moving average of the heads")
+    ema_decay: Share = Field(0.9, description="what ships is this moving average of the heads")
     trust_region: Positive = Field(1.0, description="mean KL(live || new) on a batch; heads outside are pulled back")
     mixer_learning_rate: Positive = 0.02
     mixer_l2: NotNegative = 1e-3
-    regret_budget: NotNegative = Field(0.8, description="points of calibrated regret on held-out anchors")
-    calibration_share: Share = Field(0.4, description="anchors kept back to calibrate the mixer")
+    regret_budget: NotNegative = Field(0.9, description="points of calibrated regret on held-out anchors")
+    calibration_share: Share = Field(0.5, description="anchors kept back to calibrate the mixer")
     evidence_errors: NotNegative = Field(
         3.0,
         description="standard errors by which live traffic must be new, and its votes predictable, for any change; "

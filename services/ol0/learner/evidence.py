@@ -1,7 +1,7 @@
 """Is there anything to learn? Two tests on examples that nothing was trained on yet.
 
 *Novelty.* Do live prompts look unlike the base's own? The rank of a fresh prompt's mixer score among those of the
-held-out anchors is uniform within [0, 1] if not (Mann and Whitney, 1947).
+held-out anchors is uniform within [0, 1] if not (Mann and Whitney, 1947). Of equal prompts the first one counts.
 *Skill.* Do the votes say anything? Between the reward model's prediction of a fresh vote and the vote itself there is
 no correlation if not, and exploration always gives both good and bad choices to tell apart.
 
@@ -27,7 +27,8 @@ class Evidence:
 
     Attributes:
         count: examples, at most about ``WINDOW``.
-        ranks: sum of the ranks of their mixer scores.
+        ranked: those among them whose prompts came for the first time.
+        ranks: sum of the ranks of the mixer scores of these.
         predicted: sum of R, the predicted rewards.
         rewards: sum of r.
         predicted_squared: sum of R^2.
@@ -36,6 +37,7 @@ class Evidence:
     """
 
     count: float = 0.0
+    ranked: float = 0.0
     ranks: float = 0.0
     predicted: float = 0.0
     rewards: float = 0.0
@@ -44,10 +46,11 @@ class Evidence:
     products: float = 0.0
 
     def after(self, ranks: Floats, predicted: Floats, rewards: Floats) -> Self:
-        """With these fresh examples, all of shape (n,)."""
+        """With these fresh examples, all of shape (n,), and the ranks of those that came for the first time."""
         keep = min(1.0, WINDOW / max(self.count, 1.0))
         sums = (
             float(len(rewards)),
+            float(len(ranks)),
             float(ranks.sum()),
             float(predicted.sum()),
             float(rewards.sum()),
@@ -59,9 +62,9 @@ class Evidence:
 
     def novelty(self, anchors: int) -> float:
         """How many standard errors the mean rank lies above 1/2; ``anchors``: how many gave the ranks."""
-        if not self.count or not anchors:
+        if not self.ranked or not anchors:
             return 0.0
-        return (self.ranks / self.count - 0.5) / (_UNIFORM_SD * math.sqrt(1 / self.count + 1 / anchors))
+        return (self.ranks / self.ranked - 0.5) / (_UNIFORM_SD * math.sqrt(1 / self.ranked + 1 / anchors))
 
     def skill(self) -> float:
         """The correlation of R and r in standard errors of a correlation of 0."""
@@ -74,5 +77,10 @@ class Evidence:
 
 
 def ranks(scores: Floats, among: Floats) -> Floats:
-    """Share of ``among``, shape (m,), below each score, shape (n,); zeros where there is nobody to compare with."""
-    return np.asarray(np.searchsorted(np.sort(among), scores) / max(len(among), 1), np.float32)
+    """Share of ``among``, shape (m,), below each score, shape (n,); zeros where there is nobody to compare with.
+
+    Equals count half: before the mixer has learnt anything all scores are 0, and a prompt is as new as it is old.
+    """
+    ordered = np.sort(among)
+    below, up_to = (np.searchsorted(ordered, scores, side=side) for side in ("left", "right"))
+    return np.asarray((below + up_to) / (2 * max(len(among), 1)), np.float32)

@@ -135,8 +135,14 @@ class HeadTrainer:
         state, features = self._state, self._scaling.features(fresh.features)
         predicted = self._predict(features, fresh).served.mean(axis=1)
         among = self._scaling.features(self._anchors.held_out.features) @ state.mixer
-        evidence = state.evidence.after(ranks(features @ state.mixer, among), predicted, fresh.rewards)
-        self._state = replace(state, evidence=evidence, trust=state.trust.seen(fresh.users), seen=seen)
+        scores = features[state.known.first_times(fresh.features)] @ state.mixer
+        self._state = replace(
+            state,
+            evidence=state.evidence.after(ranks(scores, among), predicted, fresh.rewards),
+            known=state.known.after(fresh.features),
+            trust=state.trust.seen(fresh.users),
+            seen=seen,
+        )
 
     def step(self, live: Batch, uniform: Floats) -> StepReport:
         """One step of everything that is trained.

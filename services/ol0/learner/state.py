@@ -14,6 +14,7 @@ from ol0.controller.heads import Floats
 from ol0.errors import CheckpointError
 from ol0.learner.adam import Adam
 from ol0.learner.evidence import Evidence
+from ol0.learner.known_prompts import KnownPrompts
 from ol0.learner.trust import Trust
 
 _TRAINED = ("heads", "theta", "mixer")
@@ -39,7 +40,8 @@ class LearnerState:
         mixer_adam: same.
         trust: what is known of users.
         evidence: what fresh examples said.
-        seen: examples of the replay buffer that these two have looked at.
+        known: their prompts.
+        seen: examples of the replay buffer that these three have looked at.
         steps: taken so far.
     """
 
@@ -52,6 +54,7 @@ class LearnerState:
     mixer_adam: Adam
     trust: Trust
     evidence: Evidence
+    known: KnownPrompts
     seen: int
     steps: int
 
@@ -60,7 +63,9 @@ class LearnerState:
         """Nothing learnt yet beyond these heads (D + 1, K) and this mixer (D + 1,)."""
         adam = Adam.like(heads)
         memories = adam, adam, Adam.like(mixer)
-        return cls(heads, heads, np.zeros_like(heads), mixer, *memories, Trust.nobody(), Evidence(), 0, 0)
+        return cls(
+            heads, heads, np.zeros_like(heads), mixer, *memories, Trust.nobody(), Evidence(), KnownPrompts.none(), 0, 0
+        )
 
 
 def pack_state(state: LearnerState, rng: RngState) -> bytes:
@@ -73,6 +78,7 @@ def pack_state(state: LearnerState, rng: RngState) -> bytes:
     for name, adam in adams.items():
         tensors |= {f"{name}.first": adam.first, f"{name}.second": adam.second}
     tensors |= {f"trust.{name}": getattr(state.trust, name) for name in _TRUST}
+    tensors["known.tags"] = state.known.tags
     tensors["counters"] = np.frombuffer(json.dumps(counters, sort_keys=True).encode(), np.uint8)
     return save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
 
@@ -95,9 +101,10 @@ def unpack_state(data: bytes, like: LearnerState) -> tuple[LearnerState, RngStat
         )
         heads, average, theta, mixer = (tensors[name] for name in _WEIGHTS)
         trust, evidence = Trust(*(tensors[f"trust.{name}"] for name in _TRUST)), Evidence(**counters["evidence"])
+        known = KnownPrompts(tensors["known.tags"])
         seen, steps = int(counters["seen"]), int(counters["steps"])
         memories = heads_adam, theta_adam, mixer_adam
-        state = LearnerState(heads, average, theta, mixer, *memories, trust, evidence, seen, steps)
+        state = LearnerState(heads, average, theta, mixer, *memories, trust, evidence, known, seen, steps)
         rng: RngState = counters["rng"]
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"learner snapshot cannot be read: {error}; tombstone it in the state topic") from None

@@ -46,6 +46,21 @@ def test_evidence_fades_as_new_evidence_comes() -> None:
     assert evidence.novelty(ANCHORS) < 0.1
 
 
+def test_a_mixer_that_has_learnt_nothing_finds_a_prompt_as_new_as_it_is_old() -> None:
+    same = ranks(np.zeros(3, np.float32), np.zeros(ANCHORS, np.float32))
+    assert same.tolist() == [0.5] * 3
+    assert ranks(np.array([1, 2, 5], np.float32), np.array([1, 2, 3, 4], np.float32)).tolist() == [0.125, 0.375, 1]
+
+
+def test_prompts_that_came_before_say_nothing_of_novelty_and_their_votes_do_of_skill() -> None:
+    evidence, nobody = seen(shift=1, agreement=0.8), np.zeros(0, np.float32)
+    novelty, skill = evidence.novelty(ANCHORS), evidence.skill()
+    rewards = np.tile([0, 1], 50).astype(np.float32)
+    after = evidence.after(nobody, rewards * np.float32(0.6) + np.float32(0.2), rewards)
+    assert after.novelty(ANCHORS) == pytest.approx(novelty)
+    assert after.skill() > skill
+
+
 def test_nothing_seen_is_no_evidence() -> None:
     assert (Evidence().novelty(ANCHORS), Evidence().skill()) == (0, 0)
     assert not ranks(np.ones(3, np.float32), np.zeros(0, np.float32)).any()

@@ -38,7 +38,7 @@ SWITCHES: dict[str, float] = {
     "trust_region": 1e-5,
     "mixer_learning_rate": 0.2,
     "mixer_l2": 1.0,
-    "calibration_share": 0.5,
+    "calibration_share": 0.3,
     "priority_alpha": 0.0,
     "priority_beta": 1.0,
     "priority_beta_examples": 201,
@@ -79,7 +79,12 @@ def test_it_learns_new_prompts_and_keeps_the_old_ones(choices: tuple[int, ...]) 
     base = make_base(choices)
     new, old = logged(base, 500, seed=11, new=True).features, logged(base, 500, seed=12).features
     right = (base.greedy(new) + 1) % choices
-    faster = {"batch_size": 128, "trust_region": 10.0, "learning_rate": 0.0125, "ema_decay": 0.9}
+    faster = {
+        "batch_size": 128,
+        "trust_region": 10.0,
+        "learning_rate": 0.0125,
+        "ema_decay": 0.9,
+    }
     config = SMALL.model_copy(update=faster)
     # When it learns from the feedback on one choice at a time
     learner, replay = make_learner(base, config), make_replay(base, config, examples=3_000)
@@ -87,8 +92,18 @@ def test_it_learns_new_prompts_and_keeps_the_old_ones(choices: tuple[int, ...]) 
         train(learner, replay, config)
     shipped = learner.candidate(base.digest, 1).controller
     # Then it is often right in every part, and old answers are what they were
-    assert ((shipped.greedy(new) == right).mean(axis=0) > 0.25).all()
+    assert ((shipped.greedy(new) == right).mean(axis=0) > 0.2).all()
     assert (shipped.greedy(old) == base.greedy(old)).mean() > 0.9
+
+
+def test_a_prompt_that_comes_again_is_no_evidence_of_novelty() -> None:
+    base = make_base()
+    learner, fresh = make_learner(base), logged(base, 40)
+    learner.observe(fresh, 40)
+    learner.observe(fresh, 80)
+
+    evidence = learner._state.evidence
+    assert (evidence.count, evidence.ranked) == (80, 40)
 
 
 def test_at_the_base_nothing_pulls_but_the_gain() -> None:
