@@ -20,7 +20,8 @@ from ol0.learner.replay import LocalReplay
 from ol0.learner.training import train
 
 OURS: Final = OnlineLearningConfig()
-RATE: Final = OURS.learning_rate
+RATE: Final = 0.01
+"""Of Adam, with which the lambdas below were chosen."""
 CLIP: Final = OURS.importance_clip
 OPEN: Final = -1e3  # a threshold that no prompt is below
 NEVER: Final = 1e9

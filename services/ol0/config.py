@@ -38,7 +38,7 @@ class OnlineLearningConfig(Section):
     profile: Literal["ol0", "seed"] = Field(
         "ol0", description="where numbers that are not given come from: here, or the code that OL0 takes over from"
     )
-    learning_rate: Positive = Field(0.01, description="Adam step on the learnt heads")
+    learning_rate: Positive = Field(0.02, description="Adam step on the learnt heads")
     gain_weight: NotNegative = Field(3.0, description="c: weight of the doubly robust gain")
     importance_clip: Positive = Field(5.0, description="M: largest importance weight 1/p")
     reward_learning_rate: Positive = Field(0.01, description="Adam step on the reward model")
@@ -55,8 +55,8 @@ class OnlineLearningConfig(Section):
     trust_region: Positive = Field(1.0, description="mean KL(live || new) on a batch; heads outside are pulled back")
     mixer_learning_rate: Positive = 0.02
     mixer_l2: NotNegative = 1e-3
-    regret_budget: NotNegative = Field(0.9, description="points of calibrated regret on held-out anchors")
-    calibration_share: Share = Field(0.5, description="anchors kept back to calibrate the mixer")
+    regret_budget: NotNegative = Field(0.8, description="points of calibrated regret on held-out anchors")
+    calibration_share: Share = Field(0.4, description="anchors kept back to calibrate the mixer")
     evidence_errors: NotNegative = Field(
         3.0,
         description="standard errors by which live traffic must be new, and its votes predictable, for any change; "

@@ -38,7 +38,7 @@ SWITCHES: dict[str, float] = {
     "trust_region": 1e-5,
     "mixer_learning_rate": 0.2,
     "mixer_l2": 1.0,
-    "calibration_share": 0.3,
+    "calibration_share": 0.5,
     "priority_alpha": 0.0,
     "priority_beta": 1.0,
     "priority_beta_examples": 201,
