@@ -83,6 +83,17 @@ def test_a_pile_lands_where_single_records_of_the_same_sessions_do(settings: Set
     assert Counter(Counter(places).values()) == {2: 200}, "each outcome twice, in one partition"
 
 
+def test_what_is_acknowledged_late_counts_for_its_own_pile_alone(lineage: Lineage) -> None:
+    sender = PileSender("outcomes", lineage, timeout_s=0)
+    pile = [(b"session", lineage.codec.encode(replace(OUTCOME, sequence=number))) for number in range(3)]
+    with pytest.raises(StreamError, match="3 are under way"):
+        sender.send(pile)
+    assert sender._producer.flush(TIMEOUT_S) == 0
+
+    with pytest.raises(StreamError, match="3 are under way"):
+        sender.send(pile)
+
+
 def test_the_end_of_a_topic_is_found_while_others_go_on_writing(lineage: Lineage) -> None:
     # Given three services that commit snapshots all the time, so that the log has no end that one could see
     stop = Event()

@@ -1,5 +1,4 @@
 from collections.abc import Sequence
-from itertools import count
 from threading import Event
 
 import pytest
@@ -80,8 +79,12 @@ def test_what_went_wrong_is_raised_where_the_loop_runs() -> None:
 
     def ask_for_ever() -> None:
         with ClosingBeside(slow) as sink:
-            for _ in count():
+
+            def ask() -> bool:
                 sink.idle()
+                return False
+
+            wait_until(ask, TIMEOUT_S)
 
     with pytest.raises(StoreError, match="away"):
         ask_for_ever()
