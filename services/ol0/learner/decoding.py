@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Final, NoReturn, Protocol
 
 import numpy as np
 
@@ -11,11 +11,12 @@ from ol0.controller.heads import Floats
 from ol0.errors import RangeError
 from ol0.learner.batch import Batch, unit_of
 from ol0.learner.replay import Draw
-from ol0.records import Decision
+from ol0.records import Decision, FeaturesDtype
 from ol0.replay.buffer import Batch as StoredBatch
 from ol0.replay.sampling import Slots
 
 Unpack = Callable[[bytes], Decision]
+BYTES_OF: Final = {dtype: np.dtype(dtype.value).itemsize for dtype in FeaturesDtype}
 
 
 class PayloadBuffer(Protocol):
@@ -66,7 +67,11 @@ class DecodedRows:
         """
         if len(self._row_of) + len(names) > self._capacity:
             self._row_of.clear()
-        return np.array([self._row(name, payload) for name, payload in zip(names, payloads, strict=True)], np.int64)
+        known = self._row_of
+        if new := {name: payload for name, payload in zip(names, payloads, strict=True) if name not in known}:
+            self._fill([self._unpack(payload) for payload in new.values()])
+            known.update(zip(new, range(len(known), len(known) + len(new)), strict=True))
+        return np.array([known[name] for name in names], np.int64)
 
     def batch(self, rows: Slots, rewards: Floats, weights: Floats) -> Batch:
         """These rows as a batch."""
@@ -83,26 +88,34 @@ class DecodedRows:
         """Shape (n, D)."""
         return np.asarray(self._features[rows])
 
-    def _row(self, name: bytes, payload: bytes) -> int:
-        row = self._row_of.get(name)
-        if row is None:
-            row = len(self._row_of)
-            self._fill(row, self._unpack(payload))
-            self._row_of[name] = row
-        return row
+    def _fill(self, decisions: Sequence[Decision]) -> None:
+        """The next rows, all at once: one by one each would cost as much again as its decoding."""
+        rows = slice(len(self._row_of), len(self._row_of) + len(decisions))
+        for decision in decisions:
+            self._require_shapes(decision)
+        actions = np.array([decision.action for decision in decisions])
+        for row in np.flatnonzero(((actions < 0) | (actions >= self._choices)).any(axis=1))[:1]:
+            self._refuse(decisions[row])
+        for dtype in FeaturesDtype:
+            of_dtype = [number for number, decision in enumerate(decisions) if decision.features_dtype is dtype]
+            vectors = b"".join([decisions[number].features for number in of_dtype])
+            numbers = np.frombuffer(vectors, np.dtype(dtype.value).newbyteorder("<"))
+            self._features[rows][of_dtype] = numbers.reshape(len(of_dtype), self._features.shape[1])
+        self._actions[rows] = actions
+        self._propensities[rows] = [decision.propensity for decision in decisions]
+        self._users[rows] = [unit_of(decision.user, decision.session_id) for decision in decisions]
 
-    def _fill(self, row: int, decision: Decision) -> None:
-        features, action = decision.feature_vector(), np.array(decision.action)
-        fits = features.shape == self._features.shape[1:] and action.shape == self._choices.shape
-        if not fits or not ((action >= 0) & (action < self._choices)).all():
-            raise RangeError(
-                f"decision {decision.decision_id} in the replay store has {features.size} features and action "
-                f"{decision.action}; the base takes {self._features.shape[1]} and choices {tuple(self._choices)}. "
-                "Find who wrote it; `ol0 replay exclude` removes it"
-            )
-        self._features[row], self._actions[row] = features, action
-        self._propensities[row] = decision.propensity
-        self._users[row] = unit_of(decision.user, decision.session_id)
+    def _require_shapes(self, decision: Decision) -> None:
+        wanted = self._features.shape[1] * BYTES_OF[decision.features_dtype], len(self._choices)
+        if (len(decision.features), len(decision.action)) != wanted:
+            self._refuse(decision)
+
+    def _refuse(self, decision: Decision) -> NoReturn:
+        raise RangeError(
+            f"decision {decision.decision_id} in the replay store has {decision.feature_vector().size} features and "
+            f"action {decision.action}; the base takes {self._features.shape[1]} and choices {tuple(self._choices)}. "
+            "Find who wrote it; `ol0 replay exclude` removes it"
+        )
 
 
 class DecodedReplay:
