@@ -50,10 +50,11 @@ lint: setup
 	$(BIN)/lint-imports
 
 # The peers have environments of their own. One that cannot be installed is a line in the results, not an error here.
+# One thread for small products, as the supervisor gives the services.
 bench: setup
 	-$(MAKE) --no-print-directory .venv-bench/.installed
 	-$(MAKE) --no-print-directory .venv-reverb/.installed
-	$(BIN)/python -m benchmarks
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m benchmarks
 
 # In process, without Kafka: some ten minutes on two cores.
 evaluate: setup
