@@ -4,7 +4,8 @@
                   [--soak-test [--duration-hours H] | --report-only | --stream-only]
 
 It warms up where that is asked for (topics and store are made first), and then streams until SIGTERM: ``ol0 run``.
-``--soak-test`` plays a soak instead, on a stack and a base of its own; ``--report-only`` prints ``ol0 report``.
+``--soak-test`` plays a soak instead, on a stack and a base of its own; ``--report-only`` prints ``ol0 report``, or
+``ol0 status`` right after a warm-up, of which nothing is evaluated yet.
 """
 
 import argparse
@@ -69,7 +70,8 @@ def parse(arguments: Sequence[str]) -> SeedLine:
     if words.soak_test:
         todo += [("soak", "--duration-hours", words.duration_hours)]
     else:
-        todo += [("report" if words.report_only else "run", *config)]
+        report = "report" if words.warmup_from is None else "status"
+        todo += [(report if words.report_only else "run", *config)]
     return SeedLine(Path(words.config), tuple(todo))
 
 

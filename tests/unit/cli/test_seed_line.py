@@ -24,7 +24,7 @@ WARMUP = (("topics", "apply", *CONFIG), ("warmup", "AR1.pt", *CONFIG))
         ),
         (
             "--warmup-from AR1.pt --calibration log.npz --report-only",
-            (WARMUP[0], ("warmup", "AR1.pt", "--calibration", "log.npz", *CONFIG), ("report", *CONFIG)),
+            (WARMUP[0], ("warmup", "AR1.pt", "--calibration", "log.npz", *CONFIG), ("status", *CONFIG)),
         ),
     ],
 )
