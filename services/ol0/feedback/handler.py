@@ -249,8 +249,7 @@ class FeedbackHandler:
 
     def _check_action(self, name: str, action: Action) -> None:
         sizes = self._action_sizes
-        # An index is never below 0: that belongs to the contract, and every record has been held against it.
-        if len(action) != len(sizes) or not all(map(lt, action, sizes)):
+        if len(action) != len(sizes) or not all(map(lt, action, sizes)) or min(action) < 0:
             raise RangeError(
                 f"{name} {action}: this lineage has {len(sizes)} parts, of {sizes} choices, counted from 0"
             )

@@ -125,14 +125,16 @@ class ReplayBuffer:
             ValueError: the ring is empty, or nothing in it is fresh.
             StoreError: the store is out of reach, or entries vanish faster than they can be drawn.
         """
-        slots = draw(self._mass(alpha), count, rng)
+        mass = self._mass(alpha)
+        slots = draw(mass, count, rng)
         for _ in range(REDRAWS):
             payloads, there = self._payloads(slots)
             if there.all():
-                return self._batch(slots, payloads, importance_weights(self._mass(alpha), slots, beta))
+                return self._batch(slots, payloads, importance_weights(mass, slots, beta))
             vanished = slots[~there]
             self._ring.prioritise(vanished, np.zeros(len(vanished), np.float32))
-            slots[~there] = draw(self._mass(alpha), len(vanished), rng)
+            mass = self._mass(alpha)
+            slots[~there] = draw(mass, len(vanished), rng)
         raise StoreError(f"{REDRAWS} draws in a row met entries without payload: refresh() before the next sample")
 
     def uniform(self, count: int, rng: np.random.Generator) -> Batch:

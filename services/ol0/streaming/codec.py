@@ -15,7 +15,8 @@ from fastavro.validation import ValidationError, validate_many
 
 from ol0.errors import ConfigError, ContractError
 from ol0.records import Feedback, Record, Tick
-from ol0.streaming.reading import Definition, Read, Readers
+from ol0.streaming.reading import Definition, Readers
+from ol0.streaming.record_source import Read
 from ol0.streaming.topics import TopicSpec
 from ol0.streaming.validation import validate
 from ol0.streaming.writing import Write, Writers

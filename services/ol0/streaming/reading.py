@@ -12,16 +12,15 @@ and compares the last position with the length has seen it: ``Codec`` does.
 """
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from typing import Final, TypeVar, cast, get_args, get_type_hints
 
 from ol0.errors import ConfigError
 from ol0.streaming.hints import plain
-from ol0.streaming.record_source import record_reader
+from ol0.streaming.record_source import Read, record_reader
 
 Value = tuple[object, int]
-Read = Callable[[bytes, int], Value]
 Definition = str | list["Definition"] | dict[str, object]
 R = TypeVar("R")
 

@@ -251,6 +251,7 @@ def test_an_implicit_sign_below_the_least_confidence_counts_for_nothing(strength
         (replace(DECISION, features_dtype=FeaturesDtype.FLOAT16), "12 bytes of float16"),
         (replace(DECISION, action=(1,)), "2 parts"),
         (replace(DECISION, action=(4, 0)), r"of \(4, 2\) choices"),
+        (replace(DECISION, action=(-1, 0)), r"of \(4, 2\) choices"),
         (replace(THUMB, correction=(1,)), "correction"),
         (replace(THUMB, correction=(0, 2)), "correction"),
         (replace(THUMB, time_ms=-1), "time -1"),
