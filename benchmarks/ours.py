@@ -2,7 +2,8 @@
 
 import argparse
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
+from typing import Final, cast
 
 from redis import Redis
 
@@ -10,30 +11,40 @@ from benchmarks.worker import Stopwatch, Work
 from ol0.config import load_settings
 from ol0.feedback.service import run
 from ol0.replay.connection import connect
+from ol0.replay.lua import store_key
 from ol0.replay.store import ReplayStore
 from ol0.streaming.round import Round
 
+LOOK_S: Final = 0.01
+"""How often the store is asked: often beside a run of seconds, and next to nothing beside its work."""
+
 
 class Finish:
-    """Sees every round of the service; stops it when all is done."""
+    """Counts the rounds of the service; asks the store from a thread of its own, and stops the service at the end."""
 
     def __init__(self, client: Redis, prefix: str, expected: int, appendonly: str) -> None:
         self.stop, self.watch = Event(), Stopwatch()
         self.records = 0
         self.ended = (0.0, 0.0)
         self._client, self._store = client, ReplayStore(client, prefix)
+        self._outcomes = store_key(prefix, "m"), "count:outcomes"
         self._expected, self._appendonly = expected, appendonly
 
     def __call__(self, done: Round) -> None:
-        """Told by the loop after each round, whose own work lies behind it."""
+        """Told by the loop after each round."""
         if not self.watch.running:  # the service would not start without; the first batch is in by now at most
             self._client.config_set("appendonly", self._appendonly)
         if done.records:
             self.watch.start(done.seconds)
             self.records += done.records
-            self.ended = self.watch.read()
-        if self._store.counters().outcomes >= self._expected and not self._store.unsent():
-            self.stop.set()
+
+    def wait(self) -> None:
+        """Until every outcome is sent, which is closed and sent beside the loop's rounds; or the service has failed."""
+        while not self.stop.wait(LOOK_S):
+            outcomes = cast("bytes | None", self._client.hget(*self._outcomes))
+            if int(outcomes or 0) >= self._expected and not self._store.unsent():
+                self.ended = self.watch.read()
+                self.stop.set()
 
 
 def main() -> None:
@@ -47,7 +58,13 @@ def main() -> None:
     settings = load_settings(arguments.config)
     prefix, appendonly = settings.kafka.topic_prefix, arguments.appendonly
     finish = Finish(connect(settings.redis), prefix, arguments.expected, appendonly)
-    run(settings, finish.stop, finish, arguments.member)
+    waiting = Thread(target=finish.wait)
+    waiting.start()
+    try:
+        run(settings, finish.stop, finish, arguments.member)
+    finally:
+        finish.stop.set()
+        waiting.join()
     wall_s, cpu_s = finish.ended
     Work(wall_s, cpu_s, 0.0, finish.records, arguments.expected).say()
 
