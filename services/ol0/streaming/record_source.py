@@ -1,7 +1,7 @@
 """The source text of a function that reads one kind of record.
 
-What most fields are is written out in it: short strings, small integers, null, arrays of one number. Whatever else a
-field may be is left to its own reader.
+What most fields are is written out in it: short strings, small integers, times, null, arrays of one number. Whatever
+else a field may be is left to its own reader.
 """
 
 import linecache
@@ -18,6 +18,20 @@ NULL: Final[Case] = "data[at] == 0", "value = None\nat += 1\n"
 SMALL_INTEGER: Final[Case] = (
     "(zigzag := data[{first}]) < 128",
     "value = zigzag >> 1 ^ -(zigzag & 1)\nat = {first} + 1\n",
+)
+SIX_BYTES: Final[Case] = (  # milliseconds since 1970 take six, until the year 2109
+    "(bits := int.from_bytes(data[{first} : {first} + 6], 'little')) & 0x808080808080 == 0x8080808080",
+    """zigzag = (
+    bits & 0x7F
+    | bits >> 1 & 0x3F80
+    | bits >> 2 & 0x1FC000
+    | bits >> 3 & 0xFE00000
+    | bits >> 4 & 0x7F0000000
+    | bits >> 5 & 0x3F800000000
+)
+value = zigzag >> 1 ^ -(zigzag & 1)
+at = {first} + 6
+""",
 )
 SHORT_STRING: Final[Case] = (  # of less than 64 bytes; an odd length would be negative
     "not (size := data[{first}]) & 129",
@@ -37,7 +51,7 @@ ONE_DOUBLE: Final[Case] = (
 )
 USUAL: Final[dict[str, tuple[Case, ...]]] = {
     "int": (SMALL_INTEGER,),
-    "long": (SMALL_INTEGER,),
+    "long": (SMALL_INTEGER, SIX_BYTES),
     "string": (SHORT_STRING, DIGEST),
     "array of int": (ONE_INTEGER,),
     "array of double": (ONE_DOUBLE,),
