@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from threading import Event
 from typing import Final
 
@@ -26,11 +28,21 @@ MAX_GAPS: Final = 3
 """Gaps of one partition in a row; one is a restored store, this many is a sink that contradicts itself."""
 
 
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """A portion that the sink is taking in, and whether it did."""
+
+    partition: Partition
+    portion: Portion
+    taken: Future[bool]
+
+
 class ConsumeLoop:
     """Feeds a sink from the partitions that Kafka's group gives to this process.
 
     The sink says at which offset each partition goes on, so a record is in it exactly once whatever happens here.
-    Memory is bounded by librdkafka's fetch queue and one portion per partition.
+    It takes in one portion while the next is polled and decoded; that one follows only when it has. Memory is bounded
+    by librdkafka's fetch queue, the messages of one poll and one portion per partition.
 
     Args:
         service: names the consumer group.
@@ -67,6 +79,8 @@ class ConsumeLoop:
         self._bad = BadRecordShare(streaming.bad_record_share)
         self._next: dict[Partition, int] = {}
         self._held: dict[Partition, Portion] = {}
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="taking")
+        self._under_way: _UnderWay | None = None
         self._gaps: dict[Partition, int] = {}
         self._commit_at = time.monotonic() + COMMIT_INTERVAL_S
         self._log = structlog.get_logger("ol0.consume").bind(service=service)
@@ -124,11 +138,19 @@ class ConsumeLoop:
         return done
 
     def close(self) -> None:
-        """Releases the partitions and leaves the connection; the group keeps them for this member's return."""
-        self._commit_at = 0
-        self._commit_lag()
-        self._consumer.close()
-        self._ticker.close()
+        """Releases the partitions and leaves the connection; the group keeps them for this member's return.
+
+        Raises:
+            Fenced, StoreError: the last portion was not taken in; whoever reads its partition next begins with it.
+        """
+        try:
+            self._settle()
+        finally:
+            self._beside.shutdown()
+            self._commit_at = 0
+            self._commit_lag()
+            self._consumer.close()
+            self._ticker.close()
 
     def _take(self, messages: Sequence[Message]) -> int:
         """Brings messages into the sink, the bad ones into dead letters first; returns how many were bad."""
@@ -141,24 +163,46 @@ class ConsumeLoop:
         letters = [letter for portion in portions.values() for letter in portion.letters]
         if letters:
             self._dead_letters.write(letters)
+        self._settle()
         for partition, portion in portions.items():
             self._deliver(partition, portion)
         return len(letters)
 
     def _deliver(self, partition: Partition, portion: Portion) -> None:
-        """Brings a portion into the sink; keeps it and pauses the partition when the sink is full."""
-        try:
-            taken = self._sink.apply(partition, portion.records, portion.next_offset)
-        except Gap as gap:
-            self._seek_back(partition, gap)
-            return
-        if taken:
+        """Hands a portion to the sink, once it has taken in the one before."""
+        self._settle()
+        # Where the one before was of the same partition and was refused, this one lies behind a hole: it comes again.
+        if self._next.get(partition) == portion.first_offset:
             self._next[partition] = portion.next_offset
-            self._gaps.pop(partition, None)
-            self._ticker.heard(partition)
-            if self._held.pop(partition, None) is not None:
-                self._go_on(partition)
-        elif partition not in self._held:
+            taken = self._beside.submit(self._sink.apply, partition, portion.records, portion.next_offset)
+            self._under_way = _UnderWay(partition, portion, taken)
+
+    def _settle(self) -> None:
+        """Waits for the portion that is under way, and looks what became of it."""
+        if self._under_way is None:
+            return
+        done, self._under_way = self._under_way, None
+        partition, portion = done.partition, done.portion
+        try:
+            taken = done.taken.result()
+        except Gap as gap:
+            if partition in self._next:
+                self._seek_back(partition, gap)
+            return
+        if partition not in self._next:  # revoked meanwhile: its next owner goes on where the sink is
+            return
+        if not taken:
+            self._hold(partition, portion)
+            return
+        self._gaps.pop(partition, None)
+        self._ticker.heard(partition)
+        if self._held.pop(partition, None) is not None:
+            self._go_on(partition)
+
+    def _hold(self, partition: Partition, portion: Portion) -> None:
+        """Keeps a portion that found the sink full for the next round; what follows it stays in Kafka."""
+        self._next[partition] = portion.first_offset
+        if partition not in self._held:
             self._held[partition] = portion
             with broker_errors(f"pause of {partition}"):
                 self._consumer.pause([TopicPartition(partition.topic, partition.number)])
@@ -182,6 +226,7 @@ class ConsumeLoop:
             self._consumer.seek(place)
 
     def _assigned(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        self._let_finish()
         for place in places:
             partition = Partition(place.topic, place.partition)
             place.offset = self._next[partition] = self._sink.claim(partition)
@@ -191,6 +236,7 @@ class ConsumeLoop:
         self._log.info("assigned", partitions={f"{p.topic}[{p.partition}]": p.offset for p in places})
 
     def _revoked(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        self._let_finish()
         consumer.incremental_unassign(places)
         for place in places:
             partition = Partition(place.topic, place.partition)
@@ -201,6 +247,11 @@ class ConsumeLoop:
             except OL0Error as error:
                 # Whoever gets the partition claims it with a newer epoch; nothing depends on this release.
                 self._log.warning("not released", partition=str(partition), reason=str(error))
+
+    def _let_finish(self) -> None:
+        """Partitions change hands between two portions; what became of the last is for ``_settle``."""
+        if self._under_way is not None:
+            wait([self._under_way.taken])
 
     def _commit_lag(self) -> None:
         if time.monotonic() < self._commit_at or not self._next:

@@ -14,10 +14,18 @@ from ol0.streaming.sink import Partition, SourceRecord
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """Records of one partition, those that cannot be used, and where the partition goes on behind all of them."""
+    """Records of one partition, those that cannot be used, and the offsets that all of them lie between.
+
+    Attributes:
+        records: decoded and checked.
+        letters: what cannot be used.
+        first_offset: what was expected; the first record may lie behind it.
+        next_offset: where the partition goes on.
+    """
 
     records: Sequence[SourceRecord]
     letters: Sequence[DeadLetter]
+    first_offset: int
     next_offset: int
 
 
@@ -51,4 +59,4 @@ class PortionReader:
                 letters.append(DeadLetter.of(message, service=self._service, stage=stage, error=error))
             else:
                 records.append(SourceRecord(offset, message.timestamp()[1], record, value))
-        return Portion(records, letters, next_offset)
+        return Portion(records, letters, expected, next_offset)

@@ -37,8 +37,9 @@ class SourceRecord(NamedTuple):
 class Sink(Protocol):
     """Takes records in, together with the offsets that they came from.
 
-    All methods are called from the thread that runs the loop. They may block for as long as the sink needs, below
-    ``max.poll.interval.ms`` (five minutes). Any ``StoreError`` but ``Gap`` stops the process.
+    ``apply`` is called from a thread of its own, one call at a time and never during ``claim`` or ``release``; ``idle``
+    may be called meanwhile. All may block for as long as the sink needs, below ``max.poll.interval.ms`` (five minutes).
+    Any ``StoreError`` but ``Gap`` stops the process.
     """
 
     def claim(self, partition: Partition) -> int:

@@ -67,6 +67,31 @@ class MemorySink:
         return [source.record.turn for source in self.records if isinstance(source.record, Decision)]
 
 
+class SlowSink(MemorySink):
+    """Takes its time, and sees to it that partitions change hands only between two calls of ``apply``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_end = threading.Event()
+        self.may_end.set()
+        self.applying = 0
+
+    def claim(self, partition: Partition) -> int:
+        assert not self.applying
+        return super().claim(partition)
+
+    def apply(self, partition: Partition, records: Sequence[SourceRecord], next_offset: int) -> bool:
+        self.applying += 1
+        time.sleep(0.1)
+        assert self.may_end.wait(TIMEOUT_S)
+        self.applying -= 1
+        return super().apply(partition, records, next_offset)
+
+    def release(self, partition: Partition) -> None:
+        assert not self.applying
+        super().release(partition)
+
+
 Start = Callable[..., ConsumeLoop]
 
 
@@ -226,6 +251,61 @@ def test_a_full_sink_makes_its_partition_wait_and_nothing_is_lost(lineage: Linea
     work_until(loop, lambda: len(sink.turns()) == 53)
     assert sink.turns() == list(range(53))
     assert not loop.full
+
+
+ONE_BY_ONE = StreamingConfig(batch_size=1, batch_wait_s=0.05)
+
+
+def test_the_next_records_are_decoded_while_the_sink_takes_in(lineage: Lineage, start: Start) -> None:
+    # Given a sink that does not come to an end
+    sink, decoded = SlowSink(), list[Record]()
+    sink.may_end.clear()
+    RecordSender(lineage).send_all(decisions(3))
+    loop = start(sink, streaming=ONE_BY_ONE, check=decoded.append)
+    work_until(loop, lambda: sink.applying)
+
+    # When the loop goes on, then it decodes one more, and waits with it
+    runner = threading.Thread(target=loop.step)
+    runner.start()
+    wait_until(lambda: len(decoded) == 2, TIMEOUT_S)
+    runner.join(0.5)
+    assert runner.is_alive()
+    assert (sink.applying, sink.turns(), len(decoded)) == (1, [], 2)
+
+    sink.may_end.set()
+    runner.join(TIMEOUT_S)
+    work_until(loop, lambda: sink.turns() == [0, 1, 2])
+
+
+def test_what_was_decoded_behind_a_portion_that_was_refused_comes_again(lineage: Lineage, start: Start) -> None:
+    sink = SlowSink()
+    RecordSender(lineage).send_all(decisions(6))
+    loop = start(sink, streaming=ONE_BY_ONE)
+    work_until(loop, lambda: len(sink.turns()) >= 1)
+    sink.full = True
+    work_until(loop, lambda: sink.refused >= 2)
+    sink.full = False
+    work_until(loop, lambda: len(sink.turns()) >= 3)
+    sink.gap_at = 1
+    work_until(loop, lambda: len(sink.turns()) == 6 and sink.gap_at is None)
+    assert sink.turns() == list(range(6))
+
+
+def test_partitions_change_hands_between_two_portions(start: Start, lineage: Lineage) -> None:
+    sink, sources, sender = SlowSink(), ("decisions", "feedback.user"), RecordSender(lineage)
+    sender.send_all([*decisions(100), *(replace(USER_FEEDBACK, feedback_id=f"f-{number}") for number in range(100))])
+    one = start(sink, member="1", sources=sources, streaming=ONE_BY_ONE)
+    work_until(one, lambda: len(sink.records) > 2)
+    two = start(MemorySink(), member="2", sources=sources, streaming=ONE_BY_ONE)
+
+    def shared() -> bool:
+        one.step()
+        two.step()
+        return len(one.owned) == len(two.owned) == 1
+
+    wait_until(shared, TIMEOUT_S)
+    assert len(sink.released) == 1
+    assert sink.turns() == list(range(len(sink.turns())))
 
 
 def test_a_full_partition_does_not_hold_back_the_others(lineage: Lineage, start: Start) -> None:
