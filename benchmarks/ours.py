@@ -15,7 +15,7 @@ from ol0.replay.lua import store_key
 from ol0.replay.store import ReplayStore
 from ol0.streaming.round import Round
 
-LOOK_S: Final = 0.01
+LOOK_S: Final = 0.02
 """How often the store is asked: often beside a run of seconds, and next to nothing beside its work."""
 
 
