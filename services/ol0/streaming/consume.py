@@ -163,7 +163,7 @@ class ConsumeLoop:
         letters = [letter for portion in portions.values() for letter in portion.letters]
         if letters:
             self._dead_letters.write(letters)
-        self._settle()
+        self._settle()  # also where nothing came
         for partition, portion in portions.items():
             self._deliver(partition, portion)
         return len(letters)
@@ -183,13 +183,15 @@ class ConsumeLoop:
             return
         done, self._under_way = self._under_way, None
         partition, portion = done.partition, done.portion
+        # Elsewhere: the partition was revoked meanwhile, and may even be back. Its owner goes on where the sink is.
+        ours = self._next.get(partition) == portion.next_offset
         try:
             taken = done.taken.result()
         except Gap as gap:
-            if partition in self._next:
+            if ours:
                 self._seek_back(partition, gap)
             return
-        if partition not in self._next:  # revoked meanwhile: its next owner goes on where the sink is
+        if not ours:
             return
         if not taken:
             self._hold(partition, portion)
