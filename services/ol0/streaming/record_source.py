@@ -19,6 +19,10 @@ SMALL_INTEGER: Final[Case] = (
     "(zigzag := data[{first}]) < 128",
     "value = zigzag >> 1 ^ -(zigzag & 1)\nat = {first} + 1\n",
 )
+TWO_BYTES: Final[Case] = (  # numbers below 8,192
+    "data[{first}] > 127 and (more := data[{first} + 1]) < 128",
+    "zigzag = data[{first}] & 127 | more << 7\nvalue = zigzag >> 1 ^ -(zigzag & 1)\nat = {first} + 2\n",
+)
 SIX_BYTES: Final[Case] = (  # milliseconds since 1970 take six, until the year 2109
     "(bits := int.from_bytes(data[{first} : {first} + 6], 'little')) & 0x808080808080 == 0x8080808080",
     """zigzag = (
@@ -41,6 +45,11 @@ DIGEST: Final[Case] = (  # of less than 8,192 bytes
     "not (size := data[{first}]) & 1 and (more := data[{first} + 1]) < 128",
     "end = {first} + 2 + ((size & 127 | more << 7) >> 1)\nvalue = data[{first} + 2 : end].decode()\nat = end\n",
 )
+VECTOR: Final[Case] = (  # of 64 to 8,191 bytes
+    "(size := data[{first}]) & 129 == 128 and (more := data[{first} + 1]) < 128",
+    "end = {first} + 2 + ((size & 127 | more << 7) >> 1)\nvalue = data[{first} + 2 : end]\nat = end\n",
+)
+BOOLEAN: Final[Case] = "data[{first}] < 2", "value = data[{first}] == 1\nat = {first} + 1\n"
 ONE_INTEGER: Final[Case] = (
     "data[{first}] == 2 and (zigzag := data[{first} + 1]) < 128 and data[{first} + 2] == 0",
     "value = (zigzag >> 1 ^ -(zigzag & 1),)\nat = {first} + 3\n",
@@ -51,8 +60,10 @@ ONE_DOUBLE: Final[Case] = (
 )
 USUAL: Final[dict[str, tuple[Case, ...]]] = {
     "int": (SMALL_INTEGER,),
-    "long": (SMALL_INTEGER, SIX_BYTES),
+    "long": (SMALL_INTEGER, TWO_BYTES, SIX_BYTES),
     "string": (SHORT_STRING, DIGEST),
+    "bytes": (VECTOR,),
+    "boolean": (BOOLEAN,),
     "array of int": (ONE_INTEGER,),
     "array of double": (ONE_DOUBLE,),
 }
@@ -65,13 +76,16 @@ def record_reader(kind: type, fields: list[tuple[str, object, Read]]) -> Read:
         kind: dataclass with slots; frozen ones too.
         fields: name, Avro type and reader of each, in the order of the schema.
     """
-    # Slots are set by their descriptors: a frozen dataclass's own __init__ does the same at twice the time.
-    names: dict[str, object] = {"kind": kind, "new": object.__new__, "unpack_double": struct.Struct("<d").unpack_from}
-    lines = ["record = new(kind)\n"]
+    # A frozen dataclass sets its fields by a call each. A plain class of the same slots takes assignments, at a third
+    # of the time, and its objects may become records at the end, because both lie in memory alike.
+    draft = type(kind.__name__, (), {"__slots__": kind.__slots__})  # type: ignore[attr-defined]
+    names: dict[str, object] = {"kind": kind, "draft": draft, "unpack_double": struct.Struct("<d").unpack_from}
+    lines = ["record = draft()\n"]
     for name, definition, read in fields:
-        names[f"read_{name}"], names[f"set_{name}"] = read, getattr(kind, name).__set__
-        lines += [_reading(name, list(_cases(definition))), f"set_{name}(record, value)\n"]
-    source = f"def read_record(data, at):\n{indent(''.join(lines), '    ')}    return record, at\n"
+        names[f"read_{name}"] = read
+        lines += [_reading(name, list(_cases(definition))), f"record.{name} = value\n"]
+    lines += ["record.__class__ = kind\n", "return record, at\n"]
+    source = f"def read_record(data, at):\n{indent(''.join(lines), '    ')}"
     place = f"<reader of {kind.__name__}>"
     linecache.cache[place] = len(source), None, source.splitlines(keepends=True), place  # so that tracebacks show it
     exec(compile(source, place, "exec"), names)  # noqa: S102 - nothing in it but the fields of our own schemas
