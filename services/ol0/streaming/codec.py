@@ -4,7 +4,7 @@ import difflib
 import io
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final, Generic, NoReturn, TypeVar, cast, get_args
@@ -18,7 +18,7 @@ from ol0.records import Feedback, Record, Tick
 from ol0.streaming.reading import Definition, Readers
 from ol0.streaming.record_source import Read
 from ol0.streaming.topics import TopicSpec
-from ol0.streaming.validation import validate
+from ol0.streaming.validation import CHECKS, validate
 from ol0.streaming.writing import Write, Writers
 
 MAGIC: Final = 0
@@ -45,6 +45,7 @@ class _Schema(Generic[R]):
     header: bytes
     read: Read
     write: Write
+    check: Callable[[R], None]
 
 
 class Codec:
@@ -80,8 +81,9 @@ class Codec:
             RangeError: well-formed, but a value may not be.
             ContractError: anything else; the message says what.
         """
-        record = self._read(self._schema_of(payload), payload, HEADER.size)
-        validate(record)
+        schema = self._schema_of(payload)
+        record = self._read(schema, payload, HEADER.size)
+        schema.check(record)
         return record
 
     def decode_from(self, spec: TopicSpec, payload: bytes | None) -> Record:
@@ -94,11 +96,15 @@ class Codec:
             raise ContractError(f"an empty message; {spec.name} carries {' or '.join(spec.records)}")
         if len(payload) > spec.max_message_bytes:
             raise ContractError(f"{len(payload)} bytes; {spec.max_message_bytes} at most in {spec.name}")
-        if payload[:1] == b"{" and spec.records[0] in self._feedback:
-            return self._decode_json(self._by_name[spec.records[0]], payload)
-        record = self.decode(payload)
-        name = type(record).__name__
-        if name not in spec.records and not isinstance(record, Tick):
+        schema = self._by_header.get(payload[: HEADER.size])
+        if schema is None:
+            if payload.startswith(b"{") and spec.records[0] in self._feedback:
+                return self._decode_json(self._by_name[spec.records[0]], payload)
+            self._refuse_header(payload)
+        record = self._read(schema, payload, HEADER.size)
+        schema.check(record)
+        name = schema.record_type.__name__
+        if name not in spec.records and schema.record_type is not Tick:
             raise ContractError(f"a {name}; {spec.name} carries {' or '.join(spec.records)}")
         return record
 
@@ -127,8 +133,11 @@ class Codec:
 
     def _schema_of(self, payload: bytes) -> _Schema[Record]:
         schema = self._by_header.get(payload[: HEADER.size])
-        if schema is not None:
-            return schema
+        if schema is None:
+            self._refuse_header(payload)
+        return schema
+
+    def _refuse_header(self, payload: bytes) -> NoReturn:
         if len(payload) < HEADER.size:
             raise ContractError(f"{len(payload)} bytes; magic byte and schema id alone are {HEADER.size}")
         magic, number = HEADER.unpack_from(payload)
@@ -142,10 +151,11 @@ class Codec:
             record, end = schema.read(data, start)
         except MALFORMED as error:
             raise ContractError(f"truncated or no {schema.record_type.__name__}: {_text(error)}") from error
-        if end > len(data):
-            raise ContractError(f"truncated or no {schema.record_type.__name__}: {end - len(data)} bytes are missing")
-        if end < len(data):
-            raise ContractError(f"{len(data) - end} bytes are left over after the {schema.record_type.__name__}")
+        if end != len(data):
+            name, missing = schema.record_type.__name__, end - len(data)
+            if missing > 0:
+                raise ContractError(f"truncated or no {name}: {missing} bytes are missing")
+            raise ContractError(f"{-missing} bytes are left over after the {name}")
         return cast("R", record)
 
     def _decode_json(self, schema: _Schema[Record], payload: bytes) -> Record:
@@ -164,7 +174,7 @@ class Codec:
         except (ValidationError, *MALFORMED) as error:
             raise ContractError(f"JSON: {_text(error)}") from error
         record = self._read(schema, body.getvalue(), 0)
-        validate(record)
+        schema.check(record)
         return record
 
 
@@ -181,6 +191,7 @@ def _load(number: int, definition: Mapping[str, object]) -> _Schema[Record]:
         header=HEADER.pack(MAGIC, number),
         read=Readers().of(cast("Definition", definition), types[name]),
         write=Writers().of(cast("Definition", definition), types[name]),
+        check=CHECKS[types[name]],
         required=frozenset(str(field["name"]) for field in fields if "default" not in field),
         names=tuple(str(field["name"]) for field in fields),
     )

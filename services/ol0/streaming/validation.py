@@ -70,9 +70,10 @@ def _choice(record: Decision | Outcome) -> None:
     for propensity in record.propensity:
         if not 0 < propensity <= 1:  # false for NaN as well
             raise RangeError(f"propensity: {propensity}; a probability of what was done is above 0 and at most 1")
-    for action in (record.action, record.greedy_base, record.greedy_live, record.greedy_staged):
-        if action is not None:
-            _action(action, len(record.action))
+    _action(record.action, len(record.action))
+    for greedy in (record.greedy_base, record.greedy_live, record.greedy_staged):
+        if greedy is not None and greedy != record.action:  # mostly it is what was done, which is checked
+            _action(greedy, len(record.action))
 
 
 def _feedback(record: UserFeedback | ToolFeedback | ImplicitFeedback) -> None:
