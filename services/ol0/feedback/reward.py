@@ -1,6 +1,7 @@
 """The reward rule: from everything that was said of one decision to one number."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from math import fsum
 from operator import attrgetter
 from typing import Final, NamedTuple
@@ -49,17 +50,26 @@ def reward(
     """
     if not entries:
         return Reward(missing, SILENCE, 0, 0)
+    heard = [statements(entry, taken) for entry in entries]
+    parts = dict(chain.from_iterable(heard))
+    used = len(entries) - heard.count([])
+    if len(parts) != sum(map(len, heard)):
+        parts, used = _settled(entries, taken)
+    # Otherwise no part was spoken of twice, as mostly: nothing replaces anything, and every mean is of one.
+    return Reward(_weighted_mean(parts, weights, missing), RewardParts(**parts), used, len(entries) - used)
+
+
+def _settled(entries: Sequence[FeedbackEntry], taken: int) -> tuple[dict[Part, float], int]:
+    """The parts, each from the last statement of every source, and how many entries they were made of."""
     last: dict[tuple[Part, bytes], tuple[int, float]] = {}
-    ordered = entries if len(entries) == 1 else sorted(entries, key=BY_TIME)
-    for index, entry in enumerate(ordered):
+    for index, entry in enumerate(sorted(entries, key=BY_TIME)):
         for part, value in statements(entry, taken):
             last[part, entry.source] = index, value
     said: dict[Part, list[float]] = {}
     for (part, _), (_, value) in last.items():
         said.setdefault(part, []).append(value)
     parts = {part: fsum(values) / len(values) for part, values in said.items()}
-    used = len({index for index, _ in last.values()})
-    return Reward(_weighted_mean(parts, weights, missing), RewardParts(**parts), used, len(entries) - used)
+    return parts, len({index for index, _ in last.values()})
 
 
 def _weighted_mean(parts: Mapping[Part, float], weights: Mapping[str, float], missing: float | None) -> float | None:

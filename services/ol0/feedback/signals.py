@@ -42,6 +42,8 @@ VALUE_PARTS: Final = (
     (SignalBits.TOOL, Part.TOOL),
     (SignalBits.IMPLICIT, Part.IMPLICIT),
 )
+CODED: Final = SignalBits.RATING | SignalBits.CORRECTION
+"""Parts whose values stand in the code."""
 
 
 def feedback_entry(record: Feedback, effective_ms: int) -> FeedbackEntry:
@@ -57,11 +59,13 @@ def feedback_entry(record: Feedback, effective_ms: int) -> FeedbackEntry:
 
 def statements(entry: FeedbackEntry, taken: int) -> list[tuple[Part, float]]:
     """What the entry says about a decision whose action begins with ``taken``, from 0 (bad) to 1 (good)."""
-    said = [(part, entry.value) for bit, part in VALUE_PARTS if entry.code & bit]
-    if entry.code & SignalBits.RATING:
-        said.append((Part.RATING, ((entry.code >> RATING_SHIFT & RATING_MASK) - 1) / 4))
-    if entry.code & SignalBits.CORRECTION:
-        said.append((Part.CORRECTION, float((entry.code >> CORRECTION_SHIFT) - 1 == taken)))
+    code, value = entry.code, entry.value
+    said = [(part, value) for bit, part in VALUE_PARTS if code & bit]
+    if code & CODED:
+        if code & SignalBits.RATING:
+            said.append((Part.RATING, ((code >> RATING_SHIFT & RATING_MASK) - 1) / 4))
+        if code & SignalBits.CORRECTION:
+            said.append((Part.CORRECTION, float((code >> CORRECTION_SHIFT) - 1 == taken)))
     return said
 
 
