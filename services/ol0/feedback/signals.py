@@ -9,7 +9,7 @@ from enum import IntEnum, StrEnum
 from typing import Final
 
 from ol0.records import Feedback, ImplicitFeedback, ImplicitKind, ToolFeedback, UserFeedback
-from ol0.replay.entries import FeedbackEntry, feedback_key, source_key
+from ol0.replay.entries import FEEDBACK, FeedbackEntry, feedback_key, source_key
 
 
 class Part(StrEnum):
@@ -55,6 +55,12 @@ def feedback_entry(record: Feedback, effective_ms: int) -> FeedbackEntry:
     """
     source, value, code = _signal(record)
     return FeedbackEntry(feedback_key(record.feedback_id), source, record.time_ms, effective_ms, value, code)
+
+
+def packed_entry(record: Feedback, effective_ms: int) -> bytes:
+    """``feedback_entry(...).pack()``, without the entry in between: that takes half of the time."""
+    source, value, code = _signal(record)
+    return FEEDBACK.pack(feedback_key(record.feedback_id), source, record.time_ms, effective_ms, value, code)
 
 
 def statements(entry: FeedbackEntry, taken: int) -> list[tuple[Part, float]]:

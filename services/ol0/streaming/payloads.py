@@ -6,6 +6,7 @@ remains is to append reward and sequence, without decoding anything.
 """
 
 import struct
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ol0.errors import ContractError
@@ -20,6 +21,7 @@ HEAD: Final = struct.Struct("<IIqI8s")
 
 write_long: Final = PRIMITIVES["long"]
 DTYPES: Final = {dtype: write_long(index) for index, dtype in enumerate(FeaturesDtype)}
+KEPT_OPENINGS: Final = 64  # a lineage has one kind of vector
 DECISION_ID_BYTES: Final = 1 + 36  # length and text; every decision id is a canonical UUID
 
 
@@ -102,7 +104,12 @@ class Payloads:
 
 def _behind_shared(decision: Decision) -> bytes:
     """What stands between the fields that its outcome has too, and its features: turn, dtype, number of bytes."""
-    return write_long(decision.turn) + DTYPES[decision.features_dtype] + write_long(len(decision.features))
+    return write_long(decision.turn) + _vector_opening(decision.features_dtype, len(decision.features))
+
+
+@lru_cache(KEPT_OPENINGS)
+def _vector_opening(dtype: FeaturesDtype, size: int) -> bytes:
+    return DTYPES[dtype] + write_long(size)
 
 
 def _session_at(session_bytes: int) -> int:

@@ -23,7 +23,7 @@ TWO_BYTES: Final[Case] = (  # numbers below 8,192
     "data[{first}] > 127 and (more := data[{first} + 1]) < 128",
     "zigzag = data[{first}] & 127 | more << 7\nvalue = zigzag >> 1 ^ -(zigzag & 1)\nat = {first} + 2\n",
 )
-SIX_BYTES: Final[Case] = (  # milliseconds since 1970 take six, until the year 2109
+SIX_BYTES: Final[Case] = (  # milliseconds since 1970 take six, until the year 2039
     "(bits := int.from_bytes(data[{first} : {first} + 6], 'little')) & 0x808080808080 == 0x8080808080",
     """zigzag = (
     bits & 0x7F
