@@ -12,7 +12,6 @@ from ol0.config import load_settings
 from ol0.feedback.service import run
 from ol0.replay.connection import connect
 from ol0.replay.lua import store_key
-from ol0.replay.store import ReplayStore
 from ol0.streaming.round import Round
 
 LOOK_S: Final = 0.02
@@ -26,8 +25,8 @@ class Finish:
         self.stop, self.watch = Event(), Stopwatch()
         self.records = 0
         self.ended = (0.0, 0.0)
-        self._client, self._store = client, ReplayStore(client, prefix)
-        self._outcomes = store_key(prefix, "m"), "count:outcomes"
+        self._client = client
+        self._outcomes, self._outbox = (store_key(prefix, "m"), "count:outcomes"), store_key(prefix, "x")
         self._expected, self._appendonly = expected, appendonly
 
     def __call__(self, done: Round) -> None:
@@ -42,7 +41,7 @@ class Finish:
         """Until every outcome is sent, which is closed and sent beside the loop's rounds; or the service has failed."""
         while not self.stop.wait(LOOK_S):
             outcomes = cast("bytes | None", self._client.hget(*self._outcomes))
-            if int(outcomes or 0) >= self._expected and not self._store.unsent():
+            if int(outcomes or 0) >= self._expected and not self._client.xlen(self._outbox):
                 self.ended = self.watch.read()
                 self.stop.set()
 

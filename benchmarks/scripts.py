@@ -47,7 +47,7 @@ class Feed:
             {SourcePartition(one.topic, one.number): 0 for one in (DECISIONS, FEEDBACK)}, CAPACITY, 10**6
         )
         handler = FeedbackHandler(self.config, DIMENSION, (EXPERTS,), Payloads(self.codec))
-        self.join = FeedbackJoin(self.store, handler, _nowhere)
+        self.join = FeedbackJoin(self.store, handler, _Nowhere)
         self.offsets = {partition: self.join.claim(partition) for partition in (DECISIONS, FEEDBACK)}
 
     def apply(self, partition: Partition, records: Sequence[Record]) -> None:
@@ -57,13 +57,19 @@ class Feed:
             SourceRecord(first + i, START_MS, record, self.codec.encode(record)) for i, record in enumerate(records)
         ]
         self.offsets[partition] = first + len(batch)
-        self.join.apply(partition, batch, self.offsets[partition])
+        self.join.apply(partition, batch, self.offsets[partition]).result()
+
+    def close(self) -> None:
+        """Closes every window that is due."""
+        self.join.idle()  # lists them
+        while self.join.idle():
+            pass
 
     def pass_time(self, time_ms: int) -> None:
         """Closes every window whose end lies before."""
         for partition in (DECISIONS, FEEDBACK):
             self.apply(partition, [Tick(time_ms + round(1000 * self.config.allowed_lateness_s))])
-        self.join.idle()
+        self.close()
 
 
 def fill(feed: Feed, count: int) -> None:
@@ -76,7 +82,7 @@ def fill(feed: Feed, count: int) -> None:
         feed.apply(DECISIONS, batch)
         for part in range(0, len(said), BATCH):
             feed.apply(FEEDBACK, said[part : part + BATCH])
-        feed.join.idle()
+        feed.close()
     feed.pass_time(START_MS + count * STEP_MS + 10**6)
 
 
@@ -148,8 +154,17 @@ def _used(client: Redis) -> int:
     return int(info["used_memory"])
 
 
-def _nowhere(_messages: Sequence[Message]) -> None:
+class _Nowhere:
     """Takes outcomes as if a broker had them."""
+
+    def __init__(self, _messages: Sequence[Message]) -> None:
+        pass
+
+    def done(self) -> bool:
+        return True
+
+    def wait(self) -> None:
+        pass
 
 
 def main() -> None:

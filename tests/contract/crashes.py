@@ -6,7 +6,10 @@ from enum import Enum
 
 from redis import Redis
 
-from ol0.replay.lua import Argument, Scripts
+from ol0.later import Later
+from ol0.replay.lua import Argument, Command, Scripts, script_source
+
+APPLY, COMMIT = script_source("apply"), script_source("commit")
 
 
 class KilledError(Exception):
@@ -14,16 +17,18 @@ class KilledError(Exception):
 
 
 class Fate(Enum):
-    """What becomes of one call."""
+    """What becomes of one call, or of commands that are sent together."""
 
     WELL = "it runs, and the caller hears of it"
     KILLED_BEFORE = "the process ends, and the script never ran"
+    KILLED_BETWEEN = "the process ends, and of commands that were sent together the first half has run"
     KILLED_AFTER = "the process ends, and the script has run"
     REPLY_LOST = "the script has run, and the client library sends the same call again"
 
 
 class CrashingScripts(Scripts):
-    """Scripts of a process to which everything happens. ``repeats`` collects the answers to repeated calls.
+    """Scripts of a process to which everything happens. ``repeats`` collects scripts and the answers to
+    repeated calls of them.
 
     ``fates`` are those of the next calls, of whatever process; behind them all is well. ``meanwhile`` is what other
     processes do between the listing of due windows and their commit.
@@ -35,18 +40,26 @@ class CrashingScripts(Scripts):
         super().__init__(client, prefix)
         self._fates = fates
         self._meanwhile = meanwhile
-        self.repeats: list[tuple[str, object, object]] = []
+        self.repeats: list[tuple[object, object, object]] = []
 
     def call(self, name: str, *arguments: Argument) -> list[object]:
-        if name == "commit":
+        (reply,) = self.send(self.command(name, *arguments)).result()
+        assert isinstance(reply, list)
+        return reply
+
+    def send(self, *commands: Command) -> Later[list[object]]:
+        if COMMIT in (command[1] for command in commands):
             self._meanwhile()
         fate = self._fates.popleft() if self._fates else Fate.WELL
-        if fate is Fate.KILLED_BEFORE:
+        if fate in (Fate.KILLED_BEFORE, Fate.KILLED_BETWEEN):
+            if before := commands[: len(commands) // 2] if fate is Fate.KILLED_BETWEEN else ():
+                super().send(*before).wait()
             raise KilledError
-        reply = super().call(name, *arguments)
+        sent = super().send(*commands)
+        sent.wait()  # the store has run it before anything else happens, so that trials can be repeated
         if fate is Fate.KILLED_AFTER:
             raise KilledError
         if fate is Fate.REPLY_LOST:
-            first, reply = reply, super().call(name, *arguments)
-            self.repeats.append((name, first[0], reply[0]))
-        return reply
+            first, sent = sent, super().send(*commands)
+            self.repeats += zip((command[1] for command in commands), first.result(), sent.result(), strict=True)
+        return sent

@@ -43,7 +43,7 @@ def compare_published(world: World, closed: Sequence[Closed]) -> None:
     assert sorted(world.published) == list(range(len(closed)))
     for number, it in enumerate(closed):
         assert world.published[number] == (it.decision.session_id.encode(), world.codec.encode(outcome_of(it, number)))
-    assert world.store.unsent() is None
+    assert world.store.turn(0).result().unsent is None
 
 
 def outcome_of(closed: Closed, number: int) -> Outcome:

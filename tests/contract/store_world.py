@@ -30,6 +30,7 @@ from ol0.streaming.sink import Partition, SourceRecord
 
 LARGEST_DRAIN = 2_000  # steps
 LARGEST_POLL = 40
+AT_ONCE = 0.7  # of deliveries
 FIRST = min(PARTITIONS, key=str)
 
 
@@ -48,6 +49,26 @@ class Zombie:
     partition: Partition
     records: list[SourceRecord]
     next_offset: int
+
+
+@dataclass
+class Delivered:
+    """Messages that are written, and acknowledged at once, at the second question, or never."""
+
+    well: bool = True
+    at_once: bool = True
+
+    def done(self) -> bool:
+        """Whether they are acknowledged."""
+        if not self.well:
+            raise StreamError("not acknowledged, but written")
+        at_once, self.at_once = self.at_once, True
+        return at_once
+
+    def wait(self) -> None:
+        """Until they are."""
+        while not self.done():
+            pass
 
 
 class World:
@@ -107,15 +128,15 @@ class World:
         if not records:
             return
         with self._survived(join, partition, records, next_offset):
-            if join.apply(partition, records, next_offset):
+            if join.apply(partition, records, next_offset).result():
                 self.positions[partition] = next_offset
             else:
                 self.seen["full"] += 1
 
-    def close(self) -> None:
-        """The owner of the first partition closes windows and sends outcomes."""
+    def close(self, steps: int = LARGEST_DRAIN) -> None:
+        """The owner of the first partition closes windows and sends outcomes, until none is left or for some steps."""
         with self._survived(self.owners[FIRST], FIRST, [], self.positions[FIRST]):
-            self.owners[FIRST].idle()
+            close_windows(self.owners[FIRST], steps)
 
     def rebalance(self, partition: Partition) -> None:
         """A new worker takes over everything from one that holds a batch, and goes on as if nothing had happened."""
@@ -125,14 +146,14 @@ class World:
         """Its batch must not count; windows it may close, as any worker may."""
         with contextlib.suppress(KilledError, Gap, StreamError):
             try:
-                zombie.join.apply(zombie.partition, zombie.records, zombie.next_offset)
+                zombie.join.apply(zombie.partition, zombie.records, zombie.next_offset).result()
             except Fenced:
                 self.seen["fenced"] += 1
             else:
                 # A store that went back gives out epochs a second time. Same offset, same batch: the zombie only does
                 # the owner's work, and what the store holds shows that.
                 self.seen["not fenced"] += not self.seen["failed over"]
-            zombie.join.idle()
+            close_windows(zombie.join)
 
     # What befalls the store
 
@@ -314,12 +335,19 @@ class World:
             else:
                 self.read(partition, LARGEST_POLL)
 
-    def _publish(self, messages: Sequence[Message]) -> None:
+    def _publish(self, messages: Sequence[Message]) -> Delivered:
         fate = self.deliveries.popleft() if self.deliveries else Fate.WELL
         if fate is Fate.KILLED_BEFORE:
             raise StreamError("not acknowledged, and not written")
         for key, value in messages:
             number = cast("Outcome", self.codec.decode(value)).sequence
             assert self.published.setdefault(number, (key, value)) == (key, value), "a repeat differs"
-        if fate is not Fate.WELL:
-            raise StreamError("not acknowledged, but written")
+        return Delivered(well=fate is Fate.WELL, at_once=self.rng.random() < AT_ONCE)
+
+
+def close_windows(join: FeedbackJoin, steps: int = LARGEST_DRAIN) -> None:
+    """Steps of closing until none is due and none unsent, or so many."""
+    join.idle()  # what the step before had found, and may be out of date
+    for _ in range(steps - 1):
+        if not join.idle():
+            return

@@ -21,7 +21,7 @@ from ol0.replay.lua import Scripts, store_key
 from ol0.replay.rebuild import rebuild_store
 from ol0.replay.stats import read_stats
 from ol0.replay.store import ReplayStore
-from ol0.replay.windows import Applied, Arrivals, Claim, ClosedWindow, Published, SourcePartition, Unsent
+from ol0.replay.windows import Applied, Arrivals, Claim, ClosedWindow, Commit, Published, SourcePartition, Unsent
 from waiting import wait_until
 
 DECISIONS = SourcePartition("t.decisions.v1", 0)
@@ -51,6 +51,16 @@ def thumbs(watermark_ms: int, target: int, *names: str, time_ms: int = 10) -> Ar
         feedback=b"".join(entry.pack() for entry in entries),
         counts={"feedback": len(names)},
     )
+
+
+def unsent(store: ReplayStore) -> Unsent | None:
+    """The oldest outcomes of the outbox."""
+    return store.turn(0).result().unsent
+
+
+def trim(store: ReplayStore, sent: Unsent) -> None:
+    """Forgets outcomes up to these."""
+    store.turn(0, sent=sent).wait()
 
 
 @pytest.fixture
@@ -342,13 +352,13 @@ def close_all(store: ReplayStore, first: int, *deadlines_ms: int, user: str | No
             assert store.commit(due.sequence, closed, {}, limit)
 
 
-def last_sent(store: ReplayStore) -> list[int]:
-    """Number of the last outcome of each commit, all sent now."""
-    numbers = []
-    while unsent := store.unsent():
-        numbers.append(unsent.last)
-        store.trim(unsent)
-    return numbers
+def send_all(store: ReplayStore) -> tuple[int, int]:
+    """How many outcomes there were to send, and the number of the last."""
+    count, last = 0, -1
+    while found := unsent(store):
+        count, last = count + found.outcomes.count(b"outcome"), found.last
+        trim(store, found)
+    return count, last
 
 
 HOUR_MS = 3_600_000
@@ -362,7 +372,7 @@ def test_a_user_has_only_so_many_examples_in_an_hour_and_his_other_outcomes_keep
     counters = store.counters()
     assert (counters.outcomes, counters.examples, counters.capped, counters.null_rewards) == (5, 2, 3, 0)
     assert counters.imbalances() == []
-    assert last_sent(store) == [0, 1, 2, 3, 4]
+    assert send_all(store) == (5, 4)
     assert client.hlen(store_key(prefix, "o")) == 2, "payloads of what makes no example go"
 
 
@@ -427,11 +437,11 @@ def test_a_rebuilt_store_publishes_nothing_twice_and_numbers_without_holes(store
     assert store.incarnation != before
     close_all(store, 3, 3_000, 4_000, 5_000, limit=0)
     assert store.counters().examples == 3
-    assert store.unsent() is None
+    assert unsent(store) is None
     close_all(
         store, 6, 5_000, 6_000, limit=0
     )  # the first of these has the same deadline and a larger id: it was not published
-    assert last_sent(store) == [5, 6]
+    assert send_all(store) == (2, 6)
 
 
 def test_what_closed_before_the_newest_outcome_is_told_from_what_closed_after_by_deadline_then_id(
@@ -472,18 +482,43 @@ def test_trimming_never_takes_outcomes_that_were_not_acknowledged(store: ReplayS
         store.commit(due.sequence, outcomes, {})
 
     # Two workers sent the outcomes of the first commit, and both trim.
-    sent = Unsent(1, b"1,2,")
-    assert store.unsent() == sent
-    store.trim(sent)
-    store.trim(sent)
+    assert unsent(store) == Unsent(2, b"1,2,3,")
+    for _ in range(2):
+        trim(store, Unsent(1, b"1,2,"))
 
-    assert store.unsent() == Unsent(2, b"3,")
+    assert unsent(store) == Unsent(2, b"3,")
 
 
 def test_scripts_that_the_server_forgot_are_sent_again(store: ReplayStore, client: Redis) -> None:
     client.script_flush()
 
     assert store.claim(DECISIONS).next_offset == 5
+
+    client.script_flush()
+    assert store.turn(1).result().due.windows == []
+
+
+def test_a_malformed_closing_is_refused_in_a_turn_too(store: ReplayStore, client: Redis, prefix: str) -> None:
+    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(5_000, 1))
+    store.apply(FEEDBACK, store.claim(FEEDBACK), 1, arrivals(5_000))
+    before = contents(client, prefix)
+
+    with pytest.raises(StoreError, match="BAD"):
+        store.turn(1, Commit(0, [ClosedWindow(b"no key", 1.0, b"outcome")], {})).result()
+    assert contents(client, prefix) == before
+
+
+def test_a_turn_lists_what_is_due_behind_what_it_closes(store: ReplayStore) -> None:
+    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(5_000, 1, 2, 3))
+    store.apply(FEEDBACK, store.claim(FEEDBACK), 1, arrivals(5_000))
+    due = store.due(2)
+    closed = [ClosedWindow(window.decision_key, 1.0, b"outcome") for window in due.windows]
+
+    turn = store.turn(2, Commit(due.sequence, closed, {})).result()
+
+    assert [window.decision_key[-1] for window in turn.due.windows] == [3]
+    assert (turn.due.sequence, turn.unsent) == (2, Unsent(1, b"outcome" * 2))
+    assert store.turn(2, ask_unsent=False).result().unsent is None
 
 
 def test_a_server_that_is_away_is_an_error_and_not_a_wait(prefix: str) -> None:
@@ -555,10 +590,10 @@ def test_a_server_at_its_limit_still_takes_records_in_closes_windows_and_frees_m
     due = store.due(10)
     assert store.commit(due.sequence, [ClosedWindow(it.decision_key, None, b"outcome") for it in due.windows], {})
     sent = Unsent(1, b"outcome" * 2)
-    assert store.unsent() == sent
-    store.trim(sent)
+    assert unsent(store) == sent
+    trim(store, sent)
 
-    assert (store.counters().open, store.unsent()) == (0, None)
+    assert (store.counters().open, unsent(store)) == (0, None)
 
 
 def test_a_store_whose_budget_is_used_up_takes_no_more_memory_than_it_says(client: Redis, prefix: str) -> None:

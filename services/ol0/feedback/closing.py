@@ -1,67 +1,139 @@
-"""Closing windows beside the loop, so that neither waits for the other's store calls."""
+"""Closing windows and sending their outcomes, in turns with the store that nobody waits for."""
 
-from collections.abc import Sequence
-from threading import Event, Thread
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from ol0.streaming.sink import Partition, Sink, SourceRecord
+from ol0.feedback.handler import FeedbackHandler
+from ol0.feedback.outbox import Message, unpack_messages
+from ol0.replay.store import ReplayStore
+from ol0.replay.windows import NOTHING_TO_DO, Commit, Due, Turn, Unsent
+
+if TYPE_CHECKING:
+    from ol0.later import Later
 
 
-class ClosingBeside:
-    """A sink whose ``idle`` work is done by a thread of its own. Implements ``streaming.sink.Sink``; use in ``with``.
+class Delivery(Protocol):
+    """Messages on their way. Each method raises StreamError where one of them will not be acknowledged."""
 
-    Closing and taking in need no order between them: due windows are frozen, and commits are compare-and-set, as they
-    are between processes. While one thread waits for the store, or for acknowledgements, the other computes.
+    def done(self) -> bool:
+        """Whether all are acknowledged by now."""
+        ...
 
-    Raises:
-        Whatever ``idle`` raised, from the next call of ``idle``; the thread has ended by then.
+    def wait(self) -> None:
+        """Until all are acknowledged."""
+        ...
+
+
+Publish = Callable[[Sequence[Message]], Delivery]
+"""Sends (session id, outcome) messages."""
+
+
+class _Sending(NamedTuple):
+    outcomes: Unsent
+    delivery: Delivery
+
+
+class WindowCloser:
+    """Closes what is due and relays the outbox.
+
+    A turn is one exchange with the store: it forgets what was sent, commits what was judged, and asks what is due and
+    unsent by then. Its reply is read at the next step, and has come by itself in between; acknowledgements are waited
+    for in the same way. So the process computes while the store does, in one thread.
+
+    Several workers may do this at once: due windows are frozen, commits are compare-and-set, and an outcome that is
+    sent twice is the same twice.
     """
 
-    def __init__(self, sink: Sink) -> None:
-        """Nothing runs before ``with``."""
-        self._sink = sink
-        self._wanted, self._stopping = Event(), False
-        self._error: Exception | None = None
-        self._thread = Thread(target=self._work, name="closing", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    def __init__(
+        self, store: ReplayStore, handler: FeedbackHandler, publish: Publish, batch_size: int, user_limit: int
     ) -> None:
-        """Waits for the work at hand; raises what went wrong with it, unless something else did before."""
-        self._stopping = True
-        self._wanted.set()
-        self._thread.join()
-        if self._error is not None and error is None:
-            raise self._error
+        """Asks nothing yet; arguments as those of ``FeedbackJoin``."""
+        self._store = store
+        self._handler = handler
+        self._publish = publish
+        self._batch_size = batch_size
+        self._user_limit = user_limit
+        self._turn: Later[Turn] | None = None
+        self._sending: _Sending | None = None
+        self._listed = 0
 
-    def claim(self, partition: Partition) -> int:
-        """See ``Sink``."""
-        return self._sink.claim(partition)
+    @property
+    def is_behind(self) -> bool:
+        """Whether more windows may be due than the last turn has listed."""
+        return self._listed >= self._batch_size
 
-    def apply(self, partition: Partition, records: Sequence[SourceRecord], next_offset: int) -> bool:
-        """See ``Sink``."""
-        return self._sink.apply(partition, records, next_offset)
+    def step(self) -> bool:
+        """Does what the last turn has found, and begins the next one. Returns whether anything came of it.
 
-    def release(self, partition: Partition) -> None:
-        """See ``Sink``."""
-        self._sink.release(partition)
+        Raises:
+            StoreError: the store is damaged or out of reach.
+            StreamError: outcomes were not acknowledged; they stay in the outbox.
+        """
+        due, unsent = self._found()
+        sent = self._acknowledged()
+        if unsent is not None:
+            self._send(unsent)
+        commit = self._judge(due) if due else None
+        self._listed = len(due.windows)
+        ask_unsent = self._sending is None
+        self._turn = self._store.turn(self._batch_size, commit, sent, ask_unsent=ask_unsent)
+        return bool(due) or sent is not None or self._sending is not None
 
-    def idle(self) -> None:
-        """Asks for the work, and waits for none of it."""
-        if self._error is not None:
-            raise self._error
-        self._wanted.set()
+    def wait(self) -> None:
+        """Until the last turn is over, however it ended; ``step`` finds out."""
+        if self._turn is not None:
+            self._turn.wait()
 
-    def _work(self) -> None:
-        try:
-            while not self._stopping:
-                self._wanted.wait()
-                self._wanted.clear()
-                self._sink.idle()
-        except Exception as error:  # noqa: BLE001 - raised where the loop runs
-            self._error = error
+    def rest(self) -> None:
+        """Leaves windows and outbox to somebody else, who will send again what is not trimmed by then.
+
+        Raises:
+            StoreError, StreamError: as ``step``.
+        """
+        self.wait()
+        self._turn, self._listed = None, 0
+        if self._sending is not None:
+            self._trim(self._sending)
+
+    def finish(self) -> None:
+        """Sends what is in the outbox, and waits until it is acknowledged; closes no more windows.
+
+        Raises:
+            StoreError, StreamError: as ``step``.
+        """
+        unsent = self._found().unsent
+        while True:
+            if unsent is not None:
+                self._send(unsent)
+            if self._sending is None:
+                return
+            unsent = self._trim(self._sending).unsent
+
+    def _found(self) -> Turn:
+        turn, self._turn = self._turn, None
+        return NOTHING_TO_DO if turn is None else turn.result()
+
+    def _send(self, unsent: Unsent) -> None:
+        self._sending = _Sending(unsent, self._publish(list(unpack_messages(unsent.outcomes))))
+
+    def _trim(self, sending: _Sending) -> Turn:
+        """Waits until all has arrived."""
+        self._sending = None
+        sending.delivery.wait()
+        return self._store.turn(0, sent=sending.outcomes).result()
+
+    def _acknowledged(self) -> Unsent | None:
+        """What was sent and has arrived since the last step."""
+        sending, self._sending = self._sending, None  # where the delivery fails, the next turn asks for it again
+        if sending is None or sending.delivery.done():
+            return None if sending is None else sending.outcomes
+        self._sending = sending
+        return None
+
+    def _judge(self, due: Due) -> Commit | None:
+        """What becomes of the windows. None where a user was forgotten meanwhile: the next turn lists the others."""
+        closing = self._handler.close(due.windows, due.next_outcome)
+        if closing.forgotten:
+            self._store.exclusion.forget(closing.forgotten)
+            return None
+        return Commit(due.sequence, closing.windows, closing.counts, self._user_limit)

@@ -5,7 +5,6 @@ from threading import Event
 
 from ol0.config import Settings
 from ol0.controller.checkpoint import read_base
-from ol0.feedback.closing import ClosingBeside
 from ol0.feedback.forgotten import ForgottenUsers
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.join import FeedbackJoin
@@ -52,7 +51,7 @@ def run(settings: Settings, stop: Event, on_round: Callable[[Round], None], memb
         batch_size=settings.streaming.batch_size,
         user_limit=settings.streaming.user_rate_limit or 0,
     )
-    with CompactedReader("operator", lineage) as reader, ClosingBeside(join) as sink:
+    with CompactedReader("operator", lineage) as reader:
         forgotten = ForgottenUsers(reader)
         join.forget(forgotten.read())  # before the first record: no re-read brings them back
 
@@ -64,7 +63,7 @@ def run(settings: Settings, stop: Event, on_round: Callable[[Round], None], memb
             GROUP,
             member,
             SOURCES,
-            sink,
+            join,
             lineage=lineage,
             streaming=settings.streaming,
             check=handler.check,

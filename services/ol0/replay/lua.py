@@ -1,19 +1,24 @@
 """The scripts of this package, each with the prelude before it, called by hash."""
 
+from collections.abc import Sequence
+from functools import partial
 from hashlib import sha1
 from importlib.resources import files
 from typing import Final, TypeAlias
 
 from redis import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.connection import Connection
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from ol0.errors import StoreError
+from ol0.later import Later
 
 # m meta, w watermarks, o payloads, f feedback, d open windows, g waiting feedback, p priorities, i entries, x outbox,
 # u examples of each user in the running hour
 SCRIPT_KEYS: Final = "mwofdgpixu"
 
 Argument: TypeAlias = str | bytes | int
+Command: TypeAlias = tuple[Argument, ...]
 
 
 def store_key(prefix: str, name: str) -> str:
@@ -38,6 +43,7 @@ class Scripts:
         self.client = client
         self._keys = [store_key(prefix, name) for name in SCRIPT_KEYS]
         self._sources: dict[str, tuple[str, str]] = {}
+        self._digests: dict[Argument, str] = {}
 
     def call(self, name: str, *arguments: Argument) -> list[object]:
         """Runs a script and returns its reply, status first.
@@ -58,9 +64,66 @@ class Scripts:
         assert isinstance(reply, list)
         return reply
 
-    def command(self, name: str, *arguments: Argument) -> tuple[object, ...]:
-        """The same as words of a command, for a pipeline, where a missing script could not be sent again."""
+    def command(self, name: str, *arguments: Argument) -> Command:
+        """The same as words of a command that needs nothing of the server, for ``send`` and for pipelines."""
         return ("EVAL", self._script(name)[1], len(self._keys), *self._keys, *arguments)
+
+    def send(self, *commands: Command) -> Later[list[object]]:
+        """Sends commands in one go and waits for nothing; the replies come in their order.
+
+        A reply may be a ``ResponseError``. Where the connection fails, or the server does not know a script, all
+        commands are sent again, one after the other, so all of them must bear that.
+
+        Raises:
+            StoreError: from ``result``: the store cannot be reached.
+        """
+        pool = self.client.connection_pool
+        try:
+            connection = pool.get_connection()
+            try:
+                packed = connection.pack_commands([self._by_hash(command) for command in commands])  # type: ignore[no-untyped-call]
+                connection.send_packed_command(packed)  # type: ignore[no-untyped-call]
+            except BaseException:
+                pool.release(connection)
+                raise
+        except RedisError:
+            return Later(partial(self._send_again, commands))
+
+        def replies() -> list[object]:
+            try:
+                found = [_read(connection) for _ in commands]
+            except RedisError:
+                return self._send_again(commands)
+            finally:
+                pool.release(connection)
+            if any(isinstance(reply, NoScriptError) for reply in found):
+                return self._send_again(commands)
+            return found
+
+        return Later(replies)
+
+    def _send_again(self, commands: Sequence[Command]) -> list[object]:
+        """One after the other, each as often as the client's settings say, and with the text of its script."""
+        pool = self.client.connection_pool
+        try:
+            connection = pool.get_connection()
+            try:
+                return [
+                    connection.retry.call_with_retry(
+                        partial(_exchange, connection, command),
+                        lambda _: connection.disconnect(),  # type: ignore[no-untyped-call]
+                    )
+                    for command in commands
+                ]
+            finally:
+                pool.release(connection)
+        except RedisError as error:
+            raise refused("an exchange", error) from error
+
+    def _by_hash(self, command: Command) -> Command:
+        verb, script, *rest = command
+        digest = self._digests.get(script) if verb == "EVAL" else None
+        return command if digest is None else ("EVALSHA", digest, *rest)
 
     def _run(self, verb: str, script: str, arguments: tuple[Argument, ...]) -> object:
         return self.client.execute_command(verb, script, len(self._keys), *self._keys, *arguments)  # type: ignore[no-untyped-call]
@@ -68,7 +131,8 @@ class Scripts:
     def _script(self, name: str) -> tuple[str, str]:
         if name not in self._sources:
             source = script_source(name)
-            self._sources[name] = (sha1(source.encode(), usedforsecurity=False).hexdigest(), source)
+            self._digests[source] = sha1(source.encode(), usedforsecurity=False).hexdigest()
+            self._sources[name] = self._digests[source], source
         return self._sources[name]
 
 
@@ -78,3 +142,16 @@ def refused(what: str, error: RedisError) -> StoreError:
         f"replay store, {what}: {type(error).__name__}: {error}; check that redis.url points to a server that is up "
         "and has memory left (`redis-cli INFO memory`), and that nothing else writes the lineage's keys"
     )
+
+
+def _exchange(connection: Connection, command: Command) -> object:
+    connection.send_command(*command)  # type: ignore[no-untyped-call]
+    return _read(connection)
+
+
+def _read(connection: Connection) -> object:
+    """A reply; an error of the server is one too, and more may follow behind it."""
+    try:
+        return connection.read_response()
+    except ResponseError as error:
+        return error

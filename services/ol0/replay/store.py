@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from ol0.errors import StoreError
+from ol0.later import Later
 from ol0.replay.counters import Counters
 from ol0.replay.entries import payload_field
 from ol0.replay.exclusion import Exclusion
-from ol0.replay.lua import Scripts, refused, store_key
+from ol0.replay.lua import Argument, Command, Scripts, refused, store_key
 from ol0.replay.refusals import refusal
 from ol0.replay.windows import (
     APPLIED,
@@ -25,13 +26,17 @@ from ol0.replay.windows import (
     Arrivals,
     Claim,
     ClosedWindow,
+    Commit,
     Due,
     DueWindow,
     SourcePartition,
+    Turn,
     Unsent,
 )
 
 LARGEST_BATCH: Final = 2_000  # as in prelude.lua
+COMMITS_AT_ONCE: Final = 4
+"""Commits whose outcomes are listed together: sending then keeps up with closing, which needs fewer turns."""
 
 
 class ReplayStore:
@@ -144,26 +149,80 @@ class ReplayStore:
             Gap: the store is at another offset: claim again and seek there.
             StoreError: the store is damaged, wiped, or out of reach.
         """
-        reply = self._scripts.call(
-            "apply",
-            str(partition),
-            self.incarnation,
-            claim.epoch,
-            claim.next_offset,
-            next_offset,
-            arrivals.watermark_ms,
-            arrivals.patience_ms,
-            arrivals.decision_keys,
-            arrivals.deadlines,
-            arrivals.targets,
-            arrivals.feedback,
-            _counts(arrivals.counts),
-            *arrivals.payloads,
+        return self.begin_apply(partition, claim, next_offset, arrivals).result()
+
+    def begin_apply(
+        self, partition: SourcePartition, claim: Claim, next_offset: int, arrivals: Arrivals
+    ) -> Later[Applied]:
+        """``apply`` without the wait."""
+        sent = self._scripts.send(
+            self._scripts.command(
+                "apply",
+                str(partition),
+                self.incarnation,
+                claim.epoch,
+                claim.next_offset,
+                next_offset,
+                arrivals.watermark_ms,
+                arrivals.patience_ms,
+                arrivals.decision_keys,
+                arrivals.deadlines,
+                arrivals.targets,
+                arrivals.feedback,
+                _counts(arrivals.counts),
+                *arrivals.payloads,
+            )
         )
-        status = _text(reply[0])
-        if status not in APPLIED:
-            raise refusal(reply, f"{partition}, offset {claim.next_offset}, epoch {claim.epoch}")
-        return Applied(status)
+
+        def applied() -> Applied:
+            (reply,) = sent.result()
+            fields = _reply_of("apply", reply)
+            status = _text(fields[0])
+            if status not in APPLIED:
+                raise refusal(fields, f"{partition}, offset {claim.next_offset}, epoch {claim.epoch}")
+            return Applied(status)
+
+        return Later(applied)
+
+    def turn(
+        self, limit: int, commit: Commit | None = None, sent: Unsent | None = None, *, ask_unsent: bool = True
+    ) -> Later[Turn]:
+        """One exchange: forgets what was sent, closes what was judged, then asks what is to be done.
+
+        Nothing says whether it was this commit that closed the windows: where somebody else was faster, ``due`` and
+        ``unsent`` are what he left.
+
+        Args:
+            limit: windows to list at most.
+            commit: windows of the turn before.
+            sent: outcomes of a turn before, acknowledged by now.
+            ask_unsent: whether to list outcomes.
+
+        Raises:
+            StoreError: from ``result``: the store is damaged or out of reach.
+        """
+        outbox = store_key(self._prefix, "x")
+        commands: dict[str, Command] = {}
+        if sent is not None:  # idempotent, whoever else trims
+            commands["XTRIM"] = ("XTRIM", outbox, "MINID", f"{sent.last + 1}-0")
+        if commit is not None:
+            commands["commit"] = self._scripts.command("commit", *_words(commit))
+        commands["due"] = self._scripts.command("due", limit)
+        if ask_unsent:
+            commands["XRANGE"] = ("XRANGE", outbox, "-", "+", "COUNT", COMMITS_AT_ONCE)
+        replies = self._scripts.send(*commands.values())
+
+        def found() -> Turn:
+            by_name = dict(zip(commands, replies.result(), strict=True))
+            due = self._due(by_name["due"])  # first: of what a damaged store answers, this says the most
+            if commit is not None:
+                self._committed(by_name["commit"])
+            for name, reply in by_name.items():
+                if isinstance(reply, ResponseError):
+                    raise refused(name, reply)
+            return Turn(due, _unsent(by_name.get("XRANGE", [])))
+
+        return Later(found)
 
     def due(self, limit: int) -> Due:
         """Windows that have closed, the earliest first, at most ``limit``.
@@ -171,10 +230,26 @@ class ReplayStore:
         Raises:
             StoreError: the store is damaged or out of reach.
         """
-        reply = self._scripts.call("due", limit)
-        if reply[0] != b"OK":
-            raise refusal(reply, store_key(self._prefix, "*"))
-        _, sequence, next_outcome, frontier, watermark, keys, deadlines, heads, piles, expired = reply
+        return self._due(self._scripts.call("due", limit))
+
+    def commit(
+        self, sequence: int, windows: Sequence[ClosedWindow], counts: Mapping[str, int], user_limit: int = 0
+    ) -> bool:
+        """Closes windows of ``due``; arguments as the fields of ``Commit``.
+
+        Returns:
+            Whether it was this call. False: somebody else closed them, or a repeated call found its own work.
+
+        Raises:
+            StoreError: the store is damaged or out of reach.
+        """
+        return self._committed(self._scripts.call("commit", *_words(Commit(sequence, windows, counts, user_limit))))
+
+    def _due(self, reply: object) -> Due:
+        fields = _reply_of("due", reply)
+        if fields[0] != b"OK":
+            raise refusal(fields, store_key(self._prefix, "*"))
+        _, sequence, next_outcome, frontier, watermark, keys, deadlines, heads, piles, expired = fields
         windows = []
         rows = zip(_bytes_list(keys), _bytes_list(deadlines), _bytes_list(heads), _bytes_list(piles), strict=True)
         for key, deadline, head, pile in rows:
@@ -184,55 +259,11 @@ class ReplayStore:
             windows.append(DueWindow(key, int(deadline), head, pile or b"", published))
         return Due(_integer(sequence), _integer(next_outcome), _integer(watermark), windows, _integer(expired))
 
-    def commit(
-        self, sequence: int, windows: Sequence[ClosedWindow], counts: Mapping[str, int], user_limit: int = 0
-    ) -> bool:
-        """Closes windows of ``due``, in the same order, and drops expired orphans.
-
-        Args:
-            sequence: that of ``due``.
-            windows: what became of them; outcomes go to the outbox.
-            counts: what became of their feedback, by counter.
-            user_limit: examples that one user may make in an hour of event time; 0: any number.
-
-        Returns:
-            Whether it was this call. False: somebody else closed them, or a repeated call found its own work.
-
-        Raises:
-            StoreError: the store is damaged or out of reach.
-        """
-        rewards = [math.nan if window.reward is None else window.reward for window in windows]
-        reply = self._scripts.call(
-            "commit",
-            sequence,
-            b"".join(window.decision_key for window in windows),
-            struct.pack(f"<{len(rewards)}f", *rewards),
-            b"".join(window.user for window in windows),
-            user_limit,
-            _counts(counts),
-            sum(bool(window.outcome) for window in windows),
-            b"".join(window.outcome for window in windows),
-        )
-        if reply[0] not in (b"OK", b"STALE"):
-            raise refusal(reply, store_key(self._prefix, "*"))
-        return reply[0] == b"OK"
-
-    def unsent(self) -> Unsent | None:
-        """The oldest outcomes that were not trimmed yet, those of one commit; None where there are none."""
-        try:
-            items = self._client.xrange(store_key(self._prefix, "x"), count=1)
-        except RedisError as error:
-            raise refused("XRANGE", error) from error
-        for name, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", items):
-            return Unsent(int(name.partition(b"-")[0]), fields[b"o"])
-        return None
-
-    def trim(self, sent: Unsent) -> None:
-        """Forgets outcomes up to these, which are acknowledged. Idempotent, whoever else trims."""
-        try:
-            self._client.xtrim(store_key(self._prefix, "x"), minid=f"{sent.last + 1}-0", approximate=False)
-        except RedisError as error:
-            raise refused("XTRIM", error) from error
+    def _committed(self, reply: object) -> bool:
+        fields = _reply_of("commit", reply)
+        if fields[0] not in (b"OK", b"STALE"):
+            raise refusal(fields, store_key(self._prefix, "*"))
+        return fields[0] == b"OK"
 
     def counters(self) -> Counters:
         """All counters, of one moment."""
@@ -252,6 +283,38 @@ class ReplayStore:
         except RedisError as error:
             raise refused("HKEYS", error) from error
         return sorted(_text(name) for name in names)
+
+
+def _words(commit: Commit) -> tuple[Argument, ...]:
+    """Arguments of COMMIT."""
+    sequence, windows, counts, user_limit = commit
+    rewards = [math.nan if window.reward is None else window.reward for window in windows]
+    return (
+        sequence,
+        b"".join(window.decision_key for window in windows),
+        struct.pack(f"<{len(rewards)}f", *rewards),
+        b"".join(window.user for window in windows),
+        user_limit,
+        _counts(counts),
+        sum(bool(window.outcome) for window in windows),
+        b"".join(window.outcome for window in windows),
+    )
+
+
+def _unsent(reply: object) -> Unsent | None:
+    """Entries of the outbox as one; None where there are none. Their ids are the numbers of their last outcomes."""
+    entries = cast("list[tuple[bytes, tuple[bytes, bytes]]]", reply)
+    if not entries:
+        return None
+    return Unsent(int(entries[-1][0].partition(b"-")[0]), b"".join(outcomes for _, (_, outcomes) in entries))
+
+
+def _reply_of(name: str, reply: object) -> list[object]:
+    """The reply of a script."""
+    if isinstance(reply, ResponseError):
+        raise refused(name, reply)
+    assert isinstance(reply, list)
+    return reply
 
 
 def _counts(counts: Mapping[str, int]) -> str:

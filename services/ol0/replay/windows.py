@@ -126,9 +126,25 @@ class ClosedWindow(NamedTuple):
     user: bytes = NOBODY
 
 
+class Commit(NamedTuple):
+    """Windows of ``Due``, closed, in the same order; and the orphans that it counted, dropped.
+
+    Attributes:
+        sequence: that of ``Due``.
+        windows: what became of them; outcomes go to the outbox.
+        counts: what became of their feedback, by counter.
+        user_limit: examples that one user may make in an hour of event time; 0: any number.
+    """
+
+    sequence: int
+    windows: Sequence[ClosedWindow]
+    counts: Mapping[str, int]
+    user_limit: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """Outcomes of one commit, not acknowledged yet.
+    """Outcomes of one commit or several, not acknowledged yet.
 
     Attributes:
         last: number of the last of them.
@@ -137,6 +153,21 @@ class Unsent:
 
     last: int
     outcomes: bytes
+
+
+class Turn(NamedTuple):
+    """What there was to do at the end of an exchange with the store.
+
+    Attributes:
+        due: windows to close.
+        unsent: the oldest outcomes; None where there are none, or nobody asked.
+    """
+
+    due: Due
+    unsent: Unsent | None
+
+
+NOTHING_TO_DO: Final = Turn(Due(0, 0, 0, (), 0), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from threading import Event
 from typing import Final
@@ -12,6 +11,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from ol0.config import StreamingConfig
 from ol0.errors import Gap, OL0Error
+from ol0.later import Later
 from ol0.records import Record
 from ol0.streaming.bad_records import BadRecordShare
 from ol0.streaming.dead_letters import DeadLetters
@@ -24,6 +24,8 @@ from ol0.streaming.ticks import Ticker
 
 COMMIT_INTERVAL_S: Final = 5.0
 """Kafka's own offsets only show the lag to people; the sink's are the ones that count."""
+SOON_S: Final = 0.002
+"""How long a poll may take while the sink has work to go on with: less than what the store takes for a step of it."""
 MAX_GAPS: Final = 3
 """Gaps of one partition in a row; one is a restored store, this many is a sink that contradicts itself."""
 
@@ -34,15 +36,15 @@ class _UnderWay:
 
     partition: Partition
     portion: Portion
-    taken: Future[bool]
+    taken: Later[bool]
 
 
 class ConsumeLoop:
     """Feeds a sink from the partitions that Kafka's group gives to this process.
 
     The sink says at which offset each partition goes on, so a record is in it exactly once whatever happens here.
-    It takes in one portion while the next is polled and decoded; that one follows only when it has. Memory is bounded
-    by librdkafka's fetch queue, the messages of one poll and one portion per partition.
+    It takes in what was polled while the next is polled and decoded; of each partition, that follows only when it has.
+    Memory is bounded by librdkafka's fetch queue, the messages of two polls and one portion per partition.
 
     Args:
         service: names the consumer group.
@@ -79,9 +81,9 @@ class ConsumeLoop:
         self._bad = BadRecordShare(streaming.bad_record_share)
         self._next: dict[Partition, int] = {}
         self._held: dict[Partition, Portion] = {}
-        self._beside = ThreadPoolExecutor(1, thread_name_prefix="taking")
-        self._under_way: _UnderWay | None = None
+        self._under_way: list[_UnderWay] = []
         self._gaps: dict[Partition, int] = {}
+        self._wait_s = streaming.batch_wait_s
         self._commit_at = time.monotonic() + COMMIT_INTERVAL_S
         self._log = structlog.get_logger("ol0.consume").bind(service=service)
 
@@ -107,6 +109,8 @@ class ConsumeLoop:
             self.open()
             while not stop.is_set():
                 self.step()
+            self._settle()
+            self._sink.finish()
         finally:
             self.close()
 
@@ -126,11 +130,12 @@ class ConsumeLoop:
         for partition, portion in list(self._held.items()):
             self._deliver(partition, portion)
         # One call, for librdkafka takes out of it what a rebalance in the middle has made stale.
-        polled = self._consumer.consume(self._streaming.batch_size, self._streaming.batch_wait_s)
+        polled = self._consumer.consume(self._streaming.batch_size, self._wait_s)
         messages = [message for message in polled if message.error() is None or is_usable(message)]
         letters = self._take(messages)
         self._ticker.tick(partition for partition in self._next if partition not in self._held)
-        self._sink.idle()
+        batch_wait_s = self._streaming.batch_wait_s
+        self._wait_s = min(SOON_S, batch_wait_s) if self._sink.idle() else batch_wait_s
         self._commit_lag()
         done = Round(len(messages) - letters, letters, 0, time.monotonic() - began)
         self._bad.count(done.records, done.dead_letters)
@@ -146,7 +151,6 @@ class ConsumeLoop:
         try:
             self._settle()
         finally:
-            self._beside.shutdown()
             self._commit_at = 0
             self._commit_lag()
             self._consumer.close()
@@ -169,19 +173,19 @@ class ConsumeLoop:
         return len(letters)
 
     def _deliver(self, partition: Partition, portion: Portion) -> None:
-        """Hands a portion to the sink, once it has taken in the one before."""
-        self._settle()
+        """Hands a portion to the sink, which has taken in those of the poll before."""
         # Where the one before was of the same partition and was refused, this one lies behind a hole: it comes again.
         if self._next.get(partition) == portion.first_offset:
             self._next[partition] = portion.next_offset
-            taken = self._beside.submit(self._sink.apply, partition, portion.records, portion.next_offset)
-            self._under_way = _UnderWay(partition, portion, taken)
+            taken = self._sink.apply(partition, portion.records, portion.next_offset)
+            self._under_way.append(_UnderWay(partition, portion, taken))
 
     def _settle(self) -> None:
-        """Waits for the portion that is under way, and looks what became of it."""
-        if self._under_way is None:
-            return
-        done, self._under_way = self._under_way, None
+        """Waits for the portions that are under way, and looks what became of them."""
+        while self._under_way:
+            self._finish(self._under_way.pop(0))
+
+    def _finish(self, done: _UnderWay) -> None:
         partition, portion = done.partition, done.portion
         # Elsewhere: the partition was revoked meanwhile, and may even be back. Its owner goes on where the sink is.
         ours = self._next.get(partition) == portion.next_offset
@@ -251,9 +255,9 @@ class ConsumeLoop:
                 self._log.warning("not released", partition=str(partition), reason=str(error))
 
     def _let_finish(self) -> None:
-        """Partitions change hands between two portions; what became of the last is for ``_settle``."""
-        if self._under_way is not None:
-            wait([self._under_way.taken])
+        """Partitions change hands between two portions; what became of the last ones is for ``_settle``."""
+        for one in self._under_way:
+            one.taken.wait()
 
     def _commit_lag(self) -> None:
         if time.monotonic() < self._commit_at or not self._next:

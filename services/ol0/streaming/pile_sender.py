@@ -1,10 +1,11 @@
 """Sending many messages at a time, and knowing that all are there."""
 
+import time
 from collections.abc import Sequence
 from typing import Final
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from ol0.errors import StreamError
 from ol0.streaming.lineage import Lineage
@@ -12,8 +13,61 @@ from ol0.streaming.lineage import Lineage
 ACKNOWLEDGED_S: Final = 10.0
 
 
+class Delivery:
+    """A pile on its way. Of its own, for an earlier one that took too long may still be delivered."""
+
+    def __init__(self, producer: Producer, topic: str, timeout_s: float) -> None:
+        """Counts nothing yet; ``PileSender.send`` says what there is to count."""
+        self._producer, self._topic, self._timeout_s = producer, topic, timeout_s
+        self._deadline = time.monotonic() + timeout_s
+        self._size = self._queued = self._delivered = self._failed = 0
+        self._reason = ""
+        self._log = structlog.get_logger("ol0.sender")
+
+    def send(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
+        """Queues the pile. Raises as ``PileSender.send``."""
+        pile = [{"key": key, "value": value} for key, value in messages]
+        self._size = len(pile)
+        try:
+            self._queued = self._producer.produce_batch(self._topic, pile, on_delivery=self._count)
+        except (BufferError, KafkaException) as error:
+            raise StreamError(f"{self._topic} takes none of {self._size} records: {error}") from error
+
+    def done(self) -> bool:
+        """Whether the broker has all of them.
+
+        Raises:
+            StreamError: one is not there in time. Some others may be: what is sent again must be recognisable.
+        """
+        self._producer.poll(0)
+        if self._delivered == self._size:
+            return True
+        if self._failed or self._queued < self._size or time.monotonic() >= self._deadline:
+            waiting = self._queued - self._delivered - self._failed
+            raise StreamError(
+                f"not all of {self._size} records were acknowledged within {self._timeout_s:g} s: "
+                f"{self._size - self._queued} found the queue full, {waiting} are under way, {self._failed} failed "
+                f"{self._reason}; is the broker up and the topic there (`ol0 topics diff`)?"
+            )
+        return False
+
+    def wait(self) -> None:
+        """Until the broker has all of them. Raises as ``done``."""
+        while not self.done():
+            self._producer.flush(max(0.0, self._deadline - time.monotonic()))
+
+    def _count(self, error: KafkaError | None, message: Message) -> None:
+        """One message is there, or will never be."""
+        if error is None:
+            self._delivered += 1
+            return
+        self._failed += 1
+        self._reason = f"({error.str()})"
+        self._log.error("a record was not delivered", topic=message.topic(), reason=error.str())
+
+
 class PileSender:
-    """Sends piles of encoded records to one topic. Waits for each pile, so its memory is that of one.
+    """Sends piles of encoded records to one topic.
 
     librdkafka gets a pile in one call: a third of the time that ``RecordSender`` takes, one record after the other.
     """
@@ -30,41 +84,12 @@ class PileSender:
         self._producer = lineage.clients.producer()
         self._timeout_s = timeout_s
 
-    def send(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
-        """Sends (key, value) pairs and waits until the broker has all of them.
+    def send(self, messages: Sequence[tuple[bytes, bytes]]) -> Delivery:
+        """Sends (key, value) pairs and waits for nothing.
 
         Raises:
-            StreamError: one is not there. Some others may be: what is sent again must be recognisable.
+            StreamError: nothing was sent.
         """
-        pile = [{"key": key, "value": value} for key, value in messages]
-        receipt = _Receipt()
-        try:
-            queued = self._producer.produce_batch(self._topic, pile, on_delivery=receipt.count)
-        except (BufferError, KafkaException) as error:
-            raise StreamError(f"{self._topic} takes none of {len(pile)} records: {error}") from error
-        self._producer.flush(self._timeout_s)
-        if receipt.delivered < len(pile):
-            waiting = queued - receipt.delivered - receipt.failed
-            raise StreamError(
-                f"not all of {len(pile)} records were acknowledged within {self._timeout_s:g} s: "
-                f"{len(pile) - queued} found the queue full, {waiting} are under way, {receipt.failed} failed "
-                f"{receipt.reason}; is the broker up and the topic there (`ol0 topics diff`)?"
-            )
-
-
-class _Receipt:
-    """What became of one pile. Of its own, for an earlier one that took too long may still be delivered."""
-
-    def __init__(self) -> None:
-        self.delivered = self.failed = 0
-        self.reason = ""
-        self._log = structlog.get_logger("ol0.sender")
-
-    def count(self, error: KafkaError | None, message: Message) -> None:
-        """One message is there, or will never be."""
-        if error is None:
-            self.delivered += 1
-            return
-        self.failed += 1
-        self.reason = f"({error.str()})"
-        self._log.error("a record was not delivered", topic=message.topic(), reason=error.str())
+        delivery = Delivery(self._producer, self._topic, self._timeout_s)
+        delivery.send(messages)
+        return delivery

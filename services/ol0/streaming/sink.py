@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from ol0.later import Later
 from ol0.records import Record
 
 
@@ -37,9 +38,9 @@ class SourceRecord(NamedTuple):
 class Sink(Protocol):
     """Takes records in, together with the offsets that they came from.
 
-    ``apply`` is called from a thread of its own, one call at a time and never during ``claim`` or ``release``; ``idle``
-    may be called meanwhile. All may block for as long as the sink needs, below ``max.poll.interval.ms`` (five minutes).
-    Any ``StoreError`` but ``Gap`` stops the process.
+    All calls come from one thread. What ``apply`` returns is asked for its result before the next ``apply``, ``claim``
+    or ``release``; ``idle`` may be called in between. All may block for as long as the sink needs, below
+    ``max.poll.interval.ms`` (five minutes). Any ``StoreError`` but ``Gap`` stops the process.
     """
 
     def claim(self, partition: Partition) -> int:
@@ -50,8 +51,8 @@ class Sink(Protocol):
         """
         ...
 
-    def apply(self, partition: Partition, records: Sequence[SourceRecord], next_offset: int) -> bool:
-        """Takes in what lies between the offset that was expected and ``next_offset``, all of it or nothing.
+    def apply(self, partition: Partition, records: Sequence[SourceRecord], next_offset: int) -> Later[bool]:
+        """Begins to take in what lies between the offset that was expected and ``next_offset``, all of it or nothing.
 
         ``records`` may be empty: dead letters and transaction markers take offsets too.
 
@@ -59,8 +60,8 @@ class Sink(Protocol):
             Whether it was taken in. False means full: the same call comes again later.
 
         Raises:
-            Fenced: a newer owner has the partition.
-            Gap: the sink expects another offset; the loop claims again and seeks there.
+            Fenced: from the result: a newer owner has the partition.
+            Gap: from the result: the sink expects another offset; the loop claims again and seeks there.
         """
         ...
 
@@ -68,6 +69,14 @@ class Sink(Protocol):
         """Forgets the partition; somebody else may have it already."""
         ...
 
-    def idle(self) -> None:
-        """Called after every round of polling, with or without records: the place for work that time brings."""
+    def idle(self) -> bool:
+        """Called after every round of polling, with or without records: the place for work that time brings.
+
+        Returns:
+            Whether it should be called again before long, without waiting for a whole batch of records.
+        """
+        ...
+
+    def finish(self) -> None:
+        """Called at an orderly end, while the partitions are still owned: waits for what is under way."""
         ...

@@ -19,10 +19,13 @@ SCRIPTS = ("apply", "commit", "claim", "due", "register")
 
 @dataclass(frozen=True)
 class Call:
-    """What a client has just asked for: the name of a script, or "" for any other command."""
+    """What a client has just asked for: the names of the scripts in it, and how long it is so far."""
 
-    script: str
+    scripts: frozenset[str]
     size: int
+
+
+NOTHING = Call(frozenset(), 0)
 
 
 def keep(_: Call) -> bool:
@@ -46,7 +49,7 @@ class StoreProxy:
         self._server = socket.create_server((LOOPBACK, 0))
         self._server.settimeout(LOOK_S)
         self._stop = threading.Event()
-        self._names = {sha1(script_source(name).encode(), usedforsecurity=False).hexdigest(): name for name in SCRIPTS}
+        self._marks = {name: _marks(script_source(name).encode()) for name in SCRIPTS}
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self.before: Callable[[Call], None] = lambda _: None
         self.after: Callable[[Call], None] = lambda _: None
@@ -79,7 +82,7 @@ class StoreProxy:
 
     def _serve(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError), socket.create_connection(self._store) as store:
-            call = Call("", 0)
+            call = NOTHING
             while not self._stop.is_set():
                 readable, _, _ = select.select([client, store], [], [], LOOK_S)
                 for end in readable:
@@ -92,16 +95,20 @@ class StoreProxy:
                         store.sendall(data)
                         self.after(call)
                         continue
-                    if self.swallows(call):
-                        self.swallowed.setdefault(call.script, []).append(data[:64])
+                    lost = self.swallows(call)
+                    for script in call.scripts:
+                        (self.swallowed if lost else self.answers).setdefault(script, []).append(data[:64])
+                    if lost:
                         return
-                    self.answers.setdefault(call.script, []).append(data[:64])
                     client.sendall(data)
 
     def _call(self, data: bytes, call: Call) -> Call:
         """A command begins with its words' count; what does not goes on with the one before."""
-        head = data[:120]
-        if not head.startswith(b"*"):
-            return Call(call.script, call.size + len(data))
-        digest = next((word for word in head.split(b"\r\n") if len(word) == 40), b"").decode(errors="replace")
-        return Call(self._names.get(digest, ""), len(data))
+        found = {name for name, marks in self._marks.items() if any(mark in data for mark in marks)}
+        before = NOTHING if data.startswith(b"*") else call
+        return Call(before.scripts | found, before.size + len(data))
+
+
+def _marks(source: bytes) -> tuple[bytes, bytes]:
+    """What a script is called by: its hash, or its text."""
+    return sha1(source, usedforsecurity=False).hexdigest().encode(), source

@@ -27,7 +27,7 @@ def test_a_consumer_that_was_stopped_past_its_session_is_fenced_and_nothing_of_i
     armed, held, release = Event(), Event(), Event()
 
     def hold(call: Call) -> None:
-        if armed.is_set() and call.script == "apply":
+        if armed.is_set() and "apply" in call.scripts:
             held.set()
             release.wait(WITHIN_S)
 

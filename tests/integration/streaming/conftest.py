@@ -1,13 +1,16 @@
 import itertools
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from ol0.config import KafkaConfig, Settings, StreamingConfig
+from ol0.records import Record
 from ol0.soak.stacks.native import NativeStack
 from ol0.streaming import admin
+from ol0.streaming.consume import ConsumeLoop
 from ol0.streaming.lineage import Lineage
+from ol0.streaming.sink import Sink
 
 
 @pytest.fixture
@@ -29,6 +32,32 @@ def lineage(settings: Settings) -> Lineage:
     """The same lineage, with its topics made."""
     admin.apply(settings, admin.plan(settings))
     return Lineage.of(settings.kafka)
+
+
+Start = Callable[..., ConsumeLoop]
+
+
+@pytest.fixture
+def start(settings: Settings, lineage: Lineage) -> Iterator[Start]:
+    """Starts loops of the feedback service and closes those that a test leaves open."""
+    loops: list[ConsumeLoop] = []
+
+    def start_one(
+        sink: Sink,
+        *,
+        member: str = "1",
+        sources: Sequence[str] = ("decisions",),
+        streaming: StreamingConfig = settings.streaming,
+        check: Callable[[Record], None] = lambda _: None,
+    ) -> ConsumeLoop:
+        loop = ConsumeLoop("feedback", member, sources, sink, lineage=lineage, streaming=streaming, check=check)
+        loops.append(loop)
+        loop.open()
+        return loop
+
+    yield start_one
+    for loop in loops:
+        loop.close()
 
 
 @pytest.fixture

@@ -1,15 +1,17 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from examples import DECISION, USER_FEEDBACK
+from integration.streaming.conftest import Start
 from kafka_log import put_bytes, read_messages
+from memory_sink import TIMEOUT_S, MemorySink, decisions, work_until
 from ol0.config import Settings, StreamingConfig
-from ol0.errors import Fenced, Gap, OL0Error, RangeError, StreamError
+from ol0.errors import Fenced, Gap, RangeError, StreamError
 from ol0.records import Decision, Record, Tick, UserFeedback
 from ol0.streaming.consume import MAX_GAPS, ConsumeLoop
 from ol0.streaming.lineage import Lineage
@@ -17,117 +19,6 @@ from ol0.streaming.messages import Outgoing, write
 from ol0.streaming.sender import RecordSender
 from ol0.streaming.sink import Partition, SourceRecord
 from waiting import wait_until
-
-TIMEOUT_S = 30.0
-
-
-class MemorySink:
-    """A store in memory, which outlives the loops that feed it. It checks what the real one checks."""
-
-    def __init__(self) -> None:
-        self.offsets: dict[Partition, int] = {}
-        self.records: list[SourceRecord] = []
-        self.full = False
-        self.refused = 0
-        self.idles = 0
-        self.claims: list[Partition] = []
-        self.released: list[Partition] = []
-        self.gap_at: int | None = None
-        self.apply_error: OL0Error | None = None
-        self.claim_error: OL0Error | None = None
-
-    def claim(self, partition: Partition) -> int:
-        if self.claim_error:
-            raise self.claim_error
-        self.claims.append(partition)
-        return self.offsets.setdefault(partition, 0)
-
-    def apply(self, partition: Partition, records: Sequence[SourceRecord], next_offset: int) -> bool:
-        if self.apply_error:
-            raise self.apply_error
-        if self.full:
-            self.refused += 1
-            return False
-        if self.gap_at is not None:
-            self.offsets[partition], self.gap_at = self.gap_at, None
-            self.records = [record for record in self.records if record.offset < self.offsets[partition]]
-            raise Gap("restored from a backup")
-        assert all(self.offsets[partition] <= record.offset < next_offset for record in records)
-        self.offsets[partition] = next_offset
-        self.records.extend(records)
-        return True
-
-    def release(self, partition: Partition) -> None:
-        self.released.append(partition)
-
-    def idle(self) -> None:
-        self.idles += 1
-
-    def turns(self) -> list[int]:
-        return [source.record.turn for source in self.records if isinstance(source.record, Decision)]
-
-
-class SlowSink(MemorySink):
-    """Takes its time, and sees to it that partitions change hands only between two calls of ``apply``."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.may_end = threading.Event()
-        self.may_end.set()
-        self.applying = 0
-
-    def claim(self, partition: Partition) -> int:
-        assert not self.applying
-        return super().claim(partition)
-
-    def apply(self, partition: Partition, records: Sequence[SourceRecord], next_offset: int) -> bool:
-        self.applying += 1
-        time.sleep(0.1)
-        assert self.may_end.wait(TIMEOUT_S)
-        self.applying -= 1
-        return super().apply(partition, records, next_offset)
-
-    def release(self, partition: Partition) -> None:
-        assert not self.applying
-        super().release(partition)
-
-
-Start = Callable[..., ConsumeLoop]
-
-
-@pytest.fixture
-def start(settings: Settings, lineage: Lineage) -> Iterator[Start]:
-    """Starts loops of the feedback service and closes those that a test leaves open."""
-    loops: list[ConsumeLoop] = []
-
-    def start_one(
-        sink: MemorySink,
-        *,
-        member: str = "1",
-        sources: Sequence[str] = ("decisions",),
-        streaming: StreamingConfig = settings.streaming,
-        check: Callable[[Record], None] = lambda _: None,
-    ) -> ConsumeLoop:
-        loop = ConsumeLoop("feedback", member, sources, sink, lineage=lineage, streaming=streaming, check=check)
-        loops.append(loop)
-        loop.open()
-        return loop
-
-    yield start_one
-    for loop in loops:
-        loop.close()
-
-
-def decisions(count: int, first: int = 0) -> list[Decision]:
-    return [replace(DECISION, turn=turn) for turn in range(first, first + count)]
-
-
-def work_until(loop: ConsumeLoop, condition: Callable[[], object]) -> None:
-    def done() -> object:
-        loop.step()
-        return condition()
-
-    wait_until(done, TIMEOUT_S)
 
 
 def test_a_restart_goes_on_at_the_offset_of_the_sink(lineage: Lineage, start: Start) -> None:
@@ -253,65 +144,10 @@ def test_a_full_sink_makes_its_partition_wait_and_nothing_is_lost(lineage: Linea
     assert not loop.full
 
 
-ONE_BY_ONE = StreamingConfig(batch_size=1, batch_wait_s=0.05)
-
-
-def test_the_next_records_are_decoded_while_the_sink_takes_in(lineage: Lineage, start: Start) -> None:
-    # Given a sink that does not come to an end
-    sink, decoded = SlowSink(), list[Record]()
-    sink.may_end.clear()
-    RecordSender(lineage).send_all(decisions(3))
-    loop = start(sink, streaming=ONE_BY_ONE, check=decoded.append)
-    work_until(loop, lambda: sink.applying)
-
-    # When the loop goes on, then it decodes one more, and waits with it
-    runner = threading.Thread(target=loop.step)
-    runner.start()
-    wait_until(lambda: len(decoded) == 2, TIMEOUT_S)
-    runner.join(0.5)
-    assert runner.is_alive()
-    assert (sink.applying, sink.turns(), len(decoded)) == (1, [], 2)
-
-    sink.may_end.set()
-    runner.join(TIMEOUT_S)
-    work_until(loop, lambda: sink.turns() == [0, 1, 2])
-
-
-def test_what_was_decoded_behind_a_portion_that_was_refused_comes_again(lineage: Lineage, start: Start) -> None:
-    sink = SlowSink()
-    RecordSender(lineage).send_all(decisions(6))
-    loop = start(sink, streaming=ONE_BY_ONE)
-    work_until(loop, lambda: len(sink.turns()) >= 1)
-    sink.full = True
-    work_until(loop, lambda: sink.refused >= 2)
-    sink.full = False
-    work_until(loop, lambda: len(sink.turns()) >= 3)
-    sink.gap_at = 1
-    work_until(loop, lambda: len(sink.turns()) == 6 and sink.gap_at is None)
-    assert sink.turns() == list(range(6))
-
-
-def test_partitions_change_hands_between_two_portions(start: Start, lineage: Lineage) -> None:
-    sink, sources, sender = SlowSink(), ("decisions", "feedback.user"), RecordSender(lineage)
-    sender.send_all([*decisions(100), *(replace(USER_FEEDBACK, feedback_id=f"f-{number}") for number in range(100))])
-    one = start(sink, member="1", sources=sources, streaming=ONE_BY_ONE)
-    work_until(one, lambda: len(sink.records) > 2)
-    two = start(MemorySink(), member="2", sources=sources, streaming=ONE_BY_ONE)
-
-    def shared() -> bool:
-        one.step()
-        two.step()
-        return len(one.owned) == len(two.owned) == 1
-
-    wait_until(shared, TIMEOUT_S)
-    assert len(sink.released) == 1
-    assert sink.turns() == list(range(len(sink.turns())))
-
-
 def test_a_full_partition_does_not_hold_back_the_others(lineage: Lineage, start: Start) -> None:
     class HalfFull(MemorySink):
-        def apply(self, partition: Partition, records: Sequence[SourceRecord], next_offset: int) -> bool:
-            return "decisions" not in partition.topic and super().apply(partition, records, next_offset)
+        def take(self, partition: Partition, records: Sequence[SourceRecord], next_offset: int) -> bool:
+            return "decisions" not in partition.topic and super().take(partition, records, next_offset)
 
     sender, sink = RecordSender(lineage), HalfFull()
     sender.send_all([*decisions(3), USER_FEEDBACK])
@@ -466,3 +302,4 @@ def test_a_stop_ends_the_loop_within_ten_seconds(settings: Settings, lineage: Li
     runner.join(10)
     assert not runner.is_alive()
     assert Counter(sink.claims) == Counter(sink.released)
+    assert sink.finished == 1

@@ -74,7 +74,7 @@ def test_a_pile_lands_where_single_records_of_the_same_sessions_do(settings: Set
     outcomes = [replace(OUTCOME, session_id=f"session-{number % 40}", sequence=number) for number in range(200)]
 
     RecordSender(lineage).send_all(outcomes)
-    PileSender("outcomes", lineage).send([(it.session_id.encode(), lineage.codec.encode(it)) for it in outcomes])
+    PileSender("outcomes", lineage).send([(it.session_id.encode(), lineage.codec.encode(it)) for it in outcomes]).wait()
 
     messages = read_messages(lineage, lineage.topics.full("outcomes"))
     places = [(message.partition(), message.key(), message.value()) for message in messages]
@@ -87,11 +87,11 @@ def test_what_is_acknowledged_late_counts_for_its_own_pile_alone(lineage: Lineag
     sender = PileSender("outcomes", lineage, timeout_s=0)
     pile = [(b"session", lineage.codec.encode(replace(OUTCOME, sequence=number))) for number in range(3)]
     with pytest.raises(StreamError, match="3 are under way"):
-        sender.send(pile)
+        sender.send(pile).wait()
     assert sender._producer.flush(TIMEOUT_S) == 0
 
     with pytest.raises(StreamError, match="3 are under way"):
-        sender.send(pile)
+        sender.send(pile).wait()
 
 
 def test_the_end_of_a_topic_is_found_while_others_go_on_writing(lineage: Lineage) -> None:

@@ -1,15 +1,17 @@
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from ol0.config import StreamingConfig
-from ol0.errors import StoreError, StreamError
+from ol0.errors import StoreError
+from ol0.feedback.closing import Publish
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.join import FeedbackJoin
 from ol0.feedback.outbox import Message, pack_message
+from ol0.later import Later
 from ol0.records import Tick
-from ol0.replay.windows import Applied, Arrivals, Claim, ClosedWindow, Due, SourcePartition, Unsent
+from ol0.replay.windows import NOTHING_TO_DO, Applied, Arrivals, Claim, Commit, SourcePartition, Turn, Unsent
 from ol0.streaming.codec import Codec
 from ol0.streaming.payloads import Payloads
 from ol0.streaming.sink import Partition, SourceRecord
@@ -21,12 +23,14 @@ FIRST, SECOND = Partition("t.decisions.v1", 0), Partition("t.decisions.v1", 1)
 
 
 class MemoryExclusion:
-    """Counts how often the ring was searched."""
+    """Counts how often the ring was searched, with all turns of the store over."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: "MemoryStore") -> None:
         self.searches = 0
+        self._store = store
 
     def examples(self, _matches: Callable[[bytes], bool]) -> list[bytes]:
+        assert self._store.replies == self._store.turns, "a turn may bring more examples"
         self.searches += 1
         return []
 
@@ -40,9 +44,9 @@ class MemoryStore:
     def __init__(self) -> None:
         self.answer = Applied.DONE
         self.applied: list[tuple[Claim, int]] = []
-        self.due_calls = 0
+        self.turns = self.replies = 0
         self.commits: list[Unsent] = []
-        self.exclusion = MemoryExclusion()
+        self.exclusion = MemoryExclusion(self)
 
     def claim(self, _partition: SourcePartition) -> Claim:
         return Claim(epoch=1, next_offset=10, watermark_ms=0)
@@ -50,34 +54,43 @@ class MemoryStore:
     def partitions(self) -> list[str]:
         return ["t.decisions.v1[0]", "t.decisions.v1[1]"]
 
-    def apply(self, _partition: SourcePartition, claim: Claim, next_offset: int, _arrivals: Arrivals) -> Applied:
+    def begin_apply(
+        self, _partition: SourcePartition, claim: Claim, next_offset: int, _arrivals: Arrivals
+    ) -> Later[Applied]:
         self.applied.append((claim, next_offset))
-        return self.answer
+        return Later(lambda: self.answer)
 
-    def due(self, _limit: int) -> Due:
-        self.due_calls += 1
-        return Due(0, 0, 0, [], 0)
+    def turn(
+        self, _limit: int, commit: Commit | None = None, sent: Unsent | None = None, *, ask_unsent: bool = True
+    ) -> Later[Turn]:
+        assert commit is None, "nothing is due"
+        self.turns += 1
+        if sent is not None:
+            self.commits = [one for one in self.commits if one.last > sent.last]
+        found = Turn(NOTHING_TO_DO.due, next(iter(self.commits), None) if ask_unsent else None)
 
-    def commit(
-        self, _sequence: int, _windows: Sequence[ClosedWindow], _counts: Mapping[str, int], _user_limit: int
-    ) -> bool:
-        raise AssertionError("nothing is due")
+        def reply() -> Turn:
+            self.replies += 1
+            return found
 
-    def unsent(self) -> Unsent | None:
-        return next(iter(self.commits), None)
-
-    def trim(self, sent: Unsent) -> None:
-        self.commits = [commit for commit in self.commits if commit.last > sent.last]
-
-
-def ignore(_messages: Sequence[Message]) -> None:
-    pass
+        return Later(reply)
 
 
-def make(
-    store: MemoryStore,
-    publish: Callable[[Sequence[Message]], None] = ignore,
-) -> FeedbackJoin:
+class Delivered:
+    """Acknowledged already."""
+
+    def done(self) -> bool:
+        return True
+
+    def wait(self) -> None:
+        pass
+
+
+def ignore(_messages: Sequence[Message]) -> Delivered:
+    return Delivered()
+
+
+def make(store: MemoryStore, publish: Publish = ignore) -> FeedbackJoin:
     config = StreamingConfig(allowed_lateness_s=0)
     handler = FeedbackHandler(config, 1, (2,), Payloads(Codec()))
     return FeedbackJoin(cast("ReplayStore", store), handler, publish, batch_size=2)
@@ -91,8 +104,8 @@ def test_a_batch_goes_on_where_the_last_one_ended() -> None:
     join = make(store)
     assert join.claim(FIRST) == 10
 
-    join.apply(FIRST, TICKS, 11)
-    join.apply(FIRST, [], 15)
+    join.apply(FIRST, TICKS, 11).result()
+    join.apply(FIRST, [], 15).result()
 
     assert store.applied == [(Claim(1, 10, 0), 11), (Claim(1, 11, 5_000), 15)]
 
@@ -103,8 +116,8 @@ def test_a_batch_that_was_applied_before_its_reply_was_lost_counts_as_applied() 
     join.claim(FIRST)
     store.answer = Applied.ALREADY
 
-    assert join.apply(FIRST, TICKS, 11)
-    join.apply(FIRST, [], 12)
+    assert join.apply(FIRST, TICKS, 11).result()
+    join.apply(FIRST, [], 12).result()
 
     assert store.applied[-1][0].next_offset == 11
 
@@ -115,8 +128,8 @@ def test_a_full_store_leaves_the_position_where_it_was() -> None:
     join.claim(FIRST)
     store.answer = Applied.FULL
 
-    assert not join.apply(FIRST, TICKS, 11)
-    join.apply(FIRST, TICKS, 11)
+    assert not join.apply(FIRST, TICKS, 11).result()
+    join.apply(FIRST, TICKS, 11).result()
 
     assert store.applied[0] == store.applied[1]
 
@@ -143,45 +156,44 @@ def test_only_the_owner_of_the_first_partition_closes_windows() -> None:
     join = make(store)
     join.claim(SECOND)
     join.idle()
-    assert store.due_calls == 0
+    assert store.turns == 0
 
     join.claim(FIRST)
     join.idle()
-    assert store.due_calls == 1
+    assert store.turns == 1
 
     join.release(FIRST)
     join.idle()
-    assert store.due_calls == 1
+    assert store.turns == 1
 
 
-def test_outcomes_are_sent_with_their_session_as_key_until_none_is_left() -> None:
-    store, sent = MemoryStore(), list[Message]()
-    messages = [(b"session-%d" % number, b"outcome-%d" % number) for number in range(5)]
-    store.commits = [
-        Unsent(2, b"".join(pack_message(*message) for message in messages[:3])),
-        Unsent(4, b"".join(pack_message(*message) for message in messages[3:])),
-    ]
-    join = make(store, sent.extend)
+def test_whoever_gives_the_first_partition_up_leaves_no_turn_under_way() -> None:
+    store = MemoryStore()
+    join = make(store)
     join.claim(FIRST)
-
+    join.claim(SECOND)
     join.idle()
 
-    assert sent == messages
-    assert store.commits == []
+    join.release(SECOND)
+    assert (store.turns, store.replies) == (1, 0)
+    join.release(FIRST)
+    assert (store.turns, store.replies) == (1, 1)
 
 
-def test_outcomes_that_were_not_acknowledged_stay_in_the_outbox() -> None:
-    def refuse(messages: Sequence[Message]) -> None:
-        raise StreamError("not acknowledged")
-
+def test_the_loop_comes_back_soon_where_outcomes_are_under_way_and_no_records_come_in() -> None:
     store = MemoryStore()
-    store.commits = [Unsent(0, pack_message(b"session", b"outcome"))]
-    join = make(store, refuse)
+    join = make(store)
     join.claim(FIRST)
+    assert not join.idle()
+    assert not join.idle()
 
-    with pytest.raises(StreamError):
-        join.idle()
-    assert len(store.commits) == 1
+    store.commits = [Unsent(0, pack_message(b"session", b"outcome"))]
+    join.idle()
+    join.apply(FIRST, TICKS, 11).result()
+    assert not join.idle(), "records come in: the next may wait until there are enough of them"
+    assert join.idle()
+    assert not join.idle()
+    assert store.commits == []
 
 
 def test_the_ring_is_searched_when_somebody_is_forgotten_and_whenever_the_store_may_have_gone_back() -> None:

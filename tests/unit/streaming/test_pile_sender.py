@@ -16,14 +16,14 @@ def sender(timeout_s: float, **options: int) -> PileSender:
 
 def test_what_is_not_acknowledged_is_said() -> None:
     with pytest.raises(StreamError, match=r"not all of 3 records .* 0 found the queue full, 3 are under way"):
-        sender(0.1).send(PILE)
+        sender(0.1).send(PILE).wait()
 
 
 def test_what_finds_the_queue_full_is_said() -> None:
     with pytest.raises(StreamError, match=r"1 found the queue full, 2 are under way"):
-        sender(0.1, **{"queue.buffering.max.messages": 2}).send(PILE)
+        sender(0.1, **{"queue.buffering.max.messages": 2}).send(PILE).wait()
 
 
 def test_what_failed_is_said_with_the_reason() -> None:
     with pytest.raises(StreamError, match=r"3 failed \(.*timed out"):
-        sender(5, **{"message.timeout.ms": 200, "linger.ms": 5}).send(PILE)
+        sender(5, **{"message.timeout.ms": 200, "linger.ms": 5}).send(PILE).wait()
