@@ -49,6 +49,7 @@ class Feed:
         handler = FeedbackHandler(self.config, DIMENSION, (EXPERTS,), Payloads(self.codec))
         self.join = FeedbackJoin(self.store, handler, _Nowhere)
         self.offsets = {partition: self.join.claim(partition) for partition in (DECISIONS, FEEDBACK)}
+        self.now_ms = START_MS
 
     def apply(self, partition: Partition, records: Sequence[Record]) -> None:
         """One batch."""
@@ -65,17 +66,18 @@ class Feed:
         while self.join.idle():
             pass
 
-    def pass_time(self, time_ms: int) -> None:
-        """Closes every window whose end lies before."""
+    def pass_time(self, by_ms: int) -> None:
+        """Closes every window that ends until then."""
+        self.now_ms += by_ms
         for partition in (DECISIONS, FEEDBACK):
-            self.apply(partition, [Tick(time_ms + round(1000 * self.config.allowed_lateness_s))])
+            self.apply(partition, [Tick(self.now_ms + round(1000 * self.config.allowed_lateness_s))])
         self.close()
 
 
 def fill(feed: Feed, count: int) -> None:
     """Decisions in batches of 500, 500 feedback records after each, windows closing as time passes."""
     rng = random.Random(0)
-    made = decisions(count)
+    made = decisions(count, start_ms=feed.now_ms)
     for at in range(0, count, BATCH):
         batch = made[at : at + BATCH]
         said = [sent.record for decision in batch for sent in feedback(decision, rng)]
@@ -83,7 +85,7 @@ def fill(feed: Feed, count: int) -> None:
         for part in range(0, len(said), BATCH):
             feed.apply(FEEDBACK, said[part : part + BATCH])
         feed.close()
-    feed.pass_time(START_MS + count * STEP_MS + 10**6)
+    feed.pass_time(count * STEP_MS + 10**6)
 
 
 def durations_ms(client: Redis, count: int) -> dict[str, list[float]]:

@@ -7,7 +7,7 @@ from enum import Enum
 from redis import Redis
 
 from ol0.later import Later
-from ol0.replay.lua import Argument, Command, Scripts, script_source
+from ol0.replay.lua import Command, Scripts, script_source
 
 APPLY, COMMIT = script_source("apply"), script_source("commit")
 
@@ -41,11 +41,6 @@ class CrashingScripts(Scripts):
         self._fates = fates
         self._meanwhile = meanwhile
         self.repeats: list[tuple[object, object, object]] = []
-
-    def call(self, name: str, *arguments: Argument) -> list[object]:
-        (reply,) = self.send(self.command(name, *arguments)).result()
-        assert isinstance(reply, list)
-        return reply
 
     def send(self, *commands: Command) -> Later[list[object]]:
         if COMMIT in (command[1] for command in commands):

@@ -42,31 +42,24 @@ class Scripts:
     def __init__(self, client: Redis, prefix: str) -> None:
         self.client = client
         self._keys = [store_key(prefix, name) for name in SCRIPT_KEYS]
-        self._sources: dict[str, tuple[str, str]] = {}
+        self._sources: dict[str, str] = {}
         self._digests: dict[Argument, str] = {}
 
     def call(self, name: str, *arguments: Argument) -> list[object]:
         """Runs a script and returns its reply, status first.
 
-        The client repeats a call whose reply was lost, so every script must bear that.
-
         Raises:
             StoreError: the store cannot be reached, or refused.
         """
-        digest, source = self._script(name)
-        try:
-            try:
-                reply = self._run("EVALSHA", digest, arguments)
-            except NoScriptError:  # the server restarted, or a replica took over: it has no scripts
-                reply = self._run("EVAL", source, arguments)
-        except RedisError as error:
-            raise refused(name, error) from error
-        assert isinstance(reply, list)
-        return reply
+        (reply,) = self.send(self.command(name, *arguments)).result()
+        return reply_of(name, reply)
 
     def command(self, name: str, *arguments: Argument) -> Command:
-        """The same as words of a command that needs nothing of the server, for ``send`` and for pipelines."""
-        return ("EVAL", self._script(name)[1], len(self._keys), *self._keys, *arguments)
+        """A script as the words of a command that needs nothing of the server, for ``send`` and for pipelines."""
+        if name not in self._sources:
+            source = self._sources[name] = script_source(name)
+            self._digests[source] = sha1(source.encode(), usedforsecurity=False).hexdigest()
+        return ("EVAL", self._sources[name], len(self._keys), *self._keys, *arguments)
 
     def send(self, *commands: Command) -> Later[list[object]]:
         """Sends commands in one go and waits for nothing; the replies come in their order.
@@ -104,36 +97,42 @@ class Scripts:
 
     def _send_again(self, commands: Sequence[Command]) -> list[object]:
         """One after the other, each as often as the client's settings say, and with the text of its script."""
+        return [self._exchange(command) for command in commands]
+
+    def _exchange(self, command: Command) -> object:
         pool = self.client.connection_pool
         try:
             connection = pool.get_connection()
             try:
-                return [
-                    connection.retry.call_with_retry(
-                        partial(_exchange, connection, command),
-                        lambda _: connection.disconnect(),  # type: ignore[no-untyped-call]
-                    )
-                    for command in commands
-                ]
+                return connection.retry.call_with_retry(
+                    partial(_ask, connection, command),
+                    lambda _: connection.disconnect(),  # type: ignore[no-untyped-call]
+                )
             finally:
                 pool.release(connection)
         except RedisError as error:
-            raise refused("an exchange", error) from error
+            raise refused(str(self._name(command)), error) from error
 
     def _by_hash(self, command: Command) -> Command:
         verb, script, *rest = command
         digest = self._digests.get(script) if verb == "EVAL" else None
         return command if digest is None else ("EVALSHA", digest, *rest)
 
-    def _run(self, verb: str, script: str, arguments: tuple[Argument, ...]) -> object:
-        return self.client.execute_command(verb, script, len(self._keys), *self._keys, *arguments)  # type: ignore[no-untyped-call]
+    def _name(self, command: Command) -> Argument:
+        verb, script, *_ = command
+        return next((name for name, source in self._sources.items() if source == script), verb)
 
-    def _script(self, name: str) -> tuple[str, str]:
-        if name not in self._sources:
-            source = script_source(name)
-            self._digests[source] = sha1(source.encode(), usedforsecurity=False).hexdigest()
-            self._sources[name] = self._digests[source], source
-        return self._sources[name]
+
+def reply_of(name: str, reply: object) -> list[object]:
+    """What a script answered, status first.
+
+    Raises:
+        StoreError: the server refused it.
+    """
+    if isinstance(reply, ResponseError):
+        raise refused(name, reply) from reply
+    assert isinstance(reply, list)
+    return reply
 
 
 def refused(what: str, error: RedisError) -> StoreError:
@@ -144,7 +143,7 @@ def refused(what: str, error: RedisError) -> StoreError:
     )
 
 
-def _exchange(connection: Connection, command: Command) -> object:
+def _ask(connection: Connection, command: Command) -> object:
     connection.send_command(*command)  # type: ignore[no-untyped-call]
     return _read(connection)
 

@@ -1,7 +1,7 @@
 """The join's state and the ring, kept in one Redis hash slot: section 5 of the design.
 
-Python wrappers around the scripts in ``scripts/``. A script is atomic; a turn is several commands, whose order holds but
-between which others may come. Safe to share between processes, not between threads that need an order.
+Python wrappers around the scripts in ``scripts/``. A script is atomic; a turn is several commands, whose order holds,
+but between which others may come. Safe to share between processes, not between threads that need an order.
 """
 
 import math
@@ -18,7 +18,7 @@ from ol0.later import Later
 from ol0.replay.counters import Counters
 from ol0.replay.entries import payload_field
 from ol0.replay.exclusion import Exclusion
-from ol0.replay.lua import Argument, Command, Scripts, refused, store_key
+from ol0.replay.lua import Argument, Command, Scripts, refused, reply_of, store_key
 from ol0.replay.refusals import refusal
 from ol0.replay.windows import (
     APPLIED,
@@ -176,7 +176,7 @@ class ReplayStore:
 
         def applied() -> Applied:
             (reply,) = sent.result()
-            fields = _reply_of("apply", reply)
+            fields = reply_of("apply", reply)
             status = _text(fields[0])
             if status not in APPLIED:
                 raise refusal(fields, f"{partition}, offset {claim.next_offset}, epoch {claim.epoch}")
@@ -246,7 +246,7 @@ class ReplayStore:
         return self._committed(self._scripts.call("commit", *_words(Commit(sequence, windows, counts, user_limit))))
 
     def _due(self, reply: object) -> Due:
-        fields = _reply_of("due", reply)
+        fields = reply_of("due", reply)
         if fields[0] != b"OK":
             raise refusal(fields, store_key(self._prefix, "*"))
         _, sequence, next_outcome, frontier, watermark, keys, deadlines, heads, piles, expired = fields
@@ -260,7 +260,7 @@ class ReplayStore:
         return Due(_integer(sequence), _integer(next_outcome), _integer(watermark), windows, _integer(expired))
 
     def _committed(self, reply: object) -> bool:
-        fields = _reply_of("commit", reply)
+        fields = reply_of("commit", reply)
         if fields[0] not in (b"OK", b"STALE"):
             raise refusal(fields, store_key(self._prefix, "*"))
         return fields[0] == b"OK"
@@ -307,14 +307,6 @@ def _unsent(reply: object) -> Unsent | None:
     if not entries:
         return None
     return Unsent(int(entries[-1][0].partition(b"-")[0]), b"".join(outcomes for _, (_, outcomes) in entries))
-
-
-def _reply_of(name: str, reply: object) -> list[object]:
-    """The reply of a script."""
-    if isinstance(reply, ResponseError):
-        raise refused(name, reply)
-    assert isinstance(reply, list)
-    return reply
 
 
 def _counts(counts: Mapping[str, int]) -> str:
