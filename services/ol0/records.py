@@ -8,7 +8,7 @@ checkpoint's parts.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NewType
+from typing import Final, NewType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,9 @@ class FeaturesDtype(StrEnum):
 
     FLOAT16 = "float16"
     FLOAT32 = "float32"
+
+
+FEATURE_BYTES: Final = {dtype: np.dtype(dtype.value).itemsize for dtype in FeaturesDtype}
 
 
 class ImplicitKind(StrEnum):

@@ -11,9 +11,9 @@ from ol0.feedback.outbox import pack_message
 from ol0.feedback.reward import Reward, reward
 from ol0.feedback.signals import LARGEST_CORRECTION, packed_entry
 from ol0.records import (
+    FEATURE_BYTES,
     Action,
     Decision,
-    FeaturesDtype,
     Feedback,
     ImplicitFeedback,
     Record,
@@ -31,8 +31,6 @@ LATE: Final = FEEDBACK_DROPPED[FeedbackDrop.LATE]
 EARLY: Final = FEEDBACK_DROPPED[FeedbackDrop.EARLY]
 USED: Final = "feedback_used"
 SUPERSEDED: Final = FEEDBACK_DROPPED[FeedbackDrop.SUPERSEDED]
-BYTES_PER_FEATURE: Final = {FeaturesDtype.FLOAT16: 2, FeaturesDtype.FLOAT32: 4}
-
 DEADLINE: Final = f"%0{SCORE_DIGITS}d"  # in a third of the time of the f-string that says the same
 
 # How far a host's clock may run ahead of the broker's. Beyond it a window would stay open for as long as the clock is
@@ -90,7 +88,7 @@ class FeedbackHandler:
         """
         self._config = config
         self._dimension = dimension
-        self._features_bytes = {dtype: dimension * size for dtype, size in BYTES_PER_FEATURE.items()}
+        self._features_bytes = {dtype: dimension * size for dtype, size in FEATURE_BYTES.items()}
         self._action_sizes = action_sizes
         self._payloads = payloads
         self._window_ms = round(config.reward_window_s * 1000)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, NoReturn, Protocol
+from typing import NoReturn, Protocol
 
 import numpy as np
 
@@ -11,12 +11,11 @@ from ol0.controller.heads import Floats
 from ol0.errors import RangeError
 from ol0.learner.batch import Batch, unit_of
 from ol0.learner.replay import Draw
-from ol0.records import Decision, FeaturesDtype
+from ol0.records import FEATURE_BYTES, Decision, FeaturesDtype
 from ol0.replay.buffer import Batch as StoredBatch
 from ol0.replay.sampling import Slots
 
 Unpack = Callable[[bytes], Decision]
-BYTES_OF: Final = {dtype: np.dtype(dtype.value).itemsize for dtype in FeaturesDtype}
 
 
 class PayloadBuffer(Protocol):
@@ -106,7 +105,7 @@ class DecodedRows:
         self._users[rows] = [unit_of(decision.user, decision.session_id) for decision in decisions]
 
     def _require_shapes(self, decision: Decision) -> None:
-        wanted = self._features.shape[1] * BYTES_OF[decision.features_dtype], len(self._choices)
+        wanted = self._features.shape[1] * FEATURE_BYTES[decision.features_dtype], len(self._choices)
         if (len(decision.features), len(decision.action)) != wanted:
             self._refuse(decision)
 

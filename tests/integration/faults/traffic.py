@@ -79,7 +79,8 @@ class Traffic:
             self._rogue(now_ms)
 
     def send_due(self) -> None:
-        """Sends everything whose time has come."""
+        """Sends everything whose time has come, and takes in what was acknowledged, also where nothing has."""
+        self._sender.poll()
         now_ms = wall_clock_ms()
         while self._due and self._due[0].at_ms <= now_ms:
             due = heapq.heappop(self._due)

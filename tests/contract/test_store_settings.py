@@ -1,0 +1,108 @@
+"""Servers that would lose examples, and those at their limits."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import cast
+
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+
+from contract.store_calls import DECISIONS, FEEDBACK, arrivals, trim, unsent
+from ol0.errors import StoreError
+from ol0.replay.budget import largest_store_bytes
+from ol0.replay.connection import check_memory, check_settings
+from ol0.replay.entries import FeedbackEntry, feedback_key, source_key
+from ol0.replay.stats import read_stats
+from ol0.replay.store import ReplayStore
+from ol0.replay.windows import Applied, ClosedWindow, Unsent
+from waiting import wait_until
+
+
+@pytest.fixture
+def settings(client: Redis) -> Iterator[Redis]:
+    right = cast("dict[str, str]", client.config_get("maxmemory", "maxmemory-policy", "appendonly"))
+    yield client
+    for name, value in right.items():
+        client.config_set(name, value)
+    wait_until(lambda: not client.info("persistence")["aof_rewrite_in_progress"], 10)  # it would refuse to stop
+
+
+def test_the_right_settings_pass(settings: Redis) -> None:
+    check_settings(settings)
+    check_memory(settings, 64 * 1024**2)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "remedy"),
+    [
+        ("appendonly", "no", "CONFIG SET appendonly yes"),
+        ("maxmemory-policy", "allkeys-lru", "CONFIG SET maxmemory-policy noeviction"),
+        ("maxmemory", "0", "CONFIG SET maxmemory 2gb"),
+    ],
+)
+def test_a_server_that_would_lose_examples_is_refused_with_the_command_that_helps(
+    settings: Redis, name: str, wrong: str, remedy: str
+) -> None:
+    settings.config_set(name, wrong)
+
+    with pytest.raises(StoreError, match=remedy) as refusal:
+        check_settings(settings)
+    assert str(refusal.value).count("CONFIG SET") == 1, "only what is wrong is named"
+
+
+def test_all_wrong_settings_are_named_at_once(settings: Redis) -> None:
+    settings.config_set("appendonly", "no")
+    settings.config_set("maxmemory", "0")
+
+    with pytest.raises(StoreError, match=r"maxmemory is not set.*appendonly is no"):
+        check_settings(settings)
+
+
+def test_a_limit_below_what_the_budget_allows_is_refused_with_both_figures(settings: Redis) -> None:
+    settings.config_set("maxmemory", "100mb")
+
+    check_memory(settings, 100 * 1024**2)
+    with pytest.raises(StoreError, match=r"100 MiB .* 101 MiB.*CONFIG SET maxmemory 101mb.*streaming\.max_open"):
+        check_memory(settings, 101 * 1024**2)
+
+
+def test_a_server_at_its_limit_still_takes_records_in_closes_windows_and_frees_memory(
+    settings: Redis, store: ReplayStore
+) -> None:
+    # Refusing a tick would stop the watermark: no window would close, and no memory ever be freed.
+    settings.config_set("maxmemory", "1mb")
+    with pytest.raises(RedisError, match="maxmemory"):
+        settings.set("anything", "else")
+
+    for partition, batch in ((DECISIONS, arrivals(5_000, 1, 2)), (FEEDBACK, arrivals(5_000))):
+        claim = store.claim(partition)
+        assert store.apply(partition, claim, claim.next_offset + 1, batch) is Applied.DONE
+    due = store.due(10)
+    assert store.commit(due.sequence, [ClosedWindow(it.decision_key, None, b"outcome") for it in due.windows], {})
+    sent = Unsent(1, b"outcome" * 2)
+    assert unsent(store) == sent
+    trim(store, sent)
+
+    assert (store.counters().open, unsent(store)) == (0, None)
+
+
+def test_a_store_whose_budget_is_used_up_takes_no_more_memory_than_it_says(client: Redis, prefix: str) -> None:
+    # Given as many windows as may be open, each with as much feedback as it may have
+    open_windows, payload_bytes = 2_000, 400
+    store = ReplayStore(client, prefix)
+    store.register({DECISIONS: 0, FEEDBACK: 0}, capacity=100, max_open=open_windows)
+    ids = [number.to_bytes(16) for number in range(open_windows)]
+    decided = replace(arrivals(0, *range(open_windows)), payloads=[b"x" * payload_bytes] * open_windows)
+    store.apply(DECISIONS, store.claim(DECISIONS), 1, decided)
+    claim = store.claim(FEEDBACK)
+    for number in range(8):
+        entry = FeedbackEntry(feedback_key(f"thumb-{number}"), source_key("user"), 10, 10, 1.0, 1).pack()
+        said = replace(arrivals(0), targets=b"".join(ids), feedback=entry * open_windows)
+        store.apply(FEEDBACK, replace(claim, next_offset=number), number + 1, said)
+    assert store.counters().open == open_windows
+
+    taken = read_stats(client, prefix).memory_bytes
+
+    assert taken < largest_store_bytes(open_windows, 100, 0, payload_bytes)
+    assert taken > largest_store_bytes(open_windows, 100, 0, payload_bytes) / 2, "or the limit would be far too high"
