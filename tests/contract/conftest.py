@@ -5,8 +5,10 @@ import pytest
 from pydantic import SecretStr
 from redis import Redis
 
+from contract.store_calls import DECISIONS, FEEDBACK
 from ol0.config import RedisConfig
 from ol0.replay.connection import connect
+from ol0.replay.store import ReplayStore
 from ol0.soak.stacks.valkey import Valkey
 
 MAXMEMORY_BYTES = 256 * 1024**2
@@ -41,3 +43,11 @@ def prefix() -> str:
 def new_prefix() -> Callable[[], str]:
     """The same, for tests that need several."""
     return lambda: f"lineage-{next(_numbers)}"
+
+
+@pytest.fixture
+def store(client: Redis, prefix: str) -> ReplayStore:
+    """One of two partitions, four slots and three open windows."""
+    made = ReplayStore(client, prefix)
+    made.register({DECISIONS: 5, FEEDBACK: 0}, capacity=4, max_open=3)
+    return made

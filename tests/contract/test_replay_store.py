@@ -14,13 +14,6 @@ from ol0.replay.store import ReplayStore
 from ol0.replay.windows import Applied, Arrivals, Claim, ClosedWindow, SourcePartition
 
 
-@pytest.fixture
-def store(client: Redis, prefix: str) -> ReplayStore:
-    made = ReplayStore(client, prefix)
-    made.register({DECISIONS: 5, FEEDBACK: 0}, capacity=4, max_open=3)
-    return made
-
-
 def test_registering_again_changes_nothing(store: ReplayStore, client: Redis, prefix: str) -> None:
     store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(0, 1))
     before = contents(client, prefix)

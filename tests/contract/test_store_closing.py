@@ -21,13 +21,6 @@ from ol0.replay.store import ReplayStore
 from ol0.replay.windows import ClosedWindow, Commit, Published, SourcePartition, Unsent
 
 
-@pytest.fixture
-def store(client: Redis, prefix: str) -> ReplayStore:
-    made = ReplayStore(client, prefix)
-    made.register({DECISIONS: 5, FEEDBACK: 0}, capacity=4, max_open=3)
-    return made
-
-
 def test_windows_close_once_and_in_order_of_deadline_then_id(store: ReplayStore) -> None:
     for partition, batch in ((DECISIONS, arrivals(5_000, 3, 1, 2)), (FEEDBACK, arrivals(5_000))):
         claim = store.claim(partition)
