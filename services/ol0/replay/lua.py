@@ -68,19 +68,22 @@ class Scripts:
         commands are sent again, one after the other, so all of them must bear that.
 
         Raises:
-            StoreError: from ``result``: the store cannot be reached.
+            StoreError: from here or from ``result``: the store cannot be reached.
         """
         pool = self.client.connection_pool
         try:
             connection = pool.get_connection()
-            try:
-                packed = connection.pack_commands([self._by_hash(command) for command in commands])  # type: ignore[no-untyped-call]
-                connection.send_packed_command(packed)  # type: ignore[no-untyped-call]
-            except BaseException:
-                pool.release(connection)
-                raise
+        except RedisError as error:  # it has tried as often as the client's settings say
+            raise self._refused(commands[0], error) from error
+        try:
+            packed = connection.pack_commands([self._by_hash(command) for command in commands])  # type: ignore[no-untyped-call]
+            connection.send_packed_command(packed)  # type: ignore[no-untyped-call]
         except RedisError:
+            pool.release(connection)
             return Later(partial(self._send_again, commands))
+        except BaseException:
+            pool.release(connection)
+            raise
 
         def replies() -> list[object]:
             try:
@@ -111,16 +114,16 @@ class Scripts:
             finally:
                 pool.release(connection)
         except RedisError as error:
-            raise refused(str(self._name(command)), error) from error
+            raise self._refused(command, error) from error
 
     def _by_hash(self, command: Command) -> Command:
         verb, script, *rest = command
         digest = self._digests.get(script) if verb == "EVAL" else None
         return command if digest is None else ("EVALSHA", digest, *rest)
 
-    def _name(self, command: Command) -> Argument:
+    def _refused(self, command: Command, error: RedisError) -> StoreError:
         verb, script, *_ = command
-        return next((name for name, source in self._sources.items() if source == script), verb)
+        return refused(next((name for name, source in self._sources.items() if source == script), str(verb)), error)
 
 
 def reply_of(name: str, reply: object) -> list[object]:
