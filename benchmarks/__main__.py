@@ -21,7 +21,7 @@ QUESTIONS: Mapping[str, Callable[[], list[Row]]] = {
     "replay": lambda: replay.rows(3),
     "releasing": lambda: releasing.rows(60),
     "join": lambda: join.rows(join.DECISIONS, 3),
-    "durability": lambda: durability.rows(30_000, 3),
+    "durability": lambda: durability.rows(durability.DECISIONS, 3),
     "processes": lambda: processes.rows(10_000, 2),
     "contention": lambda: contention.rows(15_000, 3),
 }

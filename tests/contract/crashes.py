@@ -47,8 +47,8 @@ class CrashingScripts(Scripts):
             self._meanwhile()
         fate = self._fates.popleft() if self._fates else Fate.WELL
         if fate in (Fate.KILLED_BEFORE, Fate.KILLED_BETWEEN):
-            if before := commands[: len(commands) // 2] if fate is Fate.KILLED_BETWEEN else ():
-                super().send(*before).wait()
+            if fate is Fate.KILLED_BETWEEN and len(commands) > 1:
+                super().send(*commands[: len(commands) // 2]).wait()
             raise KilledError
         sent = super().send(*commands)
         sent.wait()  # the store has run it before anything else happens, so that trials can be repeated

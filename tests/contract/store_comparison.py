@@ -8,6 +8,7 @@ import numpy as np
 
 from contract.comparison import field_of, ring_of
 from contract.reference_store import Closed, Expected
+from contract.store_calls import unsent
 from contract.store_world import World
 from ol0.records import Decision, Outcome
 from ol0.replay.entries import FEEDBACK
@@ -43,7 +44,7 @@ def compare_published(world: World, closed: Sequence[Closed]) -> None:
     assert sorted(world.published) == list(range(len(closed)))
     for number, it in enumerate(closed):
         assert world.published[number] == (it.decision.session_id.encode(), world.codec.encode(outcome_of(it, number)))
-    assert world.store.turn(0).result().unsent is None
+    assert unsent(world.store) is None
 
 
 def outcome_of(closed: Closed, number: int) -> Outcome:

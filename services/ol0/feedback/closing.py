@@ -125,8 +125,10 @@ class WindowCloser:
     def _acknowledged(self) -> Unsent | None:
         """What was sent and has arrived since the last step."""
         sending, self._sending = self._sending, None  # where the delivery fails, the next turn asks for it again
-        if sending is None or sending.delivery.done():
-            return None if sending is None else sending.outcomes
+        if sending is None:
+            return None
+        if sending.delivery.done():
+            return sending.outcomes
         self._sending = sending
         return None
 

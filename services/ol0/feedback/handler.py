@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import lt
 from typing import Final
 
 from ol0.config import StreamingConfig
@@ -253,10 +254,7 @@ class FeedbackHandler:
 
     def _check_action(self, name: str, action: Action) -> None:
         sizes = self._action_sizes
-        fits = len(action) == len(sizes)
-        for choice, size in zip(action, sizes, strict=False):
-            fits = fits and 0 <= choice < size
-        if not fits:
+        if len(action) != len(sizes) or not all(map(lt, action, sizes)) or min(action) < 0:
             raise RangeError(
                 f"{name} {action}: this lineage has {len(sizes)} parts, of {sizes} choices, counted from 0"
             )

@@ -67,7 +67,7 @@ class FeedbackJoin:
         Raises:
             Fenced: from the result: somebody else has the partition.
             Gap: from the result: the store is at another offset: claim, seek.
-            StoreError: not claimed; or, from the result, the store is damaged, wiped, or out of reach.
+            StoreError: not claimed, or the store is out of reach; or, from the result, that or damaged or wiped.
         """
         source = _source(partition)
         claim = self._claims.get(source)

@@ -154,7 +154,7 @@ class ReplayStore:
     def begin_apply(
         self, partition: SourcePartition, claim: Claim, next_offset: int, arrivals: Arrivals
     ) -> Later[Applied]:
-        """``apply`` without the wait."""
+        """``apply`` without the wait: its errors come from ``result``, but for a store that is out of reach already."""
         sent = self._scripts.send(
             self._scripts.command(
                 "apply",
@@ -199,7 +199,7 @@ class ReplayStore:
             ask_unsent: whether to list outcomes.
 
         Raises:
-            StoreError: from ``result``: the store is damaged or out of reach.
+            StoreError: from ``result``: the store is damaged; from here or from there: it is out of reach.
         """
         outbox = store_key(self._prefix, "x")
         commands: dict[str, Command] = {}

@@ -16,22 +16,20 @@ ACKNOWLEDGED_S: Final = 10.0
 class Delivery:
     """A pile on its way. Of its own, for an earlier one that took too long may still be delivered."""
 
-    def __init__(self, producer: Producer, topic: str, timeout_s: float) -> None:
-        """Counts nothing yet; ``PileSender.send`` says what there is to count."""
-        self._producer, self._topic, self._timeout_s = producer, topic, timeout_s
+    def __init__(
+        self, producer: Producer, topic: str, messages: Sequence[tuple[bytes, bytes]], timeout_s: float
+    ) -> None:
+        """Sends it; see ``PileSender.send``."""
+        self._producer, self._timeout_s = producer, timeout_s
         self._deadline = time.monotonic() + timeout_s
-        self._size = self._queued = self._delivered = self._failed = 0
+        self._size, self._delivered, self._failed = len(messages), 0, 0
         self._reason = ""
         self._log = structlog.get_logger("ol0.sender")
-
-    def send(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
-        """Queues the pile. Raises as ``PileSender.send``."""
         pile = [{"key": key, "value": value} for key, value in messages]
-        self._size = len(pile)
         try:
-            self._queued = self._producer.produce_batch(self._topic, pile, on_delivery=self._count)
+            self._queued = producer.produce_batch(topic, pile, on_delivery=self._count)
         except (BufferError, KafkaException) as error:
-            raise StreamError(f"{self._topic} takes none of {self._size} records: {error}") from error
+            raise StreamError(f"{topic} takes none of {len(pile)} records: {error}") from error
 
     def done(self) -> bool:
         """Whether the broker has all of them.
@@ -90,6 +88,4 @@ class PileSender:
         Raises:
             StreamError: nothing was sent.
         """
-        delivery = Delivery(self._producer, self._topic, self._timeout_s)
-        delivery.send(messages)
-        return delivery
+        return Delivery(self._producer, self._topic, messages, self._timeout_s)

@@ -38,9 +38,9 @@ class SourceRecord(NamedTuple):
 class Sink(Protocol):
     """Takes records in, together with the offsets that they came from.
 
-    All calls come from one thread. What ``apply`` returns is asked for its result before the next ``apply``, ``claim``
-    or ``release``; ``idle`` may be called in between. All may block for as long as the sink needs, below
-    ``max.poll.interval.ms`` (five minutes). Any ``StoreError`` but ``Gap`` stops the process.
+    All calls come from one thread. What ``apply`` returns has been waited for before the next ``apply`` of the same
+    partition, and before any ``claim`` or ``release``; ``idle`` may be called in between. All may block for as long as
+    the sink needs, below ``max.poll.interval.ms`` (five minutes). Any ``StoreError`` but ``Gap`` stops the process.
     """
 
     def claim(self, partition: Partition) -> int:

@@ -84,12 +84,13 @@ class Auditor:
         self._folder.mkdir(parents=True, exist_ok=True)
         pieces = Pieces(self._settings, self._folder, self._readings(), self._buckets)
         read = self._read(pieces)
-        closed, repeated = self._judge(pieces, min(read.watermarks_ms))
+        stored = self._payload_digests()
+        closed, repeated = self._judge(pieces, min(read.watermarks_ms), frozenset(stored))
         in_order = bool((closed["number"] == np.arange(len(closed))).all())
         self._expect("the outcomes are not numbered in the order of closing", in_order)
         examples = closed[self._makes_example(closed)]
         self._compare_counters(read, closed, len(examples))
-        self._compare_ring(examples)
+        self._compare_ring(examples, stored)
         return Audit(read.decisions, read.feedback, len(closed), len(examples), repeated, self._problems, read.bad)
 
     def _readings(self) -> list[list[Partition]]:
@@ -110,9 +111,8 @@ class Auditor:
             self._say(f"{done} of {len(readings)} logs read: {total}")
         return total
 
-    def _judge(self, pieces: Pieces, watermark_ms: int) -> tuple[NDArray[np.void], int]:
+    def _judge(self, pieces: Pieces, watermark_ms: int, in_store: frozenset[bytes]) -> tuple[NDArray[np.void], int]:
         """All windows in the order of closing, and how many outcomes are copies."""
-        in_store = frozenset(self._payload_digests())
         judge = partial(pieces.judge, watermark_ms, in_store)
         rows, windows, repeated = [], 0, 0
         for done, found in enumerate(side_by_side(self._processes, judge, range(self._buckets)), 1):
@@ -166,7 +166,7 @@ class Auditor:
         payloads = cast("dict[bytes, bytes]", client.hgetall(store_key(prefix, "o")))
         return {field: blake2b(payload, digest_size=16).digest() for field, payload in payloads.items()}
 
-    def _compare_ring(self, examples: NDArray[np.void]) -> None:
+    def _compare_ring(self, examples: NDArray[np.void], stored: dict[bytes, bytes]) -> None:
         """Entries, priorities and payloads, byte for byte."""
         client, prefix = connect(self._settings.redis), self._settings.kafka.topic_prefix
         capacity = self._settings.online_learning.replay_size
@@ -185,7 +185,7 @@ class Auditor:
             for name, kind in zip(("field", "payload"), width, strict=True)
         )
         expected = {field.tobytes(): digest.tobytes() for field, digest in zip(fields, digests, strict=True)}
-        self._expect("the payloads are not those of the ring", self._payload_digests() == expected)
+        self._expect("the payloads are not those of the ring", stored == expected)
 
     def _expect(self, problem: str, holds: bool) -> None:  # noqa: FBT001 - what is expected
         if not holds:
