@@ -147,7 +147,8 @@ def test_a_restart_of_the_store_keeps_its_address_and_its_keys(own_stack: Native
 
 
 def test_ports_are_open_on_the_loopback_address_only(own_stack: NativeStack) -> None:
-    for port in (own_stack._kafka.port, own_stack._kafka._controller_port, own_stack._valkey.port):
+    cluster = own_stack._cluster
+    for port in (*cluster.ports, *cluster.controller_ports, own_stack._valkey.port):
         socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S).close()
         # A server that listens on every address is also found at another one of this machine.
         with pytest.raises(OSError, match=r"refused|unreachable|assign"):

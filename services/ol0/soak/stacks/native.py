@@ -1,9 +1,9 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
-from ol0.soak.stacks.kafka import Kafka
+from ol0.soak.stacks.kafka import Cluster, Kafka
 from ol0.soak.stacks.ports import LOOPBACK
 from ol0.soak.stacks.valkey import Valkey
 
@@ -14,13 +14,14 @@ class NativeStack:
     """Real Kafka and Valkey as child processes of this one: nothing to install, nothing left behind.
 
     Data, settings and logs lie under one folder, which stays: starting again on it finds the same records. Ports are
-    chosen when the stack is made and kept through restarts. If this process ends in any way, so do both servers.
+    chosen when the stack is made and kept through restarts. If this process ends in any way, so do all servers.
     """
 
     def __init__(
         self,
         root: Path,
         *,
+        brokers: int = 1,
         kafka_heap_mb: int = 400,
         redis_maxmemory_bytes: int = GIB,
         cache: Path | None = None,
@@ -29,7 +30,8 @@ class NativeStack:
 
         Args:
             root: The folder for data, settings and logs; made if missing.
-            kafka_heap_mb: The broker's largest heap. Its page cache comes on top.
+            brokers: How many nodes the Kafka cluster has.
+            kafka_heap_mb: Each broker's largest heap. Its page cache comes on top.
             redis_maxmemory_bytes: What the store may hold before it refuses writes.
             cache: Where the broker's jars are kept; the user's cache folder when None.
 
@@ -37,7 +39,12 @@ class NativeStack:
             StackError: No port is free.
         """
         root = root.absolute()
-        self._kafka = Kafka(root / "kafka", heap_mb=kafka_heap_mb, cache=cache)
+        self._cluster = Cluster.of(brokers)
+        folders = [root / "kafka", *(root / f"kafka-{number}" for number in range(2, brokers + 1))]
+        self.brokers: Sequence[Kafka] = [
+            Kafka(folder, self._cluster, node, heap_mb=kafka_heap_mb, cache=cache)
+            for node, folder in enumerate(folders)
+        ]
         self._valkey = Valkey(root / "valkey", maxmemory_bytes=redis_maxmemory_bytes)
 
     def __enter__(self) -> Self:
@@ -49,8 +56,8 @@ class NativeStack:
 
     @property
     def bootstrap_servers(self) -> str:
-        """Kafka's ``host:port``."""
-        return f"{LOOPBACK}:{self._kafka.port}"
+        """Kafka's ``host:port``, of every broker."""
+        return self._cluster.bootstrap_servers
 
     @property
     def redis_url(self) -> str:
@@ -59,8 +66,8 @@ class NativeStack:
 
     @property
     def kafka_pid(self) -> int:
-        """The broker's process id, for faults."""
-        return self._kafka.pid
+        """The first broker's process id, for faults."""
+        return self.brokers[0].pid
 
     @property
     def redis_pid(self) -> int:
@@ -68,29 +75,29 @@ class NativeStack:
         return self._valkey.pid
 
     def start(self) -> None:
-        """Start both at the same time. Returns when topics can be created and keys be written.
+        """Start all at the same time. Returns when topics can be created and keys be written.
 
         Raises:
             StackError: One did not come up; the message ends with the last lines of its log. Neither runs then.
         """
         try:
-            _both(self._kafka.start, self._valkey.start)
+            _at_once(*(broker.start for broker in self.brokers), self._valkey.start)
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
-        """Stop both at the same time; their data stays."""
-        _both(self._kafka.stop, self._valkey.stop)
+        """Stop all at the same time; their data stays."""
+        _at_once(*(broker.stop for broker in self.brokers), self._valkey.stop)
 
     def restart_kafka(self) -> None:
-        """Stop Kafka, where it still runs, and start it on the same port and data.
+        """Stop every broker, where it still runs, and start them on the same ports and data.
 
         Raises:
             StackError: It did not come up again.
         """
-        self._kafka.stop()
-        self._kafka.start()
+        _at_once(*(broker.stop for broker in self.brokers))
+        _at_once(*(broker.start for broker in self.brokers))
 
     def restart_redis(self) -> None:
         """Stop the store, where it still runs, and start it on the same port and data.
@@ -102,7 +109,7 @@ class NativeStack:
         self._valkey.start()
 
 
-def _both(*actions: Callable[[], None]) -> None:
+def _at_once(*actions: Callable[[], None]) -> None:
     """Run actions at the same time, wait for all, raise the first error."""
     with ThreadPoolExecutor(len(actions)) as pool:
         for done in [pool.submit(action) for action in actions]:
