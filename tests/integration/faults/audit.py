@@ -23,8 +23,8 @@ from ol0.replay.connection import connect
 from ol0.replay.entries import FIELD_BYTES
 from ol0.replay.lua import store_key
 from ol0.replay.store import ReplayStore
+from ol0.streaming.admin import source_partitions
 from ol0.streaming.sink import Partition
-from ol0.streaming.topics import Topics
 
 HOUR_MS: Final = 3_600_000
 ALONE: Final = 200_000
@@ -95,12 +95,9 @@ class Auditor:
 
     def _readings(self) -> list[list[Partition]]:
         """All partitions for one process, or one after the other for several: the largest first."""
-        topics = Topics(self._settings.kafka.topic_prefix, self._settings.kafka.partitions)
-        partitions = [
-            Partition(topics.full(name), number)
-            for name in sorted([*SOURCES, "outcomes"], key=lambda name: name.startswith("feedback"))
-            for number in range(topics.spec(name).partitions)
-        ]
+        names = sorted([*SOURCES, "outcomes"], key=lambda name: name.startswith("feedback"))
+        # Those that there are, not those that are declared: somebody may have added some.
+        partitions = list(source_partitions(self._settings, names))
         return [partitions] if self._processes == 1 else [[partition] for partition in partitions]
 
     def _read(self, pieces: Pieces) -> Read:

@@ -47,6 +47,7 @@ class Traffic:
     Attributes:
         decisions: that were sent, copies included.
         feedback: the same of feedback.
+        ahead_ms: how far this host's clock is ahead; what it sends comes when it comes all the same.
     """
 
     def __init__(self, settings: Settings, seed: int) -> None:
@@ -60,6 +61,7 @@ class Traffic:
         self._numbers = count()
         self._due: list[Due] = []
         self.decisions = self.feedback = 0
+        self.ahead_ms = 0
 
     @property
     def pending(self) -> int:
@@ -99,19 +101,20 @@ class Traffic:
     def _decide(self, now_ms: int) -> None:
         rng, lateness = self._rng, self._lateness_ms
         too_late = self._window_ms + 2 * lateness if rng.random() < 0.01 else 0
-        time_ms = now_ms - rng.choice([0, 0, 0, lateness // 4, lateness, too_late])
+        ahead_ms = self.ahead_ms
+        time_ms = now_ms + ahead_ms - rng.choice([0, 0, 0, lateness // 4, lateness, too_late])
         decision = self._decision(time_ms)
         self._plan(now_ms, decision)
         if rng.random() < 0.05:
             self._plan(now_ms + rng.choice([1, self._window_ms // 2]), decision, copy=True)
         for _ in range(rng.choice([0, 1, 1, 2])):
-            self._say(decision.decision_id, time_ms)
+            self._say(decision.decision_id, time_ms, ahead_ms)
 
-    def _say(self, target: DecisionId, decided_ms: int) -> None:
+    def _say(self, target: DecisionId, decided_ms: int, ahead_ms: int) -> None:
         rng, window = self._rng, self._window_ms
         time_ms = decided_ms + rng.choice([-2 * self._skew_ms, 0, 1, window // 8, window // 3, window - 1, window])
         feedback = self._feedback_about(target, time_ms)
-        arrival_ms = time_ms + rng.choice([0, 0, 0, self._lateness_ms // 2, self._window_ms])
+        arrival_ms = time_ms - ahead_ms + rng.choice([0, 0, 0, self._lateness_ms // 2, self._window_ms])
         self._plan(arrival_ms, feedback)
         if rng.random() < 0.05:
             self._plan(arrival_ms + rng.choice([0, self._window_ms // 2]), feedback, copy=True)
