@@ -1,17 +1,20 @@
 """The one place that configures librdkafka."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from contextlib import closing
+from typing import Final, TypeVar
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from ol0.config import KafkaConfig
 from ol0.errors import ConfigError
-from ol0.streaming.messages import BATCH_OVERHEAD_BYTES, broker_errors
+from ol0.secrets import without_secrets
+from ol0.streaming.messages import BATCH_OVERHEAD_BYTES, broker_errors, error_of
 from ol0.streaming.topics import Topics
 
+Client = TypeVar("Client")
 Options = dict[str, str | int | float | bool]
 OnError = Callable[[KafkaError], None]
 
@@ -32,6 +35,7 @@ PRODUCER_GUARANTEES: Final[Options] = {
 CONSUMER_GUARANTEES: Final[Options] = {
     "enable.auto.commit": False,  # offsets belong to what was made of the records, not to having read them
     "isolation.level": "read_committed",
+    "group.protocol": "classic",  # the other one leaves timeouts and static members to the broker
 }
 
 
@@ -48,7 +52,7 @@ class Clients:
     def producer(self) -> Producer:
         """Idempotent, for records that need no transaction."""
         config = self._config({**self._producer(), "message.timeout.ms": DELIVERY_TIMEOUT_MS}, PRODUCER_GUARANTEES)
-        return Producer(config, logger=_Log(), error_cb=self.log_error)
+        return self._made(Producer, config, logger=_Log(), error_cb=self.log_error)
 
     def transactional_producer(self, service: str, on_error: OnError) -> Producer:
         """Writes transactions as the one writer of ``service`` in this lineage; fences the one before it."""
@@ -57,7 +61,7 @@ class Clients:
             "transactional.id": f"{self._prefix}.{service}",
             "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
         }
-        return Producer(self._config(self._producer(), fixed), logger=_Log(), error_cb=on_error)
+        return self._made(Producer, self._config(self._producer(), fixed), logger=_Log(), error_cb=on_error)
 
     def assigned_consumer(self, group: str, reset: str = "error") -> Consumer:
         """Reads partitions that its user assigns, and says where they end.
@@ -73,7 +77,7 @@ class Clients:
             "auto.offset.reset": reset,
             "enable.partition.eof": True,
         }
-        return Consumer(self._config({}, fixed), logger=_Log(), error_cb=self.log_error)
+        return self._made(Consumer, self._config({}, fixed), logger=_Log(), error_cb=self.log_error)
 
     def group_consumer(self, group: str, member: str) -> Consumer:
         """Shares the partitions with the other members. ``member`` names this process across its restarts.
@@ -89,12 +93,28 @@ class Clients:
             "partition.assignment.strategy": "cooperative-sticky",
             "auto.offset.reset": "error",  # a hole in the log must be seen
         }
-        return Consumer(self._config(defaults, fixed), logger=_Log(), error_cb=self.log_error)
+        return self._made(Consumer, self._config(defaults, fixed), logger=_Log(), error_cb=self.log_error)
 
     def admin(self) -> AdminClient:
         """Makes and alters topics."""
         # Nobody polls it, so a logger would never be told. What is below a warning is noise: it writes to the terminal.
-        return AdminClient(self._config({"log_level": 4}, {}))
+        return self._made(AdminClient, self._config({"log_level": 4}, {}))
+
+    def probe(self) -> AdminClient:
+        """Asks whether the broker answers; of an outage the loop's own clients tell."""
+        return self._made(AdminClient, self._config({}, {"log_level": 0}))
+
+    def check(self) -> None:
+        """Makes every client once. Talks to no broker.
+
+        Raises:
+            ConfigError: one cannot be made with these options.
+        """
+        self.probe()  # first: what all of them refuse is told without a line of librdkafka's own
+        self.producer()
+        self.transactional_producer("check", self.log_error)
+        for consumer in (self.assigned_consumer("check"), self.group_consumer("check", "0")):
+            consumer.close()
 
     def bounds(self, topic: str, partitions: Iterable[int], timeout_s: float) -> dict[int, tuple[int, int]]:
         """First offset that the log still has, and the next one to be written, open transactions included.
@@ -103,12 +123,11 @@ class Clients:
             StreamError: the broker does not answer, or the topic is missing.
         """
         config = self._config({}, {"group.id": f"{self._prefix}.bounds", "isolation.level": "read_uncommitted"})
-        consumer = Consumer(config, logger=_Log(), error_cb=self.log_error)
-        try:
-            with broker_errors(f"offsets of {topic}"):
-                return {n: consumer.get_watermark_offsets(TopicPartition(topic, n), timeout_s) for n in partitions}
-        finally:
-            consumer.close()
+        with (
+            closing(self._made(Consumer, config, logger=_Log(), error_cb=self.log_error)) as consumer,
+            broker_errors(f"offsets of {topic}"),
+        ):
+            return {n: consumer.get_watermark_offsets(TopicPartition(topic, n), timeout_s) for n in partitions}
 
     def log_error(self, error: KafkaError) -> None:
         """What librdkafka says beside the calls: it goes on by itself, or the next call raises."""
@@ -123,6 +142,22 @@ class Clients:
             "queue.buffering.max.kbytes": QUEUE_KBYTES,
         }
 
+    def _made(self, kind: Callable[..., Client], config: Mapping[str, object], **callbacks: object) -> Client:
+        """A client of librdkafka.
+
+        Raises:
+            ConfigError: it refuses an option, and would at every start.
+        """
+        try:
+            return kind(config, **callbacks)
+        except KafkaException as exception:
+            reason = error_of(exception).str().strip()
+        except (TypeError, ValueError, AttributeError) as error:
+            reason = f"{error}, which no file can hold: take it out"
+        raise ConfigError(
+            f"kafka.options: {without_secrets(reason, self._kafka.options)}; see librdkafka's CONFIGURATION.md"
+        ) from None
+
     def _config(self, defaults: Options, fixed: Options) -> dict[str, str | int | float | bool]:
         """Defaults, then ``kafka.options``, then what must not be changed.
 
@@ -131,6 +166,7 @@ class Clients:
         """
         options = self._kafka.options
         _refuse_contradictions(options, fixed)
+        _refuse_tokens_from_nowhere(options)
         servers: Options = {"bootstrap.servers": self._kafka.bootstrap_servers}
         return {**servers, **defaults, **options, **fixed}
 
@@ -140,6 +176,19 @@ def _refuse_contradictions(options: Mapping[str, str | int | float | bool], fixe
         given = options.get(name, value)
         if str(given).lower() != str(value).lower():
             raise ConfigError(f"kafka.options.{name} = {given!r}: OL0's guarantees rest on {value!r}; take it out")
+
+
+def _refuse_tokens_from_nowhere(options: Mapping[str, object]) -> None:
+    """Without this, librdkafka waits for a function of the application that brings tokens, and never connects."""
+    mechanism = options.get("sasl.mechanisms", options.get("sasl.mechanism"))
+    if mechanism != "OAUTHBEARER" or options.get("enable.sasl.oauthbearer.unsecure.jwt"):
+        return
+    if "oauth_cb" in options or str(options.get("sasl.oauthbearer.method", "default")).lower() == "default":
+        raise ConfigError(
+            'kafka.options: OAUTHBEARER needs "sasl.oauthbearer.method" = "oidc", with sasl.oauthbearer.client.id, '
+            "client.secret and token.endpoint.url: settings cannot hold a function (oauth_cb) that brings tokens. "
+            "Where the broker takes no such tokens (MSK IAM), use SASL/SCRAM or TLS certificates"
+        )
 
 
 class _Log:

@@ -35,3 +35,35 @@ def test_nothing_here_needs_a_broker_to_be_made() -> None:
     clients.transactional_producer("drift", clients.log_error)
     clients.group_consumer("feedback", "1").close()
     clients.admin()
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"security.protocl": "SSL"}, 'No such configuration property: "security.protocl"'),
+        ({"security.protocol": "SLS"}, 'Invalid value "SLS" for configuration property "security.protocol"'),
+        ({"security.protocol": "SSL", "ssl.ca.location": "/none"}, r"ssl\.ca\.location failed"),
+        ({"stats_cb": "my.module:function"}, "expected stats_cb .* take it out"),
+        ({"throttle_cb": "my.module:function"}, "expected throttle_cb .* take it out"),
+        ({"default.topic.config": "x"}, "take it out"),
+        (
+            {"sasl.mechanisms": "OAUTHBEARER", "oauth_cb": "my.module:function"},
+            "method.* = .*oidc.*cannot hold a funct",
+        ),
+        ({"sasl.mechanisms": "OAUTHBEARER"}, "method.* = .*oidc"),
+        ({"group.protocol": "consumer"}, r"group\.protocol = 'consumer': .* take it out"),
+    ],
+)
+def test_options_with_which_a_client_cannot_be_made_are_a_wrong_setting(options: dict[str, str], reason: str) -> None:
+    with pytest.raises(ConfigError, match=rf"kafka\.options.*{reason}"):
+        lineage(**options).clients.check()
+
+
+def test_what_every_client_takes_is_right() -> None:
+    lineage(**{"client.rack": "a", "socket.nagle.disable": "true"}).clients.check()
+
+
+def test_a_secret_that_librdkafka_repeats_is_masked() -> None:
+    with pytest.raises(ConfigError, match=r'Invalid value "\*+"') as refusal:
+        lineage(**{"debug": "geheim", "sasl.password": "geheim"}).clients.check()
+    assert "geheim" not in str(refusal.value)

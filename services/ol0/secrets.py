@@ -1,0 +1,45 @@
+"""What must not be printed: secrets among the settings, and where they stand in a text."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+MASK: Final = "**********"
+# By what librdkafka calls them, those of later versions too: sasl.password, ssl.key.password, ssl.keystore.password,
+# ssl.key.pem, sasl.oauthbearer.client.secret, sasl.oauthbearer.config, ...assertion.private.key.passphrase and so on.
+SECRET_NAME: Final = re.compile(r"password|passphrase|secret|key\.pem|oauthbearer\.config|credential|kinit\.cmd|_key$")
+PASSWORD_IN_URL: Final = re.compile(r"(?P<before>://[^/@\s:]*:)[^/\s]+(?=@)|(?P<named>password=)[^&\s]+")
+
+
+def is_secret(name: str) -> bool:
+    """Whether an option of librdkafka is one that nobody should read.
+
+    >>> [is_secret(name) for name in ("sasl.password", "sasl.username", "ssl.key.location")]
+    [True, False, False]
+    """
+    return SECRET_NAME.search(name.lower()) is not None
+
+
+def masked_url(url: str) -> str:
+    """A URL with its password masked.
+
+    >>> masked_url("rediss://ol0:geheim@store:6380/0")
+    'rediss://ol0:**********@store:6380/0'
+    """
+    return PASSWORD_IN_URL.sub(lambda found: f"{found['before'] or found['named']}{MASK}", url)
+
+
+def masked(options: Mapping[str, object]) -> dict[str, object]:
+    """Options of librdkafka as they may be shown."""
+    return {
+        name: MASK if is_secret(name) else masked_url(value) if isinstance(value, str) else value
+        for name, value in options.items()
+    }
+
+
+def without_secrets(text: str, options: Mapping[str, object]) -> str:
+    """A text of librdkafka's, which may repeat the value that it refuses."""
+    for name, value in options.items():
+        if is_secret(name) and str(value):
+            text = text.replace(str(value), MASK)
+    return masked_url(text)
