@@ -15,7 +15,7 @@ from ol0.controller.signing import OPEN, Keyring
 from ol0.controller.suite import Suite
 from ol0.errors import CheckpointError, ConfigError, ContractError
 from ol0.records import Candidate, Gate, Judgement, Outcome, Reason, Record, ServingState, Tick, Verdict
-from ol0.statistics.sessions import ClockSnapshot, OutcomeClock
+from ol0.statistics.outcome_clock import ClockSnapshot, OutcomeClock
 
 HOLD_EVERY = 500  # decisions of a trial between two verdicts that only say what is missing
 PATIENCE_GAPS = 10  # an outcome may be missing for ten session gaps of event time before it is given up

@@ -7,7 +7,7 @@ from ol0.canary.groups import GroupComparisons
 from ol0.canary.votes import Vote, against_base, against_live, by_group
 from ol0.config import SafetyConfig
 from ol0.records import Arm, Digest, Outcome
-from ol0.statistics.sessions import OpenSession, SessionCollector
+from ol0.statistics.sessions import OpenSessions, SessionCollector
 from ol0.statistics.spending import candidate_alpha
 from ol0.statistics.staged import ArmComparison, ArmSnapshot
 
@@ -55,7 +55,7 @@ class TrialSnapshot(TypedDict):
     live: ArmSnapshot
     holdback: ArmSnapshot | None
     groups: dict[str, ArmSnapshot]
-    open: list[OpenSession]
+    open: OpenSessions
 
 
 class Trial:

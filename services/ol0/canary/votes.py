@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from ol0.records import Action, Arm, Outcome
-from ol0.statistics.sessions import Row
+from ol0.statistics.columns import Row
 from ol0.statistics.staged import SessionEvidence
 
 

@@ -29,7 +29,7 @@ from ol0.records import (
     Tick,
     Verdict,
 )
-from ol0.statistics.sessions import ClockSnapshot, OutcomeClock
+from ol0.statistics.outcome_clock import ClockSnapshot, OutcomeClock
 
 PATIENCE_GAPS: Final = 10  # an outcome may be missing for ten session gaps of event time before it is given up
 REFERENCES: Final = 16  # releases whose lift is remembered, for when a rollback brings one of them back

@@ -9,7 +9,7 @@ from ol0.drift.violations import Level, Violations
 from ol0.drift.watched import Opinion, Watched, WatchedSnapshot, harm, read_watched, write_watched
 from ol0.drift.windows import StretchSnapshot, Windows
 from ol0.records import Arm, Judgement, Outcome, Reason
-from ol0.statistics.sessions import OpenSession
+from ol0.statistics.sessions import OpenSessions
 
 
 class LiveSnapshot(TypedDict):
@@ -19,7 +19,7 @@ class LiveSnapshot(TypedDict):
     reference: float | None
     stretches: list[StretchSnapshot]
     violations: list[int]
-    open: list[OpenSession]
+    open: OpenSessions
 
 
 class LiveWatch:

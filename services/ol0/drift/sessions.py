@@ -6,7 +6,8 @@ from typing import Self
 
 from ol0.drift.evidence import ArmSession
 from ol0.records import Action, Arm, Outcome
-from ol0.statistics.sessions import OpenSession, Row, SessionCollector
+from ol0.statistics.columns import Row
+from ol0.statistics.sessions import OpenSessions, SessionCollector
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,11 @@ class ArmSessions:
         """The sessions that are complete and had a vote. Each counts for the arm and the odds that it began with."""
         return [evidence for session in self._collector.due(now_ms) if (evidence := _evidence(session.items))]
 
-    def snapshot(self) -> list[OpenSession]:
+    def snapshot(self) -> OpenSessions:
         """In plain JSON values."""
         return self._collector.snapshot(Served.row)
 
-    def restore(self, snapshot: Sequence[OpenSession]) -> None:
+    def restore(self, snapshot: OpenSessions) -> None:
         """Go on from ``snapshot``."""
         self._collector.restore(snapshot, Served.from_row)
 

@@ -9,7 +9,7 @@ from ol0.drift.odds import Odds
 from ol0.drift.sessions import ArmSessions
 from ol0.drift.watched import Opinion, Watched, WatchedSnapshot, harm, read_watched, write_watched
 from ol0.records import Arm, Outcome
-from ol0.statistics.sessions import OpenSession
+from ol0.statistics.sessions import OpenSessions
 
 REFERENCE_QUANTILE: Final = 1.28  # one-sided 90 %, normal: between the estimate (false alarms) and its bound (blind)
 REFERENCE_SESSIONS: Final = 100  # below, the staged phase says too little to be held against later
@@ -20,7 +20,7 @@ class StagedSnapshot(TypedDict):
 
     watched: WatchedSnapshot
     evidence: LiftSnapshot | None
-    open: list[OpenSession]
+    open: OpenSessions
 
 
 class StagedWatch:

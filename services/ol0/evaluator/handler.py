@@ -15,7 +15,7 @@ from ol0.evaluator.ledger import Ledger, LedgerSnapshot
 from ol0.evaluator.lift import SessionLift, SessionLiftSnapshot, Vote
 from ol0.evaluator.modes import Modes
 from ol0.records import Arm, Outcome, Phase, Record, ServingState, Tick, Transition
-from ol0.statistics.sessions import ClockSnapshot, OutcomeClock
+from ol0.statistics.outcome_clock import ClockSnapshot, OutcomeClock
 
 PATIENCE_GAPS = 10
 """How long an outcome of another partition may be missing before time goes on without it, in session gaps."""

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import TypedDict
 
+from ol0.statistics.columns import Row
 from ol0.statistics.lift import LiftConfig, LiftFigures, LiftSession, LiftSnapshot, RelativeLift
-from ol0.statistics.sessions import OpenSession, Row, Session, SessionCollector
+from ol0.statistics.sessions import OpenSessions, Session, SessionCollector
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class Vote:
 class SessionLiftSnapshot(TypedDict):
     """The whole state in plain JSON values."""
 
-    sessions: list[OpenSession]
+    sessions: OpenSessions
     lift: LiftSnapshot
     counts: list[int]
     totals: list[float]

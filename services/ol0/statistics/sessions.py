@@ -3,13 +3,22 @@
 import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, TypeAlias, TypedDict, TypeVar
+from hashlib import blake2b
+from itertools import accumulate, pairwise
+from typing import Final, Generic, TypedDict, TypeVar
+
+import numpy as np
+
+from ol0.statistics.columns import Column, Row, pack_columns, pack_integers, unpack_columns, unpack_integers
 
 Item = TypeVar("Item")
-Row: TypeAlias = list[bool | int | float | str | None]
 
-# Outcomes that may wait for an earlier one of another partition: eight polls' worth, 30 kB of snapshot at the worst.
-LARGEST_WAIT: Final = 4_096
+OPEN_SESSIONS: Final = 400_000
+"""Sessions that are open at once: 5,000 a second with a gap of a minute, and a third more. Some 150 MB."""
+SESSION_DECISIONS: Final = 10_000
+"""Of one session. No person gets so far; a name that never falls silent must not fill the memory."""
+DIGEST_BYTES: Final = 8
+"""Among 400,000 open sessions two are taken for one by chance once in 200 million."""
 
 
 @dataclass(frozen=True)
@@ -17,22 +26,39 @@ class Session(Generic[Item]):
     """One complete session.
 
     Attributes:
-        key: what its decisions have in common.
         items: one per decision, in the order of arrival, which within a session is the order of sequence.
         end_ms: event time at which its last decision's feedback window closed.
     """
 
-    key: str
     items: tuple[Item, ...]
     end_ms: int
 
 
 class OpenSession(TypedDict):
-    """A session that goes on, in plain JSON values."""
+    """A session that goes on, in plain JSON values, as earlier versions wrote it."""
 
     key: str
     end_ms: int
     items: list[Row]
+
+
+class OpenSessions(TypedDict):
+    """All sessions that go on, by (end, digest), in columns; see ``ol0.statistics.columns``.
+
+    ``ends`` are differences, each to the one before; ``sizes`` says how many of the rows are whose.
+    """
+
+    digests: str
+    ends: str
+    sizes: str
+    columns: list[Column]
+    closed_early: int
+
+
+@dataclass(slots=True)
+class _Open(Generic[Item]):
+    end_ms: int
+    items: list[Item]
 
 
 class SessionCollector(Generic[Item]):
@@ -42,8 +68,13 @@ class SessionCollector(Generic[Item]):
     is equally long, so two outcomes are as far apart as their decisions were. A session that speaks again after the gap
     counts as another one.
 
+    Of a session's name only a digest is kept, so names cost nothing however long they are. The memory is bounded: where
+    more than ``largest`` sessions are open, the oldest are complete early, and ``closed_early`` counts them; and one
+    that never falls silent is another one after ``SESSION_DECISIONS``.
+
     Args:
         gap_ms: silence after which a session is complete, in milliseconds of event time.
+        largest: sessions that may be open at once.
 
     >>> collector = SessionCollector[str](gap_ms=60_000)
     >>> collector.add("ann", 1_000, "first")
@@ -51,14 +82,15 @@ class SessionCollector(Generic[Item]):
     >>> collector.due(90_000)
     []
     >>> collector.due(91_000)
-    [Session(key='ann', items=('first', 'second'), end_ms=31000)]
+    [Session(items=('first', 'second'), end_ms=31000)]
     """
 
-    def __init__(self, gap_ms: int) -> None:
-        self.gap_ms = gap_ms
-        self._open: dict[str, tuple[int, list[Item]]] = {}
-        # One entry for each decision; where a later one of the session overtook it, it is skipped when it comes up.
-        self._ends: list[tuple[int, str]] = []
+    def __init__(self, gap_ms: int, largest: int = OPEN_SESSIONS) -> None:
+        self.gap_ms, self._largest = gap_ms, largest
+        self.closed_early = 0
+        self._open: dict[bytes, _Open[Item]] = {}
+        # An entry for each session, at an end that it had; where it has gone on since, it is put back when it comes up.
+        self._ends: list[tuple[int, bytes]] = []
 
     def __len__(self) -> int:
         """How many sessions are open."""
@@ -66,128 +98,81 @@ class SessionCollector(Generic[Item]):
 
     def add(self, key: str, end_ms: int, item: Item) -> None:
         """Take one decision, whose feedback window ended at ``end_ms``."""
-        last_ms, items = self._open.get(key, (end_ms, []))
-        items.append(item)
-        self._open[key] = (max(last_ms, end_ms), items)
-        heapq.heappush(self._ends, (max(last_ms, end_ms), key))
+        digest = _digest(key.encode())
+        known = self._open.get(digest)
+        if known is not None and len(known.items) < SESSION_DECISIONS:
+            known.items.append(item)
+            known.end_ms = max(known.end_ms, end_ms)
+            return
+        if known is not None:
+            self._put(_digest(digest + known.end_ms.to_bytes(DIGEST_BYTES, "big", signed=True)), known)
+        self._put(digest, _Open(end_ms, [item]))
 
     def due(self, now_ms: int) -> list[Session[Item]]:
-        """The sessions that are complete at this event time, by (end, key), so that no partition's haste shows."""
+        """The sessions that are complete at this event time, by (end, digest), so that no partition's haste shows."""
         complete = []
-        while self._ends and self._ends[0][0] + self.gap_ms <= now_ms:
-            end_ms, key = heapq.heappop(self._ends)
-            if key in self._open and self._open[key][0] == end_ms:
-                complete.append(Session(key, tuple(self._open.pop(key)[1]), end_ms))
+        while self._ends and (self._ends[0][0] + self.gap_ms <= now_ms or len(self._open) > self._largest):
+            end_ms, digest = heapq.heappop(self._ends)
+            one = self._open.get(digest)
+            if one is None:
+                continue
+            if one.end_ms != end_ms:
+                heapq.heappush(self._ends, (one.end_ms, digest))
+                continue
+            del self._open[digest]
+            self.closed_early += end_ms + self.gap_ms > now_ms
+            complete.append(Session(tuple(one.items), end_ms))
         return complete
 
-    def snapshot(self, encode: Callable[[Item], Row]) -> list[OpenSession]:
-        """The open sessions, by key; ``restore`` goes on from them."""
-        return [
-            OpenSession(key=key, end_ms=end_ms, items=[encode(item) for item in items])
-            for key, (end_ms, items) in sorted(self._open.items())
-        ]
-
-    def restore(self, snapshot: Sequence[OpenSession], decode: Callable[[Row], Item]) -> None:
-        """Forget what is open and take the sessions of ``snapshot`` instead."""
-        self._open = {one["key"]: (one["end_ms"], [decode(row) for row in one["items"]]) for one in snapshot}
-        self._ends = [(end_ms, key) for key, (end_ms, _) in self._open.items()]
-        heapq.heapify(self._ends)
-
-
-class ClockSnapshot(TypedDict):
-    """The whole state of an ``OutcomeClock`` in plain JSON values."""
-
-    expected: int
-    time_ms: int | None
-    newest_ms: int | None
-    tick_ms: int | None
-    ahead: list[tuple[int, int]]
-
-
-class OutcomeClock:
-    """How far event time has come, over partitions that arrive interleaved; and which outcomes are repeats.
-
-    Outcomes are numbered without holes from 0 on, in the order in which their windows closed. Event time is therefore
-    the end of the last window up to which *every* outcome is here. The largest end would run ahead while one partition
-    is read before another, as in every catching up, and would cut the sessions of the slower one.
-
-    An outcome that does not come (it went to the dead letters) is given up when the newest is ``patience_ms`` ahead, or
-    ``LARGEST_WAIT`` outcomes wait. What comes after that counts as a repeat.
-
-    Args:
-        patience_ms: how long an outcome may be missing, in milliseconds of event time.
-        lag_ms: how long after the end of its window an outcome may come, in milliseconds of the ticks' time: allowed
-            lateness and the feedback service's lag. 0 where ticks are the watermark, not the wall.
-
-    >>> clock = OutcomeClock(patience_ms=600_000)
-    >>> [clock.take(0, 1_000), clock.take(2, 50_000), clock.take(0, 1_000)]
-    [True, True, False]
-    >>> clock.now_ms
-    1000
-    >>> clock.take(1, 30_000), clock.now_ms
-    (True, 50000)
-    """
-
-    def __init__(self, patience_ms: int, lag_ms: int = 0) -> None:
-        self.patience_ms, self.lag_ms = patience_ms, lag_ms
-        self._expected = 0
-        self._time_ms: int | None = None
-        self._newest_ms: int | None = None
-        self._tick_ms: int | None = None
-        self._ahead: dict[int, int] = {}
-
-    @property
-    def now_ms(self) -> int | None:
-        """The event time; None before there is any."""
-        known = [time for time in (self._time_ms, None if self._ahead else self._tick_ms) if time is not None]
-        return max(known, default=None)
-
-    def take(self, sequence: int, end_ms: int) -> bool:
-        """Whether this outcome is new; if so, time moves as far as it may."""
-        if sequence < self._expected or sequence in self._ahead:
-            return False
-        self._ahead[sequence] = end_ms
-        self._newest_ms = max(end_ms, end_ms if self._newest_ms is None else self._newest_ms)
-        self._advance()
-        while self._ahead and self._waited_enough():
-            self._expected = min(self._ahead)
-            self._advance()
-        return True
-
-    def tick(self, time_ms: int | None) -> None:
-        """Take a time, or None: nothing is known. It closes the last sessions before a silence.
-
-        Taken as it is, the wall would be past the gap when an outcome arrives, and would make each decision a session
-        of its own. So a tick says only that windows are complete that ended ``lag_ms`` before it.
-        """
-        if time_ms is not None:
-            reached_ms = time_ms - self.lag_ms
-            self._tick_ms = max(reached_ms, reached_ms if self._tick_ms is None else self._tick_ms)
-
-    def snapshot(self) -> ClockSnapshot:
-        """The state in plain JSON values."""
-        return ClockSnapshot(
-            expected=self._expected,
-            time_ms=self._time_ms,
-            newest_ms=self._newest_ms,
-            tick_ms=self._tick_ms,
-            ahead=sorted(self._ahead.items()),
+    def snapshot(self, encode: Callable[[Item], Row]) -> OpenSessions:
+        """The open sessions; ``restore`` goes on from them. Rows are equally long, their columns of one kind each."""
+        digests = np.frombuffer(b"".join(self._open), ">u8").astype(np.uint64)
+        known = list(self._open.values())
+        ends = np.array([one.end_ms for one in known], np.int64)
+        order = np.lexsort((digests, ends))
+        ordered = [known[place] for place in order.tolist()]
+        return OpenSessions(
+            digests=pack_integers(digests[order]),
+            ends=pack_integers(np.diff(ends[order], prepend=0)),
+            sizes=pack_integers(np.array([len(one.items) for one in ordered], np.int64)),
+            columns=pack_columns(encode(item) for one in ordered for item in one.items),
+            closed_early=self.closed_early,
         )
 
-    def restore(self, snapshot: ClockSnapshot) -> None:
-        """Take the state of ``snapshot``."""
-        self._expected, self._time_ms = snapshot["expected"], snapshot["time_ms"]
-        self._newest_ms, self._tick_ms = snapshot["newest_ms"], snapshot["tick_ms"]
-        self._ahead = dict(snapshot["ahead"])
+    def restore(self, snapshot: OpenSessions | Sequence[OpenSession], decode: Callable[[Row], Item]) -> None:
+        """Forget what is open and take the sessions of ``snapshot`` instead.
 
-    def _advance(self) -> None:
-        while self._expected in self._ahead:
-            end_ms = self._ahead.pop(self._expected)
-            self._time_ms = max(end_ms, end_ms if self._time_ms is None else self._time_ms)
-            self._expected += 1
+        Raises:
+            ValueError: the snapshot is none.
+        """
+        if isinstance(snapshot, Sequence):
+            self._open = {
+                _digest(one["key"].encode()): _Open(one["end_ms"], [decode(row) for row in one["items"]])
+                for one in snapshot
+            }
+        else:
+            self._open = _unpack(snapshot, decode)
+            self.closed_early = snapshot["closed_early"]
+        self._ends = [(one.end_ms, digest) for digest, one in self._open.items()]
+        heapq.heapify(self._ends)
 
-    def _waited_enough(self) -> bool:
-        if self._newest_ms is None or len(self._ahead) > LARGEST_WAIT:
-            return True
-        reached = min(self._ahead.values()) if self._time_ms is None else self._time_ms
-        return self._newest_ms - reached > self.patience_ms
+    def _put(self, digest: bytes, one: _Open[Item]) -> None:
+        self._open[digest] = one
+        heapq.heappush(self._ends, (one.end_ms, digest))
+
+
+def _digest(name: bytes) -> bytes:
+    return blake2b(name, digest_size=DIGEST_BYTES).digest()
+
+
+def _unpack(snapshot: OpenSessions, decode: Callable[[Row], Item]) -> dict[bytes, _Open[Item]]:
+    digests = unpack_integers(snapshot["digests"], "<u8")
+    ends = accumulate(unpack_integers(snapshot["ends"], "<i8"))
+    items = [decode(row) for row in unpack_columns(snapshot["columns"])]
+    bounds = list(accumulate(unpack_integers(snapshot["sizes"], "<i8"), initial=0))
+    if bounds[-1] != len(items):
+        raise ValueError(f"sessions of {bounds[-1]} decisions, but {len(items)} rows")
+    return {
+        digest.to_bytes(DIGEST_BYTES, "big"): _Open(end_ms, items[first:last])
+        for digest, end_ms, (first, last) in zip(digests, ends, pairwise(bounds), strict=True)
+    }

@@ -36,7 +36,7 @@ class Asked:
 
     def __init__(self, admin: AdminClient, topics: Iterable[str], timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._futures: Mapping[str, "Future[TopicDescription]"] = admin.describe_topics(
+        self._futures: Mapping[str, Future[TopicDescription]] = admin.describe_topics(
             TopicCollection(list(topics)), request_timeout=timeout_s
         )
 
