@@ -25,12 +25,13 @@ REFUSED_BY_SERVICE: Final = (
     "The service itself refused it. Put right what the message says, restart the service, then `ol0 dlq replay`"
 )
 UNKNOWN_SCHEMA: Final = (
-    "The sender uses a schema that the reader did not know. Install the version that has it in schemas/ids.json, "
-    "restart the services, then `ol0 dlq replay`"
+    "The sender uses a schema id that the reader did not know. If a schema registry gave it: have the producer write "
+    "the id of schemas/ids.json, and send its records anew. If a newer OL0 has it in schemas/ids.json: install that "
+    "version, restart the services, then `ol0 dlq replay`"
 )
 TRUNCATED: Final = (
-    "It is larger than its topic takes, and only its beginning is here. The sender has to send less; it cannot be "
-    "replayed"
+    "Its value or key is larger than its topic takes, and only the beginning is here. The sender has to send less; it "
+    "cannot be replayed"
 )
 NOT_OURS: Final = (
     "No service of OL0 writes such headers. Find out who else may write to the dead-letter topic; it is never replayed"
@@ -53,7 +54,7 @@ def remedy(letter: Letter) -> str:
     """What to do about a letter, by its error class and the stage that raised it."""
     if letter.flaws:
         return NOT_OURS
-    if letter.truncated_from is not None:
+    if letter.cut:
         return TRUNCATED
     if letter.message.startswith(UNKNOWN_SCHEMA_ID):
         return UNKNOWN_SCHEMA

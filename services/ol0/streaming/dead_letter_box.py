@@ -51,6 +51,7 @@ class Letter:
         found_at: where this letter stands, in the dead-letter topic.
         time_ms: when the letter was written.
         truncated_from: bytes that the record had, if its value here is only their beginning.
+        key_truncated_from: the same of its key.
         flaws: what is wrong with the headers; nobody but OL0's services should write here.
     """
 
@@ -64,8 +65,18 @@ class Letter:
     error_class: str
     message: str
     truncated_from: int | None
+    key_truncated_from: int | None
     flaws: tuple[str, ...]
     headers: tuple[Header, ...]
+
+    @property
+    def cut(self) -> str:
+        """What of it is only a beginning, in words; empty where it is whole."""
+        if self.truncated_from is not None:
+            return f"only the first {len(self.value):,} of its {self.truncated_from:,} bytes are here"
+        if self.key_truncated_from is not None:
+            return f"only the first {len(self.key or b''):,} of its key's {self.key_truncated_from:,} bytes are here"
+        return ""
 
     def mentions(self, text: str) -> bool:
         """Whether ``text`` stands in its coordinates, key, service, stage or error, in capitals or not."""
@@ -141,7 +152,6 @@ def letter_of(message: Message) -> Letter:
     texts = {name: (value or b"").decode(errors="backslashreplace") for name, value in reversed(headers)}
     flaws += [f"no header {name}" for name in REQUIRED if name not in texts]
     source = _source(texts, found_at.topic, flaws)
-    truncated_from = texts.get("truncated_from")
     return Letter(
         source=source,
         found_at=found_at,
@@ -152,7 +162,8 @@ def letter_of(message: Message) -> Letter:
         stage=texts.get("stage", ""),
         error_class=texts.get("error_class", ""),
         message=texts.get("message", ""),
-        truncated_from=None if truncated_from is None else _number("truncated_from", truncated_from, flaws),
+        truncated_from=_optional_number("truncated_from", texts, flaws),
+        key_truncated_from=_optional_number("key_truncated_from", texts, flaws),
         flaws=tuple(flaws),
         headers=tuple(headers),
     )
@@ -181,6 +192,10 @@ def _source(texts: Mapping[str, str], found_in: str, flaws: list[str]) -> Place 
     partition = _number("source_partition", texts["source_partition"], flaws)
     offset = _number("source_offset", texts["source_offset"], flaws)
     return None if partition is None or offset is None else Place(topic, partition, offset)
+
+
+def _optional_number(name: str, texts: Mapping[str, str], flaws: list[str]) -> int | None:
+    return _number(name, texts[name], flaws) if name in texts else None
 
 
 def _number(name: str, text: str, flaws: list[str]) -> int | None:

@@ -13,6 +13,8 @@ from ol0.streaming.topics import Topics
 
 MAX_REASON: Final = 1_000
 """Characters of an error message that travel along."""
+MAX_KEY_BYTES: Final = 1_024
+"""Of a key that travels along: four times what a key of OL0 may have, and far below what its topic leaves for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +46,26 @@ class DeadLetter:
             ("service", self.service),
             ("stage", self.stage),
             ("error_class", type(self.error).__name__),
-            ("message", str(self.error)[:MAX_REASON]),
+            # An error may quote what nobody can write: half a surrogate.
+            ("message", str(self.error)[:MAX_REASON].encode(errors="backslashreplace").decode()),
         ]
 
 
 def outgoing(letter: DeadLetter, topics: Topics) -> Outgoing:
     """The message of a dead letter.
 
-    A value above the topic's size can only come out of a compressed batch, and no producer would take it: its
-    beginning stands for it, and one more header says how long it was.
+    A value above the topic's size can only come out of a compressed batch, and no producer would take it; the same is
+    true of a key without end. The beginning stands for either, and one more header says how long it was.
     """
     name = topics.logical(letter.topic)
     limit = topics.spec(name).max_message_bytes
     headers = letter.headers()
     if len(letter.value) > limit:
         headers.append(("truncated_from", str(len(letter.value))))
-    return Outgoing(topics.dead_letter(name), letter.key, letter.value[:limit], headers=headers)
+    if letter.key is not None and len(letter.key) > MAX_KEY_BYTES:
+        headers.append(("key_truncated_from", str(len(letter.key))))
+    key = None if letter.key is None else letter.key[:MAX_KEY_BYTES]
+    return Outgoing(topics.dead_letter(name), key, letter.value[:limit], headers=headers)
 
 
 class DeadLetters:

@@ -57,9 +57,8 @@ class Examiner:
         """What would become of a letter."""
         if letter.source is None or letter.flaws:
             return Forecast(letter, Prospect.REFUSED, f"no service of OL0 wrote it: {'; '.join(letter.flaws)}")
-        if letter.truncated_from is not None:
-            reason = f"only the first {len(letter.value):,} of its {letter.truncated_from:,} bytes are here"
-            return Forecast(letter, Prospect.REFUSED, reason)
+        if letter.cut:
+            return Forecast(letter, Prospect.REFUSED, letter.cut)
         name = self._lineage.topics.logical(letter.source.topic)
         spec = self._lineage.topics.spec(name)
         if spec.compacted:

@@ -103,7 +103,7 @@ class CompactedReader:
         try:
             return key, self._codec.decode_from(self._spec, value)
         except ContractError as error:
-            self._on_garbage(key, type(error)(f"{self._topic}[{partition}] at {offset}, key {key!r}: {error}"))
+            self._on_garbage(key, type(error)(f"{self._topic}[{partition}] at {offset}, key {key[:80]!r}: {error}"))
             return None
 
     def _note(self, error: KafkaError, message: Message) -> None:
@@ -118,7 +118,9 @@ class CompactedReader:
             structlog.get_logger("ol0.table").warning("cannot read", topic=self._topic, reason=error.str())
 
     def _log_garbage(self, key: str, error: ContractError) -> None:
-        structlog.get_logger("ol0.table").error("skipped a record; the last good one stays", key=key, reason=str(error))
+        structlog.get_logger("ol0.table").error(
+            "skipped a record; the last good one stays", key=key[:80], reason=str(error)
+        )
 
 
 class LatestValue(Generic[R]):

@@ -91,6 +91,25 @@ def test_a_value_that_was_cut_says_how_long_it_was() -> None:
     assert (len(found.value), found.truncated_from, found.flaws) == (limit, limit + 9, ())
 
 
+def test_a_key_without_end_is_cut_and_the_letter_is_never_sent_again() -> None:
+    # Given a bad message whose key is of many megabytes, as a compressed batch may hold one
+    source = Message(TOPIC, 2, 17, b"k" * 20_000_000, b"garbage", [], None, (1, TIME_MS))
+    error = ContractError("half a surrogate \ud800, which no header takes")
+    written = outgoing(DeadLetter.of(source, service="canary", stage="decode", error=error), LINEAGE.topics)
+    # Then its letter is small, in whatever can be written, and says how long the key was
+    headers = {name: str(value).encode() for name, value in written.headers or []}
+    size = len(written.key or b"") + len(written.value or b"") + sum(len(name) + len(headers[name]) for name in headers)
+    assert size < 2_000
+    found = letter_of(message(headers, value=written.value, topic=TOPIC))
+    found = replace(found, key=written.key)
+    assert (found.key, found.key_truncated_from, found.flaws) == (b"k" * 1_024, 20_000_000, ())
+    # And it does not go back under another key, to another partition
+    forecast = Examiner(LINEAGE, {}).forecast(found)
+    assert forecast.prospect is Prospect.REFUSED
+    assert forecast.reason == "only the first 1,024 of its key's 20,000,000 bytes are here"
+    assert remedy(found) == TRUNCATED
+
+
 @pytest.mark.parametrize(
     ("headers", "flaw"),
     [
