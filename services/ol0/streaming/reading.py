@@ -116,6 +116,8 @@ def _map(read: Read) -> Read:
         while count:
             for _ in range(count):
                 key, at = _string(data, at)
+                if key in items:
+                    raise ValueError(f"{str(key)[:40]!r} is there twice")
                 items[key], at = read(data, at)
             count, at = _block(data, at)
         return items, at
@@ -134,12 +136,14 @@ def _block(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _integer(data: bytes, at: int, bits: int) -> tuple[int, int]:
-    """Zigzag, seven bits a byte, the smallest first."""
+    """Zigzag, seven bits a byte, the smallest first, in no more bytes than it needs: every number has one form."""
     zigzag = shift = 0
     while (byte := data[at]) >= MORE and shift < LONG_BITS:
         zigzag |= (byte & 127) << shift
         at += 1
         shift += 7
+    if shift and not byte:
+        raise ValueError("an integer of more bytes than it needs")
     zigzag |= byte << shift
     if zigzag >> bits:
         raise ValueError(f"an integer of more than {bits} bits")

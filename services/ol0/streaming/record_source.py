@@ -12,7 +12,10 @@ from typing import Final
 
 Read = Callable[[bytes, int], tuple[object, int]]
 Case = tuple[str, str]
-"""A condition on the bytes ``data`` from {first} on, and what sets ``value`` then, and ``at`` to what follows."""
+"""A condition on the bytes ``data`` from {first} on, and what sets ``value`` then, and ``at`` to what follows.
+
+The last byte of a long integer is not 0: it would be written with a byte too many, which no case takes.
+"""
 
 NULL: Final[Case] = "data[at] == 0", "value = None\nat += 1\n"
 SMALL_INTEGER: Final[Case] = (
@@ -20,11 +23,11 @@ SMALL_INTEGER: Final[Case] = (
     "value = zigzag >> 1 ^ -(zigzag & 1)\nat = {first} + 1\n",
 )
 TWO_BYTES: Final[Case] = (  # numbers below 8,192
-    "data[{first}] > 127 and (more := data[{first} + 1]) < 128",
+    "data[{first}] > 127 and 0 < (more := data[{first} + 1]) < 128",
     "zigzag = data[{first}] & 127 | more << 7\nvalue = zigzag >> 1 ^ -(zigzag & 1)\nat = {first} + 2\n",
 )
 SIX_BYTES: Final[Case] = (  # milliseconds since 1970 take six, until the year 2039
-    "(bits := int.from_bytes(data[{first} : {first} + 6], 'little')) & 0x808080808080 == 0x8080808080",
+    "(bits := int.from_bytes(data[{first} : {first} + 6], 'little')) & 0x808080808080 == 0x8080808080 and bits >> 40",
     """zigzag = (
     bits & 0x7F
     | bits >> 1 & 0x3F80
@@ -42,11 +45,11 @@ SHORT_STRING: Final[Case] = (  # of less than 64 bytes; an odd length would be n
     "end = {first} + 1 + (size >> 1)\nvalue = data[{first} + 1 : end].decode()\nat = end\n",
 )
 DIGEST: Final[Case] = (  # of less than 8,192 bytes
-    "not (size := data[{first}]) & 1 and (more := data[{first} + 1]) < 128",
+    "not (size := data[{first}]) & 1 and 0 < (more := data[{first} + 1]) < 128",
     "end = {first} + 2 + ((size & 127 | more << 7) >> 1)\nvalue = data[{first} + 2 : end].decode()\nat = end\n",
 )
 VECTOR: Final[Case] = (  # of 64 to 8,191 bytes
-    "(size := data[{first}]) & 129 == 128 and (more := data[{first} + 1]) < 128",
+    "(size := data[{first}]) & 129 == 128 and 0 < (more := data[{first} + 1]) < 128",
     "end = {first} + 2 + ((size & 127 | more << 7) >> 1)\nvalue = data[{first} + 2 : end]\nat = end\n",
 )
 BOOLEAN: Final[Case] = "data[{first}] < 2", "value = data[{first}] == 1\nat = {first} + 1\n"
