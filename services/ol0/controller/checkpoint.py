@@ -71,7 +71,7 @@ def read_checkpoint(data: bytes, expected: Digest | None = None) -> Controller:
     try:
         header = read_header(data)
         if problems := _problems(header):
-            raise CheckpointError(f"checkpoint {digest[:12]}: {'; '.join(problems)}")
+            raise CheckpointError(f"checkpoint {digest[:12]}: {'; '.join(problems):.2000}")
         tensors = load(data)
     except (SafetensorError, ValueError) as error:
         raise CheckpointError(f"checkpoint {digest[:12]} cannot be read: {error}") from None

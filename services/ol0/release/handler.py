@@ -12,6 +12,7 @@ from ol0.records import Candidate, OperatorCommand, Record, Transition, Verdict
 from ol0.release.life import Life, Move, Rules, Step, serving_state
 from ol0.release.lifecycle import judge, offer
 from ol0.release.orders import obey
+from ol0.streaming.validation import cut
 
 
 class ReleaseHandler:
@@ -99,7 +100,7 @@ def _transition(move: Move, time_ms: int, sequence: int) -> Transition:
         digest=move.digest,
         from_phase=move.from_phase,
         to_phase=move.to_phase,
-        cause=move.cause,
+        cause=cut(move.cause),
         time_ms=time_ms,
         serving_sequence=sequence,
         step=move.step,

@@ -4,6 +4,7 @@ import difflib
 import io
 import json
 import struct
+from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -23,6 +24,7 @@ from ol0.streaming.writing import Write, Writers
 
 MAGIC: Final = 0
 HEADER: Final = struct.Struct(">BI")
+JSON_SPACE: Final = b" \t\r\n"
 MALFORMED: Final = (
     *(EOFError, IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError, MemoryError),
     struct.error,
@@ -71,7 +73,10 @@ class Codec:
             RangeError: a value may not be: no reader would take it.
             ContractError: a value has the wrong type.
         """
-        validate(record)
+        try:
+            validate(record)
+        except (*MALFORMED, AttributeError) as error:
+            raise ContractError(f"{type(record).__name__}: {_text(error)}") from error
         return self.encode_valid(record)
 
     def decode(self, payload: bytes) -> Record:
@@ -98,9 +103,9 @@ class Codec:
             raise ContractError(f"{len(payload)} bytes; {spec.max_message_bytes} at most in {spec.name}")
         schema = self._by_header.get(payload[: HEADER.size])
         if schema is None:
-            if payload.startswith(b"{") and spec.records[0] in self._feedback:
+            if spec.records[0] in self._feedback and payload.removeprefix(BOM_UTF8).lstrip(JSON_SPACE)[:1] == b"{":
                 return self._decode_json(self._by_name[spec.records[0]], payload)
-            self._refuse_header(payload)
+            self._refuse_header(payload, spec.records[0])
         record = self._read(schema, payload, HEADER.size)
         schema.check(record)
         name = schema.record_type.__name__
@@ -137,14 +142,19 @@ class Codec:
             self._refuse_header(payload)
         return schema
 
-    def _refuse_header(self, payload: bytes) -> NoReturn:
+    def _refuse_header(self, payload: bytes, expected: str | None = None) -> NoReturn:
+        """Says what is wrong with the first bytes; ``expected``: the record that should stand there, if known."""
+        if payload and payload[0] != MAGIC:
+            json_too = ", { feedback as JSON" if expected in self._feedback else ""
+            raise ContractError(f"first byte {payload[0]}; 0 begins a framed Avro record{json_too}")
         if len(payload) < HEADER.size:
             raise ContractError(f"{len(payload)} bytes; magic byte and schema id alone are {HEADER.size}")
-        magic, number = HEADER.unpack_from(payload)
-        if magic != MAGIC:
-            raise ContractError(f"first byte {magic}; 0 begins a framed Avro record")
+        _, number = HEADER.unpack_from(payload)
         known = [schema.number for schema in self._by_header.values()]
-        raise ContractError(f"schema id {number}; schemas/ids.json knows {min(known)} to {max(known)}")
+        right = f"{min(known)} to {max(known)}" if expected is None else f"{self._by_name[expected].number}: {expected}"
+        raise ContractError(
+            f"schema id {number}; schemas/ids.json has {right}. A registry's ids mean nothing here: OL0 asks none"
+        )
 
     def _read(self, schema: _Schema[R], data: bytes, start: int) -> R:
         try:
@@ -161,7 +171,7 @@ class Codec:
     def _decode_json(self, schema: _Schema[Record], payload: bytes) -> Record:
         """JSON goes through Avro's own check and encoding, so that both ways in accept the same values."""
         datum = _parse_json(payload)
-        for name in datum.keys() - set(schema.names):
+        for name in sorted(datum.keys() - set(schema.names)):
             (nearest,) = difflib.get_close_matches(name, schema.names, n=1, cutoff=0)
             raise ContractError(f"JSON: unknown field {name[:40]!r}; did you mean {nearest!r}?")
         if missing := sorted(schema.required - datum.keys()):
@@ -198,12 +208,21 @@ def _load(number: int, definition: Mapping[str, object]) -> _Schema[Record]:
 
 
 def _parse_json(payload: bytes) -> Datum:
+    """The object of a text in UTF-8, which begins with a brace; json itself would guess among five encodings."""
     try:
-        datum = json.loads(payload, parse_constant=_no_constant)
+        text = payload.decode("utf-8-sig")
+        return cast("Datum", json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique))
     except (ValueError, RecursionError) as error:
         raise ContractError(f"JSON: {_text(error)}") from error
-    if not isinstance(datum, dict):
-        raise ContractError(f"JSON: {type(datum).__name__}; an object is right")
+
+
+def _unique(pairs: list[tuple[str, object]]) -> Datum:
+    """Of equal keys one reader takes the first, another the last: then they read different records."""
+    datum: Datum = {}
+    for name, value in pairs:
+        if name in datum:
+            raise ValueError(f"{name[:40]!r} is there twice")
+        datum[name] = value
     return datum
 
 
@@ -212,5 +231,6 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _text(error: Exception) -> str:
-    """The error in one line; fastavro's own may be empty."""
-    return " ".join(f"{type(error).__name__} {error}".split())[:300]
+    """The error in one line; fastavro's own may be empty, and half a surrogate of JSON is text that nobody writes."""
+    line = " ".join(f"{type(error).__name__} {error}".split())[:300]
+    return line.encode(errors="backslashreplace").decode()

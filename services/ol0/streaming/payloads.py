@@ -6,13 +6,13 @@ remains is to append reward and sequence, without decoding anything.
 """
 
 import struct
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ol0.errors import ContractError
-from ol0.records import Decision, FeaturesDtype, Outcome, RewardParts
+from ol0.records import Decision, Outcome, RewardParts
 from ol0.streaming.codec import HEADER, Codec
 from ol0.streaming.reading import DOUBLE
+from ol0.streaming.validation import DIGEST_CHARACTERS, EARLIEST_MS, MAX_LABEL_BYTES
 from ol0.streaming.writing import NULL, PRESENT, PRIMITIVES
 
 # Bytes up to the end of the shared fields (the store's scripts read these four, see due.lua), bytes of the session id,
@@ -20,9 +20,9 @@ from ol0.streaming.writing import NULL, PRESENT, PRIMITIVES
 HEAD: Final = struct.Struct("<IIqI8s")
 
 write_long: Final = PRIMITIVES["long"]
-DTYPES: Final = {dtype: write_long(index) for index, dtype in enumerate(FeaturesDtype)}
-KEPT_OPENINGS: Final = 64  # a lineage has one kind of vector
 DECISION_ID_BYTES: Final = 1 + 36  # length and text; every decision id is a canonical UUID
+SURELY_SHORT: Final = DECISION_ID_BYTES + 6 + 2 + DIGEST_CHARACTERS + MAX_LABEL_BYTES
+"""Bytes of an opening in which, beside id, time and digest, no label can be too long."""
 
 
 class Head(NamedTuple):
@@ -58,17 +58,13 @@ class Payloads:
             user: 8 bytes that stand for whoever it was made for.
             logged: its framed bytes, where there are any.
         """
-        session, more = decision.session_id.encode(), _behind_shared(decision)
-        behind = len(more) + len(decision.features)
-        if (
-            not logged
-            or not logged.startswith(more, len(logged) - behind)
-            or not logged.startswith(session, _session_at(len(session)))
-        ):
-            # Nothing at hand, or from a writer that spends more bytes on an integer than it needs.
+        if not logged:
             logged = self._codec.encode_valid(decision)
-        head_end = HEAD.size + len(logged) - behind
-        return HEAD.pack(head_end, len(session), decision.time_ms, decision.action[0], user) + logged
+        features = len(decision.features)
+        # Behind the fields that its outcome has too: turn, dtype, number of features' bytes, features.
+        behind = len(write_long(decision.turn)) + 1 + len(write_long(features)) + features
+        session = len(decision.session_id.encode())
+        return HEAD.pack(HEAD.size + len(logged) - behind, session, decision.time_ms, decision.action[0], user) + logged
 
     def unpack(self, payload: bytes) -> Decision:
         """The decision of a payload.
@@ -96,20 +92,17 @@ class Payloads:
         return Head(session, time_ms, taken, user, payload[HEAD.size + HEADER.size : end])
 
     def outcome(self, head: Head, sequence: int, reward: float | None, parts: RewardParts, window_end_ms: int) -> bytes:
-        """The framed outcome; arguments as the fields of ``Outcome``. Values are trusted."""
+        """The framed outcome; arguments as the fields of ``Outcome``.
+
+        Raises:
+            ContractError: no reader would take it: its decision came into the store before the contract had limits.
+        """
         shares = (reward, parts.thumb, parts.rating, parts.correction, parts.tool, parts.implicit)
         said = [NULL if share is None else PRESENT + DOUBLE.pack(share) for share in shares]
-        return b"".join((self._outcome_header, head.opening, write_long(sequence), *said, write_long(window_end_ms)))
-
-
-def _behind_shared(decision: Decision) -> bytes:
-    """What stands between the fields that its outcome has too, and its features: turn, dtype, number of bytes."""
-    return write_long(decision.turn) + _vector_opening(decision.features_dtype, len(decision.features))
-
-
-@lru_cache(KEPT_OPENINGS)
-def _vector_opening(dtype: FeaturesDtype, size: int) -> bytes:
-    return DTYPES[dtype] + write_long(size)
+        outcome = b"".join((self._outcome_header, head.opening, write_long(sequence), *said, write_long(window_end_ms)))
+        if len(head.opening) > SURELY_SHORT or head.time_ms < EARLIEST_MS:
+            self._codec.decode(outcome)
+        return outcome
 
 
 def _session_at(session_bytes: int) -> int:

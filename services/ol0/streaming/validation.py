@@ -1,8 +1,13 @@
-"""What a well-formed record may hold: the checks that belong to the contract and need no configuration."""
+"""What a well-formed record may hold: the checks that belong to the contract and need no configuration.
+
+Nothing in a record is without a bound. What is kept of it, and what is made of it, then has one too: an outcome fits
+its topic, a key its envelope, an open session the snapshot. docs/adr/0017 has the list.
+"""
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
@@ -13,10 +18,12 @@ from ol0.records import (
     Candidate,
     Decision,
     FeaturesDtype,
+    Gate,
     ImplicitFeedback,
     OperatorCommand,
     Outcome,
     Record,
+    Release,
     ServingState,
     Snapshot,
     Tick,
@@ -31,11 +38,31 @@ NUMBERS: Final[Mapping[FeaturesDtype, np.dtype[np.float16 | np.float32]]] = {
     FeaturesDtype.FLOAT16: np.dtype("<f2"),
     FeaturesDtype.FLOAT32: np.dtype("<f4"),
 }
-MAX_FEEDBACK_ID: Final = 200
-"""Characters: an id is a key of the store, and whoever sends feedback chooses it."""
+MAX_LABEL_BYTES: Final = 256
+"""Of an id, a name or a pseudonym, as UTF-8. Message keys are made of them, and services keep them for every open
+session; a UUID has 36, a pseudonym 32, a path that somebody takes for a name some 200."""
+SHORT: Final = MAX_LABEL_BYTES // 4
+"""Characters that are no more bytes than a label may have, whatever they are."""
+DIGEST_CHARACTERS: Final = 64
+MAX_TEXT_BYTES: Final = 8_192
+"""Of a text for people. The longest that a gate composes, of two encoders' names and all parts, has 5 KB."""
+MAX_PARTS: Final = 16
+"""Of an action: a checkpoint has no more (controller/header.py)."""
+MAX_REASONS: Final = 32
+"""Of a verdict: the gates give ten at most, a line for each of their checks."""
+MAX_APPROVALS: Final = len(Gate)
+"""Of a release: the newest of each gate."""
+MAX_FIGURES: Final = 256
+"""Of a candidate's summary: the learner names thirty."""
+MAX_SIGNATURE_BYTES: Final = 64
+"""Ed25519."""
 MAX_RATING: Final = 5
 MAX_HEADS_BYTES: Final = 900 * 1024
 """A candidate has to fit into a message of 1 MiB with its summary and signature."""
+EARLIEST_MS: Final = 946_684_800_000
+"""The year 2000. What is before it was given in seconds, or by a clock that nobody has set."""
+LATEST_MS: Final = 10**13 - 1
+"""The year 2286: 13 digits, as the store keeps times. What is behind it was given in microseconds."""
 
 
 def validate(record: Record) -> None:
@@ -47,6 +74,18 @@ def validate(record: Record) -> None:
     CHECKS[type(record)](record)
 
 
+def cut(text: str) -> str:
+    """A text for people, cut to what a record may hold.
+
+    >>> cut("why"), len(cut("é" * 9_000).encode()) <= MAX_TEXT_BYTES
+    ('why', True)
+    """
+    if len(text) <= MAX_TEXT_BYTES // 4:
+        return text
+    kept = text.encode()
+    return text if len(kept) <= MAX_TEXT_BYTES else kept[: MAX_TEXT_BYTES - 3].decode(errors="ignore") + "…"
+
+
 def _decision(record: Decision) -> None:
     _choice(record)
     _features(record.features, record.features_dtype)
@@ -54,6 +93,7 @@ def _decision(record: Decision) -> None:
 
 def _outcome(record: Outcome) -> None:
     _choice(record)
+    _time(record.window_end_ms, "window_end_ms")
     parts = record.parts
     for share in (record.reward, parts.thumb, parts.rating, parts.correction, parts.tool, parts.implicit):
         if share is not None:
@@ -61,27 +101,39 @@ def _outcome(record: Outcome) -> None:
 
 
 def _choice(record: Decision | Outcome) -> None:
-    """What a decision and its outcome share: identity, time, action and its propensity."""
+    """What a decision and its outcome share: identity, labels, time, action and its propensity."""
     _identity(record.decision_id)
-    _time(record.time_ms)
-    if not record.action or len(record.propensity) != len(record.action):
+    session_id, user, group = record.session_id, record.user, record.group
+    # Here, and not in a function for each: this is done for every decision.
+    if len(session_id) > SHORT or (user and len(user) > SHORT) or (group and len(group) > SHORT):
+        _labels(session_id=session_id, user=user, group=group)
+    staged = record.staged
+    if len(record.digest) != DIGEST_CHARACTERS or (staged and len(staged) != DIGEST_CHARACTERS):
+        _digests(digest=record.digest, staged=staged)
+    if not EARLIEST_MS <= record.time_ms <= LATEST_MS:
+        _time(record.time_ms)
+    if not 0 < len(record.action) <= MAX_PARTS or len(record.propensity) != len(record.action):
         parts = f"{len(record.propensity)} for an action of {len(record.action)} parts"
-        raise RangeError(f"propensity: {parts}; every part of an action has one, and an action at least one part")
+        raise RangeError(f"propensity: {parts}; every part of an action has one, and an action 1 to {MAX_PARTS} parts")
     for propensity in record.propensity:
         if not 0 < propensity <= 1:  # false for NaN as well
             raise RangeError(f"propensity: {propensity}; a probability of what was done is above 0 and at most 1")
-    _action(record.action, len(record.action))
+    if min(record.action) < 0:
+        _action(record.action, len(record.action))
     for greedy in (record.greedy_base, record.greedy_live, record.greedy_staged):
         if greedy is not None and greedy != record.action:  # mostly it is what was done, which is checked
             _action(greedy, len(record.action))
 
 
 def _feedback(record: UserFeedback | ToolFeedback | ImplicitFeedback) -> None:
-    """What all feedback shares: identity and time."""
-    if not 0 < len(record.feedback_id) <= MAX_FEEDBACK_ID:
-        raise RangeError(f"feedback_id: {len(record.feedback_id)} characters; 1 to {MAX_FEEDBACK_ID} are right")
+    """What all feedback shares: identity, labels and time."""
+    if not record.feedback_id:
+        raise RangeError(f"feedback_id: empty; 1 to {MAX_LABEL_BYTES} bytes are right")
+    if len(record.feedback_id) > SHORT or len(record.session_id) > SHORT or len(record.source) > SHORT:
+        _labels(feedback_id=record.feedback_id, session_id=record.session_id, source=record.source)
     _identity(record.decision_id)
-    _time(record.time_ms)
+    if not EARLIEST_MS <= record.time_ms <= LATEST_MS:
+        _time(record.time_ms)
 
 
 def _user_feedback(record: UserFeedback) -> None:
@@ -93,13 +145,16 @@ def _user_feedback(record: UserFeedback) -> None:
     if record.rating is not None and not 1 <= record.rating <= MAX_RATING:
         raise RangeError(f"rating: {record.rating}; 1 to {MAX_RATING} are right")
     if record.correction is not None:
-        if not record.correction:
-            raise RangeError("correction: empty; it names one index per part of the action")
+        if not 0 < len(record.correction) <= MAX_PARTS:
+            parts = len(record.correction)
+            raise RangeError(f"correction: {parts} parts; it names one index per part of the action, 1 to {MAX_PARTS}")
         _action(record.correction, len(record.correction))
 
 
 def _tool_feedback(record: ToolFeedback) -> None:
     _feedback(record)
+    if len(record.tool) > SHORT or (record.error_class and len(record.error_class) > SHORT):
+        _labels(tool=record.tool, error_class=record.error_class)
     latency_ms = record.latency_ms
     if latency_ms is not None and not 0 <= latency_ms < math.inf:  # true for NaN as well
         raise RangeError(f"latency_ms: {latency_ms}; a finite number of 0 or more is right")
@@ -111,23 +166,62 @@ def _implicit_feedback(record: ImplicitFeedback) -> None:
 
 
 def _candidate(record: Candidate) -> None:
+    _digests(digest=record.digest, parent=record.parent, base=record.base)
     _time(record.time_ms)
-    if len(record.heads) > MAX_HEADS_BYTES:
-        raise RangeError(f"heads: {len(record.heads)} bytes; {MAX_HEADS_BYTES} at most")
+    _heads(record.heads)
+    _at_most("summary", record.summary, MAX_FIGURES, "figures")
+    for name in record.summary:
+        _labels(summary=name)
+    _signature(record.signature)
+
+
+def _verdict(record: Verdict) -> None:
+    _digests(digest=record.digest, base=record.base, parent=record.parent, suite_digest=record.suite_digest)
+    _time(record.time_ms)
+    _at_most("reasons", record.reasons, MAX_REASONS, "of them")
+    for reason in record.reasons:
+        _labels(check=reason.check)
+        _text("text", reason.text)
+    _signature(record.signature)
 
 
 def _serving_state(record: ServingState) -> None:
     _share("staged.share", record.staged.share if record.staged else None)
+    _time(record.time_ms)
+    _release(record.base)
+    _release(record.live)
+    if record.staged is not None:
+        _release(record.staged.release)
+
+
+def _release(record: Release) -> None:
+    _digests(digest=record.digest)
+    _heads(record.heads)
+    _at_most("approvals", record.approvals, MAX_APPROVALS, "of them")
+    for verdict in record.approvals:
+        _verdict(verdict)
+
+
+def _transition(record: Transition) -> None:
+    _digests(digest=record.digest)
+    _text("cause", record.cause)
+    _time(record.time_ms)
+
+
+def _operator_command(record: OperatorCommand) -> None:
+    _labels(value=record.value, actor=record.actor)
+    _text("reason", record.reason)
+    _time(record.time_ms)
+
+
+def _snapshot(record: Snapshot) -> None:
+    _labels(service=record.service)
     _time(record.time_ms)
 
 
 def _tick(record: Tick) -> None:
     if record.time_ms is not None:
         _time(record.time_ms)
-
-
-def _dated(record: Verdict | Transition | OperatorCommand | Snapshot) -> None:
-    _time(record.time_ms)
 
 
 def _features(features: bytes, dtype: FeaturesDtype) -> None:
@@ -145,14 +239,50 @@ def _identity(decision_id: str) -> None:
         raise RangeError(f"decision_id: {decision_id[:40]!r}; a UUID as 36 characters in lower case is right")
 
 
-def _time(time_ms: int) -> None:
-    if time_ms <= 0:
-        raise RangeError(f"time_ms: {time_ms}; milliseconds since 1970 UTC are above 0")
+def _labels(**labels: str | None) -> None:
+    for name, value in labels.items():
+        if value is not None and len(value) > SHORT and (size := len(value.encode())) > MAX_LABEL_BYTES:
+            raise RangeError(f"{name}: {size} bytes, {value[:40]!r}...; {MAX_LABEL_BYTES} at most")
+
+
+def _digests(**digests: str | None) -> None:
+    for name, value in digests.items():
+        if value is not None and len(value) != DIGEST_CHARACTERS:
+            raise RangeError(f"{name}: {len(value)} characters, {value[:40]!r}; a digest has {DIGEST_CHARACTERS}")
+
+
+def _text(name: str, value: str) -> None:
+    if len(value) > MAX_TEXT_BYTES // 4 and (size := len(value.encode())) > MAX_TEXT_BYTES:
+        raise RangeError(f"{name}: {size} bytes; {MAX_TEXT_BYTES} at most")
+
+
+def _at_most(name: str, found: Sequence[object] | Mapping[str, object], limit: int, of_what: str) -> None:
+    if len(found) > limit:
+        raise RangeError(f"{name}: {len(found)} {of_what}; {limit} at most")
+
+
+def _heads(heads: bytes) -> None:
+    if len(heads) > MAX_HEADS_BYTES:
+        raise RangeError(f"heads: {len(heads)} bytes; {MAX_HEADS_BYTES} at most")
+
+
+def _signature(signature: bytes | None) -> None:
+    if signature is not None and len(signature) > MAX_SIGNATURE_BYTES:
+        raise RangeError(f"signature: {len(signature)} bytes; {MAX_SIGNATURE_BYTES} at most")
+
+
+def _time(time_ms: int, name: str = "time_ms") -> None:
+    if time_ms < EARLIEST_MS:
+        in_seconds = 0 < time_ms < EARLIEST_MS // 10  # beyond it no calendar has a date for it
+        said = f" ({datetime.fromtimestamp(time_ms, UTC):%Y-%m-%d} if these are seconds)" if in_seconds else ""
+        raise RangeError(f"{name}: {time_ms} is before the year 2000{said}; milliseconds since 1970 UTC are right")
+    if time_ms > LATEST_MS:
+        raise RangeError(f"{name}: {time_ms} is after the year 2286; milliseconds since 1970 UTC are right")
 
 
 def _action(action: Action, parts: int) -> None:
     if len(action) != parts or min(action) < 0:
-        raise RangeError(f"action: {action}; one index of 0 or more for each of the {parts} parts is right")
+        raise RangeError(f"action: {action[:MAX_PARTS]}; one index of 0 or more for each of the {parts} parts is right")
 
 
 def _share(name: str, value: float | None) -> None:
@@ -170,8 +300,8 @@ CHECKS: Final[Mapping[type[Record], Callable[..., None]]] = {
     Candidate: _candidate,
     ServingState: _serving_state,
     Tick: _tick,
-    Verdict: _dated,
-    Transition: _dated,
-    OperatorCommand: _dated,
-    Snapshot: _dated,
+    Verdict: _verdict,
+    Transition: _transition,
+    OperatorCommand: _operator_command,
+    Snapshot: _snapshot,
 }

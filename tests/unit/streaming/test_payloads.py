@@ -2,37 +2,40 @@
 
 import string
 from dataclasses import asdict, fields, replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from examples import DECISION
-from ol0.errors import ContractError
+from examples import DECISION, TIME_MS
+from ol0.errors import ContractError, RangeError
 from ol0.records import Arm, Decision, DecisionId, Digest, FeaturesDtype, Outcome, RewardParts
 from ol0.streaming.codec import Codec
 from ol0.streaming.payloads import HEAD, Payloads
+from ol0.streaming.validation import EARLIEST_MS, LATEST_MS
 
 CODEC = Codec()
 PAYLOADS = Payloads(CODEC)
 USER = b"userkey8"
 
-texts = st.text(max_size=9) | st.sampled_from(["", "é" * 40, "x" * 63, "x" * 64, "x" * 9_000])
+texts = st.text(max_size=9) | st.sampled_from(["", "é" * 40, "x" * 63, "x" * 64, "é" * 128])
 digests = st.text(string.hexdigits[:16], min_size=64, max_size=64).map(Digest)
-actions = st.lists(st.integers(0, 2**20), min_size=1, max_size=4).map(tuple)
+times = st.integers(EARLIEST_MS, LATEST_MS)
+actions = st.lists(st.integers(0, 2**20), min_size=2, max_size=2).map(tuple)
 shares = st.none() | st.floats(0, 1)
 decisions = st.builds(
     Decision,
     decision_id=st.uuids().map(str).map(DecisionId),
     session_id=texts,
     user=st.none() | texts,
-    time_ms=st.integers(1, 10**13),
+    time_ms=times,
     digest=digests,
     arm=st.sampled_from(Arm),
     staged=st.none() | digests,
     serving_sequence=st.integers(0, 10**6),
     action=actions,
-    propensity=st.lists(st.floats(0.001, 1), min_size=1, max_size=4).map(tuple),
+    propensity=st.lists(st.floats(0.001, 1), min_size=2, max_size=2).map(tuple),
     greedy_base=st.none() | actions,
     greedy_live=st.none() | actions,
     greedy_staged=st.none() | actions,
@@ -59,7 +62,7 @@ def test_a_payload_is_the_bytes_of_the_log_behind_a_head(decision: Decision) -> 
     sequence=st.integers(0, 10**9),
     reward=shares,
     parts=st.builds(RewardParts, shares, shares, shares, shares, shares),
-    end_ms=st.integers(1, 10**13),
+    end_ms=times,
 )
 def test_the_head_alone_makes_the_outcome_that_the_codec_would_write(
     decision: Decision, sequence: int, reward: float | None, parts: RewardParts, end_ms: int
@@ -79,20 +82,20 @@ def test_the_head_alone_makes_the_outcome_that_the_codec_would_write(
 
 
 @pytest.mark.parametrize(
-    ("shortest", "longer"),
+    ("flaw", "reason"),
     [
-        (b"\x12session-1", b"\x92\x00session-1"),  # length of the session id
-        (b"\x04\x02\x18", b"\x84\x00\x02\x18"),  # turn
-        (b"\x04\x02\x18", b"\x04\x02\x98\x00"),  # length of the features
+        ({"session_id": "x" * 600_000}, "session_id: 600000 bytes"),
+        ({"user": "x" * 257}, "user: 257 bytes"),
+        ({"group": "x" * 257}, "group: 257 bytes"),
+        ({"time_ms": 1_790_000_000}, "before the year 2000"),
     ],
 )
-def test_a_writer_that_spends_more_bytes_on_an_integer_is_understood(shortest: bytes, longer: bytes) -> None:
-    canonical = CODEC.encode(DECISION)
-    assert canonical.count(shortest) == 1
-    logged = canonical.replace(shortest, longer)
-    assert CODEC.decode(logged) == DECISION
-
-    assert PAYLOADS.pack(DECISION, USER, logged) == PAYLOADS.pack(DECISION, USER, canonical)
+def test_a_window_from_before_there_were_limits_has_no_outcome(flaw: dict[str, Any], reason: str) -> None:
+    shortest = replace(DECISION, user=None, staged=None, greedy_base=None, greedy_live=None, greedy_staged=None)
+    for decision in (DECISION, replace(shortest, group=None, action=(0,), propensity=(1.0,))):
+        head = PAYLOADS.head(PAYLOADS.pack(replace(decision, **flaw), USER))
+        with pytest.raises(RangeError, match=reason):
+            PAYLOADS.outcome(head, 1, None, RewardParts(), TIME_MS)
 
 
 def test_the_head_leaves_the_features_out() -> None:
