@@ -25,7 +25,7 @@ from ol0.replay.store import ReplayStore
 from ol0.replay.windows import SourcePartition
 from ol0.streaming.codec import Codec
 from ol0.streaming.payloads import Payloads
-from ol0.streaming.sink import Partition, SourceRecord
+from ol0.streaming.sink import Log, Partition, SourceRecord
 
 BATCH = 500
 SCRIPTS = ("apply", "due", "commit")
@@ -48,7 +48,7 @@ class Feed:
         )
         handler = FeedbackHandler(self.config, DIMENSION, (EXPERTS,), Payloads(self.codec))
         self.join = FeedbackJoin(self.store, handler, _Nowhere)
-        self.offsets = {partition: self.join.claim(partition) for partition in (DECISIONS, FEEDBACK)}
+        self.offsets = {partition: self.join.claim(partition, Log("", 0)) for partition in (DECISIONS, FEEDBACK)}
         self.now_ms = START_MS
 
     def apply(self, partition: Partition, records: Sequence[Record]) -> None:

@@ -8,7 +8,7 @@ from ol0.errors import Gap, OL0Error
 from ol0.later import Later
 from ol0.records import Decision
 from ol0.streaming.consume import ConsumeLoop
-from ol0.streaming.sink import Partition, SourceRecord
+from ol0.streaming.sink import Log, Partition, SourceRecord
 from waiting import wait_until
 
 TIMEOUT_S = 30.0
@@ -34,12 +34,12 @@ class MemorySink:
         self.apply_error: OL0Error | None = None
         self.claim_error: OL0Error | None = None
 
-    def claim(self, partition: Partition) -> int:
+    def claim(self, partition: Partition, log: Log) -> int:
         assert partition not in self.under_way, "partitions change hands between two portions"
         if self.claim_error:
             raise self.claim_error
         self.claims.append(partition)
-        return self.offsets.setdefault(partition, 0)
+        return self.offsets.setdefault(partition, log.first_offset)
 
     def apply(self, partition: Partition, records: Sequence[SourceRecord], next_offset: int) -> Later[bool]:
         assert partition not in self.under_way, "of each partition, one portion after the other"

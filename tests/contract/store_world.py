@@ -26,7 +26,7 @@ from ol0.replay.store import ReplayStore
 from ol0.replay.windows import Published, SourcePartition
 from ol0.streaming.codec import Codec
 from ol0.streaming.payloads import Payloads
-from ol0.streaming.sink import Partition, SourceRecord
+from ol0.streaming.sink import Log, Partition, SourceRecord
 
 LARGEST_DRAIN = 2_000  # steps
 LARGEST_POLL = 40
@@ -302,7 +302,10 @@ class World:
     def _claim_again(self, partition: Partition) -> None:
         """What the consume loop does after a GAP."""
         with self._survived(self.owners[partition], partition, [], self.positions[partition]):
-            self.positions[partition] = self.owners[partition].claim(partition)
+            self.positions[partition] = self.owners[partition].claim(partition, self._log(partition))
+
+    def _log(self, partition: Partition) -> Log:
+        return Log(f"id of {partition.topic}", self.starts[SourcePartition(partition.topic, partition.number)])
 
     def _assign(self, partitions: Sequence[Partition]) -> None:
         """A new worker takes partitions over."""
@@ -310,7 +313,7 @@ class World:
         for partition in partitions:
             while True:
                 with contextlib.suppress(KilledError):
-                    self.positions[partition] = join.claim(partition)
+                    self.positions[partition] = join.claim(partition, self._log(partition))
                     break
             self.owners[partition] = join
 

@@ -14,6 +14,7 @@ from ol0.replay.buffer import ReplayBuffer
 from ol0.replay.entries import payload_field, user_key
 from ol0.replay.exclusion import Exclusion
 from ol0.replay.lua import SCRIPT_KEYS, script_source, store_key
+from ol0.replay.registration import Admitted
 from ol0.replay.stats import read_stats
 from ol0.replay.store import ReplayStore
 from ol0.replay.windows import Arrivals, Claim, ClosedWindow, SourcePartition
@@ -64,6 +65,12 @@ class Calls:
     def register(self) -> None:
         self.store.register({PARTITION: 0, NEWCOMER: 0}, 4, 77)
 
+    def admit(self) -> None:
+        assert self.store.registration.admit(NEWCOMER, "topic", 0) is Admitted.NEW
+
+    def retire(self) -> None:
+        self.store.registration.retire(PARTITION)
+
     def take_over(self) -> Claim:
         return self.store.claim(PARTITION)
 
@@ -95,6 +102,8 @@ class Calls:
 SCRIPTS: dict[str, Callable[[Calls], object]] = {
     "register": Calls.register,
     "claim": Calls.take_over,
+    "admit": Calls.admit,
+    "retire": Calls.retire,
     "apply": Calls.apply,
     "due": Calls.due,
     "commit": Calls.commit,

@@ -155,10 +155,18 @@ def topics_apply(config: Config = None) -> None:
     from ol0.soak.lineage_setup import apply_topics
 
     with explained():
-        changes = apply_topics(load_settings(config))
-        for change in changes:
+        applied = apply_topics(load_settings(config))
+        for change in applied.changes:
             typer.echo(str(change))
-        typer.echo(f"{len(changes)} changes made" if changes else "nothing to change")
+        for partition in applied.begun_anew:
+            typer.echo(
+                f"begin {partition} anew: its topic was deleted and made again since it was read; what only the old "
+                "one had is lost"
+            )
+        for name in applied.gone:
+            typer.echo(f"forget {name}: its topic was made again with fewer partitions")
+        count = len(applied.changes) + len(applied.begun_anew) + len(applied.gone)
+        typer.echo(f"{count} changes made" if count else "nothing to change")
 
 
 @config_app.command("show")

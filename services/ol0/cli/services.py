@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-def run_service(name: str, config: Path | None, **options: str) -> None:
+def run_service(name: str, config: Path | None, **options: str | None) -> None:
     """Runs a service until SIGTERM. It is imported only now: a drift service loads no Redis client."""
     with explained():
         settings = load_settings(config)
@@ -43,13 +43,17 @@ def add_service(name: str) -> None:
 def feedback(
     config: Config = None,
     member: Annotated[
-        str,
-        typer.Option(help="Name of this process among several that share the partitions; the same when it returns."),
-    ] = "0",
+        str | None,
+        typer.Option(
+            help="Name of this process, unlike any other's and the same when it returns: it gets its partitions back "
+            "at once. Without one they wait six seconds when it is killed.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Runs the feedback service until SIGTERM.
+    """Runs the feedback service until SIGTERM. Any number of these share the partitions.
 
-    Example: `ol0 feedback --config ol0.toml`, and beside it `ol0 feedback --config ol0.toml --member 1`
+    Example: `ol0 feedback --config ol0.toml`, as often as you like
     """
     run_service("feedback", config, member=member)
 

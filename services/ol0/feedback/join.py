@@ -9,7 +9,7 @@ from ol0.feedback.handler import FeedbackHandler
 from ol0.later import Later
 from ol0.replay.store import LARGEST_BATCH, ReplayStore
 from ol0.replay.windows import Applied, Claim, SourcePartition
-from ol0.streaming.sink import Partition, SourceRecord
+from ol0.streaming.sink import Log, Partition, SourceRecord
 
 
 class FeedbackJoin:
@@ -47,9 +47,13 @@ class FeedbackJoin:
         self._closes = False  # whether that is this process
         self._fed = False  # whether records came since the last ``idle``
 
-    def claim(self, partition: Partition) -> int:
-        """Takes a partition over and says at which offset to go on. Raises as ``ReplayStore.claim``."""
+    def claim(self, partition: Partition, log: Log) -> int:
+        """Takes a partition over and says at which offset to go on: where its log begins, if the store is new to it.
+
+        Raises as ``Registration.admit`` and ``ReplayStore.claim``.
+        """
         source = _source(partition)
+        self._store.registration.admit(source, log.topic_id, log.first_offset)
         self._claims[source] = self._store.claim(source)
         self._closers_partition = self._store.partitions()[0]
         self._closes = any(str(claimed) == self._closers_partition for claimed in self._claims)

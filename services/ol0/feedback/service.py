@@ -26,14 +26,14 @@ BYTES_PER_NUMBER = 4  # float32; half of it for float16
 ENVELOPE_BYTES = 300  # of a decision, beside its features
 
 
-def run(settings: Settings, stop: Event, on_round: Callable[[Round], None], member: str = "0") -> None:
+def run(settings: Settings, stop: Event, on_round: Callable[[Round], None], member: str | None = None) -> None:
     """Runs until ``stop`` is set. Raises OL0Error.
 
     Args:
         settings: the whole tree.
         stop: ends it.
         on_round: told after every round.
-        member: names this process in the consumer group, the same after a restart; several share the partitions.
+        member: names this process in the consumer group, the same after a restart and unlike any other; None: no name.
     """
     base = read_base(settings.serving.base)
     client = connect(settings.redis)

@@ -24,6 +24,12 @@ def refusal(reply: Sequence[object], where: str) -> StoreError:
                 f"{where}: not registered in this incarnation of the store: `ol0 topics apply` registers it; if it "
                 "was, the store was wiped, and `ol0 replay rebuild` makes it again from the logs"
             )
+        case "RECREATED":
+            return StoreError(
+                f"{where}: the topic was deleted and made anew: the store has read another one of that name (id "
+                f"{rest[0]}) up to offset {rest[1]}, and these offsets mean nothing in its successor. `ol0 topics "
+                "apply` begins at the first record of the new log, and says so; what only the old one had is lost"
+            )
         case "CORRUPT":
             return damaged(where, ", ".join(rest))
         case _:

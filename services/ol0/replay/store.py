@@ -20,6 +20,7 @@ from ol0.replay.entries import payload_field
 from ol0.replay.exclusion import Exclusion
 from ol0.replay.lua import Argument, Command, Scripts, refused, reply_of, store_key
 from ol0.replay.refusals import refusal
+from ol0.replay.registration import Registration
 from ol0.replay.windows import (
     APPLIED,
     Applied,
@@ -65,6 +66,11 @@ class ReplayStore:
         if self._incarnation is None:
             raise StoreError("call register() or attach() before anything else")
         return self._incarnation
+
+    @property
+    def registration(self) -> Registration:
+        """Takes partitions in. Raises StoreError before ``register`` or ``attach``."""
+        return Registration(self._scripts, self.incarnation)
 
     def register(self, starts: Mapping[SourcePartition, int], capacity: int, max_open: int) -> str:
         """Makes the store where there is none, and takes in partitions that it does not know. Idempotent.

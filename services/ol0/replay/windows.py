@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from ol0.replay.entries import NOBODY, payload_field
 
@@ -16,6 +16,12 @@ class SourcePartition(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.topic}[{self.number}]"
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """Of the name under which the store has it."""
+        topic, _, number = name.removesuffix("]").rpartition("[")
+        return cls(topic, int(number))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """Everything that has to exist before the services of a lineage can start."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ol0.ar1.architecture import PARTS
@@ -15,6 +17,7 @@ from ol0.records import Digest
 from ol0.replay.anchors import AnchorStore
 from ol0.replay.connection import check_settings, connect
 from ol0.replay.entries import NOBODY
+from ol0.replay.registration import Admitted
 from ol0.replay.store import ReplayStore
 from ol0.replay.windows import SourcePartition
 from ol0.soak.dataset import Split
@@ -24,13 +27,28 @@ from ol0.streaming.changes import Change
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.payloads import Payloads
 from ol0.streaming.sender import RecordSender
+from ol0.streaming.sink import Log
 
 
-def apply_topics(settings: Settings) -> list[Change]:
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What ``apply_topics`` did.
+
+    Attributes:
+        changes: in Kafka.
+        begun_anew: source partitions of topics that were deleted and made anew since they were read.
+        gone: names of those that such a topic has no more.
+    """
+
+    changes: Sequence[Change]
+    begun_anew: Sequence[SourcePartition]
+    gone: Sequence[str]
+
+
+def apply_topics(settings: Settings) -> Applied:
     """Makes the topics, and registers every source partition with its first offset in the store. Idempotent.
 
-    Returns:
-        What had to be changed in Kafka.
+    This is also the order to go on with topics that were deleted and made anew.
 
     Raises:
         StreamError: Kafka refuses.
@@ -40,16 +58,25 @@ def apply_topics(settings: Settings) -> list[Change]:
     admin.apply(settings, changes)
     client = connect(settings.redis)
     check_settings(client)
-    starts = admin.source_partitions(settings, SOURCES)
     store = ReplayStore(client, settings.kafka.topic_prefix)
     if not store.exists():
         _check_no_outcomes(settings)
+    found = admin.source_partitions(settings, SOURCES)
+    logs = {SourcePartition(partition.topic, partition.number): log for partition, log in found.items()}
     store.register(
-        {SourcePartition(partition.topic, partition.number): offset for partition, offset in starts.items()},
+        {partition: log.first_offset for partition, log in logs.items()},
         settings.online_learning.replay_size,
         settings.streaming.max_open,
     )
-    return changes
+    begun = [it for it, log in logs.items() if _begin(store, it, log) is Admitted.ANEW]
+    gone = sorted(set(store.partitions()) - {str(partition) for partition in logs})
+    for name in gone:
+        store.registration.retire(SourcePartition.parse(name))
+    return Applied(changes, begun, gone)
+
+
+def _begin(store: ReplayStore, partition: SourcePartition, log: Log) -> Admitted:
+    return store.registration.begin_anew(partition, log.topic_id, log.first_offset)
 
 
 def _check_no_outcomes(settings: Settings) -> None:

@@ -20,7 +20,9 @@ from ol0.errors import StreamError
 from ol0.streaming.changes import AddPartitions, AlterConfig, Change, CreateTopic, MorePartitions
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import BATCH_OVERHEAD_BYTES, broker_errors, error_of
-from ol0.streaming.sink import Partition
+from ol0.streaming.sink import Log, Partition
+from ol0.streaming.source_logs import source_logs
+from ol0.streaming.topic_ids import Described, describe
 from ol0.streaming.topics import DAY_MS, TopicSpec
 
 if TYPE_CHECKING:
@@ -85,24 +87,25 @@ def apply(settings: Settings, changes: Sequence[Change]) -> None:
         time.sleep(0.1)
 
 
-def source_partitions(settings: Settings, names: Iterable[str]) -> dict[Partition, int]:
-    """Every partition that these topics have, with the first offset of its log: what a store registers.
+def source_partitions(settings: Settings, names: Iterable[str]) -> dict[Partition, Log]:
+    """Every partition that these topics have, with its log: what a store registers.
 
     Raises:
         StreamError: the broker does not answer, or a topic is missing.
     """
     lineage = Lineage.of(settings.kafka)
     admin = lineage.clients.admin()
-    offsets: dict[Partition, int] = {}
-    for name in names:
-        topic = lineage.topics.full(name)
-        with broker_errors(f"partitions of {topic}"):
-            numbers = sorted(admin.list_topics(topic, TIMEOUT_S).topics[topic].partitions)
-        if not numbers:
-            raise StreamError(f"no topic {topic}; `ol0 topics apply` makes it")
-        bounds = lineage.clients.bounds(topic, numbers, TIMEOUT_S)
-        offsets |= {Partition(topic, number): first for number, (first, _) in bounds.items()}
-    return offsets
+    topics = [lineage.topics.full(name) for name in names]
+    described = describe(admin, topics, TIMEOUT_S)
+    return source_logs(
+        admin, [Partition(topic, number) for topic in topics for number in _numbers(described, topic)], TIMEOUT_S
+    )
+
+
+def _numbers(described: Mapping[str, Described], topic: str) -> tuple[int, ...]:
+    if topic not in described:
+        raise StreamError(f"no topic {topic}; `ol0 topics apply` makes it")
+    return described[topic].partitions
 
 
 def _wanted(lineage: Lineage, replication: int) -> list[_Wanted]:

@@ -22,6 +22,8 @@ TRANSACTION_TIMEOUT_MS: Final = 5_000
 """A killed writer holds back every read_committed reader of its partitions for so long."""
 SESSION_TIMEOUT_MS: Final = 6_000
 """The least that brokers take by default: a lost member's partitions move on after it."""
+METADATA_MS: Final = 5_000
+"""How soon a group sees that a topic has more partitions: until somebody owns them, nothing in them has happened."""
 DELIVERY_TIMEOUT_MS: Final = 120_000
 """An outage of a minute loses nothing; one of hours must not fill the memory of a host application."""
 QUEUE_MESSAGES: Final = 50_000
@@ -79,17 +81,24 @@ class Clients:
         }
         return self._made(Consumer, self._config({}, fixed), logger=_Log(), error_cb=self.log_error)
 
-    def group_consumer(self, group: str, member: str) -> Consumer:
+    def group_consumer(self, group: str, member: str | None) -> Consumer:
         """Shares the partitions with the other members. ``member`` names this process across its restarts.
 
-        A static member that comes back within the session timeout gets its partitions back at once, without a
-        rebalance; that is also how long its partitions wait when it does not come back.
+        A member with a name that comes back within the session timeout gets its partitions back at once, without a
+        rebalance; that is also how long its partitions wait when it does not come back. A second process of one name
+        would throw the first one out, so a name is for those who see to it that there is one of each. A member without
+        a name shares with any number of others; it leaves when it closes.
         """
-        defaults: Options = {"session.timeout.ms": SESSION_TIMEOUT_MS, "heartbeat.interval.ms": 1_000}
+        defaults: Options = {
+            "session.timeout.ms": SESSION_TIMEOUT_MS,
+            "heartbeat.interval.ms": 1_000,
+            "topic.metadata.refresh.interval.ms": METADATA_MS,
+        }
+        name: Options = {} if member is None else {"group.instance.id": f"{self._prefix}.{group}.{member}"}
         fixed: Options = {
             **CONSUMER_GUARANTEES,
+            **name,
             "group.id": f"{self._prefix}.{group}",
-            "group.instance.id": f"{self._prefix}.{group}.{member}",
             "partition.assignment.strategy": "cooperative-sticky",
             "auto.offset.reset": "error",  # a hole in the log must be seen
         }

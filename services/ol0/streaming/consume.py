@@ -10,7 +10,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from ol0.config import StreamingConfig
-from ol0.errors import Gap, OL0Error
+from ol0.errors import Fenced, Gap, OL0Error
 from ol0.later import Later
 from ol0.records import Record
 from ol0.streaming.bad_records import BadRecordShare
@@ -21,6 +21,7 @@ from ol0.streaming.portion import Portion, PortionReader
 from ol0.streaming.round import Round
 from ol0.streaming.sink import Partition, Sink
 from ol0.streaming.ticks import Ticker
+from ol0.streaming.topic_watch import TopicWatch
 
 COMMIT_INTERVAL_S: Final = 5.0
 """Kafka's own offsets only show the lag to people; the sink's are the ones that count."""
@@ -48,7 +49,7 @@ class ConsumeLoop:
 
     Args:
         service: names the consumer group.
-        member: names this process in the group, the same after a restart, and unlike every other one.
+        member: names this process in the group, the same after a restart, and unlike every other one; None: no name.
         sources: logical names of the topics to read.
         sink: takes the records in.
         lineage: where the topics are and how their records are written.
@@ -60,7 +61,7 @@ class ConsumeLoop:
     def __init__(
         self,
         service: str,
-        member: str,
+        member: str | None,
         sources: Sequence[str],
         sink: Sink,
         *,
@@ -75,7 +76,9 @@ class ConsumeLoop:
         self._streaming = streaming
         self._reader = PortionReader(service, lineage, check)
         self._on_round = on_round
+        self._member = member
         self._consumer = lineage.clients.group_consumer(service, member)
+        self._topics = TopicWatch(lineage.clients.admin())
         self._dead_letters = DeadLetters(lineage)
         self._ticker = Ticker(lineage, streaming)
         self._bad = BadRecordShare(streaming.bad_record_share)
@@ -131,12 +134,13 @@ class ConsumeLoop:
             self._deliver(partition, portion)
         # One call, for librdkafka takes out of it what a rebalance in the middle has made stale.
         polled = self._consumer.consume(self._streaming.batch_size, self._wait_s)
-        messages = [message for message in polled if message.error() is None or is_usable(message)]
+        messages = [message for message in polled if message.error() is None or self._is_usable(message)]
         letters = self._take(messages)
         self._ticker.tick(partition for partition in self._next if partition not in self._held)
         batch_wait_s = self._streaming.batch_wait_s
         self._wait_s = min(SOON_S, batch_wait_s) if self._sink.idle() else batch_wait_s
         self._commit_lag()
+        self._topics.look()
         done = Round(len(messages) - letters, letters, 0, time.monotonic() - began)
         self._bad.count(done.records, done.dead_letters)
         self._on_round(done)
@@ -171,6 +175,15 @@ class ConsumeLoop:
         for partition, portion in portions.items():
             self._deliver(partition, portion)
         return len(letters)
+
+    def _is_usable(self, message: Message) -> bool:
+        try:
+            return is_usable(message)
+        except Fenced as error:
+            raise Fenced(
+                f"another {self._service} process has the name {self._member!r} too and took this one's place: give "
+                f"each a --member of its own, or none ({error})"
+            ) from error
 
     def _deliver(self, partition: Partition, portion: Portion) -> None:
         """Hands a portion to the sink, which has taken in those of the poll before."""
@@ -220,7 +233,7 @@ class ConsumeLoop:
         if self._gaps[partition] >= MAX_GAPS:
             raise gap
         self._held.pop(partition, None)
-        self._next[partition] = self._sink.claim(partition)
+        self._next[partition] = self._sink.claim(partition, self._topics.logs([partition])[partition])
         self._log.warning("gap, going back", partition=str(partition), offset=self._next[partition], reason=str(gap))
         self._go_on(partition)
 
@@ -233,9 +246,10 @@ class ConsumeLoop:
 
     def _assigned(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         self._let_finish()
-        for place in places:
-            partition = Partition(place.topic, place.partition)
-            place.offset = self._next[partition] = self._sink.claim(partition)
+        owned = [Partition(place.topic, place.partition) for place in places]
+        logs = self._topics.logs(owned)
+        for partition, place in zip(owned, places, strict=True):
+            place.offset = self._next[partition] = self._sink.claim(partition, logs[partition])
             self._ticker.heard(partition)
         consumer.incremental_assign(places)
         consumer.resume(places)  # one that was full when it left may come back still paused
@@ -246,6 +260,7 @@ class ConsumeLoop:
         consumer.incremental_unassign(places)
         for place in places:
             partition = Partition(place.topic, place.partition)
+            self._topics.forget(partition)
             for table in (self._next, self._held, self._gaps):
                 table.pop(partition, None)
             try:

@@ -19,6 +19,19 @@ class Partition:
         return f"{self.topic}[{self.number}]"
 
 
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What the broker says of a partition's log.
+
+    Attributes:
+        topic_id: of its topic: another one where the topic was made anew under its name; empty where there are none.
+        first_offset: that the log still has.
+    """
+
+    topic_id: str
+    first_offset: int
+
+
 class SourceRecord(NamedTuple):
     """A decoded record with its place in the log and the broker's clock when it was appended.
 
@@ -43,11 +56,14 @@ class Sink(Protocol):
     the sink needs, below ``max.poll.interval.ms`` (five minutes). Any ``StoreError`` but ``Gap`` stops the process.
     """
 
-    def claim(self, partition: Partition) -> int:
+    def claim(self, partition: Partition, log: Log) -> int:
         """Makes this process the owner of the partition and says which offset comes next.
+
+        One that the sink does not know begins at ``log.first_offset``.
 
         Raises:
             Fenced: a newer owner has it.
+            StoreError: the topic was made anew since the sink has read of it.
         """
         ...
 

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from uuid import uuid4
 
 from ol0.supervisor.supervisor import Command
 
@@ -23,12 +24,19 @@ def service_commands(config: Path | None, logs: Path, first_port: int = 0) -> li
         first_port: of /metrics, /livez and /readyz; the services take this one and those after it. 0: none.
     """
     options = [] if config is None else ["--config", str(config.resolve())]
+    # A name of its own gives the one that was killed its partitions back at once; another `ol0 run` has other names.
+    own = {"feedback": ["--member", f"run-{uuid4().hex[:8]}"]}
 
     def environment(number: int) -> Mapping[str, str]:
         port = first_port + number if first_port else 0
         return {**os.environ, **ONE_THREAD, "OL0_OBSERVABILITY__PORT": str(port)}
 
     return [
-        Command(name, [sys.executable, "-m", "ol0", name, *options], logs / f"{name}.log", environment(number))
+        Command(
+            name,
+            [sys.executable, "-m", "ol0", name, *options, *own.get(name, [])],
+            logs / f"{name}.log",
+            environment(number),
+        )
         for number, name in enumerate(SERVICES)
     ]

@@ -2,15 +2,12 @@
 
 from time import monotonic
 
-from confluent_kafka import Consumer
-
 from ol0.config import Settings
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.join import FeedbackJoin
 from ol0.feedback.service import GROUP, SOURCES
 from ol0.replay.connection import connect
 from ol0.replay.store import ReplayStore
-from ol0.streaming.clients import Clients
 from ol0.streaming.consume import ConsumeLoop
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.payloads import Payloads
@@ -18,24 +15,6 @@ from ol0.streaming.pile_sender import PileSender
 from worlds import EXPERTS, KIND_COUNT
 
 ASSIGNED_WITHIN_S = 15.0
-
-
-class PassingClients(Clients):
-    """Members without a name of their own: they leave the group when they close, and not a session timeout later."""
-
-    def group_consumer(self, group: str, member: str) -> Consumer:  # noqa: ARG002 - it has no name
-        return Consumer(
-            {
-                "bootstrap.servers": self._kafka.bootstrap_servers,
-                "group.id": f"{self._prefix}.{group}",
-                "partition.assignment.strategy": "cooperative-sticky",
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "error",
-                "session.timeout.ms": 6_000,
-                "heartbeat.interval.ms": 200,
-            }
-        )
 
 
 def join_and_leave(settings: Settings, seconds: float) -> bool:
@@ -58,7 +37,6 @@ def join_and_leave(settings: Settings, seconds: float) -> bool:
 
 def _member(settings: Settings) -> ConsumeLoop:
     lineage = Lineage.of(settings.kafka)
-    lineage = Lineage(lineage.topics, PassingClients(settings.kafka, lineage.topics), lineage.codec)
     streaming = settings.streaming
     store = ReplayStore(connect(settings.redis), settings.kafka.topic_prefix)
     store.attach()
@@ -66,4 +44,4 @@ def _member(settings: Settings) -> ConsumeLoop:
     publish = PileSender("outcomes", lineage).send
     limit = streaming.user_rate_limit or 0
     join = FeedbackJoin(store, handler, publish, batch_size=streaming.batch_size, user_limit=limit)
-    return ConsumeLoop(GROUP, "", SOURCES, join, lineage=lineage, streaming=streaming, check=handler.check)
+    return ConsumeLoop(GROUP, None, SOURCES, join, lineage=lineage, streaming=streaming, check=handler.check)

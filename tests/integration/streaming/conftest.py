@@ -45,7 +45,7 @@ def start(settings: Settings, lineage: Lineage) -> Iterator[Start]:
     def start_one(
         sink: Sink,
         *,
-        member: str = "1",
+        member: str | None = "1",
         sources: Sequence[str] = ("decisions",),
         streaming: StreamingConfig = settings.streaming,
         check: Callable[[Record], None] = lambda _: None,

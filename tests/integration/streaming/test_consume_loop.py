@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from examples import DECISION, USER_FEEDBACK
 from integration.streaming.conftest import Start
@@ -13,11 +14,13 @@ from memory_sink import TIMEOUT_S, MemorySink, decisions, work_until
 from ol0.config import Settings, StreamingConfig
 from ol0.errors import Fenced, Gap, RangeError, StreamError
 from ol0.records import Decision, Record, Tick, UserFeedback
+from ol0.streaming import admin
 from ol0.streaming.consume import MAX_GAPS, ConsumeLoop
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import Outgoing, write
 from ol0.streaming.sender import RecordSender
 from ol0.streaming.sink import Partition, SourceRecord
+from ol0.streaming.topic_ids import describe
 from waiting import wait_until
 
 
@@ -252,6 +255,52 @@ def test_two_processes_share_the_partitions_and_one_takes_over_what_the_other_le
     wait_until(lambda: shared() and len(sink.records) == 4, TIMEOUT_S)
     two.close()
     work_until(one, lambda: len(one.owned) == 2)
+
+
+def test_a_partition_that_is_added_is_read_from_its_beginning_and_gets_ticks(lineage: Lineage, start: Start) -> None:
+    # Given a loop, and a second partition that Kafka's own tool adds while it runs
+    sink, topic, tool = MemorySink(), lineage.topics.full("decisions"), lineage.clients.admin()
+    loop = start(sink, streaming=StreamingConfig(tick_interval_s=0.2, batch_wait_s=0.05))
+    work_until(loop, lambda: loop.owned)
+    for added in tool.create_partitions([NewPartitions(topic, 2)]).values():
+        added.result(TIMEOUT_S)
+
+    # Then it is owned within seconds, and its time goes on
+    began = time.monotonic()
+    work_until(loop, lambda: sink.offsets.get(Partition(topic, 1), 0) > 0)
+    assert time.monotonic() - began < 12
+
+
+def test_a_topic_that_is_made_anew_while_it_is_read_is_no_longer_read(
+    lineage: Lineage, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ol0.streaming.topic_watch.LOOK_EVERY_S", 0.1)
+    sink, topic, clients = MemorySink(), lineage.topics.full("decisions"), lineage.clients.admin()
+    RecordSender(lineage).send_all(decisions(3))
+    loop = start(sink)
+    work_until(loop, lambda: sink.turns() == [0, 1, 2])
+
+    for deleted in clients.delete_topics([topic]).values():
+        deleted.result(TIMEOUT_S)
+    wait_until(lambda: topic not in describe(clients, [topic], TIMEOUT_S), TIMEOUT_S)
+    for made in clients.create_topics([NewTopic(topic, 1, 1)]).values():
+        made.result(TIMEOUT_S)
+
+    with pytest.raises(StreamError, match="deleted and made anew"):
+        work_until(loop, lambda: False)
+
+
+def test_processes_without_a_name_share_the_partitions(settings: Settings, lineage: Lineage, start: Start) -> None:
+    more = settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"partitions": {"decisions": 2}})})
+    admin.apply(more, admin.plan(more))
+    first, second = start(MemorySink(), member=None), start(MemorySink(), member=None)
+
+    def one_each() -> bool:
+        first.step()
+        second.step()
+        return len(first.owned) == len(second.owned) == 1
+
+    wait_until(one_each, TIMEOUT_S)
 
 
 def test_plain_json_is_feedback_too(lineage: Lineage, start: Start) -> None:

@@ -12,7 +12,8 @@ from ol0.streaming import admin
 from ol0.streaming.changes import AddPartitions, AlterConfig, CreateTopic, MorePartitions
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.sender import RecordSender
-from ol0.streaming.sink import Partition
+from ol0.streaming.sink import Log, Partition
+from ol0.streaming.topic_ids import describe
 
 
 def with_partitions(settings: Settings, partitions: Mapping[str, int]) -> Settings:
@@ -73,7 +74,8 @@ def test_partitions_are_never_taken_away(settings: Settings) -> None:
 def test_source_partitions_come_with_the_first_offset_of_their_logs(settings: Settings, lineage: Lineage) -> None:
     RecordSender(lineage).send_all([DECISION, replace(DECISION, turn=3)])
     topic = lineage.topics.full("decisions")
-    assert admin.source_partitions(settings, ["decisions"]) == {Partition(topic, 0): 0}
+    (topic_id,) = (described.topic_id for described in describe(lineage.clients.admin(), [topic], 10).values())
+    assert admin.source_partitions(settings, ["decisions"]) == {Partition(topic, 0): Log(topic_id, 0)}
 
 
 def test_source_partitions_of_a_missing_topic_name_the_command_that_makes_it(settings: Settings) -> None:

@@ -11,10 +11,11 @@ from ol0.feedback.join import FeedbackJoin
 from ol0.feedback.outbox import Message, pack_message
 from ol0.later import Later
 from ol0.records import Tick
+from ol0.replay.registration import Admitted
 from ol0.replay.windows import NOTHING_TO_DO, Applied, Arrivals, Claim, Commit, SourcePartition, Turn, Unsent
 from ol0.streaming.codec import Codec
 from ol0.streaming.payloads import Payloads
-from ol0.streaming.sink import Partition, SourceRecord
+from ol0.streaming.sink import Log, Partition, SourceRecord
 
 if TYPE_CHECKING:
     from ol0.replay.store import ReplayStore
@@ -38,6 +39,13 @@ class MemoryExclusion:
         return 0
 
 
+class MemoryRegistration:
+    """Knows every partition."""
+
+    def admit(self, _partition: SourcePartition, _topic_id: str, _first_offset: int) -> Admitted:
+        return Admitted.KNOWN
+
+
 class MemoryStore:
     """What the join asks of a store, with answers that a test sets."""
 
@@ -47,6 +55,7 @@ class MemoryStore:
         self.turns = self.replies = 0
         self.commits: list[Unsent] = []
         self.exclusion = MemoryExclusion(self)
+        self.registration = MemoryRegistration()
 
     def claim(self, _partition: SourcePartition) -> Claim:
         return Claim(epoch=1, next_offset=10, watermark_ms=0)
@@ -96,13 +105,14 @@ def make(store: MemoryStore, publish: Publish = ignore) -> FeedbackJoin:
     return FeedbackJoin(cast("ReplayStore", store), handler, publish, batch_size=2)
 
 
+LOG = Log("topic-1", 0)
 TICKS = [SourceRecord(10, 5_000, Tick())]
 
 
 def test_a_batch_goes_on_where_the_last_one_ended() -> None:
     store = MemoryStore()
     join = make(store)
-    assert join.claim(FIRST) == 10
+    assert join.claim(FIRST, LOG) == 10
 
     join.apply(FIRST, TICKS, 11).result()
     join.apply(FIRST, [], 15).result()
@@ -113,7 +123,7 @@ def test_a_batch_goes_on_where_the_last_one_ended() -> None:
 def test_a_batch_that_was_applied_before_its_reply_was_lost_counts_as_applied() -> None:
     store = MemoryStore()
     join = make(store)
-    join.claim(FIRST)
+    join.claim(FIRST, LOG)
     store.answer = Applied.ALREADY
 
     assert join.apply(FIRST, TICKS, 11).result()
@@ -125,7 +135,7 @@ def test_a_batch_that_was_applied_before_its_reply_was_lost_counts_as_applied() 
 def test_a_full_store_leaves_the_position_where_it_was() -> None:
     store = MemoryStore()
     join = make(store)
-    join.claim(FIRST)
+    join.claim(FIRST, LOG)
     store.answer = Applied.FULL
 
     assert not join.apply(FIRST, TICKS, 11).result()
@@ -136,7 +146,7 @@ def test_a_full_store_leaves_the_position_where_it_was() -> None:
 
 def test_records_of_a_partition_that_was_released_are_refused() -> None:
     join = make(MemoryStore())
-    join.claim(FIRST)
+    join.claim(FIRST, LOG)
     join.release(FIRST)
 
     with pytest.raises(StoreError, match="before claim"):
@@ -145,7 +155,7 @@ def test_records_of_a_partition_that_was_released_are_refused() -> None:
 
 def test_a_batch_that_no_script_could_take_names_the_setting() -> None:
     join = make(MemoryStore())
-    join.claim(FIRST)
+    join.claim(FIRST, LOG)
 
     with pytest.raises(StoreError, match=r"streaming\.batch_size"):
         join.apply(FIRST, TICKS * 2_001, 3_000)
@@ -154,11 +164,11 @@ def test_a_batch_that_no_script_could_take_names_the_setting() -> None:
 def test_only_the_owner_of_the_first_partition_closes_windows() -> None:
     store = MemoryStore()
     join = make(store)
-    join.claim(SECOND)
+    join.claim(SECOND, LOG)
     join.idle()
     assert store.turns == 0
 
-    join.claim(FIRST)
+    join.claim(FIRST, LOG)
     join.idle()
     assert store.turns == 1
 
@@ -170,8 +180,8 @@ def test_only_the_owner_of_the_first_partition_closes_windows() -> None:
 def test_whoever_gives_the_first_partition_up_leaves_no_turn_under_way() -> None:
     store = MemoryStore()
     join = make(store)
-    join.claim(FIRST)
-    join.claim(SECOND)
+    join.claim(FIRST, LOG)
+    join.claim(SECOND, LOG)
     join.idle()
 
     join.release(SECOND)
@@ -183,7 +193,7 @@ def test_whoever_gives_the_first_partition_up_leaves_no_turn_under_way() -> None
 def test_the_loop_comes_back_soon_where_outcomes_are_under_way_and_no_records_come_in() -> None:
     store = MemoryStore()
     join = make(store)
-    join.claim(FIRST)
+    join.claim(FIRST, LOG)
     assert not join.idle()
     assert not join.idle()
 
@@ -199,7 +209,7 @@ def test_the_loop_comes_back_soon_where_outcomes_are_under_way_and_no_records_co
 def test_the_ring_is_searched_when_somebody_is_forgotten_and_whenever_the_store_may_have_gone_back() -> None:
     store = MemoryStore()
     exclusion, join = store.exclusion, make(store)
-    join.claim(FIRST)
+    join.claim(FIRST, LOG)
     join.forget(set())
     join.idle()
     assert exclusion.searches == 0
@@ -209,6 +219,6 @@ def test_the_ring_is_searched_when_somebody_is_forgotten_and_whenever_the_store_
     join.idle()
     assert exclusion.searches == 1
 
-    join.claim(FIRST)
+    join.claim(FIRST, LOG)
     join.idle()
     assert exclusion.searches == 2

@@ -1,7 +1,7 @@
 -- Stands before every script of this folder. Keys and formats: see entries.py and design.md, section 5.
 --
 -- Redis does not undo what a script wrote before it failed. So every script checks everything first, and only then
--- writes. Statuses: OK, UNKNOWN, UNCLAIMED, FENCED, DUP, GAP, CORRUPT, BAD, FULL, STALE.
+-- writes. Statuses: OK, UNKNOWN, UNCLAIMED, FENCED, DUP, GAP, CORRUPT, BAD, FULL, STALE, RECREATED.
 
 local META, WATERMARKS, PAYLOADS, FEEDBACK, OPEN, WAITING, PRIORITIES, ENTRIES, OUTBOX, TALLIES = unpack(KEYS)
 local TYPES = {'hash', 'hash', 'hash', 'hash', 'zset', 'zset', 'string', 'string', 'stream', 'hash'}
@@ -21,6 +21,7 @@ local REQUIRED = {'incarnation', 'head', 'sequence', 'next_outcome', 'capacity',
   'count:waiting'}
 local NO_INTEGER = {incarnation = true, frontier = true, max_priority = true}
 local INTEGER = '^%-?%d+$'
+local TOPIC_ID = '^id:' -- fields of META that hold text too: of which topic a partition is
 
 local call = redis.call
 
@@ -70,8 +71,9 @@ local function guard()
   local fields, meta, partitions = call('HGETALL', META), {}, 0
   for i = 1, #fields, 2 do
     local name, value = fields[i], fields[i + 1]
-    if not NO_INTEGER[name] and not string.find(value, INTEGER) then return nil, META .. ' has no number ' .. name end
-    meta[name] = NO_INTEGER[name] and value or tonumber(value)
+    local is_text = NO_INTEGER[name] or string.find(name, TOPIC_ID)
+    if not is_text and not string.find(value, INTEGER) then return nil, META .. ' has no number ' .. name end
+    meta[name] = is_text and value or tonumber(value)
     if string.find(name, '^next:') then partitions = partitions + 1 end
   end
   for _, name in ipairs(REQUIRED) do

@@ -1,0 +1,59 @@
+"""Which logs the store reads: a partition is of one topic, and a topic that is made anew is another one."""
+
+from enum import Enum
+from typing import cast
+
+from ol0.replay.lua import Scripts
+from ol0.replay.refusals import refusal
+from ol0.replay.windows import SourcePartition
+
+
+class Admitted(Enum):
+    """What a partition was to the store."""
+
+    KNOWN = b"KNOWN"
+    NEW = b"NEW"  # it begins where its log does
+    ANEW = b"ANEW"  # the same, of a topic that was deleted and made anew
+
+
+class Registration:
+    """The partitions of one store, each with the id of its topic beside its offset."""
+
+    def __init__(self, scripts: Scripts, incarnation: str) -> None:
+        self._scripts = scripts
+        self._incarnation = incarnation
+
+    def admit(self, partition: SourcePartition, topic_id: str, first_offset: int) -> Admitted:
+        """Takes a partition in that the store does not know; for one that it knows, looks whether it is the same.
+
+        Args:
+            partition: to be claimed.
+            topic_id: of its topic; empty where the broker has none: then nothing can be compared.
+            first_offset: of its log.
+
+        Raises:
+            StoreError: the topic was deleted and made anew; or the store is damaged, out of reach, or another one.
+        """
+        return self._admit(partition, topic_id, first_offset, "0")
+
+    def begin_anew(self, partition: SourcePartition, topic_id: str, first_offset: int) -> Admitted:
+        """The same, as an order: where the topic was made anew, the partition begins where the new log does.
+
+        Its time goes on. What was only on the old log is lost; what came from it stays.
+
+        Raises:
+            StoreError: the store is damaged, out of reach, or another one.
+        """
+        return self._admit(partition, topic_id, first_offset, "1")
+
+    def retire(self, partition: SourcePartition) -> None:
+        """Forgets a partition that its topic, made anew, has no more. Raises StoreError."""
+        reply = self._scripts.call("retire", str(partition))
+        if reply[0] != b"OK":
+            raise refusal(reply, str(partition))
+
+    def _admit(self, partition: SourcePartition, topic_id: str, first_offset: int, begins_again: str) -> Admitted:
+        reply = self._scripts.call("admit", str(partition), self._incarnation, topic_id, first_offset, begins_again)
+        if reply[0] != b"OK":
+            raise refusal(reply, f"{partition}, of topic {topic_id}")
+        return Admitted(cast("bytes", reply[1]))

@@ -1,0 +1,84 @@
+"""A partition is of one topic: an offset in another one of that name means nothing."""
+
+import pytest
+from redis import Redis
+
+from contract.store_calls import DECISIONS, FEEDBACK, arrivals
+from contract.store_keys import contents
+from ol0.errors import Fenced, StoreError
+from ol0.replay.lua import store_key
+from ol0.replay.registration import Admitted
+from ol0.replay.store import ReplayStore
+from ol0.replay.windows import Claim, SourcePartition
+
+NEWCOMER = SourcePartition("t.decisions.v1", 1)
+OLD, NEW = "topic-1", "topic-2"
+
+
+def test_a_partition_that_nobody_registered_begins_where_its_log_does_and_where_all_others_have_passed(
+    store: ReplayStore,
+) -> None:
+    for partition in (DECISIONS, FEEDBACK):
+        claim = store.claim(partition)
+        store.apply(partition, claim, claim.next_offset + 1, arrivals(9_000))
+
+    assert store.registration.admit(NEWCOMER, OLD, 7) is Admitted.NEW
+
+    assert store.claim(NEWCOMER) == Claim(epoch=1, next_offset=7, watermark_ms=9_000)
+    assert store.registration.admit(NEWCOMER, OLD, 8) is Admitted.KNOWN
+    assert store.claim(NEWCOMER).next_offset == 7
+
+
+def test_a_topic_that_was_made_anew_is_refused_with_the_remedy_and_nothing_is_written(
+    store: ReplayStore, client: Redis, prefix: str
+) -> None:
+    assert store.registration.admit(DECISIONS, OLD, 0) is Admitted.KNOWN
+    before = contents(client, prefix)
+
+    with pytest.raises(StoreError, match=r"deleted and made anew.*topic-1\) up to offset 5.*`ol0 topics apply`"):
+        store.registration.admit(DECISIONS, NEW, 0)
+
+    assert contents(client, prefix) == before
+
+
+def test_where_it_is_ordered_such_a_partition_begins_anew_and_its_time_goes_on(store: ReplayStore) -> None:
+    store.registration.admit(DECISIONS, OLD, 0)
+    claim = store.claim(DECISIONS)
+    store.apply(DECISIONS, claim, 600, arrivals(9_000, 1, deadline_ms=20_000))
+
+    assert store.registration.begin_anew(DECISIONS, NEW, 3) is Admitted.ANEW
+    assert store.registration.begin_anew(DECISIONS, NEW, 3) is Admitted.KNOWN, "once"
+
+    with pytest.raises(Fenced):
+        store.apply(DECISIONS, Claim(claim.epoch, 600, 9_000), 601, arrivals(9_000, 2))
+    again = store.claim(DECISIONS)
+    assert (again.next_offset, again.watermark_ms) == (3, 9_000)
+    assert store.counters().open == 1, "what came from the old log stays"
+
+
+def test_a_broker_without_ids_is_believed(store: ReplayStore) -> None:
+    store.registration.admit(DECISIONS, OLD, 0)
+
+    assert store.registration.admit(DECISIONS, "", 0) is Admitted.KNOWN
+    with pytest.raises(StoreError, match="made anew"):
+        store.registration.admit(DECISIONS, NEW, 0)
+
+
+def test_time_does_not_wait_for_a_partition_that_is_gone(store: ReplayStore) -> None:
+    claim = store.claim(DECISIONS)
+    store.apply(DECISIONS, claim, 6, arrivals(9_000))
+    assert store.due(1).watermark_ms == 0
+
+    store.registration.retire(FEEDBACK)
+
+    assert store.due(1).watermark_ms == 9_000
+    assert store.partitions() == [str(DECISIONS)]
+
+
+def test_another_store_admits_nobody(store: ReplayStore, client: Redis, prefix: str) -> None:
+    other = ReplayStore(client, prefix)
+    other.attach()
+    client.hset(store_key(prefix, "m"), "incarnation", "another")
+
+    with pytest.raises(StoreError, match="not registered in this incarnation"):
+        other.registration.admit(NEWCOMER, OLD, 0)
