@@ -10,7 +10,8 @@
     ├── CheckpointError       a checkpoint is not what it says: digest, shapes, finiteness, base, signature
     ├── StoreError            the replay store refuses: wrong settings, another incarnation, corrupt keys
     │   ├── Fenced            a newer owner has this partition: stop, do not retry
-    │   └── Gap               the store is at another offset than this worker: seek there
+    │   ├── Gap               the store is at another offset than this worker: seek there
+    │   └── NothingToDraw     no example may be drawn now: wait for new ones
     ├── StreamError           Kafka refuses or a topic is not what topics.toml says
     └── StackError            a local process did not come up
 
@@ -53,6 +54,10 @@ class Fenced(StoreError):  # noqa: N818 - a state of the world, named as the pro
 
 class Gap(StoreError):  # noqa: N818 - same
     """The store expects another offset than the one this worker came with."""
+
+
+class NothingToDraw(StoreError):  # noqa: N818 - same
+    """No example may be drawn now: there is none, or all are excluded or too old. New ones end that."""
 
 
 class StreamError(OL0Error):

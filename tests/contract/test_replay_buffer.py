@@ -5,7 +5,7 @@ from pydantic import SecretStr
 from redis import Redis
 
 from ol0.config import RedisConfig
-from ol0.errors import StoreError
+from ol0.errors import NothingToDraw, StoreError
 from ol0.replay.buffer import Batch, ReplayBuffer
 from ol0.replay.connection import connect
 from ol0.replay.entries import PRIORITY_RUN
@@ -74,7 +74,7 @@ def test_an_empty_ring_cannot_be_drawn_from(lineage: Lineage, rng: np.random.Gen
     lineage.buffer.refresh()
 
     assert (lineage.buffer.size, lineage.buffer.examples) == (0, 0)
-    with pytest.raises(ValueError, match="empty"):
+    with pytest.raises(NothingToDraw, match="empty"):
         lineage.buffer.sample(4, 0.6, 0.4, rng)
 
 
@@ -268,12 +268,29 @@ def test_entries_that_vanished_are_drawn_again(lineage: Lineage, rng: np.random.
     assert set(numbers(batch.payloads)) == {5, 6, 7}
 
 
+def test_what_is_excluded_or_too_old_is_not_counted_among_what_can_be_drawn(
+    lineage: Lineage, client: Redis, prefix: str
+) -> None:
+    lineage.add(5)
+    lineage.exclude(1, 2)
+    lineage.buffer.refresh()
+    assert (lineage.buffer.examples, lineage.buffer.size) == (5, 3)
+
+    forgetful = ReplayBuffer(client, prefix, lineage.incarnation, epsilon=0.5, max_age_s=0.001)
+    forgetful.refresh()
+    assert (forgetful.examples, forgetful.size) == (5, 2)
+
+    lineage.exclude(0, 3, 4)
+    lineage.buffer.refresh()
+    assert (lineage.buffer.examples, lineage.buffer.size) == (5, 0)
+
+
 def test_a_ring_that_was_lapped_unseen_asks_for_a_refresh(lineage: Lineage, rng: np.random.Generator) -> None:
     lineage.add(CAPACITY)
     lineage.buffer.refresh()
     lineage.add(CAPACITY)
 
-    with pytest.raises((StoreError, ValueError), match="refresh"):
+    with pytest.raises(NothingToDraw, match="refresh"):
         lineage.buffer.uniform(50, rng)
     lineage.buffer.refresh()
     assert min(numbers(lineage.buffer.uniform(50, rng).payloads)) == CAPACITY
@@ -326,7 +343,7 @@ def test_examples_beyond_the_largest_age_are_not_drawn_and_not_lost(
 
     assert set(numbers(fresh.uniform(200, rng).payloads)) == {2, 3, 4}
     assert fresh.sample(50, 1.0, 1.0, rng).weights.tolist() == [1.0] * 50, "what is not drawn has no part in them"
-    assert (fresh.size, fresh.examples) == (5, 5)
+    assert (fresh.size, fresh.examples) == (3, 5)
 
 
 def test_a_ring_without_a_fresh_example_says_why_it_cannot_be_drawn_from(
@@ -338,7 +355,7 @@ def test_a_ring_without_a_fresh_example_says_why_it_cannot_be_drawn_from(
     lineage.store.apply(DECISIONS, claim, claim.next_offset + 1, Arrivals(1_000, 1, b"", "", [], b"", b"", {}))
     fresh.refresh()
 
-    with pytest.raises(ValueError, match="max_age_s"):
+    with pytest.raises(NothingToDraw, match="max_age_s"):
         fresh.uniform(1, rng)
 
 

@@ -7,6 +7,7 @@ import pytest
 from redis import Redis
 
 from ol0.controller.controller import Controller
+from ol0.errors import NothingToDraw
 from ol0.learner.batch import Batch
 from ol0.learner.decoding import DecodedReplay
 from ol0.learner.examples import Example, batch_of
@@ -136,5 +137,7 @@ def test_what_is_too_old_is_drawn_by_neither(client: Redis, prefix: str) -> None
 def test_an_empty_one_is_not_drawn_from(both: Both) -> None:
     for replay in both:
         replay.refresh()
-        with pytest.raises(ValueError, match="the ring is empty"):
+        with pytest.raises(NothingToDraw, match="the ring is empty"):
             replay.sample(4, 0.6, 0.4, np.random.default_rng(0))
+        with pytest.raises(NothingToDraw, match="the ring is empty"):
+            replay.uniform(4, np.random.default_rng(0))

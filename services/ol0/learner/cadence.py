@@ -2,7 +2,8 @@
 
 The rules, in order:
 
-1. Every ``examples_per_update`` new examples owe ``steps_per_update`` steps. What was evicted unseen owes nothing.
+1. Every ``examples_per_update`` new examples owe ``steps_per_update`` steps. What was evicted or excluded, or became
+   too old, before it was seen owes nothing.
 2. A candidate is offered when nobody forbids it (mode apply, not frozen), the last one was decided and nothing is
    staged, ``min_replay`` examples have come in, and the cooldown lies behind the store's watermark.
 3. The last offer goes live: learning goes on.
@@ -32,15 +33,16 @@ CAUTION = 0.8
 """Of the budget of regret, what is left after a candidate was turned down."""
 
 
-def catch_up(examples: int, trained: int, config: OnlineLearningConfig) -> tuple[int, int]:
+def catch_up(examples: int, drawable: int, trained: int, config: OnlineLearningConfig) -> tuple[int, int]:
     """Rule 1: updates to make in this round, and the examples that are paid for after them.
 
     Args:
         examples: ever stored.
+        drawable: of these, those that can be drawn now.
         trained: of these, paid for so far.
-        config: says how many examples make an update, and how many the ring holds.
+        config: says how many examples make an update.
     """
-    paid = min(max(trained, examples - config.replay_size), examples)
+    paid = min(max(trained, examples - drawable), examples)
     updates = min((examples - paid) // config.examples_per_update, UPDATES_PER_ROUND)
     return updates, paid + updates * config.examples_per_update
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NoReturn, Protocol
+from typing import Final, NoReturn, Protocol
 
 import numpy as np
 
@@ -16,6 +16,10 @@ from ol0.replay.buffer import Batch as StoredBatch
 from ol0.replay.sampling import Slots
 
 Unpack = Callable[[bytes], Decision]
+EXCLUDE: Final = "Find who wrote it; `ol0 replay exclude` removes it"
+OTHER_BASE: Final = (
+    "It is an anchor, and anchors belong to one base: warm this base up under a kafka.topic_prefix of its own"
+)
 
 
 class PayloadBuffer(Protocol):
@@ -39,7 +43,9 @@ class PayloadBuffer(Protocol):
 class DecodedRows:
     """Decoded examples in arrays, found by the entry's name. Bounded: when they are full they are begun anew."""
 
-    def __init__(self, capacity: int, choices: tuple[int, ...], dimension: int, unpack: Unpack) -> None:
+    def __init__(
+        self, capacity: int, choices: tuple[int, ...], dimension: int, unpack: Unpack, remedy: str = EXCLUDE
+    ) -> None:
         """Empty.
 
         Args:
@@ -47,7 +53,9 @@ class DecodedRows:
             choices: K of every part.
             dimension: D.
             unpack: payload to decision.
+            remedy: what helps where one does not fit the base.
         """
+        self._remedy = remedy
         self._choices = np.array(choices)
         self._unpack = unpack
         self._row_of: dict[bytes, int] = {}
@@ -112,8 +120,8 @@ class DecodedRows:
     def _refuse(self, decision: Decision) -> NoReturn:
         raise RangeError(
             f"decision {decision.decision_id} in the replay store has {decision.feature_vector().size} features and "
-            f"action {decision.action}; the base takes {self._features.shape[1]} and choices {tuple(self._choices)}. "
-            "Find who wrote it; `ol0 replay exclude` removes it"
+            f"action {decision.action}; the base takes {self._features.shape[1]} and choices "
+            f"{tuple(self._choices.tolist())}. {self._remedy}"
         )
 
 
@@ -182,7 +190,7 @@ class DecodedReplay:
         """See ``Replay``."""
         stored = self._buffer.anchors()
         names = [str(number).encode() for number in range(len(stored))]
-        cache = self._open(len(stored))
+        cache = self._open(len(stored), remedy=OTHER_BASE)
         rows = cache.rows(names, [payload for payload, _ in stored])
         rewards = np.array([reward for _, reward in stored], np.float32)
         return cache.batch(rows, rewards, np.ones(len(stored), np.float32))

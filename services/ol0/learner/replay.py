@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from ol0.controller.heads import Floats
-from ol0.errors import CheckpointError, RangeError
+from ol0.errors import CheckpointError, NothingToDraw, RangeError
 from ol0.learner.batch import Batch
 from ol0.replay.ring import Fields
 from ol0.replay.sampling import Mass, Slots, draw, importance_weights, priority_mass
@@ -50,7 +50,7 @@ class Replay(Protocol):
         """Learns what is new in the store; the three properties change only here."""
 
     def sample(self, n: int, alpha: float, beta: float, rng: np.random.Generator) -> Draw:
-        """Draws n examples, each with probability p^alpha / sum p^alpha. The buffer is not empty."""
+        """Draws n examples, each with probability p^alpha / sum p^alpha. Raises NothingToDraw where ``size`` is 0."""
 
     def update_priorities(self, drawn: Draw, errors: Floats) -> None:
         """Sets priorities to |error| + epsilon, errors of shape (n,); examples that were evicted are left out."""
@@ -59,7 +59,7 @@ class Replay(Protocol):
         """Sends what ``update_priorities`` still holds, before the learner stops."""
 
     def uniform(self, n: int, rng: np.random.Generator) -> Floats:
-        """Features of n examples drawn uniformly, shape (n, D). The buffer is not empty."""
+        """Features of n examples drawn uniformly, shape (n, D). Raises as ``sample``."""
 
     def newest(self, n: int) -> Batch:
         """The last n examples, or as many as there are, all of weight 1, the newest first."""
@@ -110,6 +110,11 @@ class LocalReplay:
     @property
     def size(self) -> int:
         """See ``Replay``."""
+        return int(np.count_nonzero(self._mass(0.0)))
+
+    @property
+    def _held(self) -> int:
+        """Slots with an example, those that are too old to be drawn among them."""
         return min(self._examples, self._capacity)
 
     @property
@@ -155,11 +160,13 @@ class LocalReplay:
     def uniform(self, n: int, rng: np.random.Generator) -> Floats:
         """See ``Replay``."""
         drawable = np.flatnonzero(self._mass(0.0))
+        if not len(drawable):
+            raise NothingToDraw("nothing to draw from: the ring is empty, or all of it is too old")
         return np.asarray(self._ring.features[drawable[rng.integers(0, len(drawable), n)]])
 
     def newest(self, n: int) -> Batch:
         """See ``Replay``."""
-        return self._ring.take((self._examples - 1 - np.arange(min(n, self.size))) % self._capacity)
+        return self._ring.take((self._examples - 1 - np.arange(min(n, self._held))) % self._capacity)
 
     def anchors(self) -> Batch:
         """See ``Replay``."""
@@ -167,7 +174,7 @@ class LocalReplay:
 
     def snapshot(self) -> bytes:
         """The examples with their priorities; not the anchors, which come with the base."""
-        rows = {name: array[: self.size] for name, array in self._slots().items()}
+        rows = {name: array[: self._held] for name, array in self._slots().items()}
         counters = np.array([self._capacity, self._examples, self._watermark_ms], np.int64)
         return save({**rows, "counters": counters, "largest": np.array([self._largest])})
 
@@ -202,9 +209,9 @@ class LocalReplay:
 
     def _mass(self, alpha: float) -> Mass:
         """What each example is drawn in proportion to, shape (size,)."""
-        mass = priority_mass(self._priorities[: self.size], alpha)
+        mass = priority_mass(self._priorities[: self._held], alpha)
         if self._max_age_ms is not None:
-            mass[self._added_ms[: self.size] < self._watermark_ms - self._max_age_ms] = 0
+            mass[self._added_ms[: self._held] < self._watermark_ms - self._max_age_ms] = 0
         return mass
 
 

@@ -2,8 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
 
 from ol0.config import OnlineLearningConfig
+from ol0.errors import NothingToDraw
 from ol0.learner.cadence import catch_up
 from ol0.learner.learner import HeadTrainer, StepReport
 from ol0.learner.priority import importance_exponent
@@ -43,6 +47,8 @@ class Training:
         self._config = config
         self._clock = clock
         self.trained = trained
+        self._log = structlog.get_logger("ol0.learner")
+        self._waits = False
         self.begin_figures()
 
     def begin_figures(self) -> None:
@@ -52,17 +58,36 @@ class Training:
         self.steps = 0
 
     def pay(self) -> int:
-        """Pays for new examples with updates, a bounded number a call; returns how many it made."""
-        if not self._replay.size:
-            return 0
-        updates, self.trained = catch_up(self._replay.examples, self.trained, self._config)
+        """Pays for new examples with updates, a bounded number a call; returns how many were due.
+
+        Examples that vanish from the store meanwhile owe nothing: the round ends, the next refresh sees what is left.
+        """
+        drawable = self._replay.size
+        self._note_waiting(drawable)
+        updates, self.trained = catch_up(self._replay.examples, drawable, self.trained, self._config)
         started = self._clock()
-        for _ in range(updates):
-            for report in train(self._trainer, self._replay, self._config):
-                self._totals.update(report.terms)
-                self.steps += 1
+        with suppress(NothingToDraw):
+            for _ in range(updates):
+                self._update()
         self._seconds += self._clock() - started
         return updates
+
+    def _update(self) -> None:
+        for report in train(self._trainer, self._replay, self._config):
+            self._totals.update(report.terms)
+            self.steps += 1
+
+    def _note_waiting(self, drawable: int) -> None:
+        """Says once that there are examples and none may be drawn, until one may."""
+        waits = not drawable and self._replay.examples > 0
+        if waits and not self._waits:
+            self._log.warning(
+                "no example may be drawn: all are excluded, or older than online_learning.max_age_s; learning waits "
+                "for new ones",
+                examples=self._replay.examples,
+                max_age_s=self._config.max_age_s,
+            )
+        self._waits = waits
 
     def figures(self) -> dict[str, float]:
         """Means over the steps since the figures began, of which there is at least one."""
@@ -84,7 +109,10 @@ def train(learner: HeadTrainer, replay: Replay, config: OnlineLearningConfig) ->
 
 
 def observe(learner: HeadTrainer, replay: Replay) -> None:
-    """Shows the learner every example once before it is trained on any of them."""
+    """Shows the learner every example once before it is trained on any of them.
+
+    A store that was rebuilt may hold fewer than were seen: what is in it then was seen, and counting begins there.
+    """
     fresh = min(replay.examples - learner.seen, MOST_FRESH)
-    if fresh > 0:
-        learner.observe(replay.newest(fresh), replay.examples)
+    if fresh:
+        learner.observe(replay.newest(max(fresh, 0)), replay.examples)

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from redis import Redis
 from redis.exceptions import RedisError
 
-from ol0.errors import StoreError
+from ol0.errors import NothingToDraw
 from ol0.replay.anchors import Anchor, AnchorStore
 from ol0.replay.counters import Counters
 from ol0.replay.lua import Scripts, refused, store_key
@@ -82,8 +82,8 @@ class ReplayBuffer:
 
     @property
     def size(self) -> int:
-        """Examples in the ring, as of the last refresh."""
-        return self._ring.size
+        """Examples that can be drawn: neither excluded nor too old, as of the last refresh."""
+        return int(np.count_nonzero(self._mass(0.0)))
 
     @property
     def watermark_ms(self) -> int:
@@ -122,8 +122,8 @@ class ReplayBuffer:
         """Draws by priority^alpha, with importance weights to the power of beta.
 
         Raises:
-            ValueError: the ring is empty, or nothing in it is fresh.
-            StoreError: the store is out of reach, or entries vanish faster than they can be drawn.
+            NothingToDraw: ``size`` is 0, or examples vanish faster than they can be drawn: go on after ``refresh``.
+            StoreError: the store is out of reach.
         """
         mass = self._mass(alpha)
         slots = draw(mass, count, rng)
@@ -135,7 +135,7 @@ class ReplayBuffer:
             self._ring.prioritise(vanished, np.zeros(len(vanished), np.float32))
             mass = self._mass(alpha)
             slots[~there] = draw(mass, len(vanished), rng)
-        raise StoreError(f"{REDRAWS} draws in a row met entries without payload: refresh() before the next sample")
+        raise NothingToDraw(f"{REDRAWS} draws in a row met entries without payload: refresh() before the next sample")
 
     def uniform(self, count: int, rng: np.random.Generator) -> Batch:
         """Draws every example with the same probability; all weights are 1. Raises as ``sample``."""

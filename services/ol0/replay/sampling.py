@@ -9,6 +9,8 @@ ICLR 2016, https://arxiv.org/abs/1511.05952.
 import numpy as np
 from numpy.typing import NDArray
 
+from ol0.errors import NothingToDraw
+
 Slots = NDArray[np.int64]
 Weights = NDArray[np.float32]
 Mass = NDArray[np.float64]
@@ -25,13 +27,13 @@ def draw(mass: Mass, count: int, rng: np.random.Generator) -> Slots:
     """Slots in proportion to their mass, with replacement, shape (count,), int64.
 
     Raises:
-        ValueError: no slot has any mass.
+        NothingToDraw: no slot has any mass.
     """
     cumulative = np.cumsum(mass)
     if not cumulative.size or not cumulative[-1] > 0:
-        raise ValueError(
-            "nothing to draw from: the ring is empty, or all of it is older than online_learning.max_age_s; refresh() "
-            "when examples have come in"
+        raise NothingToDraw(
+            "nothing to draw from: the ring is empty, or all of it is excluded, or older than "
+            "online_learning.max_age_s; refresh() when examples have come in"
         )
     slots = np.searchsorted(cumulative, rng.random(count) * cumulative[-1], side="right")
     # A float just below 1 may round up to the total: then the last slot that has mass is meant.

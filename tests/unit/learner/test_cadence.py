@@ -22,23 +22,27 @@ OUTSTANDING = Progress(5, OWN, settled=False, failures=0, serving=A, resume=OWN,
 
 
 def test_eight_new_examples_owe_an_update_and_fewer_wait() -> None:
-    assert catch_up(7, 0, SMALL) == (0, 0)
-    assert catch_up(8, 0, SMALL) == (1, 8)
-    assert catch_up(31, 8, SMALL) == (2, 24)
+    assert catch_up(7, 7, 0, SMALL) == (0, 0)
+    assert catch_up(8, 8, 0, SMALL) == (1, 8)
+    assert catch_up(31, 31, 8, SMALL) == (2, 24)
 
 
 def test_a_long_debt_is_paid_round_by_round() -> None:
-    updates, paid = catch_up(4_000, 0, SMALL)
+    updates, paid = catch_up(4_000, 4_000, 0, SMALL)
     assert (updates, paid) == (UPDATES_PER_ROUND, UPDATES_PER_ROUND * 8)
-    assert catch_up(4_000, paid, SMALL) == (UPDATES_PER_ROUND, 2 * paid)
+    assert catch_up(4_000, 4_000, paid, SMALL) == (UPDATES_PER_ROUND, 2 * paid)
 
 
-def test_what_the_ring_has_lost_owes_nothing() -> None:
-    assert catch_up(SMALL.replay_size + 1_000, 0, SMALL)[1] == 1_000 + UPDATES_PER_ROUND * 8
+@pytest.mark.parametrize("lost", ["evicted", "excluded", "too old"])
+def test_what_cannot_be_drawn_any_more_owes_nothing(lost: str) -> None:
+    # However it was lost, so many are left
+    left = SMALL.replay_size if lost == "evicted" else 200
+    assert catch_up(left + 1_000, left, 0, SMALL)[1] == 1_000 + UPDATES_PER_ROUND * 8
+    assert catch_up(2_000, 0, 1_900, SMALL) == (0, 2_000)
 
 
 def test_a_store_that_was_made_again_owes_nothing_until_it_grows() -> None:
-    assert catch_up(100, 5_000, SMALL) == (0, 100)
+    assert catch_up(100, 100, 5_000, SMALL) == (0, 100)
 
 
 def may(state: ServingState, progress: Progress, *, examples: int = 16, watermark_ms: int = 100) -> bool:

@@ -126,6 +126,12 @@ def test_anchors_come_in_their_order_even_when_two_are_alike() -> None:
     assert anchors.rewards.tolist() == [1, 0, 0.5]
 
 
+def test_anchors_of_another_base_are_refused_with_what_helps() -> None:
+    other = DecodedReplay(FakeBuffer(), make_base((2, 3, 4)), World().unpack, 10)
+    with pytest.raises(RangeError, match=r"action \(0, 2\); the base takes 6 and choices \(2, 3, 4\).*topic_prefix"):
+        other.anchors()
+
+
 def test_the_rest_is_the_buffers() -> None:
     world = World()
     world.replay.refresh()

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from ol0.errors import NothingToDraw
 from ol0.replay.sampling import draw, importance_weights, priority_mass
 
 
@@ -40,7 +41,7 @@ def test_the_largest_random_number_still_draws_a_slot_with_mass() -> None:
 
 def test_nothing_can_be_drawn_from_an_empty_ring() -> None:
     for mass in (np.zeros(0), np.zeros(3)):
-        with pytest.raises(ValueError, match="empty"):
+        with pytest.raises(NothingToDraw, match="empty"):
             draw(mass, 1, np.random.default_rng(0))
 
 
