@@ -8,6 +8,7 @@
     NAME/version, NAME/.format_version, NAME/.storage_alignment, NAME/.data/serialization_id
 
 Nothing is extracted: members are only ever looked up by their exact names, and read after their sizes were checked.
+torch may be told to compute no checksums; then it writes 0 for each, which stands for none.
 """
 
 import re
@@ -20,7 +21,8 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from ol0.errors import CheckpointError
 
 MAX_MEMBERS: Final = 20_000  # a policy of 100 layers with its optimiser has 5,000
-MAX_PICKLE_BYTES: Final = 4 << 20  # the default policy with its optimiser has 30 KB
+MAX_PICKLE_BYTES: Final = 64 << 20  # the default policy with its optimiser has 30 KB; training_results may be long
+HEADER_BYTES: Final = 30  # of a member, before its name
 _NAMES: Final = re.compile(
     r"data\.pkl|byteorder|version|\.format_version|\.storage_alignment|\.data/serialization_id|data/[0-9]{1,9}"
 )
@@ -33,6 +35,7 @@ class Archive:
         self._source = source
         self._opened = opened
         self._members = members
+        self._storages: dict[str, bytes] = {}
         self.byteorder = self._read_byteorder()
 
     def pickle(self) -> bytes:
@@ -45,12 +48,26 @@ class Archive:
         return None if member is None else member.file_size
 
     def storage(self, key: str) -> bytes:
-        """The bytes of the storage of this number; their checksum is verified.
+        """The bytes of the storage of this number, read once however many tensors are slices of it.
+
+        Their checksum is verified where the file has one.
 
         Raises:
             CheckpointError: it is not there, or its bytes were changed.
         """
-        return self._read(f"data/{key}", self._source.stat().st_size)
+        if key not in self._storages:
+            self._storages[key] = self._read(f"data/{key}", self.size)
+        return self._storages[key]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self._source.stat().st_size
+
+    @property
+    def checksums(self) -> bool:
+        """Whether every member has a checksum, so that a changed byte is found."""
+        return all(hasattr(member, "CRC") for member in self._members.values())
 
     def _read(self, name: str, limit: int) -> bytes:
         member = self._members.get(name)
@@ -111,8 +128,21 @@ def _checked_members(path: Path, members: list[ZipInfo]) -> dict[str, ZipInfo]:
             raise CheckpointError(f"{path}: the member {member.filename!r} is in it twice")
         if member.compress_type != ZIP_STORED or member.file_size != member.compress_size:
             raise CheckpointError(f"{path}: {member.filename!r} is compressed; torch.save compresses nothing")
+        if not member.CRC and member.file_size:
+            del member.CRC  # zipfile verifies what is there: without one, a member is read as it is
         known[name] = member
-    size, available = sum(member.file_size for member in members), path.stat().st_size
-    if size > available:
-        raise CheckpointError(f"{path}: its members say that they have {size} bytes, the file has {available}")
+    _require_own_bytes(path, members)
     return known
+
+
+def _require_own_bytes(path: Path, members: list[ZipInfo]) -> None:
+    """No two members lie over each other, so that together they are no larger than the file."""
+    end, last = 0, ""
+    for member in sorted(members, key=lambda one: one.header_offset):
+        if member.header_offset < end:
+            raise CheckpointError(
+                f"{path}: {member.filename!r} lies over {last!r}; torch.save writes one after another"
+            )
+        end, last = member.header_offset + HEADER_BYTES + member.file_size, member.filename
+    if end > path.stat().st_size:
+        raise CheckpointError(f"{path}: {last!r} would end at byte {end}, the file has {path.stat().st_size}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Final, Protocol, Self
 
@@ -29,6 +30,7 @@ class AR1Checkpoint:
         tensors: parameters and ``action_history`` as float32, by AR1's names without a prefix; see Architecture.shapes.
         counters: hysteresis_count and, of a router, flip_count and step_count: whole numbers that change no decision.
         dtypes: how many of its tensors the file holds in each type.
+        checksums: whether the file has them, so that a changed byte among its numbers would have been found.
         differing: tensors of which a second state_dict in the file holds other numbers; the first one is used.
     """
 
@@ -37,6 +39,7 @@ class AR1Checkpoint:
     tensors: Mapping[str, Floats]
     counters: Mapping[str, int]
     dtypes: Mapping[str, int]
+    checksums: bool
     differing: tuple[str, ...]
 
     @property
@@ -59,12 +62,14 @@ def read_ar1(path: Path) -> AR1Checkpoint:
             used, *others = (_Opened.of(weights, archive) for weights in layout.weights)
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from None
+        checksums = archive.checksums
     return AR1Checkpoint(
         layout,
         used.architecture,
         used.tensors,
         used.counters,
         used.dtypes,
+        checksums,
         tuple(sorted({name for other in others for name in used.differing(other)})),
     )
 
@@ -84,6 +89,9 @@ class _Opened:
         architecture = Architecture.of({name: tensor.shape for name, tensor in weights.tensors.items()})
         expected = architecture.shapes() | dict.fromkeys(weights.router, ())
         _refuse(weights.place, [*architecture.flaws(), *flaws(pickled, expected)])
+        if (numbers := sum(prod(shape) for shape in expected.values())) > archive.size:
+            problem = f"{numbers:,} numbers in a file of {archive.size:,} bytes: tensors lie over each other in it"
+            _refuse(weights.place, [problem])
         arrays = {name: pickled[name].read(archive) for name in expected}
         _refuse(weights.place, list(not_finite(arrays)))
         kinds = [tensor.dtype for tensor in pickled.values()]

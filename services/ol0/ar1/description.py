@@ -41,6 +41,8 @@ def _lines(imported: Imported, canary_threshold: float) -> Iterator[tuple[str, s
     yield "encoder", f"{imported.encoder.fingerprint} ({len(imported.encoder_file):,} bytes, float32)"
     yield "base", f"{base.digest} ({len(imported.base_file):,} bytes)"
     yield "check", "every tensor is known, of the right shape and type, and finite"
+    if not checkpoint.checksums:
+        yield "check", "the file has no checksums: a changed byte would not be seen"
     if checkpoint.differing:
         others = ", ".join(weights.place for weights in layout.weights[1:])
         yield "check", f"{layout.weights[0].place} is used; {others} differs in {', '.join(checkpoint.differing)}"

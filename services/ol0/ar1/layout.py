@@ -7,10 +7,13 @@ PGTrainer (AR1)               router_state_dict                           macro_
 BCTrainer (AR0)               policy_state_dict                           none
 train_agentic_router          router_state_dict and policy_state_dict     both
 training/train.py             nothing: the file is the state_dict         none
+AR1's own warm-up             model_state_dict, beside fisher_matrix      none
 Router.state_dict, saved bare nothing: the file is the state_dict         macro_policy.
 ============================  ==========================================  ================
 
-Under ``model_state_dict``, ``state_dict`` and ``model``, which AR1's own warm-up reads, either form is taken too.
+Under ``model_state_dict``, ``state_dict`` and ``model``, which AR1's own warm-up reads, either form is taken too; so is
+the file that this warm-up writes, whose Fisher information is not used. Names may have ``module.`` and ``_orig_mod.``
+in them, as those of a policy that DataParallel, DistributedDataParallel or torch.compile has wrapped, whole or in part.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,9 +28,16 @@ PREFIX: Final = "macro_policy."
 CONTAINERS: Final = ("router_state_dict", "policy_state_dict", "model_state_dict", "state_dict", "model")
 """In the order in which AR1's readers look."""
 
-OPTIMISERS: Final = frozenset({"policy_optimizer_state_dict", "optimizer_state_dict", "scheduler_state_dict"})
+WRAPPERS: Final = ("module", "_orig_mod")
+"""What DataParallel and torch.compile put into the names of what they wrap; no part of an AR1 policy is called so."""
+
+FISHER: Final = "fisher_matrix"
+UNUSED_TENSORS: Final = frozenset(
+    {"policy_optimizer_state_dict", "optimizer_state_dict", "scheduler_state_dict", FISHER}
+)
 FIGURES: Final = frozenset(
     {"step", "episode", "epoch", "config", "kl_target", "clip_ratio", "best_eval_loss", "training_results"}
+    | {"warmup_metrics", "warmup_config", "warmup_timestamp", "phase"}
 )
 
 
@@ -38,12 +48,14 @@ class Weights:
     Attributes:
         place: where in the file it stands, in words.
         prefixed: whether its names began with ``macro_policy.``.
+        wrappers: of ``WRAPPERS``, those that its names had in them.
         tensors: by AR1's names without the prefix.
         router: the router's own counters.
     """
 
     place: str
     prefixed: bool
+    wrappers: tuple[str, ...]
     tensors: Mapping[str, PickledTensor]
     router: Mapping[str, PickledTensor]
 
@@ -79,7 +91,7 @@ def find_layout(content: Value) -> Layout:
         return Layout(f"bare state_dict{_suffix(weights)}", (weights,), {})
     found = tuple(_weights(place, content[place]) for place in places)
     unused = {str(key): _count_tensors(value) for key, value in content.items() if key not in places}
-    strangers = [key for key, count in unused.items() if count and key not in OPTIMISERS]
+    strangers = [key for key, count in unused.items() if count and key not in UNUSED_TENSORS]
     if strangers:
         raise CheckpointError(f"tensors that belong to no AR1 policy stand under {', '.join(sorted(strangers))}")
     return Layout(_name(content, found), found, unused)
@@ -87,7 +99,7 @@ def find_layout(content: Value) -> Layout:
 
 def unknown_keys(layout: Layout) -> list[str]:
     """Keys without tensors that none of AR1's writers writes."""
-    return sorted(layout.unused.keys() - OPTIMISERS - FIGURES)
+    return sorted(layout.unused.keys() - UNUSED_TENSORS - FIGURES)
 
 
 def _name(content: Mapping[str | int, Value], found: tuple[Weights, ...]) -> str:
@@ -98,13 +110,17 @@ def _name(content: Mapping[str | int, Value], found: tuple[Weights, ...]) -> str
             writer = "BCTrainer"
         case ["router_state_dict", "policy_state_dict"] if "training_results" in content:
             writer = "train_agentic_router"
+        case ["model_state_dict"] if FISHER in content:
+            writer = "AR1's own warm-up"
         case _:
             writer = "state_dict in a dictionary"
     return f"{writer}: {', '.join(one.place + _suffix(one) for one in found)}"
 
 
 def _suffix(weights: Weights) -> str:
-    return f" with {PREFIX}" if weights.prefixed else ""
+    prefix = f" with {PREFIX}" if weights.prefixed else ""
+    wrapped = f" wrapped in {' and '.join(f'{name}.' for name in weights.wrappers)}" if weights.wrappers else ""
+    return prefix + wrapped
 
 
 def _weights(place: str, content: Value) -> Weights:
@@ -113,16 +129,33 @@ def _weights(place: str, content: Value) -> Weights:
     strangers = sorted(str(key)[:80] for key, value in content.items() if not isinstance(value, PickledTensor))
     if strangers:
         raise CheckpointError(f"{place} holds what is no tensor: {', '.join(strangers[:20])}")
-    tensors = {str(key): value for key, value in content.items() if isinstance(value, PickledTensor)}
+    wrapped = {str(key): value for key, value in content.items() if isinstance(value, PickledTensor)}
+    tensors, wrappers = _unwrapped(place, wrapped)
     prefixed = any(name.startswith(PREFIX) for name in tensors)
     if not prefixed:
-        return Weights(place, prefixed, tensors, {})
+        return Weights(place, prefixed, wrappers, tensors, {})
     router = {name: tensor for name, tensor in tensors.items() if name in ROUTER_BUFFERS}
     strangers = sorted(name for name in tensors.keys() - router.keys() if not name.startswith(PREFIX))
     if strangers:
         raise CheckpointError(f"{place} holds tensors of no AR1 policy: {', '.join(strangers)}")
     policy = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items() if name not in router}
-    return Weights(place, prefixed, policy, router)
+    return Weights(place, prefixed, wrappers, policy, router)
+
+
+def _unwrapped(place: str, wrapped: Mapping[str, PickledTensor]) -> tuple[dict[str, PickledTensor], tuple[str, ...]]:
+    """The tensors by their names without wrappers, and the wrappers that were there."""
+    tensors: dict[str, PickledTensor] = {}
+    found: set[str] = set()
+    for name, tensor in wrapped.items():
+        words = name.split(".")
+        plain = ".".join(word for word in words if word not in WRAPPERS)
+        if plain in tensors:
+            raise CheckpointError(
+                f"{place} holds {plain[:80]} twice: with {' and '.join(WRAPPERS)} before it, and not so"
+            )
+        tensors[plain] = tensor
+        found.update(words)
+    return tensors, tuple(name for name in WRAPPERS if name in found)
 
 
 def _count_tensors(value: Value) -> int:

@@ -11,7 +11,7 @@ hash a tuple that holds itself twice forty times over, and set attributes of wha
 
 import pickletools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias, Union
@@ -23,6 +23,7 @@ from ol0.ar1.archive import Archive
 from ol0.errors import CheckpointError
 
 MAX_AXES: Final = 8
+MAX_INSTRUCTIONS: Final = 4_000_000  # each may make an empty dictionary: 300 MB of them
 
 # numpy knows no bfloat16: its sixteen bits are the upper half of a float32.
 STORAGES: Final = {
@@ -37,6 +38,7 @@ STORAGES: Final = {
     "ByteStorage": "uint8",
     "BoolStorage": "bool",
 }
+SIGNED: Final = frozenset({"float32", "float16", "bfloat16", "float64", "int64", "int32", "int16", "int8"})
 
 
 class Word(NamedTuple):
@@ -63,12 +65,14 @@ class PickledTensor:
         offset: of its first number.
         shape: of the tensor.
         strides: in numbers, one per axis.
+        negated: torch's negative bit: the tensor holds what its storage does with the other sign.
     """
 
     storage: Storage
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+    negated: bool = False
 
     @property
     def dtype(self) -> str:
@@ -86,8 +90,10 @@ class PickledTensor:
         strides = tuple(stride * kind.itemsize for stride in self.strides)
         array = np.lib.stride_tricks.as_strided(numbers, self.shape, strides, writeable=False)
         if self.dtype == "bfloat16":
-            return (array.astype(np.uint32) << 16).view(np.float32)
-        return np.array(array, kind.newbyteorder("="), order="C")
+            numbers = (array.astype(np.uint32) << 16).view(np.float32)
+        else:
+            numbers = np.array(array, kind.newbyteorder("="), order="C")
+        return np.negative(numbers) if self.negated else numbers
 
 
 Value: TypeAlias = Union[
@@ -239,10 +245,14 @@ class _Machine:
         return Storage(key, dtype, count)
 
     def _tensor(self, arguments: Value) -> PickledTensor:
-        """``_rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, hooks)``."""
+        """``_rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, hooks, metadata = None)``.
+
+        Whether it wants gradients changes no number, and hooks would be functions, which no pickle may hold here.
+        """
         match arguments:
-            case (Storage() as storage, int(offset), tuple(shape), tuple(strides), bool(), dict() | None, *_):
-                return _within(storage, offset, [_int(one) for one in shape], [_int(one) for one in strides])
+            case (Storage() as storage, int(offset), tuple(shape), tuple(strides), bool(), dict() | None, *rest):
+                tensor = _within(storage, offset, [_int(one) for one in shape], [_int(one) for one in strides])
+                return replace(tensor, negated=_negated(rest, storage.dtype))
         raise CheckpointError(f"its pickle makes a tensor of {_shown(arguments)}")
 
 
@@ -251,12 +261,35 @@ def _within(storage: Storage, offset: int, shape: list[int], strides: list[int])
     if len(shape) == len(strides) <= MAX_AXES and min([offset, *shape, *strides]) >= 0:
         steps = [stride if size > 1 else 0 for size, stride in zip(shape, strides, strict=True)]  # others step nowhere
         last = offset + sum((size - 1) * step for size, step in zip(shape, steps, strict=True))
-        if prod(shape) <= storage.numel and (last < storage.numel or not prod(shape)):
+        if prod(shape) > storage.numel > last:
+            raise CheckpointError(
+                f"a tensor of shape {shape[:MAX_AXES]} has more numbers than its storage, {storage.numel}: it is an "
+                "expanded one; save its contiguous() copy"
+            )
+        if last < storage.numel or not prod(shape):
             return PickledTensor(storage, offset, tuple(shape), tuple(steps))
     raise CheckpointError(
         f"a tensor of shape {shape[:MAX_AXES]}, strides {strides[:MAX_AXES]} and offset {offset} does not lie within "
         f"its storage of {storage.numel} numbers"
     )
+
+
+def _negated(rest: list[Value], dtype: str) -> bool:
+    """The negative bit among a tensor's metadata, the seventh argument; any other bit would change what it means."""
+    match rest:
+        case [] | [None]:
+            return False
+        case [dict(metadata)]:
+            bits = [key for key, value in metadata.items() if value is not False]
+            if bits == ["neg"] and metadata["neg"] is True and dtype in SIGNED:
+                return True
+            if bits:
+                raise CheckpointError(
+                    f"a {dtype} tensor has the metadata {', '.join(_shown(bit) for bit in bits[:MAX_AXES])}, which "
+                    "would change its numbers: save its resolve_conj().resolve_neg().clone()"
+                )
+            return False
+    raise CheckpointError(f"its pickle makes a tensor with {_shown(tuple(rest))}")
 
 
 _FRESH: Final[Mapping[str, Callable[[], Value]]] = {
@@ -282,7 +315,11 @@ _CONSTANTS: Final = frozenset(
 
 
 def _instructions(data: bytes) -> Iterator[tuple[str, Value]]:
-    for code, argument, _ in pickletools.genops(data):
+    for number, (code, argument, _) in enumerate(pickletools.genops(data)):
+        if number >= MAX_INSTRUCTIONS:
+            raise CheckpointError(
+                f"its pickle has more than {MAX_INSTRUCTIONS:,} instructions: it holds more than tensors"
+            )
         yield code.name, argument
 
 

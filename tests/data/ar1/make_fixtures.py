@@ -142,6 +142,21 @@ def answers(policy: MacroPolicy, states: dict[str, torch.Tensor], name: str) -> 
     return arrays
 
 
+def save_odd(policy: MacroPolicy, folder: Path) -> None:
+    """Valid files of rarer kinds, and beside them the weights of one head as torch reads them."""
+    head = policy.expert_head.weight.detach().numpy()
+    negated = policy.state_dict()
+    negated["expert_head.weight"] = torch._neg_view(-negated["expert_head.weight"])
+    torch.save(negated, folder / "negative_bit.pt")
+    router = {f"module.{name}": tensor for name, tensor in with_prefix(policy).items()}
+    torch.save({"router_state_dict": router, "step": 3}, folder / "wrapped_router.pt")
+    torch.serialization.set_crc32_options(False)
+    torch.save(policy.state_dict(), folder / "no_checksums.pt")
+    torch.serialization.set_crc32_options(True)
+    heads = dict.fromkeys(("negative_bit", "wrapped_router", "no_checksums"), head)
+    np.savez_compressed(folder / "expert_heads.npz", **heads)
+
+
 def main(folder: Path) -> None:
     torch.manual_seed(SEED)
     generator = torch.Generator().manual_seed(SEED)
@@ -181,6 +196,8 @@ def main(folder: Path) -> None:
     torch.save(agentic, folder / "agentic_final_model.pt")
     torch.save(policy.state_dict(), folder / "bare_macro_policy.pt")
     torch.save(with_prefix(policy), folder / "bare_router.pt")
+
+    save_odd(policy, folder)
 
     halved = MacroPolicy(DEFAULT, 8, 1, 3, 4)
     spread_heads(halved)

@@ -1,5 +1,6 @@
 import zipfile
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -68,11 +69,39 @@ def test_members_that_share_their_bytes_to_look_larger_than_the_file_are_refused
     entries, pieces = data.split(b"PK\x01\x02", 1)[0], data.split(b"PK\x01\x02")[1:]
     size = len(data).to_bytes(4, "little")
     path.write_bytes(entries + b"".join(b"PK\x01\x02" + one[:16] + size + size + one[24:] for one in pieces))
-    refused(path, "its members say that they have [0-9]+ bytes, the file has")
+    refused(path, "lies over|would end at byte")
+
+
+def test_members_that_lie_over_each_other_are_refused(tmp_path: Path) -> None:
+    path = save_members(tmp_path / "a.pt", {"data.pkl": PICKLE, "data/0": bytes(1000), "data/1": bytes(1000)})
+    data = path.read_bytes()
+    # The directory says that both storages begin where the first one does.
+    first, second = data.index(b"PK\x03\x04", 4), data.rindex(b"PK\x03\x04")
+    path.write_bytes(
+        data.replace(second.to_bytes(4, "little") + b"archive/data/1", first.to_bytes(4, "little") + b"archive/data/1")
+    )
+    refused(path, "'archive/data/1' lies over 'archive/data/0'")
 
 
 def test_a_pickle_of_many_megabytes_is_refused(tmp_path: Path) -> None:
-    refused(save_members(tmp_path / "a.pt", {"data.pkl": b"(" * (5 << 20)}), "at most 4194304 are taken")
+    refused(save_members(tmp_path / "a.pt", {"data.pkl": bytes((64 << 20) + 1)}), "at most 67108864 are taken")
+
+
+def test_without_checksums_a_file_is_read_and_says_so(tmp_path: Path) -> None:
+    path = save_members(tmp_path / "a.pt", {"data.pkl": PICKLE, "data/0": b"abcd"})
+    data = path.read_bytes()
+    for content in (PICKLE, b"abcd"):
+        data = data.replace(crc32(content).to_bytes(4, "little"), bytes(4))
+    for some, checksums in ((data, False), (path.read_bytes(), True)):
+        path.write_bytes(some)
+        with open_archive(path) as archive:
+            assert (archive.pickle(), archive.storage("0"), archive.checksums) == (PICKLE, b"abcd", checksums)
+
+
+def test_a_storage_is_read_once_however_many_tensors_are_in_it(tmp_path: Path) -> None:
+    path = save_members(tmp_path / "a.pt", {"data.pkl": PICKLE, "data/0": bytes(1000)})
+    with open_archive(path) as archive:
+        assert archive.storage("0") is archive.storage("0")
 
 
 def test_a_file_without_a_pickle_is_no_file_of_torch_save(tmp_path: Path) -> None:

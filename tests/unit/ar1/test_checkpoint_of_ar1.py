@@ -5,8 +5,9 @@ import pytest
 
 from ol0.ar1.architecture import Architecture
 from ol0.ar1.checkpoint import read_ar1
+from ol0.ar1.layout import unknown_keys
 from ol0.errors import CheckpointError
-from unit.ar1.torch_files import DATA, LAYOUTS, Array, policy_tensors, save
+from unit.ar1.torch_files import DATA, LAYOUTS, Array, Raw, Writer, policy_tensors, save, save_members
 
 SMALL = Architecture(
     hidden=16, layers=2, feedforward=64, summary=24, retrieval=6, vision=10, value=5, experts=3, max_span=3
@@ -48,6 +49,94 @@ def test_every_layout_gives_the_same_policy(layout: str) -> None:
 )
 def test_the_layout_is_named_after_its_writer(layout: str, name: str) -> None:
     assert read_ar1(DATA / f"{layout}.pt").layout.name == name
+
+
+ODD = {
+    "negative_bit": "bare state_dict",
+    "no_checksums": "bare state_dict",
+    "wrapped_router": "PGTrainer: router_state_dict with macro_policy. wrapped in module.",
+}
+
+
+@pytest.mark.parametrize(("name", "layout"), ODD.items())
+def test_rarer_files_of_torch_are_read_as_torch_reads_them(name: str, layout: str) -> None:
+    found = read_ar1(DATA / f"{name}.pt")
+    np.testing.assert_array_equal(found.tensors["expert_head.weight"], np.load(DATA / "expert_heads.npz")[name])
+    assert (found.layout.name, found.architecture) == (layout, SMALL)
+    assert found.checksums == (name != "no_checksums")
+
+
+def test_the_file_that_ar1s_own_warm_up_writes_is_taken_without_its_fisher_information(tmp_path: Path) -> None:
+    parameters = {name: tensor for name, tensor in policy_tensors().items() if name.endswith(("weight", "bias"))}
+    content = {
+        "model_state_dict": policy_tensors(),
+        "warmup_metrics": {"timing": {"total_time": 1.0}, "validation": {"errors": []}},
+        "warmup_config": {"checkpoint_path": "final_policy.pt", "fisher_samples": 1000, "baseline_samples": 500},
+        "warmup_timestamp": 1.7e9,
+        "phase": "streaming",
+        "fisher_matrix": {"fisher_diag": parameters, "theta_star": parameters},
+    }
+    layout = read_ar1(save(tmp_path / "a.pt", content)).layout
+    assert layout.name == "AR1's own warm-up: model_state_dict"
+    assert layout.unused["fisher_matrix"] == 2 * len(parameters)
+    assert unknown_keys(layout) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "within", "words"),
+    [
+        ("module.", "", "module."),
+        ("_orig_mod.", "", "_orig_mod."),
+        ("module._orig_mod.", "", "module. and _orig_mod."),
+        ("_orig_mod.module.module.", "", "module. and _orig_mod."),
+        ("module.", "_orig_mod.", "module. and _orig_mod."),
+        ("", "module.", "module."),
+    ],
+)
+def test_what_wrapped_the_policy_is_taken_off_its_names_and_named(
+    tmp_path: Path, before: str, within: str, words: str
+) -> None:
+    bare = {f"{before}{within}{name}": tensor for name, tensor in policy_tensors().items()}
+    router = {f"{before}macro_policy.{within}{name}": tensor for name, tensor in policy_tensors().items()}
+    router |= {f"{before}{name}": np.array(2) for name in ("flip_count", "step_count")}
+    for content, place in ((router, "router_state_dict with macro_policy."), (bare, "policy_state_dict")):
+        found = read_ar1(save(tmp_path / "a.pt", {place.partition(" ")[0]: content, "step": 1}))
+        assert found.layout.name.endswith(f"{place} wrapped in {words}")
+        np.testing.assert_array_equal(found.tensors["span_head.weight"], policy_tensors()["span_head.weight"])
+
+
+def test_one_part_of_a_policy_may_be_wrapped(tmp_path: Path) -> None:
+    tensors = {name.replace("state_encoder.", "state_encoder._orig_mod."): it for name, it in policy_tensors().items()}
+    assert read_ar1(save(tmp_path / "a.pt", tensors)).layout.name == "bare state_dict wrapped in _orig_mod."
+
+
+def test_a_tensor_that_is_there_wrapped_and_unwrapped_is_refused(tmp_path: Path) -> None:
+    tensors = policy_tensors() | {"module.expert_head.bias": np.zeros(3, np.float32)}
+    refused(tmp_path, tensors, "the file itself holds expert_head.bias twice")
+
+
+def test_results_of_a_long_training_beside_the_policy_are_taken(tmp_path: Path) -> None:
+    # Beyond five megabytes of figures
+    results = {"rewards": [number / 7 for number in range(600_000)]}
+    content = {"router_state_dict": prefixed(policy_tensors()), "config": {}, "training_results": results}
+    assert read_ar1(save(tmp_path / "a.pt", content)).architecture == SMALL
+
+
+def test_tensors_that_lie_over_each_other_to_look_larger_than_the_file_are_refused(tmp_path: Path) -> None:
+    # A thousand layers of one storage: twelve megabytes from forty kilobytes
+    shapes = Architecture(16, 1_000, 64, 24, 6, 10, 5, 3, 3).shapes()
+    storage = Raw(Writer().write(("storage", Raw(b"ctorch\nFloatStorage\n"), "0", "cpu", 1_024)) + b"Q")
+    counter = Raw(Writer().write(("storage", Raw(b"ctorch\nLongStorage\n"), "1", "cpu", 1)) + b"Q")
+    tensors = {name: slice_of(counter if name == "hysteresis_count" else storage, it) for name, it in shapes.items()}
+    members = {"data.pkl": Writer().pickle(tensors), "data/0": bytes(4_096), "data/1": bytes(8)}
+    with pytest.raises(CheckpointError, match=r"numbers in a file of .* tensors lie over each other"):
+        read_ar1(save_members(tmp_path / "a.pt", members))
+
+
+def slice_of(storage: Raw, shape: tuple[int, ...]) -> Raw:
+    strides = tuple(int(np.prod(shape[axis + 1 :])) for axis in range(len(shape)))
+    arguments = Writer().write((storage, 0, shape, strides, False, None))
+    return Raw(b"ctorch._utils\n_rebuild_tensor_v2\n" + arguments + b"R")
 
 
 @pytest.mark.parametrize("key", ["model_state_dict", "state_dict", "model"])
