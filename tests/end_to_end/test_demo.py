@@ -9,9 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from lineages import Journal, bring_in
-from ol0.records import ServingState
-from ol0.soak.stacks.native import NativeStack
 from ol0.supervisor.lineup import SERVICES
 from processes import Started, ol0
 from waiting import wait_until
@@ -126,19 +123,3 @@ def test_a_demo_that_is_killed_leaves_nothing_behind(start: Start, tmp_path: Pat
     demo.process.kill()
     # Then nothing of it is left.
     demo.wait_until_all_are_gone()
-
-
-def test_all_services_run_until_sigterm(start: Start, stack: NativeStack, tmp_path: Path) -> None:
-    # Given a lineage whose services run under one command, and a base that serves.
-    place = bring_in(stack, tmp_path, {})
-    run = start("run", "--config", place.config, "--logs", tmp_path / "logs")
-    with Journal(place.settings, "releases") as journal:
-        journal.first(ServingState, within_s=UP_WITHIN_S)
-    assert set(run.services()) == set(SERVICES)
-    # When it is asked to end.
-    run.process.terminate()
-    # Then all of them end in time, and the command with them.
-    assert run.process.wait(12) == 0
-    assert run.errors == ""
-    run.wait_until_all_are_gone()
-    assert {path.stem for path in (tmp_path / "logs").iterdir()} == set(SERVICES)

@@ -92,7 +92,7 @@ def test_the_core_makes_a_lineage_on_a_real_broker_and_store(
 
 def test_the_sdk_decides_from_a_checkpoint_without_torch(elsewhere: Elsewhere, tmp_path: Path) -> None:
     # Given the checkpoint of a base.
-    data = prepare(small_split(), tmp_path / "suite.safetensors", epsilon=0.1, anchors=10, seed=0).checkpoint
+    data = prepare(small_split(), epsilon=0.1, anchors=10, seed=0).checkpoint
     checkpoint = tmp_path / "base.safetensors"
     checkpoint.write_bytes(data)
     # When a host that has only the core imports the SDK.

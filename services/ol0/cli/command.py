@@ -58,5 +58,5 @@ def stop_on_signals() -> Event:
 def logging_apart(config: Path | None) -> Settings:
     """The settings; what libraries log goes to standard error, so that standard output is the answer alone."""
     settings = load_settings(config)
-    configure_logs("dlq", settings.observability.log_level)
+    configure_logs("ol0", settings.observability.log_level)
     return settings

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import floor
 from random import Random
 from uuid import UUID
 
@@ -104,5 +105,6 @@ def check_suite_share(share: float, threshold: float) -> None:
     if share < threshold:
         raise ConfigError(
             f"the base passes {share:.1%} of its canary suite, below warmup.canary_threshold = {threshold:.0%}: "
-            "train a better base, or lower the threshold if this is what the prompts allow"
+            f"train a better base, or, if this is what the prompts allow, set warmup.canary_threshold to "
+            f"{floor(100 * share) / 100} at most, for the services too"
         )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from ol0.ar1.architecture import PARTS
 from ol0.ar1.warmup import Imported
@@ -21,13 +22,16 @@ from ol0.replay.registration import Admitted
 from ol0.replay.store import ReplayStore
 from ol0.replay.windows import SourcePartition
 from ol0.soak.dataset import Split
-from ol0.soak.warmup import prepare
+from ol0.soak.warmup import prepare, write_labelled_suite
 from ol0.streaming import admin
 from ol0.streaming.changes import Change
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.payloads import Payloads
 from ol0.streaming.sender import RecordSender
 from ol0.streaming.sink import Log
+
+BASE: Final = "base.safetensors"
+SUITE: Final = "suite.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +113,11 @@ def warm_up(settings: Settings, split: Split, out: Path, seed: int) -> Digest:
         ConfigError: the base fails its own suite.
         StoreError: the store holds the anchors of another base.
     """
-    out.mkdir(parents=True, exist_ok=True)
     epsilon, anchors = settings.serving.epsilon, settings.online_learning.anchors
-    warmup = prepare(split, out / "suite.safetensors", epsilon=epsilon, anchors=anchors, seed=seed)
+    warmup = prepare(split, epsilon=epsilon, anchors=anchors, seed=seed)
     check_suite_share(warmup.suite_pass_share, settings.warmup.canary_threshold)
+    out.mkdir(parents=True, exist_ok=True)
+    write_labelled_suite(split.suite, out / SUITE)
     return offer_base(settings, warmup, out)
 
 
@@ -138,7 +143,7 @@ def bring_in_ar1(settings: Settings, imported: Imported, out: Path) -> Digest:
     out.mkdir(parents=True, exist_ok=True)
     (out / "encoder.safetensors").write_bytes(imported.encoder_file)
     if imported.baseline is not None:
-        imported.baseline.write_suite(out / "suite.safetensors")
+        imported.baseline.write_suite(out / SUITE)
     return offer_base(settings, imported.warmup(share), out)
 
 
@@ -170,7 +175,7 @@ def offer_base(settings: Settings, warmup: Warmup, out: Path) -> Digest:
         StoreError: the store holds the anchors of another base.
     """
     keys = Keyring.of(settings.security, settings.kafka.topic_prefix, Signer.LEARNER)
-    (out / "base.safetensors").write_bytes(warmup.checkpoint)
+    (out / BASE).write_bytes(warmup.checkpoint)
     lineage = Lineage.of(settings.kafka)
     payloads = Payloads(lineage.codec)
     AnchorStore(connect(settings.redis), settings.kafka.topic_prefix).add_anchors(

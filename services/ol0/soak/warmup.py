@@ -9,11 +9,12 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.controller import Controller
 from ol0.controller.exploration import explore
-from ol0.controller.suite import KINDS, read_suite, write_suite
+from ol0.controller.suite import KINDS, write_suite
 from ol0.controller.warmup import Anchor, Warmup, base_checkpoint, log_anchor
 from ol0.soak.dataset import Prompts, Split
 from ol0.soak.pretraining import train_base
@@ -21,25 +22,31 @@ from ol0.soak.pretraining import train_base
 PART = "expert"
 
 
-def prepare(split: Split, suite: Path, *, epsilon: float, anchors: int, seed: int) -> Warmup:
-    """Trains the base, writes the suite file and logs the anchors.
+def prepare(split: Split, *, epsilon: float, anchors: int, seed: int) -> Warmup:
+    """Trains the base, asks it its canary suite and logs the anchors.
 
     Args:
         split: the prompts.
-        suite: where the suite file goes.
         epsilon: exploration while the anchors are logged, and of every later checkpoint.
         anchors: how many; at most half of the base's training prompts are used.
         seed: same seed, same bytes.
     """
     checkpoint = base_checkpoint((PART,), (train_base(split.base, seed),), epsilon)
     base = read_checkpoint(checkpoint)
-    best = split.suite.success.argmax(axis=1)
-    kinds = np.full(len(best), KINDS.index("performance"), np.uint8)
-    write_suite(suite, split.suite.features, best[:, None], kinds)
-    share = float(read_suite(suite).passes(base).mean())
+    share = float((base.greedy(split.suite.features)[:, 0] == _best(split.suite)).mean())
     rng = Random(seed)  # noqa: S311 - simulated users, no secret
     rows = rng.sample(range(len(split.base)), min(anchors, len(split.base) // 2))
     return Warmup(checkpoint, _log_anchors(base, split.base.rows(np.array(rows, np.intp)), rng), share)
+
+
+def write_labelled_suite(prompts: Prompts, path: Path) -> None:
+    """Writes the suite file that ``safety.suite`` names: the good action of a prompt is its best expert."""
+    kinds = np.full(len(prompts), KINDS.index("performance"), np.uint8)
+    write_suite(path, prompts.features, _best(prompts)[:, None], kinds)
+
+
+def _best(prompts: Prompts) -> NDArray[np.intp]:
+    return np.asarray(prompts.success.argmax(axis=1), np.intp)
 
 
 def _log_anchors(base: Controller, prompts: Prompts, rng: Random) -> tuple[Anchor, ...]:
