@@ -166,11 +166,24 @@ class KafkaConfig(Section):
     options: Mapping[str, str | int | float | bool] = Field(default_factory=dict)
 
 
+class StoreRisk(StrEnum):
+    """What a server may lack that the replay store asks for; what each costs: see ``replay/checks.py``."""
+
+    NO_APPEND_ONLY_FILE = "no_append_only_file"
+    NO_MEMORY_LIMIT = "no_memory_limit"
+
+
 class RedisConfig(Section):
     """Where the replay store is. The key prefix is the topic prefix."""
 
-    url: SecretStr = SecretStr("redis://localhost:6379/0")
+    url: SecretStr = Field(
+        SecretStr("redis://localhost:6379/0"),
+        description="redis, redis+cluster or redis+sentinel; rediss for TLS; unix",
+    )
     socket_timeout_s: Positive = 5.0
+    accept: tuple[StoreRisk, ...] = Field(
+        (), description="what the server lacks and cannot be given; the log of every start says what that costs"
+    )
 
 
 class ServingConfig(Section):

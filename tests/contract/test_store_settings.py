@@ -9,9 +9,10 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from contract.store_calls import DECISIONS, FEEDBACK, arrivals, trim, unsent
-from ol0.errors import StoreError
+from ol0.config import StoreRisk
+from ol0.errors import ConfigError, StoreError
 from ol0.replay.budget import largest_store_bytes
-from ol0.replay.connection import check_memory, check_settings
+from ol0.replay.checks import check_memory, check_settings, check_version
 from ol0.replay.entries import FeedbackEntry, feedback_key, source_key
 from ol0.replay.stats import read_stats
 from ol0.replay.store import ReplayStore
@@ -49,6 +50,34 @@ def test_a_server_that_would_lose_examples_is_refused_with_the_command_that_help
     with pytest.raises(StoreError, match=remedy) as refusal:
         check_settings(settings)
     assert str(refusal.value).count("CONFIG SET") == 1, "only what is wrong is named"
+
+
+def test_what_is_accepted_by_name_passes_and_nothing_else(settings: Redis) -> None:
+    settings.config_set("appendonly", "no")
+    check_settings(settings, [StoreRisk.NO_APPEND_ONLY_FILE])
+
+    settings.config_set("maxmemory", "0")
+    with pytest.raises(StoreError, match=r"maxmemory is not set.*no_memory_limit") as refusal:
+        check_settings(settings, [StoreRisk.NO_APPEND_ONLY_FILE])
+    assert "appendonly" not in str(refusal.value)
+    check_settings(settings, list(StoreRisk))
+    check_memory(settings, 64 * 1024**4)
+
+
+def test_keys_that_never_expire_are_never_volatile(settings: Redis) -> None:
+    settings.config_set("maxmemory-policy", "volatile-lru")
+    check_settings(settings)
+
+
+@pytest.mark.parametrize("version", ["6.2.7", "5.0.14"])
+def test_a_server_that_knows_no_flags_of_scripts_is_refused_by_its_version(version: str) -> None:
+    with pytest.raises(ConfigError, match=rf"version {version}: .*needs Redis 7\.0 or newer, or Valkey"):
+        check_version({"redis_version": version})
+
+
+@pytest.mark.parametrize("version", ["7.0.0", "7.2.4", "10.1.0", "unstable"])
+def test_a_newer_server_or_one_of_another_make_is_tried(version: str) -> None:
+    check_version({"redis_version": version})
 
 
 def test_all_wrong_settings_are_named_at_once(settings: Redis) -> None:

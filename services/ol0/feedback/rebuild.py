@@ -15,7 +15,8 @@ from ol0.config import Settings
 from ol0.errors import StoreError, StreamError
 from ol0.feedback.service import GROUP, SOURCES
 from ol0.records import Outcome
-from ol0.replay.connection import check_settings, connect
+from ol0.replay.checks import open_store
+from ol0.replay.connection import connect
 from ol0.replay.entries import decision_key
 from ol0.replay.rebuild import rebuild_store
 from ol0.replay.store import ReplayStore
@@ -53,8 +54,7 @@ def plan_rebuild(settings: Settings) -> RebuildPlan:
         StreamError: the broker does not answer, or a topic is missing.
         StoreError: the store is out of reach, or has wrong settings.
     """
-    client = connect(settings.redis)
-    check_settings(client)
+    client = open_store(settings.redis, settings.kafka.topic_prefix)
     lineage = Lineage.of(settings.kafka)
     logs: dict[SourcePartition, tuple[int, int]] = {}
     for place in admin.source_partitions(settings, SOURCES):

@@ -9,7 +9,7 @@ from ol0.feedback.forgotten import ForgottenUsers
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.join import FeedbackJoin
 from ol0.replay.budget import largest_store_bytes
-from ol0.replay.connection import check_memory, check_settings, connect
+from ol0.replay.checks import check_memory, open_store
 from ol0.replay.store import ReplayStore
 from ol0.streaming.consume import ConsumeLoop
 from ol0.streaming.lineage import Lineage
@@ -36,8 +36,7 @@ def run(settings: Settings, stop: Event, on_round: Callable[[Round], None], memb
         member: names this process in the consumer group, the same after a restart and unlike any other; None: no name.
     """
     base = read_base(settings.serving.base)
-    client = connect(settings.redis)
-    check_settings(client)
+    client = open_store(settings.redis, settings.kafka.topic_prefix)
     check_memory(client, _largest_store_bytes(settings, base.dimension))
     store = ReplayStore(client, settings.kafka.topic_prefix)
     store.attach()

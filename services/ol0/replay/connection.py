@@ -1,92 +1,120 @@
-"""The connection to the store, and the settings without which it would lose examples."""
+"""The connection to the store: one server, a cluster, or whichever server Sentinel names."""
 
-import math
+from collections.abc import Callable
+from pathlib import Path
 from typing import Final
+from urllib.parse import SplitResult, unquote, urlsplit
 
-from redis import Redis
-from redis.backoff import ExponentialBackoff
+from redis import ConnectionPool, Redis
+from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.connection import parse_url
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 from ol0.config import RedisConfig
-from ol0.errors import StoreError
-from ol0.replay.lua import refused
+from ol0.errors import ConfigError
+from ol0.replay.redirects import Address, FollowingConnection, FollowingTlsConnection, Servers
+from ol0.secrets import masked_url
 
 # Enough for a dropped connection and a server that restarts at once; a longer outage ends the process, and its
 # supervisor starts it again: no retry here may outlast the 10 s that a service has to leave.
 RETRIES: Final = 4
-MIB: Final = 1024**2
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 0.5
+FORMS: Final = (
+    "redis://USER:PASSWORD@HOST:PORT/DB, redis+cluster://HOST:PORT,HOST:PORT, "
+    "redis+sentinel://HOST:PORT,HOST:PORT/NAME, "
+    "rediss for TLS in each of them, or unix://PATH"
+)
+PORTS: Final = {"": 6379, "cluster": 6379, "sentinel": 26379}
+FILES: Final = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
+
+Options = dict[str, object]
+Find = Callable[[], tuple[Address, ...]]
 
 
-def connect(config: RedisConfig) -> Redis:
+def connect(config: RedisConfig, *, retries: int = RETRIES, timeout_s: float | None = None) -> Redis:
     """A client that neither waits for ever nor hides an outage. Connects on first use.
 
-    Every call may be repeated after a lost reply; all scripts of this package bear that.
+    Every call may be repeated after a lost reply; all scripts of this package bear that. A MOVED is followed and a
+    failover waited for, as far as the retries reach, whatever form the URL has.
+
+    Args:
+        config: where the store is.
+        retries: how often a call is tried again.
+        timeout_s: longest wait for one reply; the settings' by default.
+
+    Raises:
+        ConfigError: the URL cannot be one of a store.
     """
-    client: Redis = Redis.from_url(
-        config.url.get_secret_value(),
-        socket_timeout=config.socket_timeout_s,
-        socket_connect_timeout=config.socket_timeout_s,
-        socket_keepalive=True,
-        retry=Retry(
+    wait_s = timeout_s or config.socket_timeout_s
+    shared: Options = {
+        "socket_timeout": wait_s,
+        "socket_connect_timeout": wait_s,
+        "socket_keepalive": True,
+        "retry": Retry(
             ExponentialBackoff(cap=LONGEST_PAUSE_S, base=FIRST_PAUSE_S),
-            RETRIES,
+            retries,
             supported_errors=(RedisConnectionError, RedisTimeoutError),
         ),
-        decode_responses=False,
-    )
-    return client
-
-
-def check_settings(client: Redis) -> None:
-    """Refuses a server that may evict keys, forgets them when it restarts, or takes memory until it is killed.
-
-    Raises:
-        StoreError: names the setting, and the command that sets it.
-    """
+        "decode_responses": False,
+    }
+    url = config.url.get_secret_value()
     try:
-        memory, persistence = client.info("memory"), client.info("persistence")
-    except RedisError as error:
-        raise refused("INFO", error) from error
-    assert isinstance(memory, dict)
-    assert isinstance(persistence, dict)
-    problems = []
-    if (policy := memory.get("maxmemory_policy")) != "noeviction":
-        problems.append(
-            f"maxmemory-policy is {policy}: evicted keys are lost examples; `CONFIG SET maxmemory-policy noeviction`"
-        )
-    if not memory.get("maxmemory"):
-        problems.append(
-            "maxmemory is not set: the server would grow until the machine kills it; `CONFIG SET maxmemory 2gb`, or "
-            "what the machine can spare"
-        )
-    if not persistence.get("aof_enabled"):
-        problems.append("appendonly is no: a restart loses the join and its offsets; `CONFIG SET appendonly yes`")
-    if problems:
-        raise StoreError(
-            f"the replay store has wrong settings (`CONFIG REWRITE` keeps the right ones): {'; '.join(problems)}"
-        )
+        return _client(urlsplit(url), shared)
+    except (ValueError, TypeError, RedisError) as error:
+        raise ConfigError(f"redis.url {masked_url(url)}: {error}; it is of the form {FORMS}") from None
 
 
-def check_memory(client: Redis, needed_bytes: int) -> None:
-    """Refuses a server whose limit lies below what the store may come to need: see ``budget.py``.
+def _client(url: SplitResult, shared: Options) -> Redis:
+    scheme, _, kind = url.scheme.partition("+")
+    if scheme == "unix":
+        return Redis.from_url(url.geturl(), **shared)
+    if scheme not in ("redis", "rediss") or kind not in PORTS:
+        raise ValueError(f"there is no scheme {url.scheme!r}")
+    user, _, hosts = url.netloc.rpartition("@")
+    addresses = tuple(_address(host, PORTS[kind]) for host in hosts.split(","))
+    if len(addresses) > 1 and not kind:
+        raise ValueError(f"several hosts are {scheme}+cluster or {scheme}+sentinel")
+    name, _, database = url.path.strip("/").partition("/") if kind == "sentinel" else ("", "", url.path.strip("/"))
+    if database and not database.isdigit():
+        raise ValueError(f"{database!r} is no number of a database")
+    # One host is what the library reads a URL with; the rest of it means the same for all of them.
+    options = {**shared, **parse_url(f"{scheme}://{user}@localhost/{database}?{url.query}")}  # type: ignore[no-untyped-call]
+    options.pop("connection_class", None)
+    del options["host"]
+    kind_of_connection = FollowingTlsConnection if scheme == "rediss" else FollowingConnection
+    find = (lambda: addresses) if kind != "sentinel" else _named_by(addresses, unquote(name), options, scheme)
+    _try_out(kind_of_connection, options)
+    pool = ConnectionPool(connection_class=kind_of_connection, servers=Servers(find), **options)
+    return Redis.from_pool(pool)
 
-    Raises:
-        StoreError: names both figures, and the settings that change them.
-    """
-    try:
-        memory = client.info("memory")
-    except RedisError as error:
-        raise refused("INFO", error) from error
-    assert isinstance(memory, dict)
-    limit = int(memory["maxmemory"])
-    if limit < needed_bytes:
-        raise StoreError(
-            f"the replay store may hold {limit / MIB:,.0f} MiB (maxmemory), and with these settings comes to need "
-            f"{needed_bytes / MIB:,.0f} MiB: `CONFIG SET maxmemory {math.ceil(needed_bytes / MIB)}mb`, or a smaller "
-            "streaming.max_open"
-        )
+
+def _address(text: str, default: int) -> Address:
+    parts = urlsplit(f"//{text}")
+    if not parts.hostname:
+        raise ValueError(f"{text!r} is no host")
+    return parts.hostname, parts.port or default
+
+
+def _named_by(sentinels: tuple[Address, ...], name: str, options: Options, scheme: str) -> Find:
+    """Asks the sentinels for their master ``name``; takes their user and password out of the options."""
+    if not name:
+        raise ValueError("the name of the master is missing, as in redis+sentinel://HOST:PORT/NAME")
+    own = {key: options.pop(f"sentinel_{key}", None) for key in ("username", "password")}
+    shared = {key: value for key, value in options.items() if key.startswith(("socket_", "ssl_"))}
+    once = Retry(NoBackoff(), 0)  # where one is down, the next is asked
+    asked_with = {**shared, **own, "ssl": scheme == "rediss", "retry": once}
+    sentinel = Sentinel(sentinels, sentinel_kwargs=asked_with)  # type: ignore[no-untyped-call]
+    return lambda: (sentinel.discover_master(name),)  # type: ignore[no-untyped-call]
+
+
+def _try_out(kind: type[FollowingConnection], options: Options) -> None:
+    """Whether a connection can be made with these options: one that is refused would be at its first use."""
+    for name in FILES:
+        if name in options and not Path(str(options[name])).exists():
+            raise ValueError(f"{name}: there is no {options[name]}")
+    kind(servers=Servers(tuple), **options)

@@ -8,7 +8,16 @@ from typing import Final, TypeAlias
 
 from redis import Redis
 from redis.connection import Connection
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ol0.errors import StoreError
 from ol0.later import Later
@@ -140,10 +149,20 @@ def reply_of(name: str, reply: object) -> list[object]:
 
 def refused(what: str, error: RedisError) -> StoreError:
     """A client error in words that say what to look at."""
-    return StoreError(
-        f"replay store, {what}: {type(error).__name__}: {error}; check that redis.url points to a server that is up "
-        "and has memory left (`redis-cli INFO memory`), and that nothing else writes the lineage's keys"
-    )
+    match error:
+        case AuthenticationError() | NoPermissionError():
+            remedy = (
+                "give the user of redis.url the right password, the keys of the lineage, and +@all -@dangerous +info"
+            )
+        case RedisConnectionError() | RedisTimeoutError():
+            remedy = "check that redis.url points to a server that is up"
+        case OutOfMemoryError():
+            remedy = "the server has no memory left (`redis-cli INFO memory`): raise maxmemory"
+        case _:
+            remedy = (
+                "check that nothing else writes the lineage's keys, and that the server is Redis 7.0, Valkey or newer"
+            )
+    return StoreError(f"replay store, {what}: {type(error).__name__}: {error}; {remedy}")
 
 
 def _ask(connection: Connection, command: Command) -> object:

@@ -16,7 +16,8 @@ from ol0.errors import ConfigError, StoreError
 from ol0.feedback.service import SOURCES
 from ol0.records import Digest
 from ol0.replay.anchors import AnchorStore
-from ol0.replay.connection import check_settings, connect
+from ol0.replay.checks import open_store
+from ol0.replay.connection import connect
 from ol0.replay.entries import NOBODY
 from ol0.replay.registration import Admitted
 from ol0.replay.store import ReplayStore
@@ -60,8 +61,7 @@ def apply_topics(settings: Settings) -> Applied:
     """
     changes = admin.plan(settings)
     admin.apply(settings, changes)
-    client = connect(settings.redis)
-    check_settings(client)
+    client = open_store(settings.redis, settings.kafka.topic_prefix)
     store = ReplayStore(client, settings.kafka.topic_prefix)
     if not store.exists():
         _check_no_outcomes(settings)
