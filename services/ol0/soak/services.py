@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Self
 
 from ol0.config import Settings
-from ol0.errors import StackError
+from ol0.errors import ConfigError, StackError
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.table import CompactedReader
 from ol0.supervisor.lineup import service_commands
@@ -29,7 +29,6 @@ class Services:
     def __init__(self, config: Path, logs: Path, tell: Callable[[str], None]) -> None:
         self._tell = tell
         self._done = Event()
-        self._gave_up: list[str] = []
         self._supervisor = Supervisor(service_commands(config, logs), on_event=self._note)
         self._thread = Thread(target=self._supervisor.run, args=(self._done,), name="supervisor", daemon=True)
 
@@ -57,16 +56,17 @@ class Services:
         """Whether all of them run or will run again.
 
         Raises:
-            StackError: one has given up; says why and where its log is.
+            ConfigError: one refuses its settings; says why.
         """
-        if self._gave_up:
-            raise StackError(self._gave_up[0])
+        if self._supervisor.refusal is not None:
+            raise ConfigError(self._supervisor.refusal)
 
     def wait_for_release(self, settings: Settings, limit_s: float) -> None:
         """Waits until something serves.
 
         Raises:
-            StackError: a service gave up, or the time is over.
+            ConfigError: a service refuses its settings.
+            StackError: the time is over.
         """
         deadline_s = monotonic() + limit_s
         with CompactedReader("releases", Lineage.of(settings.kafka)) as reader:
@@ -78,6 +78,4 @@ class Services:
     def _note(self, event: ServiceEvent) -> None:
         if event.kind is EventKind.STARTED:
             return
-        if event.kind is EventKind.GAVE_UP:
-            self._gave_up.append(f"service {event.name} gave up: {event.text}")
         self._tell(f"Service {event.name} {event.kind.value}: {event.text}")

@@ -1,3 +1,5 @@
+import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,8 +11,8 @@ from typing import Protocol, Self
 from ol0.errors import OL0Error
 from ol0.supervisor.guard import KILL_MARGIN_S, GuardedProcess
 
-EXIT_DONE = 0
 EXIT_CONFIG_ERROR = 2  # what every `ol0` command exits with when a setting is wrong: trying again cannot help
+LAST_BYTES = 8_192  # of a log, in which the message that ended a command stands
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class EventKind(Enum):
     STARTED = "started"
     RESTARTED = "restarted"
     DIED = "died"
-    GAVE_UP = "gave up"
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,6 @@ class _Charge:
     retry_at_s: float = 0.0
     deaths_in_a_row: int = 0
     restarts: int = 0
-    given_up: bool = False
 
 
 def start_guarded(command: Command) -> Process:
@@ -103,11 +104,11 @@ def start_guarded(command: Command) -> Process:
 
 
 class Supervisor:
-    """Keeps commands running: what dies is started again, with growing delays.
+    """Keeps commands running: what ends is started again, with growing delays, whatever its exit code says.
 
-    A process that exits with 0 (done) or 2 (a setting is wrong) is not started again. Nothing happens between calls:
-    call ``step`` often, or ``run``, which does. ``stop`` may come from another thread. ``on_event`` is called from the
-    thread that steps, and must not call back into the supervisor.
+    One ends it for all: 2, a setting is wrong. Going on without that service would look like a lineage and be none.
+    Nothing happens between calls: call ``step`` often, or ``run``, which does. ``stop`` may come from another thread.
+    ``on_event`` is called from the thread that steps, and must not call back into the supervisor.
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class Supervisor:
         self._clock = clock
         self._config = config or RestartConfig()
         self._stopped = False
+        self._refusal: str | None = None
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -147,9 +149,14 @@ class Supervisor:
         return {name: charge.restarts for name, charge in self._charges.items()}
 
     @property
+    def refusal(self) -> str | None:
+        """Which command cannot run with its settings, and why, in its words; None: none has said so."""
+        return self._refusal
+
+    @property
     def finished(self) -> bool:
-        """Whether no command runs or will run again."""
-        return self._stopped or all(charge.given_up for charge in self._charges.values())
+        """Whether no command will be started again: all were stopped, or one refuses its settings."""
+        return self._stopped or self._refusal is not None
 
     def start(self) -> None:
         """Start every command, in order.
@@ -169,15 +176,15 @@ class Supervisor:
         """Look at every process once: note who died, start again whose delay is over. Never blocks for long."""
         with self._lock:
             for charge in self._charges.values():
-                if self._stopped or charge.given_up:
-                    continue
+                if self.finished:
+                    return
                 if charge.process is not None:
                     self._look(charge, charge.process)
                 elif self._clock() >= charge.retry_at_s:
                     self._restart(charge)
 
     def run(self, until: threading.Event) -> None:
-        """Step until ``until`` is set or nothing is left to supervise. Stops nothing by itself."""
+        """Step until ``until`` is set or a command refuses its settings. Stops nothing by itself."""
         while not self.finished and not until.wait(self._config.look_every_s):
             self.step()
 
@@ -201,17 +208,15 @@ class Supervisor:
         if exit_code is None:
             return
         charge.process = None
-        log = charge.command.log
-        if exit_code == EXIT_DONE:
-            self._give_up(charge, f"is done (exit code {exit_code}); its log is {log}")
-        elif exit_code == EXIT_CONFIG_ERROR:
-            self._give_up(charge, f"has a wrong setting (exit code {exit_code}): the end of {log} names it")
+        if exit_code == EXIT_CONFIG_ERROR:
+            self._refuse(charge)
         else:
             self._schedule(charge, _how_it_ended(exit_code))
 
-    def _give_up(self, charge: _Charge, why: str) -> None:
-        charge.given_up = True
-        self._tell(charge, EventKind.GAVE_UP, f"{why}; not started again")
+    def _refuse(self, charge: _Charge) -> None:
+        name, log = charge.command.name, charge.command.log
+        self._refusal = f"{name} cannot run with these settings: {last_words(log) or f'the end of {log} says why'}"
+        self._tell(charge, EventKind.REFUSED, f"has a wrong setting (exit code {EXIT_CONFIG_ERROR}); its log is {log}")
 
     def _schedule(self, charge: _Charge, why: str) -> None:
         now_s = self._clock()
@@ -238,5 +243,16 @@ class Supervisor:
         self._on_event(Event(charge.command.name, kind, text))
 
 
+def last_words(log: Path) -> str:
+    """The message with which the last ``ol0`` command that wrote into this log has ended; empty where there is none."""
+    with contextlib.suppress(OSError), log.open("rb") as file:
+        file.seek(max(file.seek(0, os.SEEK_END) - LAST_BYTES, 0))
+        end = file.read().decode(errors="replace")
+        return f"\n{end}".rpartition("\nol0: ")[2].strip() if "ol0: " in end else ""
+    return ""
+
+
 def _how_it_ended(exit_code: int) -> str:
+    if exit_code == 0:
+        return "ended by itself, though nobody asked it to"
     return f"killed by signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"

@@ -54,8 +54,8 @@ class World:
         self.started.append(FakeProcess(command.name, 100 + len(self.started), self.calls))
         return self.started[-1]
 
-    def supervise(self, *names: str) -> Supervisor:
-        commands = [Command(name, [name], Path(f"/logs/{name}.log")) for name in names]
+    def supervise(self, *names: str, logs: Path = Path("/logs")) -> Supervisor:
+        commands = [Command(name, [name], logs / f"{name}.log") for name in names]
         return Supervisor(commands, on_event=self.events.append, start=self.start, clock=self.clock)
 
     def last(self, kind: EventKind) -> Event:
@@ -149,18 +149,39 @@ def test_twenty_nine_good_seconds_do_not(world: World) -> None:
     assert "next start in 0.4 s" in world.last(EventKind.DIED).text
 
 
-@pytest.mark.parametrize(("exit_code", "why"), [(0, "is done"), (2, "has a wrong setting")])
-def test_done_or_misconfigured_is_not_started_again_and_says_why(world: World, exit_code: int, why: str) -> None:
+def test_one_that_ends_by_itself_without_being_asked_is_started_again(world: World) -> None:
     supervisor = world.supervise("learner")
     supervisor.start()
-    die(world, supervisor, exit_code)
+    die(world, supervisor, exit_code=0)
+    assert "ended by itself, though nobody asked it to, next start in 0.2 s" in world.last(EventKind.DIED).text
+
+    world.clock.now_s += 0.3
+    supervisor.step()
+    assert supervisor.pids == {"learner": 101}
+    assert supervisor.refusal is None
+
+
+def test_a_wrong_setting_ends_the_run_and_is_told_in_the_words_of_the_service(world: World, tmp_path: Path) -> None:
+    log = tmp_path / "drift.log"
+    log.write_text("ol0: an older run\nol0: c.toml:\n  safety.suite: no such file\n")
+    supervisor = world.supervise("learner", "drift", logs=tmp_path)
+    supervisor.start()
+    die(world, supervisor, exit_code=2)
+    assert supervisor.finished
+    assert supervisor.refusal == "drift cannot run with these settings: c.toml:\n  safety.suite: no such file"
+    assert str(log) in world.last(EventKind.REFUSED).text
+
+    world.started[0].exit_code = 1
     world.clock.now_s += 3600.0
     supervisor.step()
-    assert len(world.started) == 1
-    assert supervisor.finished
-    text = world.last(EventKind.GAVE_UP).text
-    assert why in text
-    assert "/logs/learner.log" in text
+    assert len(world.started) == 2, "nothing is started again"
+
+
+def test_a_wrong_setting_without_words_names_the_log(world: World) -> None:
+    supervisor = world.supervise("drift")
+    supervisor.start()
+    die(world, supervisor, exit_code=2)
+    assert supervisor.refusal == "drift cannot run with these settings: the end of /logs/drift.log says why"
 
 
 def test_stop_signals_all_in_reverse_order_before_it_waits_for_any(world: World) -> None:
@@ -218,7 +239,7 @@ def test_a_restart_that_cannot_start_is_tried_again_later(world: World) -> None:
 
 
 @pytest.mark.parametrize("end", [lambda _world, until: until.set(), lambda world, _until: finish(world)])
-def test_run_returns_when_told_or_when_nothing_is_left(
+def test_run_returns_when_told_or_when_a_setting_is_wrong(
     world: World, end: Callable[[World, threading.Event], None]
 ) -> None:
     supervisor, until = world.supervise("learner"), threading.Event()
@@ -231,7 +252,7 @@ def test_run_returns_when_told_or_when_nothing_is_left(
 
 
 def finish(world: World) -> None:
-    world.started[-1].exit_code = 0
+    world.started[-1].exit_code = 2
 
 
 def test_a_very_long_row_of_deaths_does_not_overflow_the_delay() -> None:
