@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ol0.cli.command import Config, explained, stop_on_signals
-from ol0.config import load_settings
-from ol0.observability.health import Heartbeat, serve_health
+from ol0.config import Settings, load_settings
+from ol0.errors import ConfigError
+from ol0.observability.health import Heartbeat, Probe, check_ports, serve_health
 from ol0.observability.logs import configure_logs
+from ol0.streaming.lineage import Lineage
+from ol0.streaming.reachable import PROBE_S, broker_probe
 from ol0.supervisor.lineup import SERVICES, service_commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 app = typer.Typer()
+OF_THE_STORE = ("feedback", "learner")  # the others need no Redis, and load no client of it
 
 
 def run_service(name: str, config: Path | None, **options: str | None) -> None:
@@ -24,9 +28,21 @@ def run_service(name: str, config: Path | None, **options: str | None) -> None:
         settings = load_settings(config)
         configure_logs(name, settings.observability.log_level)
         heartbeat = Heartbeat()
-        with serve_health(settings.observability, heartbeat):
+        with serve_health(settings.observability, heartbeat, probes(name, settings)):
             run: Callable[..., None] = import_module(f"ol0.{name}.service").run
             run(settings, stop_on_signals(), lambda _: heartbeat.beat(), **options)
+
+
+def probes(name: str, settings: Settings) -> list[Probe]:
+    """What a service needs an answer of; nothing where nobody can ask for it."""
+    if not settings.observability.port:
+        return []
+    found = [broker_probe(Lineage.of(settings.kafka).clients)]
+    if name in OF_THE_STORE:
+        from ol0.replay.checks import store_probe
+
+        found.append(store_probe(settings.redis, settings.kafka.topic_prefix, PROBE_S))
+    return found
 
 
 def add_service(name: str) -> None:
@@ -67,7 +83,9 @@ def run(
     config: Config = None,
     logs: Annotated[Path, typer.Option(help="Folder of the services' log files.")] = Path("runs/logs"),
 ) -> None:
-    """Runs all services under one supervisor that restarts what dies, until SIGTERM.
+    """Runs all services under one supervisor that starts again what ends, until SIGTERM.
+
+    A service that refuses its settings ends all of them: exit status 2, and its reason.
 
     Example: `ol0 run --config ol0.toml`
     """
@@ -75,6 +93,7 @@ def run(
 
     with explained():
         settings = load_settings(config)  # a wrong setting is told once, not six times
+        check_ports(settings.observability, len(SERVICES))
         stop = stop_on_signals()
         logs.mkdir(parents=True, exist_ok=True)
         with Supervisor(
@@ -82,3 +101,5 @@ def run(
             on_event=lambda event: typer.echo(f"{event.name}: {event.text}"),
         ) as supervisor:
             supervisor.run(stop)
+        if supervisor.refusal is not None:
+            raise ConfigError(supervisor.refusal)

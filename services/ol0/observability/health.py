@@ -1,8 +1,12 @@
-"""/livez, /readyz and /metrics of one process, on a port of its own."""
+"""/livez, /readyz and /metrics of one process, on a port of its own.
 
+Alive: the loop comes round, so a restart would not help. Ready: that, and all that it needs answers.
+"""
+
+import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING
@@ -12,11 +16,17 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from ol0.config import ObservabilityConfig
+from ol0.errors import ConfigError, OL0Error
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 STALE_S = 60.0  # a loop that has not come round for a minute hangs: restarting it is safe, so livez says so
+LARGEST_PORT = 65_535
+FRESH_S = 2.0  # several that ask at once, or in a row, cost one question to broker and store
+
+Probe = Callable[[], None]
+"""Asks something that the loop needs. Returns within seconds; raises OL0Error where there is no answer."""
 
 
 class Heartbeat:
@@ -42,25 +52,68 @@ class Heartbeat:
         return self._clock() - (self._last or self._started) < STALE_S
 
 
+class Readiness:
+    """Whether the service does its work now: its loop comes round, and what the loop needs answers.
+
+    Args:
+        heartbeat: of the loop.
+        probes: asked only when somebody wants to know, at most every ``FRESH_S``.
+        clock: seconds.
+    """
+
+    def __init__(
+        self, heartbeat: Heartbeat, probes: Sequence[Probe] = (), clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._heartbeat = heartbeat
+        self._probes = probes
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._asked: float | None = None
+        self._unanswered = ""
+
+    @property
+    def obstacle(self) -> str:
+        """What is missing, in words; empty: nothing is."""
+        if not self._heartbeat.ready:
+            return "the loop has not come round" + ("" if self._heartbeat.alive else f" within {STALE_S:g} s")
+        with self._lock:
+            if self._asked is None or self._clock() - self._asked >= FRESH_S:
+                self._unanswered = "; ".join(filter(None, map(_ask, self._probes)))
+                self._asked = self._clock()
+            return self._unanswered
+
+
+def _ask(probe: Probe) -> str:
+    try:
+        probe()
+    except OL0Error as error:
+        return str(error)
+    return ""
+
+
 class HealthApp:
     """The WSGI application behind the three addresses."""
 
-    def __init__(self, heartbeat: Heartbeat, registry: CollectorRegistry) -> None:
+    def __init__(self, heartbeat: Heartbeat, readiness: Readiness, registry: CollectorRegistry) -> None:
         self._heartbeat = heartbeat
+        self._readiness = readiness
         self._registry = registry
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answers one request."""
-        path = environ.get("PATH_INFO", "")
-        if path == "/metrics":
-            start_response("200 OK", [("Content-Type", CONTENT_TYPE_LATEST)])
-            return [generate_latest(self._registry)]
-        states = {"/livez": self._heartbeat.alive, "/readyz": self._heartbeat.ready}
-        if path not in states:
-            start_response("404 Not Found", [("Content-Type", "text/plain")])
-            return [b"there are /metrics, /livez and /readyz\n"]
-        start_response("200 OK" if states[path] else "503 Service Unavailable", [("Content-Type", "text/plain")])
-        return [b"yes\n" if states[path] else b"no\n"]
+        match environ.get("PATH_INFO"):
+            case "/metrics":
+                start_response("200 OK", [("Content-Type", CONTENT_TYPE_LATEST)])
+                return [generate_latest(self._registry)]
+            case "/livez":
+                obstacle = "" if self._heartbeat.alive else f"the loop has not come round within {STALE_S:g} s"
+            case "/readyz":
+                obstacle = self._readiness.obstacle
+            case _:
+                start_response("404 Not Found", [("Content-Type", "text/plain")])
+                return [b"there are /metrics, /livez and /readyz\n"]
+        start_response("503 Service Unavailable" if obstacle else "200 OK", [("Content-Type", "text/plain")])
+        return [f"no: {obstacle}\n".encode() if obstacle else b"yes\n"]
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -73,17 +126,54 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def serve_health(config: ObservabilityConfig, heartbeat: Heartbeat) -> Iterator[CollectorRegistry]:
-    """Serves the three addresses while the context lasts; port 0 serves nothing."""
-    registry = CollectorRegistry()
-    Gauge("ol0_ready", "1 once the loop has come round", registry=registry).set_function(lambda: float(heartbeat.ready))
+def serve_health(
+    config: ObservabilityConfig, heartbeat: Heartbeat, probes: Sequence[Probe] = ()
+) -> Iterator[CollectorRegistry]:
+    """Serves the three addresses while the context lasts; port 0 serves nothing.
+
+    Raises:
+        ConfigError: the address cannot be served.
+    """
+    registry, readiness = CollectorRegistry(), Readiness(heartbeat, probes)
+    ready = Gauge("ol0_ready", "1 while the loop comes round and broker and store answer", registry=registry)
+    ready.set_function(lambda: float(not readiness.obstacle))
     if not config.port:
         yield registry
         return
-    app = HealthApp(heartbeat, registry)
-    with make_server(config.host, config.port, app, server_class=_Server, handler_class=_Quiet) as server:
+    with _server(config, HealthApp(heartbeat, readiness, registry)) as server:
         threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
         try:
             yield registry
         finally:
             server.shutdown()
+
+
+def check_ports(config: ObservabilityConfig, count: int) -> None:
+    """Whether the port and those after it are free, ``count`` in all.
+
+    Raises:
+        ConfigError: one is not, or the address is none of this machine; says which.
+    """
+    if config.port + count - 1 > LARGEST_PORT:
+        raise ConfigError(f"observability.port {config.port}: {count} ports from there on end after {LARGEST_PORT}")
+    for port in range(config.port, config.port + count) if config.port else ():
+        with socket.socket() as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+            try:
+                one.bind((config.host, port))
+            except OSError as error:
+                raise _unusable(config.host, port, error) from None
+
+
+def _server(config: ObservabilityConfig, app: HealthApp) -> WSGIServer:
+    try:
+        return make_server(config.host, config.port, app, server_class=_Server, handler_class=_Quiet)
+    except OSError as error:
+        raise _unusable(config.host, config.port, error) from None
+
+
+def _unusable(host: str, port: int, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"observability.host {host}, observability.port {port}: {error.strerror}; give each service a port of its own "
+        "that is free (`ol0 run` takes six in a row), or 0 for none, and a host that is this machine's"
+    )
