@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from examples import TRANSITION
+from examples import TIME_MS, TRANSITION
 from ol0.config import Settings
 from ol0.errors import ContractError, SignatureError
 from ol0.records import Outcome, Record, Tick, Transition
@@ -54,7 +54,7 @@ class Counting:
 
 
 def make_loop(
-    settings: Settings, lineage: Lineage, handler: Counting, clock: Callable[[], int] = lambda: 1
+    settings: Settings, lineage: Lineage, handler: Counting, clock: Callable[[], int] = lambda: TIME_MS
 ) -> TransactionalLoop:
     return TransactionalLoop(SERVICE, ["outcomes"], handler, lineage=lineage, streaming=settings.streaming, clock=clock)
 

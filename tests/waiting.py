@@ -13,6 +13,16 @@ def wait_until(condition: Callable[[], object], timeout_s: float) -> None:
         time.sleep(LOOK_EVERY_S)
 
 
+class ManualClock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
 def is_alive(pid: int) -> bool:
     """Whether a process runs. A zombie does not: where nobody reaps orphans, the dead stay in the process table."""
     state = _ps("stat", pid)

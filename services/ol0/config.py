@@ -104,7 +104,7 @@ class StreamingConfig(Section):
     user_rate_limit: Count | None = Field(
         None, description="examples that one user may make in an hour of event time; none: any number"
     )
-    bad_record_share: Share = Field(0.2, description="of the last 1,000 records; above it the service stops")
+    bad_record_share: Share = Field(0.2, description="of a topic's last 1,000 records; above it an error is logged")
 
 
 class WarmupConfig(Section):

@@ -1,6 +1,7 @@
 """The loop of the feedback service: Kafka into a sink that keeps the offsets itself."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Event
@@ -12,8 +13,8 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from ol0.config import StreamingConfig
 from ol0.errors import Fenced, Gap, OL0Error
 from ol0.later import Later
-from ol0.records import Record
-from ol0.streaming.bad_records import BadRecordShare
+from ol0.records import Record, Tick
+from ol0.streaming.bad_records import BadRecords
 from ol0.streaming.dead_letters import DeadLetters
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import broker_errors, by_partition, is_usable
@@ -81,7 +82,7 @@ class ConsumeLoop:
         self._topics = TopicWatch(lineage.clients.admin())
         self._dead_letters = DeadLetters(lineage)
         self._ticker = Ticker(lineage, streaming)
-        self._bad = BadRecordShare(streaming.bad_record_share)
+        self._bad = BadRecords(lineage.topics, streaming.bad_record_share)
         self._next: dict[Partition, int] = {}
         self._held: dict[Partition, Portion] = {}
         self._under_way: list[_UnderWay] = []
@@ -106,7 +107,7 @@ class ConsumeLoop:
         Raises:
             Fenced: another process owns one of the partitions, or has the name of this member.
             StoreError: the sink refuses.
-            StreamError: Kafka refuses, a dead letter cannot be written, or too many records were bad.
+            StreamError: Kafka refuses, a dead letter cannot be written, or no decision at all can be used.
         """
         try:
             self.open()
@@ -142,7 +143,6 @@ class ConsumeLoop:
         self._commit_lag()
         self._topics.look()
         done = Round(len(messages) - letters, letters, 0, time.monotonic() - began)
-        self._bad.count(done.records, done.dead_letters)
         self._on_round(done)
         return done
 
@@ -174,6 +174,10 @@ class ConsumeLoop:
         self._settle()  # also where nothing came
         for partition, portion in portions.items():
             self._deliver(partition, portion)
+        usable = Counter[str]()
+        for partition, portion in portions.items():
+            usable[partition.topic] += sum(type(source.record) is not Tick for source in portion.records)
+        self._bad.count(usable, letters)
         return len(letters)
 
     def _is_usable(self, message: Message) -> bool:

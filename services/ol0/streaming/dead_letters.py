@@ -37,6 +37,11 @@ class DeadLetter:
         value = message.value() or b""
         return cls(topic, partition, offset, message.key(), value, service, stage, error)
 
+    @property
+    def place(self) -> str:
+        """Where the record stands."""
+        return f"{self.topic}[{self.partition}]@{self.offset}"
+
     def headers(self) -> Headers:
         """Source coordinates, by which repeats are told, and the reason."""
         return [

@@ -12,7 +12,7 @@ from ol0.errors import ContractError
 from ol0.records import Decision, Outcome, RewardParts
 from ol0.streaming.codec import HEADER, Codec
 from ol0.streaming.reading import DOUBLE
-from ol0.streaming.validation import DIGEST_CHARACTERS, EARLIEST_MS, MAX_LABEL_BYTES
+from ol0.streaming.validation import DIGEST_CHARACTERS, MAX_LABEL_BYTES
 from ol0.streaming.writing import NULL, PRESENT, PRIMITIVES
 
 # Bytes up to the end of the shared fields (the store's scripts read these four, see due.lua), bytes of the session id,
@@ -100,7 +100,7 @@ class Payloads:
         shares = (reward, parts.thumb, parts.rating, parts.correction, parts.tool, parts.implicit)
         said = [NULL if share is None else PRESENT + DOUBLE.pack(share) for share in shares]
         outcome = b"".join((self._outcome_header, head.opening, write_long(sequence), *said, write_long(window_end_ms)))
-        if len(head.opening) > SURELY_SHORT or head.time_ms < EARLIEST_MS:
+        if len(head.opening) > SURELY_SHORT:
             self._codec.decode(outcome)
         return outcome
 

@@ -1,6 +1,7 @@
 """The loop of the services that read Kafka and write Kafka: exactly once through one transaction per batch."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from threading import Event
 from typing import Final
@@ -9,14 +10,14 @@ import structlog
 from confluent_kafka import OFFSET_INVALID, TopicPartition
 
 from ol0.config import StreamingConfig
-from ol0.errors import ContractError, SignatureError, StreamError
+from ol0.errors import ContractError, StreamError
 from ol0.records import Record, Snapshot, Tick
-from ol0.streaming.bad_records import BadRecordShare
+from ol0.streaming.bad_records import BadRecords
 from ol0.streaming.batch import Batch, BatchReader
 from ol0.streaming.dead_letters import DeadLetter, outgoing
 from ol0.streaming.handler import Handler
 from ol0.streaming.lineage import Lineage
-from ol0.streaming.messages import Outgoing, broker_errors, gather, to_message
+from ol0.streaming.messages import Outgoing, broker_errors, coordinates, gather, to_message
 from ol0.streaming.round import Round
 from ol0.streaming.transactor import Transactor, retry_aborted
 from ol0.streaming.writer import read_snapshots
@@ -60,7 +61,7 @@ class TransactionalLoop:
         self._transactor = Transactor(service, lineage.clients)
         self._consumer = lineage.clients.assigned_consumer(service)
         self._reader = BatchReader(service, lineage)
-        self._bad = BadRecordShare(streaming.bad_record_share)
+        self._bad = BadRecords(lineage.topics, streaming.bad_record_share)
         self._tick_ms = int(streaming.tick_interval_s * 1000)
         self._next_tick_ms = 0
         self._committed = b""
@@ -71,7 +72,7 @@ class TransactionalLoop:
 
         Raises:
             Fenced: another process has taken over.
-            StreamError: Kafka refuses, a topic is not as declared, or too many records were bad.
+            StreamError: Kafka refuses, a topic is not as declared, or no outcome at all can be used.
         """
         try:
             self.open()
@@ -102,8 +103,6 @@ class TransactionalLoop:
         self._transactor.poll()
         batch = self._reader.read(gather(self._consumer, self._streaming.batch_size, self._wait_s()))
         done = self._transact(batch, self._due_tick(), began)
-        # Who floods a topic with forgeries must not be able to stop its readers: only what is bad by accident counts.
-        self._bad.count(done.records + done.forged, done.dead_letters - done.forged)
         self._on_round(done)
         return done
 
@@ -175,15 +174,16 @@ class TransactionalLoop:
             time_ms = batch.time_ms or self._clock()
             self._commit([*self._encode(outputs), *dead], batch.offsets, time_ms)
         self._warn(letters)
+        usable = Counter(coordinates(message)[0] for message, record in batch.records if not isinstance(record, Tick))
+        usable.subtract(letter.topic for letter in letters if letter.stage == "handle")
+        self._bad.count(usable, letters)
         used = len(batch.records) + len(batch.letters) - len(letters)
-        forged = sum(isinstance(letter.error, SignatureError) for letter in letters)
-        return Round(used, len(letters), len(outputs), time.monotonic() - began, forged)
+        return Round(used, len(letters), len(outputs), time.monotonic() - began)
 
     def _warn(self, letters: Sequence[DeadLetter]) -> None:
         """One line a batch, of the first letter, however many somebody sends; all of them are in the dead letters."""
         for letter in letters[:1]:
-            place = f"{letter.topic}[{letter.partition}]@{letter.offset}"
-            self._log.warning("dead letters", count=len(letters), first=place, reason=str(letter.error))
+            self._log.warning("dead letters", count=len(letters), first=letter.place, reason=str(letter.error))
 
     def _commit(self, messages: Sequence[Outgoing], offsets: Sequence[TopicPartition], time_ms: int) -> None:
         """One transaction; an unchanged snapshot is not written again."""

@@ -1,6 +1,7 @@
 """Fault 10: bytes that are no record, or none of this lineage, among those that are."""
 
 import gzip
+import json
 import os
 import random
 from collections.abc import Callable
@@ -22,10 +23,14 @@ from ol0.streaming.sink import Partition
 from worlds import KIND_COUNT
 
 CODEC = Codec()
-GOOD = CODEC.encode(replace(TEMPLATE, time_ms=1))
+GOOD = CODEC.encode(TEMPLATE)
 BOMB_BYTES = 16 * 1024**2
 NAN = np.full(KIND_COUNT, np.nan, "<f4").tobytes()
-SIGN = ImplicitFeedback("feedback-1", TEMPLATE.decision_id, "session", "editor", 1, ImplicitKind.COPY, float("nan"))
+SIGN = ImplicitFeedback(
+    "feedback-1", TEMPLATE.decision_id, "session", "editor", TEMPLATE.time_ms, ImplicitKind.COPY, float("nan")
+)
+THUMB = {"feedback_id": "f", "decision_id": TEMPLATE.decision_id, "session_id": "s", "source": "ann", "thumb": 1}
+ENDLESS = replace(TEMPLATE, session_id="s" * 600_000)
 BAD: dict[str, tuple[str, bytes, str]] = {
     "trailing bytes": ("decisions", GOOD + b"\0\0", "left over"),
     "truncated": ("decisions", GOOD[:-3], "truncated"),
@@ -36,6 +41,13 @@ BAD: dict[str, tuple[str, bytes, str]] = {
     "unknown schema id": ("feedback.user", b"\0\0\0\0\x63" + GOOD[5:], "schema id 99"),
     "a record of another topic": ("feedback.tool", GOOD, "a Decision"),
     "nothing at all": ("feedback.user", b"", "empty"),
+    "a session of 600 kB": (
+        "decisions",
+        CODEC.encode_valid(ENDLESS),
+        "256 at most",
+    ),
+    "a time in seconds": ("feedback.user", json.dumps({**THUMB, "time_ms": 1_790_000_000}).encode(), "milliseconds"),
+    "half a surrogate": ("feedback.user", json.dumps({**THUMB, "time_ms": "\ud800"}).encode(), "JSON: "),
 }
 COPIES = 4
 WITHIN_S = 60.0

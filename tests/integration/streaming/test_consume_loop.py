@@ -21,7 +21,7 @@ from ol0.streaming.messages import Outgoing, write
 from ol0.streaming.sender import RecordSender
 from ol0.streaming.sink import Partition, SourceRecord
 from ol0.streaming.topic_ids import describe
-from waiting import wait_until
+from waiting import ManualClock, wait_until
 
 
 def test_a_restart_goes_on_at_the_offset_of_the_sink(lineage: Lineage, start: Start) -> None:
@@ -91,23 +91,31 @@ def test_bad_records_are_dead_letters_before_the_offset_moves_past_them(lineage:
     assert [letter.value() for letter in letters] == [b"garbage", lineage.codec.encode(decisions(1, 7)[0]), b""]
 
 
-def test_a_topic_of_which_too_much_is_bad_stops_the_loop_with_every_letter_written(
-    lineage: Lineage, start: Start
+def test_a_topic_that_is_mostly_bad_is_said_aloud_and_one_that_is_all_bad_stops_the_loop(
+    lineage: Lineage, start: Start, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    # A fifth of the last 1,000 records may be bad
-    sink = MemorySink()
+    # Given a thousand records that nobody can read
+    sink, clock = MemorySink(), ManualClock()
     producer = lineage.clients.producer()
-    for _ in range(200):
+    for _ in range(1_000):
         write(producer, Outgoing(lineage.topics.full("decisions"), None, b"garbage"))
     assert producer.flush(TIMEOUT_S) == 0
     loop = start(sink)
-    work_until(loop, lambda: list(sink.offsets.values()) == [200])
+    loop._bad._clock = clock
 
+    # When they are read, then the service goes on, and says what there is
+    work_until(loop, lambda: list(sink.offsets.values()) == [1_000])
+    said = "".join(capfd.readouterr())
+    assert "many records of a topic cannot be used" in said
+    assert f"{lineage.topics.full('decisions')}[0]@0" in said
+
+    # When a minute later nothing else has come, though time has, then it stops, with every letter written
+    clock.now_s += 60
+    RecordSender(lineage).send_to(Tick(), lineage.topics.full("decisions"), 0)
     put_bytes(lineage, "decisions", b"garbage")
-
-    with pytest.raises(StreamError, match=r"201 of the last 1,000 .*bad_record_share allows 20%.*`ol0 dlq list`"):
+    with pytest.raises(StreamError, match=r"not one of 1,001 records .*`ol0 dlq list`"):
         work_until(loop, lambda: False)
-    assert len(read_messages(lineage, lineage.topics.dead_letter("decisions"))) == 201
+    assert len(read_messages(lineage, lineage.topics.dead_letter("decisions"))) == 1_001
 
 
 def test_the_offset_stays_where_a_dead_letter_cannot_be_written(

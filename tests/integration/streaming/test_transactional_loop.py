@@ -24,7 +24,7 @@ from ol0.streaming.table import CompactedReader
 from ol0.streaming.transactional import TransactionalLoop
 from ol0.streaming.transactor import Transactor
 from ol0.streaming.writer import read_snapshots
-from waiting import wait_until
+from waiting import ManualClock, wait_until
 
 TIMEOUT_S = 30.0
 
@@ -193,12 +193,36 @@ def test_garbage_in_a_topic_without_dead_letters_stops_the_service(settings: Set
     loop.close()
 
 
-def test_too_many_bad_records_stop_the_service(settings: Settings, lineage: Lineage) -> None:
-    put_bytes(lineage, "outcomes", b"garbage")
-    strict = settings.model_copy(update={"streaming": StreamingConfig(clock="ticks", bad_record_share=0)})
-    loop = make_loop(strict, lineage, Counting())
+def test_outcomes_that_are_all_bad_stop_the_service_and_one_good_one_keeps_it_going(
+    settings: Settings, lineage: Lineage
+) -> None:
+    # Given a thousand records that cannot be used, decoded or not, and the minute that they may take
+    handler, clock = Counting(), ManualClock()
+    loop = make_loop(settings, lineage, handler)
+    loop._bad._clock = clock
     loop.open()
-    with pytest.raises(StreamError, match=r"1 of the last 1,000 records .*ol0 dlq list"):
+
+    def read_thousand_bad() -> None:
+        put_bytes(lineage, "outcomes", b"garbage")
+        RecordSender(lineage).send_all([replace(OUTCOME, session_id=REFUSED)] * 999)
+        found = 0
+
+        def read() -> bool:
+            nonlocal found
+            found += loop.step().dead_letters
+            return found == 1_000
+
+        wait_until(read, TIMEOUT_S)
+        clock.now_s += 60
+
+    read_thousand_bad()
+    # When the next is a good one, then the service goes on
+    RecordSender(lineage).send_all(outcomes(1))
+    work_until(loop, lambda: handler.count == 1)
+    # When the next is a bad one, then it stops
+    read_thousand_bad()
+    put_bytes(lineage, "outcomes", b"garbage")
+    with pytest.raises(StreamError, match=r"not one of 1,001 records .*first byte 103.*ol0 dlq list"):
         work_until(loop, lambda: False)
     loop.close()
 

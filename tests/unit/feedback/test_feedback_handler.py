@@ -69,7 +69,7 @@ def outcome_of(closing: Closing) -> Outcome:
     (window,) = closing.windows
     ((key, value),) = unpack_messages(window.outcome)
     assert key == b"session"
-    outcome = CODEC.decode(value)
+    outcome = CODEC.decode_valid(Outcome, value)
     assert isinstance(outcome, Outcome)
     assert outcome.reward == window.reward
     return outcome

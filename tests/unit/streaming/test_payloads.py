@@ -87,7 +87,6 @@ def test_the_head_alone_makes_the_outcome_that_the_codec_would_write(
         ({"session_id": "x" * 600_000}, "session_id: 600000 bytes"),
         ({"user": "x" * 257}, "user: 257 bytes"),
         ({"group": "x" * 257}, "group: 257 bytes"),
-        ({"time_ms": 1_790_000_000}, "before the year 2000"),
     ],
 )
 def test_a_window_from_before_there_were_limits_has_no_outcome(flaw: dict[str, Any], reason: str) -> None:
