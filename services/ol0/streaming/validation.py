@@ -45,7 +45,8 @@ SHORT: Final = MAX_LABEL_BYTES // 4
 """Characters that are no more bytes than a label may have, whatever they are."""
 DIGEST_CHARACTERS: Final = 64
 MAX_TEXT_BYTES: Final = 8_192
-"""Of a text for people. The longest that a gate composes, of two encoders' names and all parts, has 5 KB."""
+"""Of a text for people, of a verdict's reasons together. The longest that a gate composes, of two encoders' names and
+all parts, has 5 KB."""
 MAX_PARTS: Final = 16
 """Of an action: a checkpoint has no more (controller/header.py)."""
 MAX_REASONS: Final = 32
@@ -181,7 +182,8 @@ def _verdict(record: Verdict) -> None:
     _at_most("reasons", record.reasons, MAX_REASONS, "of them")
     for reason in record.reasons:
         _labels(check=reason.check)
-        _text("text", reason.text)
+    # Together: a serving state holds six verdicts beside three heads, and has a size as well.
+    _text("reasons", "".join(reason.text for reason in record.reasons))
     _signature(record.signature)
 
 

@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
+from examples import TIME_MS
 from ol0.errors import ContractError
 from ol0.records import Gate, Judgement, Mode, OperatorKind, Phase, ServingState, Transition
 from ol0.release.handler import ReleaseHandler
+from ol0.streaming.validation import validate
 from unit.release.lineage import BASE, CONFIG, LIVE_STAGE, Lineage, an_order
 
 
@@ -170,3 +174,15 @@ def test_a_trial_at_a_stage_that_the_config_no_longer_has_is_not_restored() -> N
     fewer = CONFIG.model_copy(update={"stages": CONFIG.stages[:1]})
     with pytest.raises(ContractError, match="put it back"):
         ReleaseHandler(fewer, 10).restore(lineage.handler.snapshot())
+
+
+def test_a_cause_of_the_longest_reason_can_be_sent() -> None:
+    lineage = Lineage()
+    first, _ = lineage.released(), lineage.released()
+    order = replace(an_order(OperatorKind.PIN, first.digest), actor="é" * 128, reason="é" * 4_096)
+    validate(replace(order, time_ms=TIME_MS))
+    transitions = [made for made in lineage.handler.handle(order) if isinstance(made, Transition)]
+    assert transitions
+    for transition in transitions:
+        assert transition.cause.startswith("é" * 128)
+        validate(replace(transition, time_ms=TIME_MS))

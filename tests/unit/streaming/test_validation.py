@@ -152,9 +152,9 @@ def test_a_text_for_people_has_8_kb_at_most(record: Any, name: str) -> None:  # 
 
 def test_what_stands_within_a_verdict_or_a_release_is_bounded_too() -> None:
     named = Reason("x" * 257, None, None, None, "")
-    told = Reason("harm", None, None, None, "x" * 8_193)
-    for reason, complaint in ((named, "check: 257 bytes"), (told, "text: 8193 bytes")):
-        verdict = replace(VERDICT, reasons=(reason,))
+    told = Reason("harm", None, None, None, "x" * 4_097)
+    for reason, complaint in ((named, "check: 257 bytes"), (told, "reasons: 8194 bytes; 8192 at most")):
+        verdict = replace(VERDICT, reasons=(reason, reason))
         for record in (verdict, replace(SERVING_STATE, live=replace(LIVE, approvals=(verdict,)))):
             with pytest.raises(RangeError, match=complaint):
                 validate(record)
