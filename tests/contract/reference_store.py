@@ -75,7 +75,8 @@ class Log:
                     yield decision_key(record.decision_id), entry
                 elif isinstance(record, Decision) and time + self._window > watermark:
                     yield record
-            self.watermark_ms = max(watermark, min(time, source.append_time_ms) - self._lateness)
+            if source.is_stamped:  # else both times are its writer's
+                self.watermark_ms = max(watermark, min(time, source.append_time_ms) - self._lateness)
 
 
 class Windows:

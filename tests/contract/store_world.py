@@ -31,6 +31,7 @@ from ol0.streaming.sink import Log, Partition, SourceRecord
 LARGEST_DRAIN = 2_000  # steps
 LARGEST_POLL = 40
 AT_ONCE = 0.7  # of deliveries
+STAMPED, AHEAD_MS = 0.98, 3_000_000
 FIRST = min(PARTITIONS, key=str)
 
 
@@ -111,7 +112,10 @@ class World:
 
     def pass_time(self, by_ms: int) -> None:
         for partition, arrival_ms, record in self.traffic.pass_time(by_ms):
-            self.logs[partition].append(SourceRecord(self.ends[partition], arrival_ms, record))
+            # Now and then the topic is CreateTime, and the time in the log is the writer's.
+            is_stamped = self.rng.random() < STAMPED
+            time_ms = arrival_ms if is_stamped else arrival_ms + AHEAD_MS
+            self.logs[partition].append(SourceRecord(self.ends[partition], time_ms, record, None, is_stamped))
             self.ends[partition] += self.rng.choice([1, 1, 1, 2])  # transaction markers take offsets too
 
     def tick(self, partitions: Iterable[Partition]) -> None:
@@ -324,8 +328,8 @@ class World:
         self.scripts.append(CrashingScripts(self.client, self.prefix, self.fates, self._interrupt))
         store._scripts = store.exclusion._scripts = self.scripts[-1]
         handler = FeedbackHandler(self.config, 1, (ACTIONS,), self.payloads)
-        sizes = {"batch_size": self.rng.choice([1, 4, 50]), "user_limit": self.config.user_rate_limit or 0}
-        join = FeedbackJoin(store, handler, self._publish, **sizes)
+        size, limit = self.rng.choice([1, 4, 50]), self.config.user_rate_limit or 0
+        join = FeedbackJoin(store, handler, self._publish, batch_size=size, user_limit=limit)
         join.forget(self.forgotten)
         return join
 

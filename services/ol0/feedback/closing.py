@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.outbox import Message, unpack_messages
+from ol0.feedback.time_watch import TimeWatch
 from ol0.replay.store import ReplayStore
 from ol0.replay.windows import NOTHING_TO_DO, Commit, Due, Turn, Unsent
 
@@ -45,7 +46,13 @@ class WindowCloser:
     """
 
     def __init__(
-        self, store: ReplayStore, handler: FeedbackHandler, publish: Publish, batch_size: int, user_limit: int
+        self,
+        store: ReplayStore,
+        handler: FeedbackHandler,
+        publish: Publish,
+        batch_size: int,
+        user_limit: int,
+        watch: TimeWatch | None = None,
     ) -> None:
         """Asks nothing yet; arguments as those of ``FeedbackJoin``."""
         self._store = store
@@ -53,6 +60,7 @@ class WindowCloser:
         self._publish = publish
         self._batch_size = batch_size
         self._user_limit = user_limit
+        self._watch = watch
         self._turn: Later[Turn] | None = None
         self._sending: _Sending | None = None
         self._listed = 0
@@ -138,4 +146,6 @@ class WindowCloser:
         if closing.forgotten:
             self._store.exclusion.forget(closing.forgotten)
             return None
+        if self._watch:
+            self._watch.closed(closing.counts)
         return Commit(due.sequence, closing.windows, closing.counts, self._user_limit)

@@ -152,7 +152,7 @@ class FeedbackHandler:
                 case other:
                     raise AssertionError(f"check() has to refuse a {type(other).__name__}")
             # Last: a record is judged by what its partition had seen before it.
-            passed_ms = self._watermark(time_ms, source.append_time_ms)
+            passed_ms = self._watermark(time_ms, source)
             if passed_ms > draft.watermark_ms:  # noqa: PLR1730 - max() takes three times as long
                 draft.watermark_ms = passed_ms
         return Arrivals(
@@ -234,11 +234,13 @@ class FeedbackHandler:
             draft.targets.append(decision_key(feedback.decision_id))
             draft.entries.append(packed_entry(feedback, effective_ms))
 
-    def _watermark(self, time_ms: int | None, append_time_ms: int) -> int:
-        """What a record alone says of the time that its partition has passed."""
+    def _watermark(self, time_ms: int | None, source: SourceRecord) -> int:
+        """What a record alone says of the time that its partition has passed: two clocks have to agree on it."""
         if self._wall_clock:
+            if not source.is_stamped:
+                return 0  # both times are its writer's
             # Capped by the broker's clock: nobody can close other people's windows by claiming a time to come.
-            time_ms = append_time_ms if time_ms is None else min(time_ms, append_time_ms)
+            time_ms = source.append_time_ms if time_ms is None else min(time_ms, source.append_time_ms)
         # Where only the harness makes time, a tick without one says nothing.
         return 0 if time_ms is None else time_ms - self._lateness_ms
 

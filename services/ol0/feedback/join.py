@@ -6,6 +6,7 @@ from dataclasses import replace
 from ol0.errors import StoreError
 from ol0.feedback.closing import Publish, WindowCloser
 from ol0.feedback.handler import FeedbackHandler
+from ol0.feedback.time_watch import TimeWatch
 from ol0.later import Later
 from ol0.replay.store import LARGEST_BATCH, ReplayStore
 from ol0.replay.windows import Applied, Claim, SourcePartition
@@ -26,6 +27,7 @@ class FeedbackJoin:
         publish: Publish,
         batch_size: int = 500,
         user_limit: int = 0,
+        watch: TimeWatch | None = None,
     ) -> None:
         """Makes a join that owns nothing yet.
 
@@ -35,11 +37,13 @@ class FeedbackJoin:
             publish: sends outcomes.
             batch_size: windows at a time.
             user_limit: examples that one user may make in an hour of event time; 0: any number.
+            watch: is told what is dropped for its time.
         """
         self._store = store
+        self._watch = watch
         self._exclusion = store.exclusion
         self._handler = handler
-        self._closer = WindowCloser(store, handler, publish, batch_size, user_limit)
+        self._closer = WindowCloser(store, handler, publish, batch_size, user_limit, watch)
         self._forgets = False  # whether any user was forgotten
         self._to_search = False  # whether the ring may hold examples of theirs
         self._claims: dict[SourcePartition, Claim] = {}
@@ -87,6 +91,8 @@ class FeedbackJoin:
             if applied.result() is Applied.FULL:
                 return False
             self._claims[source] = replace(claim, next_offset=next_offset, watermark_ms=arrivals.watermark_ms)
+            if self._watch:
+                self._watch.arrived(partition, records, arrivals.counts)
             return True
 
         return Later(taken)

@@ -8,9 +8,11 @@ from ol0.controller.checkpoint import read_base
 from ol0.feedback.forgotten import ForgottenUsers
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.join import FeedbackJoin
+from ol0.feedback.time_watch import TimeWatch
 from ol0.replay.budget import largest_store_bytes
 from ol0.replay.checks import check_memory, open_store
 from ol0.replay.store import ReplayStore
+from ol0.streaming import admin
 from ol0.streaming.consume import ConsumeLoop
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.payloads import Payloads
@@ -41,6 +43,9 @@ def run(settings: Settings, stop: Event, on_round: Callable[[Round], None], memb
     store = ReplayStore(client, settings.kafka.topic_prefix)
     store.attach()
     lineage = Lineage.of(settings.kafka)
+    on_the_wall = settings.streaming.clock == "wall"
+    if on_the_wall:
+        admin.check_stamps(lineage, SOURCES)
     handler = FeedbackHandler(settings.streaming, base.dimension, base.choices, Payloads(lineage.codec))
     publish = PileSender("outcomes", lineage).send
     join = FeedbackJoin(
@@ -49,6 +54,7 @@ def run(settings: Settings, stop: Event, on_round: Callable[[Round], None], memb
         publish,
         batch_size=settings.streaming.batch_size,
         user_limit=settings.streaming.user_rate_limit or 0,
+        watch=TimeWatch() if on_the_wall else None,
     )
     with CompactedReader("operator", lineage) as reader:
         forgotten = ForgottenUsers(reader)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import structlog
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but not marked as such for mypy
     AdminClient,
@@ -37,6 +38,10 @@ COMPACTION: Final = {
     "segment.bytes": str(64 * 1024 * 1024),
     "segment.ms": str(DAY_MS // 24),  # an open segment is never compacted
 }
+
+
+STAMPS: Final = "message.timestamp.type"
+BY_BROKER: Final = "LogAppendTime"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,26 @@ def source_partitions(settings: Settings, names: Iterable[str]) -> dict[Partitio
     return source_logs(
         admin, [Partition(topic, number) for topic in topics for number in _numbers(described, topic)], TIMEOUT_S
     )
+
+
+def check_stamps(lineage: Lineage, names: Iterable[str]) -> None:
+    """Refuses topics whose records carry their writers' clocks alone: one that is ahead would close every window.
+
+    Raises:
+        StreamError: one is CreateTime, or the broker does not answer.
+    """
+    topics = [lineage.topics.full(name) for name in names]
+    try:
+        configs = _describe(lineage.clients.admin(), topics)
+    except StreamError as error:
+        structlog.get_logger("ol0.kafka").warning("settings of the topics cannot be looked at", reason=str(error))
+        return  # not everybody may describe settings; what is wrong with a record is seen on the record
+    wrong = [topic for topic, config in configs.items() if config.get(STAMPS) != BY_BROKER]
+    if wrong:
+        raise StreamError(
+            f"{', '.join(wrong)}: {STAMPS} has to be {BY_BROKER}: else one host whose clock is ahead would close "
+            "everybody's windows; `ol0 topics apply` sets it"
+        )
 
 
 def _numbers(described: Mapping[str, Described], topic: str) -> tuple[int, ...]:

@@ -24,6 +24,8 @@ SESSION_TIMEOUT_MS: Final = 6_000
 """The least that brokers take by default: a lost member's partitions move on after it."""
 METADATA_MS: Final = 5_000
 """How soon a group sees that a topic has more partitions: until somebody owns them, nothing in them has happened."""
+HOST_METADATA_MS: Final = 300_000
+"""Hosts write to new partitions when somebody has owned them for long: this is librdkafka's own pace."""
 DELIVERY_TIMEOUT_MS: Final = 120_000
 """An outage of a minute loses nothing; one of hours must not fill the memory of a host application."""
 QUEUE_MESSAGES: Final = 50_000
@@ -51,9 +53,14 @@ class Clients:
         self._prefix = topics.prefix
         self._log = structlog.get_logger("ol0.kafka")
 
-    def producer(self) -> Producer:
-        """Idempotent, for records that need no transaction."""
-        config = self._config({**self._producer(), "message.timeout.ms": DELIVERY_TIMEOUT_MS}, PRODUCER_GUARANTEES)
+    def producer(self, metadata_ms: int = HOST_METADATA_MS) -> Producer:
+        """Idempotent, for records that need no transaction; sees ``metadata_ms`` later that a topic has grown."""
+        defaults: Options = {
+            **self._producer(),
+            "message.timeout.ms": DELIVERY_TIMEOUT_MS,
+            "topic.metadata.refresh.interval.ms": metadata_ms,
+        }
+        config = self._config(defaults, PRODUCER_GUARANTEES)
         return self._made(Producer, config, logger=_Log(), error_cb=self.log_error)
 
     def transactional_producer(self, service: str, on_error: OnError) -> Producer:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from confluent_kafka import Message
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 
 from ol0.errors import ContractError
 from ol0.records import Record
@@ -58,5 +58,6 @@ class PortionReader:
             except ContractError as error:
                 letters.append(DeadLetter.of(message, service=self._service, stage=stage, error=error))
             else:
-                records.append(SourceRecord(offset, message.timestamp()[1], record, value))
+                kind, time_ms = message.timestamp()
+                records.append(SourceRecord(offset, time_ms, record, value, kind == TIMESTAMP_LOG_APPEND_TIME))
         return Portion(records, letters, expected, next_offset)

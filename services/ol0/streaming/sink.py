@@ -40,12 +40,14 @@ class SourceRecord(NamedTuple):
         append_time_ms: the broker's clock.
         record: decoded and checked.
         logged: the same, framed, as it lies in the log; None where it has no such bytes.
+        is_stamped: whether that clock is the broker's; else the topic was CreateTime, and it is the writer's.
     """
 
     offset: int
     append_time_ms: int
     record: Record
     logged: bytes | None = None
+    is_stamped: bool = True
 
 
 class Sink(Protocol):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, Self, TypeVar
 
 import numpy as np
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, TIMESTAMP_LOG_APPEND_TIME, KafkaError, Message, TopicPartition
 from numpy.typing import NDArray
 
 from contract.comparison import field_of
@@ -204,7 +204,9 @@ class Reader:
             return
         self._read.decisions += isinstance(record, Decision)
         self._read.feedback += not isinstance(record, Decision | Tick)
-        for it in self._logs[partition].read([SourceRecord(offset, message.timestamp()[1], record)]):
+        kind, time_ms = message.timestamp()
+        source = SourceRecord(offset, time_ms, record, is_stamped=kind == TIMESTAMP_LOG_APPEND_TIME)
+        for it in self._logs[partition].read([source]):
             if isinstance(it, Decision):
                 self._spill.put(decision_key(it.decision_id), DECISION, value or b"")
             else:

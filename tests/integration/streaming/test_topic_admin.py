@@ -47,6 +47,8 @@ def test_settings_and_partitions_that_differ_are_brought_in_line(settings: Setti
     client = lineage.clients.admin()
     client.create_topics([NewTopic(topic, 1, 1)])[topic].result(10)
     declared = with_partitions(settings, {"decisions": 3})
+    with pytest.raises(StreamError, match=r"message.timestamp.type has to be LogAppendTime.*`ol0 topics apply`"):
+        admin.check_stamps(lineage, ["decisions"])
 
     changes = [change for change in admin.plan(declared) if change.topic == topic]
     kinds = [type(change) for change in changes]
@@ -56,6 +58,7 @@ def test_settings_and_partitions_that_differ_are_brought_in_line(settings: Setti
     admin.apply(declared, changes)
 
     assert [change for change in admin.plan(declared) if change.topic == topic] == []
+    admin.check_stamps(lineage, ["decisions"])
 
 
 def test_partitions_are_never_taken_away(settings: Settings) -> None:

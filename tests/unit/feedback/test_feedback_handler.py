@@ -123,6 +123,22 @@ def test_a_tick_without_a_time_carries_the_brokers_where_time_is_the_walls() -> 
     assert take(Tick(5 * NOW), config=TICKS).watermark_ms == 5 * NOW - 2_000
 
 
+def test_a_broker_whose_clock_is_ahead_moves_no_time_alone() -> None:
+    ahead = [SourceRecord(0, NOW + 3_000_000, Tick(NOW)), SourceRecord(1, NOW + 3_000_000, DECISION)]
+
+    assert handler().arrivals(0, ahead).watermark_ms == NOW - 2_000
+
+
+def test_where_the_writers_clock_stands_in_the_log_a_record_counts_and_moves_no_time() -> None:
+    ahead = replace(DECISION, time_ms=NOW + 3_000_000)
+    records = [SourceRecord(0, NOW + 3_000_000, record, None, is_stamped=False) for record in (Tick(), ahead, DECISION)]
+
+    arrivals = handler().arrivals(NOW, records)
+
+    assert (arrivals.watermark_ms, len(arrivals.payloads)) == (NOW, 2)
+    assert handler(TICKS).arrivals(NOW, records).watermark_ms == NOW + 3_000_000 - 2_000, "no clock of Kafka's matters"
+
+
 @pytest.mark.parametrize(("watermark_ms", "late"), [(NOW + 9_999, False), (NOW + 10_000, True)])
 def test_a_decision_is_late_once_its_partition_has_passed_its_window(watermark_ms: int, late: bool) -> None:  # noqa: FBT001
     arrivals = take(DECISION, watermark_ms=watermark_ms)
