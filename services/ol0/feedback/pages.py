@@ -27,12 +27,14 @@ def rebuild_page(plan: RebuildPlan) -> str:
         lost = f"the {first:,} before are gone" if first else "the whole log"
         lines.append(f"  {partition}: offsets {first:,} to {following:,}, {lost}")
     if plan.published is None:
-        lines.append("no outcome was published so far")
+        gone = ": those there were have expired" if plan.next_outcome else " so far"
+        lines.append(f"no outcome is published{gone}")
     else:
         lines.append(
             f"outcomes are published up to number {plan.published.number:,}, of the window that closed at "
             f"{_time(plan.published.deadline_ms)}: windows up to it fill the ring again, and are not published again"
         )
+    lines.append(f"the next outcome gets number {plan.next_outcome:,}")
     lines.append("not on the logs: priorities (begin anew), exclusions (make them again), anchors (`ol0 warmup`)")
     return "\n".join(lines)
 

@@ -5,7 +5,7 @@ that its log still has: the feedback service reads from there, and ends with the
 the logs reach. What stands on no log does not come back: priorities begin anew, exclusions have to be made again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from time import monotonic
@@ -26,6 +26,7 @@ from ol0.streaming.clients import SESSION_TIMEOUT_MS
 from ol0.streaming.follow import Follower
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import broker_errors
+from ol0.streaming.topic_ids import describe
 
 SILENCE_S: Final = 30.0
 
@@ -37,12 +38,14 @@ class RebuildPlan:
     Attributes:
         logs: first offset that the log has and the next one to be written, by source partition.
         published: the newest outcome; None where there is none.
+        next_outcome: above every number that was ever given, also to outcomes that have expired.
         exists: whether there is a store.
         is_owned: whether a feedback process is in the consumer group.
     """
 
     logs: Mapping[SourcePartition, tuple[int, int]]
     published: Published | None
+    next_outcome: int
     exists: bool
     is_owned: bool
 
@@ -61,7 +64,8 @@ def plan_rebuild(settings: Settings) -> RebuildPlan:
         bounds = lineage.clients.bounds(place.topic, [place.number], admin.TIMEOUT_S)
         logs[SourcePartition(place.topic, place.number)] = bounds[place.number]
     exists = ReplayStore(client, settings.kafka.topic_prefix).exists()
-    return RebuildPlan(logs, _newest_outcome(settings), exists, _has_members(lineage))
+    newest = _newest_outcome(settings)
+    return RebuildPlan(logs, newest, _next_outcome(lineage, newest), exists, _has_members(lineage))
 
 
 def rebuild(settings: Settings, plan: RebuildPlan, *, force: bool) -> None:
@@ -87,6 +91,7 @@ def rebuild(settings: Settings, plan: RebuildPlan, *, force: bool) -> None:
         capacity=settings.online_learning.replay_size,
         max_open=settings.streaming.max_open,
         published=plan.published,
+        next_outcome=plan.next_outcome,
     )
 
 
@@ -105,6 +110,27 @@ def _newest_outcome(settings: Settings) -> Published | None:
     if newest is None:
         return None
     return Published(newest.sequence, newest.window_end_ms, decision_key(newest.decision_id))
+
+
+def _next_outcome(lineage: Lineage, newest: Published | None) -> int:
+    """The number after the newest outcome; where outcomes have expired, a number that none of them can have had.
+
+    Readers take a number that they have passed for a repeat. Each outcome took one offset at least, so there were never
+    more than all ends together.
+    """
+    topic = lineage.topics.full("outcomes")
+    described = describe(lineage.clients.admin(), [topic], admin.TIMEOUT_S)
+    bounds = lineage.clients.bounds(topic, described[topic].partitions, admin.TIMEOUT_S)
+    return next_number(newest, bounds.values())
+
+
+def next_number(newest: Published | None, bounds: Iterable[tuple[int, int]]) -> int:
+    """The same, from the first offsets and the ends of the logs of outcomes."""
+    logs = list(bounds)
+    after_newest = 0 if newest is None else newest.number + 1
+    if all(first < end for first, end in logs if end):
+        return after_newest  # of each log the end is there, and one of these ends is the newest
+    return max(after_newest, sum(end for _, end in logs))
 
 
 def _has_members(lineage: Lineage) -> bool:

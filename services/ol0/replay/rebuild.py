@@ -18,6 +18,7 @@ def rebuild_store(
     capacity: int,
     max_open: int,
     published: Published | None,
+    next_outcome: int,
 ) -> None:
     """Makes the store anew, in one step, whatever there was.
 
@@ -31,7 +32,8 @@ def rebuild_store(
         capacity: slots of the ring.
         max_open: as ``ReplayStore.register``.
         published: the newest outcome on the log. Windows up to this one close again, and fill the ring, but their
-            outcomes are not sent a second time; those of later ones go on with its number. None: there is none.
+            outcomes are not sent a second time. None: there is none.
+        next_outcome: number of the first outcome that is sent.
 
     Raises:
         StoreError: the store is out of reach.
@@ -41,9 +43,10 @@ def rebuild_store(
     pipeline.delete(*(store_key(prefix, name) for name in SCRIPT_KEYS))
     register = Scripts(client, prefix).command("register", secrets.token_hex(8), capacity, max_open, *flat)
     pipeline.execute_command(*register)  # type: ignore[no-untyped-call]
+    meta = store_key(prefix, "m")
+    pipeline.hset(meta, "next_outcome", str(next_outcome))
     if published is not None:
-        meta = store_key(prefix, "m")
-        pipeline.hset(meta, items=["next_outcome", published.number + 1, "frontier", published.field])
+        pipeline.hset(meta, "frontier", published.field)  # type: ignore[arg-type]  # bytes are fine
     try:
         _, (status, *_), *_ = pipeline.execute()
     except RedisError as error:

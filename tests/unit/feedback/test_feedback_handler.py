@@ -31,7 +31,7 @@ from ol0.streaming.sink import SourceRecord
 
 WALL = StreamingConfig(reward_window_s=10, allowed_lateness_s=2, early_skew_s=1)
 TICKS = WALL.model_copy(update={"clock": "ticks"})
-NOW = 1_000_000
+NOW = 1_700_000_000_000
 CODEC = Codec()
 PAYLOADS = Payloads(CODEC)
 
@@ -93,7 +93,7 @@ def test_a_decision_becomes_a_window_until_the_end_of_its_reward_window() -> Non
     arrivals = take(DECISION)
 
     assert arrivals.decision_keys == decision_key(DECISION.decision_id)
-    assert arrivals.deadlines == "0000001010000"
+    assert arrivals.deadlines == str(NOW + 10_000)
     assert arrivals.payloads == [PAYLOAD]
     assert arrivals.counts == {"decisions": 1}
 
