@@ -177,12 +177,13 @@ class World:
     def rebuild(self, *lost: str) -> None:
         """Keys of the store are lost, and it is made again from the logs; what is published stays published."""
         self.client.delete(*(store_key(self.prefix, name) for name in lost))
-        newest = None
+        newest, following = None, 0
         if self.published:
             *_, last = self.outcomes()
             newest = Published(last.sequence, last.window_end_ms, decision_key(last.decision_id))
+            following = last.sequence + 1
         sizes = self.sizes._asdict()
-        rebuild_store(self.client, self.prefix, starts=self.starts, published=newest, **sizes)
+        rebuild_store(self.client, self.prefix, starts=self.starts, published=newest, next_outcome=following, **sizes)
         self.store.attach()
         self.forgotten_before_rebuild = set(self.forgotten)
         self.snapshot, self.untold = None, []

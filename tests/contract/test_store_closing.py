@@ -177,15 +177,16 @@ def test_nobody_and_a_limit_of_none_are_not_limited(store: ReplayStore) -> None:
     assert (store.counters().examples, store.counters().capped) == (6, 0)
 
 
-Rebuild: TypeAlias = Callable[[Mapping[SourcePartition, int], Published | None], None]
+Rebuild: TypeAlias = Callable[[Mapping[SourcePartition, int], Published | None, int], None]
 
 
 @pytest.fixture
 def again(store: ReplayStore, client: Redis, prefix: str) -> Rebuild:
     """Makes the store anew from these offsets."""
 
-    def rebuild(starts: Mapping[SourcePartition, int], published: Published | None) -> None:
-        rebuild_store(client, prefix, starts=starts, capacity=4, max_open=3, published=published)
+    def rebuild(starts: Mapping[SourcePartition, int], published: Published | None, next_outcome: int) -> None:
+        sizes = {"capacity": 4, "max_open": 3, "next_outcome": next_outcome}
+        rebuild_store(client, prefix, starts=starts, published=published, **sizes)
         store.attach()
 
     return rebuild
@@ -197,7 +198,7 @@ def test_a_rebuilt_store_publishes_nothing_twice_and_numbers_without_holes(store
     newest = Published(4, 5_000, (5).to_bytes(16))
 
     before = store.incarnation
-    again({DECISIONS: 2, FEEDBACK: 0}, newest)
+    again({DECISIONS: 2, FEEDBACK: 0}, newest, 5)
 
     assert store.incarnation != before
     close_all(store, 3, 3_000, 4_000, 5_000, limit=0)
@@ -212,7 +213,7 @@ def test_a_rebuilt_store_publishes_nothing_twice_and_numbers_without_holes(store
 def test_what_closed_before_the_newest_outcome_is_told_from_what_closed_after_by_deadline_then_id(
     store: ReplayStore, again: Rebuild
 ) -> None:
-    again({DECISIONS: 5, FEEDBACK: 0}, Published(7, 1_001, (2).to_bytes(16)))
+    again({DECISIONS: 5, FEEDBACK: 0}, Published(7, 1_001, (2).to_bytes(16)), 8)
     decisions = replace(arrivals(5_000, 1, 2, 3), deadlines="0000000001001" * 3)
     for partition, batch in ((DECISIONS, decisions), (FEEDBACK, arrivals(5_000))):
         claim = store.claim(partition)
@@ -224,6 +225,16 @@ def test_what_closed_before_the_newest_outcome_is_told_from_what_closed_after_by
     assert (due.sequence, due.next_outcome) == (0, 8)
 
 
+def test_where_outcomes_have_expired_a_rebuilt_store_begins_above_their_numbers(
+    store: ReplayStore, again: Rebuild
+) -> None:
+    again({DECISIONS: 5, FEEDBACK: 0}, None, 1_000)
+
+    close_all(store, 1, 1_000, limit=0)
+
+    assert send_all(store) == (1, 1_000)
+
+
 def test_a_rebuild_takes_damaged_keys_away_and_leaves_anchors(
     store: ReplayStore, client: Redis, prefix: str, again: Rebuild
 ) -> None:
@@ -231,7 +242,7 @@ def test_a_rebuild_takes_damaged_keys_away_and_leaves_anchors(
     client.delete(store_key(prefix, "d"))
     client.set(store_key(prefix, "d"), "damaged")
 
-    again({DECISIONS: 9, FEEDBACK: 0}, None)
+    again({DECISIONS: 9, FEEDBACK: 0}, None, 0)
 
     assert store.claim(DECISIONS).next_offset == 9
     assert client.llen(store_key(prefix, "a")) == 1

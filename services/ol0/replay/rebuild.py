@@ -46,7 +46,7 @@ def rebuild_store(
     meta = store_key(prefix, "m")
     pipeline.hset(meta, "next_outcome", str(next_outcome))
     if published is not None:
-        pipeline.hset(meta, "frontier", published.field)  # type: ignore[arg-type]  # bytes are fine
+        pipeline.hset(meta, "frontier", published.field)
     try:
         _, (status, *_), *_ = pipeline.execute()
     except RedisError as error:

@@ -31,6 +31,7 @@ STATS = StoreStats(
 PLAN = RebuildPlan(
     {SourcePartition("t.decisions.v1", 0): (0, 90), SourcePartition("t.feedback.user.v1", 0): (40, 45)},
     Published(6, NOW, b"k" * 16),
+    7,
     exists=False,
     is_owned=False,
 )
@@ -87,7 +88,14 @@ def test_a_rebuild_says_what_the_logs_reach_and_what_is_published() -> None:
 
 
 def test_a_rebuild_without_outcomes_says_so() -> None:
-    assert "no outcome was published" in rebuild_page(replace(PLAN, published=None, exists=True))
+    assert "no outcome is published so far" in rebuild_page(replace(PLAN, published=None, next_outcome=0, exists=True))
+
+
+def test_a_rebuild_after_outcomes_have_expired_says_with_which_number_it_goes_on() -> None:
+    page = rebuild_page(replace(PLAN, published=None, next_outcome=1_200, exists=True))
+
+    assert "no outcome is published: those there were have expired" in page
+    assert "the next outcome gets number 1,200" in page
 
 
 def test_forgetting_says_what_is_gone_and_when_the_copies_expire() -> None:
