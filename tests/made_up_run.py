@@ -1,9 +1,10 @@
 """A made-up run of two minutes, close to what the demo shows: six candidates, three releases, one harmful candidate."""
 
 import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 
 import numpy as np
@@ -23,20 +24,23 @@ from ol0.records import (
     Release,
     RewardParts,
     ServingState,
+    Snapshot,
     Staged,
     Transition,
     Verdict,
 )
-from ol0.soak.figures import LiftInterval
 from ol0.soak.observation import Observation, Observer
 from ol0.soak.report.model import KindPolicy, Policy, Reconciliation, RunReport
 from ol0.soak.sources import Sources
+from ol0.statistics.lift import LiftFigures
 
 DECISIONS = 20_000
 LENGTH_S = 120
 RATE = DECISIONS // LENGTH_S + 1
 KIND_OF = {"games": "new", "web": "old"}
 STEP_S = 17
+SILENT_S = 12
+"""Until then the evaluator has said nothing."""
 
 
 def digest(name: str) -> Digest:
@@ -135,6 +139,7 @@ class Script:
 
     def poll(self) -> Sequence[tuple[str, Record, int]]:
         records: list[Record] = [serving(1, "base", 0)] if self.second == 1 else []
+        records += [self._snapshot()] if self.second > SILENT_S else []
         records += self._gates() if self.second > STEP_S else []
         records += [self._outcome() for _ in range(RATE)] if 4 < self.second <= LENGTH_S + 4 else []
         return [("any", record, 0) for record in records]
@@ -149,15 +154,13 @@ class Script:
     def decisions(self) -> int:
         return min(DECISIONS, self.second * RATE)
 
-    def lift(self) -> LiftInterval:
+    def _snapshot(self) -> Snapshot:
+        """The part of the evaluator's that is for people."""
         grown = 0.36 * (1 - math.exp(-self.second / 35))
         width = 1.1 / math.sqrt(self.second + 1)
-        known = self.second > 12
-        return (
-            LiftInterval(grown, grown - width, grown + 1.2 * width, self.second * 56)
-            if known
-            else LiftInterval(None, None, None)
-        )
+        lift = LiftFigures(self.second * 50, self.second * 6, grown, grown - width, grown + 1.2 * width)
+        figures = {"time_ms": 1_000 * self.second, "lift": asdict(lift)}
+        return Snapshot("evaluator", 1_000 * self.second, json.dumps({"figures": figures}).encode())
 
     def restarts(self) -> Mapping[str, int]:
         return {"feedback": int(self.second > 40), "learner": int(self.second > 75), "canary": 0}
@@ -257,7 +260,6 @@ def whole_run() -> tuple[Observation, ...]:
         DECISIONS,
         feedback=lambda: script.decisions() * 8 // 10,
         restarts=script.restarts,
-        lift=script.lift,
     )
     observer = Observer(script, sources, kind_of=KIND_OF, clock=lambda: float(script.second))
     seen = []

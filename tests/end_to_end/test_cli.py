@@ -107,19 +107,35 @@ def test_what_is_sent_by_hand_counts_in_the_reward(place: Place) -> None:
     decision = place.decision(1, wall_clock_ms())
     RecordSender(place.lineage()).send_all([decision])
     # When a person says of it, on the command line, first this and then that.
-    for words in (("--thumb", "1"), ("--thumb", "-1", "--rating", "5")):
+    another = str((decision.action[0] + 1) % 4)
+    for words in (("--thumb", "1"), ("--thumb", "-1", "--rating", "5", "--correction", another)):
         sent = ol0("send", decision.decision_id, "--session", decision.session_id, *words, "--config", place.config)
         assert (sent.returncode, sent.stdout[:5]) == (0, "sent "), sent.stderr
     place.pass_windows(wall_clock_ms())
     # Then the last word of each kind is in its outcome.
     with Journal(place.settings, "outcomes") as journal:
         outcome = journal.first(Outcome, lambda it: it.decision_id == decision.decision_id)
-    assert (outcome.parts.thumb, outcome.parts.rating, outcome.reward) == (0.0, 1.0, 0.5)
+    parts = outcome.parts
+    assert (parts.thumb, parts.rating, parts.correction, outcome.reward) == (0.0, 1.0, 0.0, 0.25)
 
 
 def test_what_nobody_could_take_is_not_sent(place: Place) -> None:
     sent = ol0("send", str(uuid.uuid4()), "--session", "s", "--rating", "6", "--config", place.config)
     assert (sent.returncode, sent.stderr) == (1, "ol0: rating: 6; 1 to 5 are right\n")
+
+
+def test_saying_nothing_of_a_decision_is_refused_with_the_options_that_say_something(tmp_path: Path) -> None:
+    sent = ol0("send", str(uuid.uuid4()), "--session", "s", "--config", write(tmp_path, {}))
+    said = "ol0: nothing is said of the decision: --thumb, --rating or --correction says it\n"
+    assert (sent.returncode, sent.stderr) == (1, said)
+
+
+def test_a_base_that_fails_its_suite_is_refused_with_the_threshold_that_it_would_pass(tmp_path: Path) -> None:
+    refused = ol0("warmup", "--out", tmp_path / "out", "--config", write(tmp_path, {}))
+    assert refused.returncode == WRONG_SETTING
+    assert "the base passes 71.7% of its canary suite" in refused.stderr
+    assert "set warmup.canary_threshold to 0.71 at most" in refused.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_new_keys_sign_and_are_believed_with_the_very_settings_that_are_printed(tmp_path: Path) -> None:

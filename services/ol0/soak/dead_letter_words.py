@@ -1,9 +1,9 @@
 """Dead letters in words: lines for a terminal, and what to do about each."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Final
 
+from ol0.soak.words import moment
 from ol0.streaming.dead_letter_box import Letter
 from ol0.streaming.resend import Forecast
 
@@ -87,18 +87,6 @@ def forecast_line(forecast: Forecast, action: str) -> str:
 def where(letter: Letter) -> str:
     """Where the bad record stands, or the letter if that is not known."""
     return str(letter.source or letter.found_at)
-
-
-def moment(time_ms: int) -> str:
-    """UTC, to the second.
-
-    >>> moment(1_700_000_000_000)
-    '2023-11-14 22:13:20Z'
-    """
-    try:
-        return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M:%S}Z"
-    except (ValueError, OverflowError, OSError):
-        return f"time {time_ms}"
 
 
 def plain(text: str) -> str:

@@ -16,7 +16,8 @@ from ol0.controller.checkpoint import read_base
 from ol0.errors import StreamError
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.service import SOURCES
-from ol0.soak.dead_letter_words import forecast_line, headline, moment, plain, remedy, short_line
+from ol0.soak.dead_letter_words import forecast_line, headline, plain, remedy, short_line
+from ol0.soak.words import moment
 from ol0.streaming.autopsy import examine
 from ol0.streaming.dead_letter_box import (
     Letter,

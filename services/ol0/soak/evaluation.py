@@ -13,8 +13,17 @@ from ol0.statistics.lift import LiftFigures
 SERVICE: Final = "evaluator"
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """The lift, and the event time that it holds for in ms; None before the first outcome."""
+
+    lift: LiftInterval
+    time_ms: int | None
+
+
 @dataclass(frozen=True)
 class _Figures:
+    time_ms: int | None
     lift: LiftFigures | None
 
 
@@ -25,19 +34,21 @@ class _Body:
     figures: _Figures
 
 
-def lift_of(body: bytes) -> LiftInterval:
-    """The lift of an evaluator's snapshot; without a holdback there is none.
+def evaluated(body: bytes) -> Evaluated:
+    """What an evaluator's snapshot says of the lift; without a holdback there is none.
 
     Raises:
         ContractError: the body is no such snapshot.
     """
     try:
-        lift = _adapter().validate_json(body).figures.lift
+        figures = _adapter().validate_json(body).figures
     except ValidationError as error:
         raise ContractError(f"no snapshot of the evaluator: {error}") from None
+    lift = figures.lift
     if lift is None:
-        return NO_LIFT
-    return LiftInterval(lift.estimate, lift.low, lift.high, lift.treated_sessions + lift.control_sessions)
+        return Evaluated(NO_LIFT, figures.time_ms)
+    sessions = lift.treated_sessions + lift.control_sessions
+    return Evaluated(LiftInterval(lift.estimate, lift.low, lift.high, sessions), figures.time_ms)
 
 
 @cache

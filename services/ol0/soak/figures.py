@@ -77,12 +77,20 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class CandidateStory:
-    """What became of one candidate so far: the newest word of each gate, and where it stands."""
+    """What became of one candidate so far: the newest word of each gate, and where it stands.
+
+    Attributes:
+        at_s: when it was read, in seconds since the run began.
+        offered_ms: when its learner offered it, by the record itself.
+        stage_began_ms: when it came to the stage of its trial at which it is, or ended; None before a trial.
+    """
 
     digest: Digest
     parent: Digest
     step: int
     at_s: float
+    offered_ms: int
+    stage_began_ms: int | None = None
     phase: Phase | None = None
     verdicts: Mapping[Gate, Verdict] | None = None
 

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, Self
 
 from ol0.records import Arm, Digest, Record, Transition, Verdict
-from ol0.soak.evaluation import lift_of
 from ol0.soak.figures import (
-    NO_LIFT,
     CandidateStory,
     LiftInterval,
     Point,
@@ -19,7 +17,7 @@ from ol0.soak.figures import (
     Serving,
     Success,
 )
-from ol0.soak.sources import Latest, Sources
+from ol0.soak.sources import Sources
 from ol0.soak.tally import Tally
 
 OBSERVED_TOPICS: Final = ("outcomes", "verdicts", "transitions", "releases", "candidates", "state")
@@ -55,7 +53,8 @@ class Observation:
 
     ``events_per_s`` counts decisions and feedback that came in over the last seconds. ``lag`` is how many decisions
     have no outcome yet: those whose window is open, and those that wait. Lists are in the order of reading.
-    ``evaluation`` is the evaluator's newest snapshot as it came.
+    ``evaluation`` is the evaluator's newest snapshot as it came, of which ``lift`` is read: it holds for the event time
+    ``evaluated_ms`` and was written at ``written_ms`` of the wall clock.
     """
 
     elapsed_s: float
@@ -66,7 +65,6 @@ class Observation:
     rewarded: int
     events_per_s: float
     lag: int
-    group_lag: int | None
     arms: Mapping[Arm, Success]
     kinds: Mapping[str, Mapping[Arm, Success]]
     lift: LiftInterval
@@ -76,9 +74,10 @@ class Observation:
     verdicts: tuple[Seen[Verdict], ...]
     transitions: tuple[Seen[Transition], ...]
     restarts: Mapping[str, int]
-    store: Mapping[str, int]
     series: tuple[Point, ...]
     evaluation: bytes | None = None
+    evaluated_ms: int | None = None
+    written_ms: int | None = None
 
     def story(self, digest: Digest) -> CandidateStory | None:
         """The candidate with this digest."""
@@ -107,18 +106,13 @@ class Observer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._follower = follower
-        self._planned = sources.planned
-        self._decisions = Latest(sources.decisions, 0)
-        self._feedback = Latest(sources.feedback, 0)
-        self._restarts = Latest[Mapping[str, int]](sources.restarts, {})
-        self._store = Latest[Mapping[str, int]](sources.store, {})
-        self._lift = Latest(sources.lift or self._evaluated, NO_LIFT)
-        self._group_lag = Latest[int | None](sources.group_lag, None)
+        self._sources = sources
         self._tally = Tally(kind_of or {})
         self._series: list[Point] = []
         self._rates: deque[tuple[float, int]] = deque()
         self._clock = clock
         self._started_s = clock()
+        self._caught_up = False
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._failure: BaseException | None = None
@@ -135,14 +129,14 @@ class Observer:
 
     @property
     def caught_up(self) -> bool:
-        """Whether everything that the topics held at first has been read."""
-        return self._follower.caught_up
+        """Whether everything that the topics held at first has been read, and is in what ``observe`` gives."""
+        return self._caught_up
 
     def observe(self) -> Observation:
         """How the run stands now.
 
         Raises:
-            OL0Error: the thread could not go on reading, and why.
+            OL0Error: the thread could not go on reading, or the evaluator's newest snapshot is none, and why.
         """
         if self._failure is not None:
             raise self._failure
@@ -150,14 +144,15 @@ class Observer:
             return self._observation()
 
     def look(self) -> None:
-        """One round of the thread: read what came, and once a second ask the sources and keep a point."""
+        """One round of the thread: read what came, and keep a point once a second."""
         records = self._follower.poll()
         at_s = self._elapsed_s()
         with self._lock:
             for _, record, _ in records:
                 self._tally.add(record, at_s)
-        if not self._series or at_s - self._series[-1].elapsed_s >= POINT_EVERY_S:
-            self._keep_point()
+            self._caught_up = self._follower.caught_up
+            if not self._series or at_s - self._series[-1].elapsed_s >= POINT_EVERY_S:
+                self._keep_point()
 
     def _run(self) -> None:
         try:
@@ -169,44 +164,38 @@ class Observer:
             self._follower.close()
 
     def _keep_point(self) -> None:
-        for source in (self._restarts, self._store, self._lift, self._group_lag):
-            source.ask()  # outside the lock: a slow store must not hold back the view
-        with self._lock:
-            now = self._observation()
-            self._rates.append((now.elapsed_s, now.decisions + now.feedback))
-            while now.elapsed_s - self._rates[0][0] > RATE_WINDOW_S:
-                self._rates.popleft()
-            self._series.append(_point(now))
+        now = self._observation()
+        self._rates.append((now.elapsed_s, now.decisions + now.feedback))
+        while now.elapsed_s - self._rates[0][0] > RATE_WINDOW_S:
+            self._rates.popleft()
+        self._series.append(_point(now))
 
     def _observation(self) -> Observation:
-        tally, decisions = self._tally, self._decisions.ask()
+        tally, decisions = self._tally, self._sources.decisions()
+        evaluation, evaluated = tally.evaluation, tally.evaluated()
         return Observation(
             elapsed_s=self._elapsed_s(),
             decisions=decisions,
-            planned=self._planned,
-            feedback=self._feedback.ask(),
+            planned=self._sources.planned,
+            feedback=self._sources.feedback(),
             outcomes=tally.outcomes,
             rewarded=tally.rewarded,
             events_per_s=self._events_per_s(),
             lag=max(0, decisions - tally.outcomes),
-            group_lag=self._group_lag.value,
             arms=tally.arms(),
             kinds=tally.kinds(),
-            lift=self._lift.value,
+            lift=evaluated.lift,
             serving=tally.serving,
             candidates=tally.candidates(),
             releases=tuple(tally.releases.values()),
             verdicts=tuple(tally.verdicts),
             transitions=tuple(tally.transitions),
-            restarts=dict(self._restarts.value),
-            store=dict(self._store.value),
+            restarts=dict(self._sources.restarts()),
             series=tuple(self._series),
-            evaluation=tally.evaluation,
+            evaluation=None if evaluation is None else evaluation.body,
+            evaluated_ms=evaluated.time_ms,
+            written_ms=None if evaluation is None else evaluation.time_ms,
         )
-
-    def _evaluated(self) -> LiftInterval:
-        body = self._tally.evaluation
-        return NO_LIFT if body is None else lift_of(body)
 
     def _events_per_s(self) -> float:
         if len(self._rates) < 2:  # noqa: PLR2004 - a rate lies between two moments

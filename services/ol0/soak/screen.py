@@ -1,6 +1,6 @@
 """The live view as one screen: at most 100 columns by 32 rows, in colours that read on black and on white."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from rich import box
@@ -146,12 +146,19 @@ def _serving(now: Observation) -> Text:
     return text
 
 
-def candidates(stories: Sequence[CandidateStory], rows: int = CANDIDATE_ROWS) -> RenderableType:
+def read_at(story: CandidateStory) -> str:
+    """When a candidate came, on the clock of the run."""
+    return clock(story.at_s)
+
+
+def candidates(
+    stories: Sequence[CandidateStory], rows: int = CANDIDATE_ROWS, at: Callable[[CandidateStory], str] = read_at
+) -> RenderableType:
     """The newest candidates, the very newest first; always as many rows, so that nothing below jumps."""
     table = _table()
     table.add_column("offered", width=8)
     table.add_column("step", justify="right", width=4)
-    table.add_column("at", justify="right", width=4)
+    table.add_column("at", justify="right", min_width=4, no_wrap=True)
     table.add_column("canary", ratio=1, no_wrap=True, overflow="ellipsis")
     table.add_column("drift", width=19, no_wrap=True, overflow="ellipsis")
     table.add_column("is", width=10)
@@ -161,7 +168,7 @@ def candidates(stories: Sequence[CandidateStory], rows: int = CANDIDATE_ROWS) ->
         table.add_row(
             short(story.digest),
             str(story.step),
-            clock(story.at_s),
+            at(story),
             *(_word(story.word(gate)) for gate in Gate),
             Text(PHASE_WORDS[story.phase], style=style or QUIET),
         )

@@ -1,21 +1,24 @@
 """``ol0 status``: one screen of what a lineage does now, read from its topics and its store."""
 
+from collections.abc import Iterator
 from threading import Event
 from time import monotonic
 
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
+from ol0.clock import wall_clock_ms
 from ol0.config import Settings
 from ol0.errors import StreamError
 from ol0.records import Gate
 from ol0.replay.connection import connect
 from ol0.replay.counters import Counters
 from ol0.replay.store import ReplayStore
+from ol0.soak.figures import CandidateStory
 from ol0.soak.observation import OBSERVED_TOPICS, Observation, Observer
 from ol0.soak.screen import candidates, facts
 from ol0.soak.sources import Sources
-from ol0.soak.words import plural
+from ol0.soak.words import age, moment, plural
 from ol0.streaming.follow import Follower
 
 READ_S = 30.0
@@ -31,22 +34,48 @@ def show_status(settings: Settings, console: Console) -> None:
         StoreError: the store is out of reach.
     """
     counters = ReplayStore(connect(settings.redis), settings.kafka.topic_prefix).counters()
-    console.print(status_screen(_read(settings), counters, settings.kafka.topic_prefix))
+    now = _read(settings)
+    console.print(status_screen(now, counters, settings.kafka.topic_prefix, wall_clock_ms()))
 
 
-def status_screen(now: Observation, counters: Counters, lineage: str) -> RenderableType:
-    """Serving state, what waits in the store, the candidates, and the newest verdict of each gate with its reasons."""
+def status_screen(now: Observation, counters: Counters, lineage: str, clock_ms: int) -> RenderableType:
+    """Serving state, what waits in the store, the candidates, and the newest verdict of each gate with its reasons.
+
+    Args:
+        now: everything that the topics say.
+        counters: of the store.
+        lineage: its name.
+        clock_ms: the wall clock.
+    """
     waits = f"{plural(counters.open, 'open window')}, {counters.waiting:,} feedback waiting"
     done = f"{counters.decisions:,} decisions, {counters.outcomes:,} outcomes, {counters.examples:,} examples"
     return Group(
         Text(f"lineage {lineage}", style="bold"),
         facts(now),
+        *map(Text, _ages(now, clock_ms)),
         Text(f"store    {done}; {waits}"),
         Text(),
-        candidates(now.candidates, rows=min(len(now.candidates), 8)),
+        candidates(now.candidates, rows=min(len(now.candidates), 8), at=_offered),
         Text(),
         *(line for gate in Gate for line in _last_word(now, gate)),
     )
+
+
+def _ages(now: Observation, clock_ms: int) -> Iterator[str]:
+    """What the lift holds for, and since when the present stage of a trial runs."""
+    if now.evaluated_ms is not None and now.written_ms is not None:
+        old = age((clock_ms - now.written_ms) / 1000)
+        yield f"as of    {moment(now.evaluated_ms)} of event time, by a snapshot of the evaluator {old} old"
+    trial = None if now.serving is None else now.serving.staged
+    story = None if trial is None else now.story(trial.digest)
+    if trial is not None and story is not None and story.stage_began_ms is not None:
+        lasts = age((clock_ms - story.stage_began_ms) / 1000)
+        yield f"trial    stage {trial.stage} runs since {moment(story.stage_began_ms)}, for {lasts}"
+
+
+def _offered(story: CandidateStory) -> str:
+    """By the record itself: the run began for this command when it was called."""
+    return moment(story.offered_ms)[:-4]
 
 
 def _last_word(now: Observation, gate: Gate) -> list[Text]:

@@ -20,7 +20,7 @@ from ol0.records import (
     Verdict,
 )
 from ol0.soak import evaluation
-from ol0.soak.figures import CandidateStory, ReleaseSeen, Seen, Serving, Success, Trial
+from ol0.soak.figures import NO_LIFT, CandidateStory, ReleaseSeen, Seen, Serving, Success, Trial
 
 RECENT_REWARDS: Final = 1_000
 FEWEST_REWARDS: Final = 100
@@ -85,9 +85,11 @@ class Tally:
         self._offers: dict[Digest, CandidateStory] = {}
         self._words: dict[Digest, dict[Gate, Verdict]] = {}
         self._phases: dict[Digest, Phase] = {}
+        self._stages_ms: dict[Digest, int] = {}
         self.outcomes = 0
         self.rewarded = 0
-        self.evaluation: bytes | None = None  # as it came: many come for each one that is looked at
+        self.evaluation: Snapshot | None = None  # as it came: many come for each one that is looked at
+        self._evaluated: tuple[Snapshot | None, evaluation.Evaluated] = (None, evaluation.Evaluated(NO_LIFT, None))
         self.serving: Serving | None = None
         self.releases: dict[Digest, ReleaseSeen] = {}
         self.verdicts: list[Seen[Verdict]] = []
@@ -99,19 +101,31 @@ class Tally:
             case Outcome():
                 self._add_outcome(record)
             case Candidate():
-                self._offers[record.digest] = CandidateStory(record.digest, record.parent, record.step, at_s)
+                self._offers[record.digest] = _offer(record, at_s)
             case Verdict():
                 self.verdicts.append(Seen(at_s, record))
                 self._words.setdefault(record.digest, {})[record.gate] = record
             case Transition():
                 self.transitions.append(Seen(at_s, record))
                 self._phases[record.digest] = record.to_phase
+                if record.to_phase is Phase.STAGED:
+                    self._stages_ms[record.digest] = record.time_ms
             case ServingState():
                 self._serve(record, at_s)
             case Snapshot(service=evaluation.SERVICE):
-                self.evaluation = record.body
+                self.evaluation = record
             case _:
                 pass
+
+    def evaluated(self) -> evaluation.Evaluated:
+        """What the evaluator's newest snapshot says.
+
+        Raises:
+            ContractError: it is none.
+        """
+        if self.evaluation is not None and self._evaluated[0] is not self.evaluation:
+            self._evaluated = (self.evaluation, evaluation.evaluated(self.evaluation.body))
+        return self._evaluated[1]
 
     def arms(self) -> dict[Arm, Success]:
         """Success of each arm. The staged one has no newest figures while nothing is on trial."""
@@ -124,7 +138,12 @@ class Tally:
     def candidates(self) -> tuple[CandidateStory, ...]:
         """Every candidate, in the order in which they came."""
         return tuple(
-            replace(story, phase=self._phases.get(digest), verdicts=dict(self._words.get(digest, {})))
+            replace(
+                story,
+                phase=self._phases.get(digest),
+                stage_began_ms=self._stages_ms.get(digest),
+                verdicts=dict(self._words.get(digest, {})),
+            )
             for digest, story in self._offers.items()
         )
 
@@ -181,6 +200,10 @@ def _summary(state: ServingState) -> Serving:
         if staged is None
         else Trial(staged.release.digest, staged.release.step, staged.stage, staged.share),
     )
+
+
+def _offer(candidate: Candidate, at_s: float) -> CandidateStory:
+    return CandidateStory(candidate.digest, candidate.parent, candidate.step, at_s, candidate.time_ms)
 
 
 def _seen(release: Release, at_s: float) -> ReleaseSeen:

@@ -1,5 +1,6 @@
 """Figures in words, the same on the terminal and in the report: rates in percent, differences in points."""
 
+from datetime import UTC, datetime
 from typing import Final
 
 from ol0.records import Digest, Gate, Judgement, Phase, Reason, Transition, Verdict
@@ -31,6 +32,33 @@ def clock(seconds: float) -> str:
     minutes, second = divmod(int(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
+def age(seconds: float) -> str:
+    """How long something lasts, as exactly as people need it.
+
+    >>> age(42), age(754), age(19_500), age(400_000)
+    ('42 s', '12 min', '5 h 25 min', '4 days 15 h')
+    """
+    minutes = int(seconds // 60)
+    hours, days = minutes // 60, minutes // 1_440
+    if days:
+        return f"{plural(days, 'day')} {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min" if minutes else f"{max(0, int(seconds))} s"
+
+
+def moment(time_ms: int) -> str:
+    """UTC, to the second.
+
+    >>> moment(1_700_000_000_000)
+    '2023-11-14 22:13:20Z'
+    """
+    try:
+        return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M:%S}Z"
+    except (ValueError, OverflowError, OSError):
+        return f"time {time_ms}"
 
 
 def percent(share: float | None) -> str:

@@ -1,7 +1,3 @@
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-
 import pytest
 
 from made_up_run import (
@@ -17,38 +13,17 @@ from made_up_run import (
     verdict,
     watch,
 )
-from ol0.errors import ContractError, StoreError, StreamError
+from ol0.errors import ContractError, StreamError
 from ol0.evaluator.handler import OnlineEvaluator
 from ol0.records import Arm, Gate, Judgement, Phase, Record, Snapshot
-from ol0.soak.evaluation import lift_of
+from ol0.soak.evaluation import Evaluated, evaluated
 from ol0.soak.figures import LiftInterval
 from ol0.soak.observation import Observer
 from ol0.soak.sources import Sources
 from ol0.soak.tally import FEWEST_REWARDS, RECENT_REWARDS, Tally
 from ol0.statistics.lift import LiftFigures
+from unit.soak.scripted import Scripted, evaluation
 from waiting import wait_until
-
-
-@dataclass
-class Scripted:
-    """Gives out what it holds, once; or fails."""
-
-    records: list[Record] = field(default_factory=list)
-    failure: Exception | None = None
-    closed: bool = False
-
-    def poll(self) -> Sequence[tuple[str, Record, int]]:
-        if self.failure is not None:
-            raise self.failure
-        given, self.records = self.records, []
-        return [("any", record, 0) for record in given]
-
-    @property
-    def caught_up(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        self.closed = True
 
 
 def tally_of(*records: Record, kind_of: dict[str, str] | None = None) -> Tally:
@@ -150,40 +125,34 @@ def test_an_observation_stays_as_it_was_while_the_run_goes_on() -> None:
     assert early.serving.live == BASE
 
 
-def test_a_source_that_cannot_answer_keeps_its_last_value() -> None:
-    answers = iter([{"examples": 5}])
-
-    def store() -> dict[str, int]:
-        try:
-            return next(answers)
-        except StopIteration:
-            raise StoreError("away") from None
-
-    second = 0.0
-    observer = Observer(Scripted(), Sources(lambda: 0, 1, store=store), clock=lambda: second)
-    observer.look()
-    second = 2.0
-    observer.look()
-    assert observer.observe().store == {"examples": 5}
-
-
 def test_the_lift_is_what_the_newest_snapshot_of_the_evaluator_says() -> None:
-    evaluator, figures = OnlineEvaluator(), LiftFigures(900, 100, 0.3, 0.1, None)
-    body = json.loads(evaluator.snapshot())
-    body["figures"]["lift"] = asdict(figures)
-    snapshots = [Snapshot("learner", 0, b"not JSON"), Snapshot("evaluator", 0, json.dumps(body).encode())]
-    observer = Observer(Scripted(list(snapshots)), Sources(lambda: 0, 1))
+    # Given a topic whose middle says less than its end, read in two rounds of the same second.
+    middle, newest = LiftFigures(90, 10, 0.1, None, None), LiftFigures(900, 100, 0.3, 0.1, None)
+    observer = Observer(follower := Scripted([evaluation(middle, 7_000)]), Sources(lambda: 0, 1), clock=lambda: 0.0)
     observer.look()
-    assert observer.observe().lift == LiftInterval(0.3, 0.1, None, 1_000)
+    # When the end is read.
+    follower.records = [Snapshot("learner", 0, b"not JSON"), evaluation(newest, 9_000)]
+    observer.look()
+    # Then it is what counts, with its times.
+    now = observer.observe()
+    assert now.lift == LiftInterval(0.3, 0.1, None, 1_000)
+    assert (now.evaluated_ms, now.written_ms) == (9_000, 9_500)
+
+
+def test_an_observer_has_caught_up_only_when_the_last_records_are_in_its_figures() -> None:
+    observer = Observer(Scripted([outcome(1, 1.0)]), Sources(lambda: 1, 1))
+    assert not observer.caught_up
+    observer.look()
+    assert (observer.caught_up, observer.observe().outcomes) == (True, 1)
 
 
 def test_an_evaluator_that_knows_nothing_yet_has_no_lift() -> None:
-    assert lift_of(OnlineEvaluator().snapshot()).estimate is None
+    assert evaluated(OnlineEvaluator().snapshot()) == Evaluated(LiftInterval(None, None, None, 0), None)
 
 
 def test_a_snapshot_that_is_none_is_refused() -> None:
     with pytest.raises(ContractError, match="no snapshot of the evaluator"):
-        lift_of(b"{}")
+        evaluated(b"{}")
 
 
 def test_the_thread_reads_by_itself_and_closes_the_follower() -> None:

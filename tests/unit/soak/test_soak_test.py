@@ -155,6 +155,7 @@ def test_an_evaluator_without_a_holdback_is_refused_before_a_day_is_spent(stage:
 
 
 def test_a_run_whose_evaluator_said_nothing_has_no_verdict(stage: Stage) -> None:
-    stage.played = made_up_report()
+    played = made_up_report()
+    stage.played = replace(played, observation=replace(played.observation, evaluation=None))
     with pytest.raises(StreamError, match=r"wrote no snapshot: see .*evaluator\.log"):
         run_24hour_soak_test(OnlineEvaluator())

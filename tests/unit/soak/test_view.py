@@ -1,12 +1,16 @@
+import doctest
 import io
 import re
 from dataclasses import replace
+from types import ModuleType
 
 import pytest
 from rich.console import Console
 
 from made_up_run import difference, digest, divergence, verdict, watch, whole_run
 from ol0.records import Digest, Gate, Judgement, Phase, Reason, Transition
+from ol0.soak import screen as screens
+from ol0.soak import words
 from ol0.soak.figures import LiftInterval
 from ol0.soak.narration import now_sentence
 from ol0.soak.observation import Observation
@@ -161,3 +165,8 @@ def test_the_lift_is_open_where_there_is_no_evidence() -> None:
 
 def test_nothing_is_shown_as_minus_zero() -> None:
     assert signed_points(-0.0001) == "0.0"
+
+
+@pytest.mark.parametrize("module", [words, screens], ids=lambda module: module.__name__)
+def test_the_examples_in_the_docstrings_are_right(module: ModuleType) -> None:
+    assert doctest.testmod(module).failed == 0

@@ -21,11 +21,11 @@ from ol0.soak.dead_letter_words import (
     TRUNCATED,
     UNKNOWN_SCHEMA,
     headline,
-    moment,
     plain,
     remedy,
     short_line,
 )
+from ol0.soak.words import moment
 from ol0.streaming import autopsy
 from ol0.streaming.autopsy import examine
 from ol0.streaming.dead_letter_box import Letter, Place, letter_of, once, source_topic
