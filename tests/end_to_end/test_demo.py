@@ -17,13 +17,9 @@ UP_WITHIN_S = 90.0
 ENDS_WITHIN_S = 200.0
 USERS_ASK = "Users begin to ask."
 INTERRUPTED = 130
+NOT_PROVEN = 3
 READERS = tuple(name for name in SERVICES if name != "learner")
 DECISIONS = 3_000
-FEW_DECISIONS = (  # what 3,000 of them may be too few for: a first release takes 2,000 when nobody is killed
-    "The lift over the holdback is not proven to be above 0",
-    "New kinds are not better than the base",
-    "Nothing was released",
-)
 
 Start = Callable[..., Started]
 
@@ -81,8 +77,10 @@ def test_a_demo_loses_nothing_when_every_service_is_killed_once(start: Start, tm
     assert decisions_made(demo) < DECISIONS
     wait_until(lambda: demo.process.poll() is not None, ENDS_WITHIN_S)
     report = json.loads((out / "report.json").read_text())
-    assert [reason for reason in report["reasons"] if not reason.startswith(FEW_DECISIONS)] == [], demo.output
-    assert demo.process.returncode == (1 if report["reasons"] else 0)
+    assert report["reasons"] == [], demo.output
+    # So few seldom prove a lift, which is said before they are made, and is no failure.
+    assert "3,000 decisions are few" in demo.output
+    assert (report["verdict"], demo.process.returncode) in {("passed", 0), ("not proven", NOT_PROVEN)}
     assert report["restarts"] == dict.fromkeys(SERVICES, 1)
     check_sums(report["reconciliation"])
     assert (out / "report.html").stat().st_size > 0

@@ -35,6 +35,13 @@ class Fault(BaseModel):
     fault: str
 
 
+class EventTime(BaseModel):
+    scale: float
+    asked_s: float
+    asking_s: float
+    played_s: float
+
+
 class Report(BaseModel):
     """What these tests read of ``report.json``."""
 
@@ -45,6 +52,7 @@ class Report(BaseModel):
     faults: list[Fault]
     duration_s: float
     settings: dict[str, str]
+    event_time: EventTime
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +72,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     )
     # pytest shows this when a test fails.
     sys.stderr.write("\n".join([done.stdout, done.stderr, *map(end_of, sorted(out.glob("logs/*.log")))]))
-    # In so short a run nothing can be proven about the lift: the verdict may be "failed", and so the exit status.
-    assert done.returncode in (0, 1)
+    # In so short a run nothing can be proven about the lift, which is no failure.
     found = Report.model_validate_json((out / "report.json").read_text())
-    assert found.verdict == ("failed" if done.returncode else "passed")
+    assert (done.returncode, found.verdict) in {(0, "passed"), (3, "not proven")}
     return found
 
 
@@ -95,10 +102,10 @@ def test_every_service_was_killed_once_and_came_back(report: Report) -> None:
 
 
 def test_half_an_hour_of_event_time_passed_in_less_than_three_minutes(report: Report) -> None:
-    assert report.settings["soak.time_scale"] == f"{SCALE}"
-    event_s = float(report.settings["soak.event_time_s"])
-    assert event_s >= HOURS * 3600
-    assert report.duration_s < event_s / 10
+    time = report.event_time
+    assert (time.scale, time.asked_s) == (SCALE, HOURS * 3600)
+    assert 0.8 * time.asked_s <= time.asking_s < time.played_s
+    assert report.duration_s < time.played_s / 10
 
 
 def test_it_is_production_that_was_played(report: Report) -> None:

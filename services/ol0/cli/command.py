@@ -15,6 +15,7 @@ from ol0.errors import ConfigError, OL0Error
 from ol0.observability.logs import configure_logs
 
 EXIT_FAILED = 1
+EXIT_NOT_PROVEN = 3  # of a run in which nothing failed and not everything was shown
 EXIT_CONFIG = 2  # the supervisor does not restart what exits so: trying again cannot help
 EXIT_INTERRUPTED = 130
 PAGE_WIDTH = 100  # where there is no terminal to ask

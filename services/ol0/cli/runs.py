@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from ol0.cli.command import EXIT_FAILED, explained
+from ol0.cli.command import EXIT_FAILED, EXIT_NOT_PROVEN, explained
 from ol0.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ol0.soak.report.model import RunVerdict
     from ol0.soak.stacks.stack import Stack
 
 app = typer.Typer()
@@ -34,9 +35,10 @@ def demo(
     """Learns from a live stream through real Kafka and Valkey, in about two minutes; no Docker.
 
     Ends with a summary, `report.html` for people and `report.json` for machines in the folder --out.
-    Exit status 0: everything that was asked of the run holds. 1: it does not, and the report says what.
+    Exit status 0: everything that was asked of the run holds. 1: something does not, and the report says what.
+    3: nothing failed, and not everything was shown: fewer than some 12,000 decisions seldom prove a lift.
 
-    Example: `ol0 demo --seed 1 --decisions 5000`
+    Example: `ol0 demo --seed 1 --out runs/seed-1`
     """
     from ol0.soak.demo import demo_plan
     from ol0.soak.harness import play
@@ -45,7 +47,7 @@ def demo(
 
     with explained():
         report = play(demo_plan(data, out, seed, decisions, UserHabits(rate_per_s=rate)), NativeStack, Console())
-    raise typer.Exit(0 if report.passed else EXIT_FAILED)
+    raise typer.Exit(exit_status(report.verdict))
 
 
 class StackName(StrEnum):
@@ -69,7 +71,8 @@ def soak(
 ) -> None:
     """Plays hours of traffic with production's settings, kills every service once, and reconciles every record.
 
-    Exit status 0: everything that was asked of the run holds. 1: it does not, and the report says what.
+    Exit status 0: everything that was asked of the run holds. 1: something does not, and the report says what.
+    3: nothing failed, and not everything was shown: fewer than some 12,000 decisions seldom prove a lift.
 
     Example: `ol0 soak --duration-hours 24 --time-scale 144`
     """
@@ -87,7 +90,12 @@ def soak(
             data=data,
         )
         report = play(plan, _stack_class(stack), Console())
-    raise typer.Exit(0 if report.passed else EXIT_FAILED)
+    raise typer.Exit(exit_status(report.verdict))
+
+
+def exit_status(verdict: "RunVerdict") -> int:
+    """What a script learns of a run."""
+    return {"passed": 0, "not proven": EXIT_NOT_PROVEN, "failed": EXIT_FAILED}[verdict]
 
 
 def _stack_class(name: StackName) -> "Callable[[Path], Stack]":

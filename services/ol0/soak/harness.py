@@ -27,7 +27,7 @@ from ol0.soak.event_clock import EventClock
 from ol0.soak.faults import Fault, FaultInjector
 from ol0.soak.lineage_setup import apply_topics, warm_up
 from ol0.soak.observation import OBSERVED_TOPICS, Observation, Observer
-from ol0.soak.report.model import RunReport
+from ol0.soak.report.model import ENOUGH_DECISIONS, EventTime, RunReport
 from ol0.soak.report.report import summary_text, write_report
 from ol0.soak.services import Services
 from ol0.soak.settlement import Settled, environment, policy, reconciliation, settings_that_matter
@@ -35,6 +35,7 @@ from ol0.soak.sources import Sources
 from ol0.soak.stacks.stack import Stack
 from ol0.soak.users import UserHabits, Users
 from ol0.soak.view import View, make_view
+from ol0.soak.words import plural
 from ol0.streaming.follow import Follower
 
 FIRST_RELEASE_S = 60.0  # six services import and join in about ten seconds; a loaded machine takes longer
@@ -153,11 +154,10 @@ class Run:
             services = resources.enter_context(Services(path, self._plan.out / "logs", view.say))
             services.wait_for_release(settings, FIRST_RELEASE_S)
             view.say("Both gates approved the base, and it serves. Users begin to ask.")
+            if self._plan.decisions < ENOUGH_DECISIONS:
+                view.say(_too_short(self._plan.decisions))
             faults = FaultInjector(self._plan.faults, services, view.say)
-            began_ms = clock()
-            now, counters = self._play(settings, services, view, clock, faults)
-            pace = _pace(self._plan.time_scale, clock() - began_ms)
-            return self._report(settings, now, counters, began, faults, pace)
+            return self._report(settings, self._play(settings, services, view, clock, faults), began, faults)
         raise AssertionError("no context here swallows an exception")
 
     def _write_settings(self) -> Path:
@@ -179,7 +179,7 @@ class Run:
         view: View,
         clock: Callable[[], int],
         faults: FaultInjector,
-    ) -> tuple[Observation, Counters]:
+    ) -> "Played":
         """The traffic from its first prompt until the last record has come to rest."""
         plan, split, stop = self._plan, self._split, Event()
         store = ReplayStore(connect(settings.redis), settings.kafka.topic_prefix)
@@ -193,10 +193,12 @@ class Run:
             )
             traffic = Thread(target=users.run, args=(plan.decisions, stop), name="users", daemon=True)
             with Observer(Follower(settings, OBSERVED_TOPICS), sources, kind_of=self._kinds) as observer:
+                began_ms = clock()
                 traffic.start()
                 try:
                     with faults:
                         _watch(observer, view, services, lambda: not traffic.is_alive())
+                    asked_ms = clock()
                     router.close()
                     scale = plan.time_scale or 1
                     settled = Settled(store, users.tally, observer, 2 * settings.safety.session_gap_s / scale)
@@ -204,28 +206,31 @@ class Run:
                 finally:
                     stop.set()
                     traffic.join()
-                return observer.observe(), store.counters()
+                times = _event_time(plan, asked_ms - began_ms, clock() - began_ms)
+                return Played(observer.observe(), store.counters(), times)
 
-    def _report(
-        self,
-        settings: Settings,
-        now: Observation,
-        counters: Counters,
-        began: datetime,
-        faults: FaultInjector,
-        pace: Mapping[str, str],
-    ) -> RunReport:
+    def _report(self, settings: Settings, played: "Played", began: datetime, faults: FaultInjector) -> RunReport:
         return RunReport(
-            observation=now,
-            reconciliation=reconciliation(counters, now.outcomes),
+            observation=played.observation,
+            reconciliation=reconciliation(played.counters, played.observation.outcomes),
             policy=policy(settings, self._split),
             seed=self._plan.seed,
             data=(self._plan.data or Path(DEFAULT_DATA)).name,
             began=began.isoformat(timespec="seconds"),
             environment=environment(),
-            settings={**settings_that_matter(settings), **pace},
+            settings=settings_that_matter(settings),
             faults=tuple(faults.done),
+            event_time=played.event_time,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What is known when the last record has come to rest."""
+
+    observation: Observation
+    counters: Counters
+    event_time: EventTime | None
 
 
 @contextmanager
@@ -237,11 +242,19 @@ def _clock(settings: Settings, time_scale: float | None) -> Iterator[Callable[[]
         yield clock
 
 
-def _pace(time_scale: float | None, passed_ms: int) -> Mapping[str, str]:
-    """What the report says of event time where it is not the wall's."""
-    if time_scale is None:
-        return {}
-    return {"soak.time_scale": f"{time_scale:g}", "soak.event_time_s": f"{passed_ms / 1000:.0f}"}
+def _event_time(plan: RunPlan, asking_ms: int, played_ms: int) -> EventTime | None:
+    """What was asked for and what was played, where event time is not the wall's."""
+    if plan.time_scale is None:
+        return None
+    asked_s = plan.decisions / plan.habits.rate_per_s * plan.time_scale
+    return EventTime(plan.time_scale, asked_s, asking_ms / 1000, played_ms / 1000)
+
+
+def _too_short(decisions: int) -> str:
+    return (
+        f"{plural(decisions, 'decision')} are few: a lift is seldom proven before some {ENOUGH_DECISIONS:,}. Where it "
+        'is not, and nothing fails, the run ends as "not proven".'
+    )
 
 
 def _open_s(settings: Settings) -> float:

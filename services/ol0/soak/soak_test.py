@@ -15,7 +15,7 @@ from ol0.errors import ConfigError, StreamError
 from ol0.evaluator.figures import EvaluationFigures
 from ol0.evaluator.handler import OnlineEvaluator
 from ol0.soak.harness import play
-from ol0.soak.report.model import OLD_MARGIN, RunReport
+from ol0.soak.report.model import OLD_MARGIN, RunReport, RunVerdict
 from ol0.soak.report.report import summary_text
 from ol0.soak.soak import soak_plan
 from ol0.soak.stacks.native import NativeStack
@@ -28,9 +28,10 @@ class SoakTestResult:
     """What a soak found, by the names that the code has which OL0 takes over from.
 
     Attributes:
-        success: everything that was asked of the run holds, and the aggregate is at least
+        success: the verdict is passed: everything that was asked of the run holds, and the aggregate is at least
             ``evaluation.target_improvement_percent`` better with a lift that is proven to be above 0.
-        duration_hours: in event time.
+        verdict: passed; failed; or not proven: nothing failed, and not all of that was shown.
+        duration_hours: what was asked for, in event time; the summary says how much was played.
         baseline_metrics: what the caller's warm-up measured.
         final_metrics: what the run's evaluator found.
         aggregate_improvement: of live and staged over the holdback, in percent; None while one of them has no data.
@@ -39,6 +40,7 @@ class SoakTestResult:
     """
 
     success: bool
+    verdict: RunVerdict
     duration_hours: float
     baseline_metrics: BaselineMetrics | None
     final_metrics: EvaluationFigures
@@ -59,8 +61,12 @@ class SoakTestResult:
             baseline: what the caller's warm-up measured.
         """
         improvement = figures.aggregate_improvement_percent
+        verdict = report.verdict
+        if verdict is RunVerdict.PASSED and not figures.proven:
+            verdict = RunVerdict.NOT_PROVEN
         return cls(
-            success=report.passed and figures.proven,
+            success=verdict is RunVerdict.PASSED,
+            verdict=verdict,
             duration_hours=duration_hours,
             baseline_metrics=baseline,
             final_metrics=figures,

@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from made_up_run import DECISIONS, LENGTH_S, made_up_report, watch
-from ol0.records import Gate, Judgement, Reason, Verdict
-from ol0.soak.figures import NO_LIFT, LiftInterval, Seen
+from ol0.records import Arm, Gate, Judgement, Reason, Verdict
+from ol0.soak.figures import NO_LIFT, LiftInterval, Seen, Success
 from ol0.soak.observation import Observation
 from ol0.soak.report.evidence import trials
-from ol0.soak.report.model import KindPolicy, Policy, RunReport
-from ol0.soak.report.page import headline, html
+from ol0.soak.report.model import EventTime, KindPolicy, Policy, RunReport, RunVerdict
+from ol0.soak.report.page import html
 from ol0.soak.report.report import as_json, summary_text, write_report
+from ol0.soak.report.sentences import headline
+from ol0.soak.words import MINUS
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,10 @@ def with_lift(report: RunReport, lift: LiftInterval) -> RunReport:
     return replace(report, observation=replace(report.observation, lift=lift))
 
 
+def without_releases(report: RunReport) -> RunReport:
+    return replace(report, observation=replace(report.observation, releases=()))
+
+
 def with_policy(report: RunReport, new_final: float, old_final: float) -> RunReport:
     return replace(report, policy=Policy(KindPolicy(0.392, new_final), KindPolicy(0.709, old_final)))
 
@@ -57,8 +63,8 @@ def with_approvals(report: RunReport, change: Callable[[Verdict], Verdict | None
 
 
 def test_a_run_where_all_holds_has_passed(report: RunReport) -> None:
-    assert report.problems() == []
-    assert report.passed
+    assert (report.problems(), report.missing()) == ([], [])
+    assert report.verdict is RunVerdict.PASSED
 
 
 def test_decisions_that_do_not_add_up_are_a_problem(report: RunReport) -> None:
@@ -82,23 +88,46 @@ def test_an_outcome_that_never_came_out_is_a_problem(report: RunReport) -> None:
 
 
 def test_nobody_having_counted_the_outcomes_is_none(report: RunReport) -> None:
-    assert with_counts(report, outcomes_read=None).passed
+    assert with_counts(report, outcomes_read=None).verdict is RunVerdict.PASSED
 
 
 @pytest.mark.parametrize("low", [None, 0.0, -0.02])
-def test_a_lift_that_is_not_proven_is_a_problem(report: RunReport, low: float | None) -> None:
-    (problem,) = with_lift(report, LiftInterval(0.1, low, 0.3)).problems()
-    assert problem.startswith("The lift over the holdback is not proven to be above 0: +10.0 %")
+def test_a_lift_that_is_not_proven_is_missing_and_no_problem(report: RunReport, low: float | None) -> None:
+    short = with_lift(report, LiftInterval(0.1, low, 0.3))
+    assert (short.verdict, short.problems()) == (RunVerdict.NOT_PROVEN, [])
+    (missing,) = short.missing()
+    assert missing.startswith("The lift over the holdback is not proven to be above 0: +10.0 %")
 
 
-def test_no_lift_at_all_is_a_problem(report: RunReport) -> None:
-    (problem,) = with_lift(report, NO_LIFT).problems()
-    assert problem.endswith("not known yet.")
+def test_no_lift_at_all_is_missing(report: RunReport) -> None:
+    (missing,) = with_lift(report, NO_LIFT).missing()
+    assert missing.endswith("not known yet.")
 
 
-def test_no_release_is_a_problem(report: RunReport) -> None:
-    (problem,) = replace(report, observation=replace(report.observation, releases=())).problems()
-    assert problem == "Nothing was released: the base served to the end."
+def test_a_lift_that_is_proven_to_be_below_zero_is_a_problem(report: RunReport) -> None:
+    harmful = with_lift(report, LiftInterval(-0.1, -0.2, -0.05))
+    (problem,) = harmful.problems()
+    assert problem.startswith("The lift over the holdback is proven to be below 0: " + MINUS + "10.0 %")
+    assert harmful.verdict is RunVerdict.FAILED
+    assert "10.0 % worse than those of the holdback (at least 5.0 % worse)" in headline(harmful)
+
+
+def test_no_release_is_missing(report: RunReport) -> None:
+    (missing,) = without_releases(report).missing()
+    assert missing == "Nothing was released: the base served to the end."
+
+
+def test_what_the_base_did_is_not_told_of_what_was_learnt(report: RunReport) -> None:
+    # Given a run in which nothing was released or tried, and the base's sessions went worse than its holdback's.
+    arms = dict(report.observation.arms) | {Arm.STAGED: Success(None, None, 0, 0)}
+    idle = with_lift(without_releases(report), LiftInterval(-0.04, -0.2, 0.1))
+    idle = with_policy(replace(idle, observation=replace(idle.observation, arms=arms)), 0.392, 0.709)
+    # Then the base is named, and nobody else.
+    said = headline(idle)
+    assert "nothing was released and the base serves as it did: success on new kinds of prompts is 39.2 %" in said
+    assert "the base served everybody, and its sessions went 4.0 % worse than those of its holdback: by chance" in said
+    assert "controller" not in said
+    assert "served by the base, for nothing was released" in html(idle)
 
 
 @pytest.mark.parametrize("gate", list(Gate))
@@ -118,20 +147,26 @@ def test_an_approval_of_another_checkpoint_is_no_approval(report: RunReport) -> 
 
 
 def test_old_kinds_that_lose_more_than_a_point_are_a_problem(report: RunReport) -> None:
-    assert with_policy(report, 0.58, 0.6995).passed
+    assert with_policy(report, 0.58, 0.6995).verdict is RunVerdict.PASSED
     (problem,) = with_policy(report, 0.58, 0.698).problems()
     assert problem.startswith("Old kinds are more than 1 point below the base: 70.9 % at first, 69.8 % at the end")
 
 
-@pytest.mark.parametrize("final", [0.392, 0.38])
-def test_new_kinds_that_are_not_better_are_a_problem(report: RunReport, final: float) -> None:
-    (problem,) = with_policy(report, final, 0.709).problems()
-    assert problem.startswith("New kinds are not better than the base: 39.2 % at first")
+@pytest.mark.parametrize("final", [0.392, 0.3825])
+def test_new_kinds_that_are_not_better_are_missing(report: RunReport, final: float) -> None:
+    equal = with_policy(report, final, 0.709)
+    assert (equal.problems(), equal.verdict) == ([], RunVerdict.NOT_PROVEN)
+    assert equal.missing()[0].startswith("New kinds are not better than the base: 39.2 % at first")
+
+
+def test_new_kinds_that_lose_more_than_a_point_are_a_problem(report: RunReport) -> None:
+    (problem,) = with_policy(report, 0.38, 0.709).problems()
+    assert problem.startswith("New kinds are more than 1 point below the base: 39.2 % at first, 38.0 % at the end")
 
 
 def test_without_right_answers_the_policy_is_not_judged(bare: RunReport) -> None:
     unknown = replace(bare, policy=None, seed=None)
-    assert unknown.passed
+    assert unknown.verdict is RunVerdict.PASSED
     assert as_json(unknown)["policy"] is None
     assert "new kinds" not in summary_text(unknown)
     assert "Success on new" not in html(unknown)
@@ -142,7 +177,7 @@ def test_the_files_say_what_a_machine_needs(report: RunReport, bare: RunReport, 
     machine, people = write_report(replace(bare, observation=few), tmp_path / "reports")
     read = json.loads(machine.read_text(encoding="utf-8"))
     assert read["verdict"] == "passed"
-    assert read["reasons"] == []
+    assert (read["reasons"], read["missing"], read["event_time"]) == ([], [], None)
     assert read["lift"].keys() >= {"estimate", "low", "high"}
     assert read["policy"] == {"new": {"base": 0.392, "final": 0.581}, "old": {"base": 0.709, "final": 0.705}}
     assert read["reconciliation"]["decisions_dropped"] == {"too late": 4}
@@ -167,6 +202,39 @@ def test_a_failed_run_says_why_everywhere(bare: RunReport) -> None:
     assert "✗" in html(failed)
 
 
+def test_a_run_that_was_too_short_says_so_everywhere(bare: RunReport) -> None:
+    few = with_lift(replace(bare, observation=replace(bare.observation, decisions=3_000)), NO_LIFT)
+    (missing,) = few.missing()
+    read, said, page = as_json(few), summary_text(few), html(few)
+    assert (read["verdict"], read["reasons"], read["missing"]) == ("not proven", [], [missing])
+    assert said.startswith("Not proven: nothing failed, and not everything was shown; some 12,000 decisions prove")
+    assert missing in said
+    assert missing in page
+    assert "<strong>Not proven</strong>" in page
+    assert page.count('<td class="mark open">?') == 1
+    assert "✗" not in page
+
+
+def test_a_long_run_that_shows_nothing_is_not_told_to_be_longer(bare: RunReport) -> None:
+    assert summary_text(with_lift(bare, NO_LIFT)).startswith(
+        "Not proven: nothing failed, and not everything was shown."
+    )
+
+
+def test_a_problem_weighs_more_than_what_is_missing(bare: RunReport) -> None:
+    both = with_lift(with_counts(bare, decisions=20_003), NO_LIFT)
+    assert both.verdict is RunVerdict.FAILED
+    assert all(text in summary_text(both) for text in (*both.problems(), *both.missing()))
+
+
+def test_event_time_is_told_as_it_was_played(bare: RunReport) -> None:
+    day = replace(bare, event_time=EventTime(scale=144, asked_s=86_400, asking_s=90_000, played_s=91_000))
+    line = "24:00:00 asked for; users asked for 25:00:00, all was at rest after 25:16:40 (144 to 1)"
+    assert f"  event time  {line}" in summary_text(day).splitlines()
+    assert line in html(day)
+    assert as_json(day)["event_time"] == {"scale": 144, "asked_s": 86_400, "asking_s": 90_000, "played_s": 91_000}
+
+
 def test_the_summary_is_ten_to_fifteen_lines_of_a_hundred_columns(report: RunReport) -> None:
     lines = summary_text(report).splitlines()
     assert 10 <= len(lines) <= 15
@@ -186,11 +254,11 @@ def test_the_page_begins_with_the_verdict_and_its_figures(page: str, report: Run
     assert "<strong>Passed</strong>" in top
     assert f"After {DECISIONS:,} decisions" in top
     assert "from 39.2 % to 58.1 %" in top
-    assert "35.0 % better than those of the base (at least 25.2 %)" in headline(report)
+    assert "35.0 % better than those of the holdback (at least 25.2 %)" in headline(report)
 
 
 def test_a_lift_below_zero_is_called_worse(report: RunReport) -> None:
-    assert "4.0 % worse than those of the base (not proven)" in headline(
+    assert "4.0 % worse than those of the holdback (not proven)" in headline(
         with_lift(report, LiftInterval(-0.04, -0.2, 0))
     )
 
@@ -216,7 +284,7 @@ def test_the_page_escapes_what_records_say(report: RunReport, bare: RunReport) -
 def test_a_run_that_never_began_has_a_page_too() -> None:
     empty = made_up_report(watch(0))
     assert "Nothing was released" in html(empty)
-    assert not empty.passed
+    assert empty.verdict is RunVerdict.NOT_PROVEN
 
 
 def test_the_evidence_of_a_trial_goes_from_its_first_look_to_its_last(observation: Observation) -> None:

@@ -17,7 +17,7 @@ from ol0.observability.logs import configure_logs
 from ol0.records import Arm, RewardParts, Tick
 from ol0.soak import soak_test
 from ol0.soak.harness import RunPlan
-from ol0.soak.report.model import KindPolicy, Policy, RunReport
+from ol0.soak.report.model import KindPolicy, Policy, RunReport, RunVerdict
 from ol0.soak.soak_test import SoakTestResult, run_24hour_soak_test
 
 BASELINE = BaselineMetrics(0.8, 0.95, 0.3, 0.97, 400)
@@ -62,7 +62,7 @@ def judged(evaluator: OnlineEvaluator, policy: Policy = KEPT) -> SoakTestResult:
 
 def test_a_run_that_holds_and_a_proven_lift_are_a_success() -> None:
     soak = judged(evaluated())
-    assert soak.success
+    assert (soak.success, soak.verdict) == (True, RunVerdict.PASSED)
     assert not soak.has_regressions
     assert soak.aggregate_improvement == pytest.approx(75, abs=25)
     assert soak.baseline_metrics == BASELINE
@@ -73,13 +73,13 @@ def test_a_run_that_holds_and_a_proven_lift_are_a_success() -> None:
 
 def test_without_a_proven_improvement_it_is_none() -> None:
     soak = judged(evaluated(better=0.0))
-    assert not soak.success
+    assert (soak.success, soak.verdict) == (False, RunVerdict.NOT_PROVEN)
     assert "over the holdback, not proven" in soak.summary
 
 
 def test_a_run_that_does_not_hold_is_none_whatever_the_lift() -> None:
     soak = judged(evaluated(), HURT)
-    assert (soak.success, soak.has_regressions) == (False, True)
+    assert (soak.success, soak.verdict, soak.has_regressions) == (False, RunVerdict.FAILED, True)
     assert "Old kinds are more than 1 point below the base" in soak.summary
 
 

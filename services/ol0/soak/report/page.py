@@ -8,10 +8,10 @@ from markupsafe import Markup
 
 from ol0.records import Arm
 from ol0.soak import words
-from ol0.soak.figures import LiftInterval
 from ol0.soak.report.evidence import trials
 from ol0.soak.report.model import RunReport
 from ol0.soak.report.plots import COLOURS, flow_plot, lift_plot, success_plot, trials_plot
+from ol0.soak.report.sentences import closing_words, event_time_words, headline
 from ol0.soak.words import clock, lift_words, percent, plural, signed_percent, signed_points
 
 TEMPLATE: Final = "template.html.jinja"
@@ -47,33 +47,18 @@ def html(report: RunReport) -> str:
         now=report.observation,
         checks=report.checks(),
         headline=headline(report),
+        closing=closing_words(report),
+        event_time=None if report.event_time is None else event_time_words(report.event_time),
         plots=_plots(report),
-        arms=[(arm, COLOURS[arm], ARM_WORDS[arm]) for arm in Arm],
+        arms=[(arm, COLOURS[arm], _served_by(arm, report)) for arm in Arm],
     )
     return page.replace(" %", "\N{NO-BREAK SPACE}%")  # a figure and its unit stay on one line
 
 
-def headline(report: RunReport) -> str:
-    """The verdict in one sentence, with the figures that matter most."""
-    now, policy = report.observation, report.policy
-    parts = []
-    if policy is not None:
-        parts.append(
-            f"the controller's success on new kinds of prompts went from {percent(policy.new.base)} to "
-            f"{percent(policy.new.final)}, on the old kinds from {percent(policy.old.base)} to "
-            f"{percent(policy.old.final)}"
-        )
-    parts.append(_lift_sentence(now.lift))
-    return words.sentence(f"After {plural(now.decisions, 'decision')}, {'; '.join(parts)}")
-
-
-def _lift_sentence(lift: LiftInterval) -> str:
-    if lift.estimate is None:
-        return "whether sessions went better than with the base is not known yet"
-    how = f"{percent(abs(lift.estimate))} {'better' if lift.estimate >= 0 else 'worse'}"
-    proven = lift.low is not None and lift.low > 0
-    surely = f"at least {percent(lift.low)}" if proven else "not proven"
-    return f"sessions that it served went {how} than those of the base ({surely})"
+def _served_by(arm: Arm, report: RunReport) -> str:
+    if arm is Arm.LIVE and not report.observation.releases:
+        return "served by the base, for nothing was released"
+    return ARM_WORDS[arm]
 
 
 def _plots(report: RunReport) -> dict[str, Markup]:

@@ -9,7 +9,8 @@ from typing import Final
 from ol0.records import Verdict
 from ol0.soak.report.model import RunReport, from_to
 from ol0.soak.report.page import html
-from ol0.soak.words import clock, lift_words, percent, plural, sentence, short
+from ol0.soak.report.sentences import closing_words, event_time_words
+from ol0.soak.words import clock, lift_words, percent, plural, short
 
 NAME_WIDTH: Final = 12
 
@@ -29,11 +30,15 @@ def write_report(report: RunReport, folder: Path) -> tuple[Path, Path]:
 
 
 def as_json(report: RunReport) -> dict[str, object]:
-    """The report in plain JSON values. Rates are fractions, times are seconds since the run began."""
+    """The report in plain JSON values. Rates are fractions, times are seconds since the run began.
+
+    ``reasons`` say why it failed; ``missing`` says what it did not show.
+    """
     now = report.observation
     return {
-        "verdict": "passed" if report.passed else "failed",
+        "verdict": report.verdict.value,
         "reasons": report.problems(),
+        "missing": report.missing(),
         "lift": dataclasses.asdict(now.lift),
         "policy": None if report.policy is None else dataclasses.asdict(report.policy),
         "reconciliation": dataclasses.asdict(report.reconciliation),
@@ -51,6 +56,7 @@ def as_json(report: RunReport) -> dict[str, object]:
         "restarts": dict(now.restarts),
         "faults": [{"time": at_s, "fault": fault} for at_s, fault in report.faults],
         "duration_s": now.elapsed_s,
+        "event_time": None if report.event_time is None else dataclasses.asdict(report.event_time),
         "began": report.began,
         "seed": report.seed,
         "data": report.data,
@@ -62,9 +68,8 @@ def as_json(report: RunReport) -> dict[str, object]:
 def summary_text(report: RunReport) -> str:
     """The closing words on the terminal: ten to fifteen lines, plain text of at most 100 columns where all is well."""
     now, sums = report.observation, report.reconciliation
-    passed = "Passed: everything that was asked of the run holds."
-    lines = [passed if report.passed else sentence(f"Failed: {plural(len(report.problems()), 'problem')}")]
-    lines += [f"  - {problem}" for problem in report.problems()]
+    lines = [f"{report.verdict.capitalize()}: {closing_words(report)}"]
+    lines += [f"  - {text}" for text in (*report.problems(), *report.missing())]
     if report.policy is not None:
         lines += [_line("new kinds", from_to(report.policy.new)), _line("old kinds", from_to(report.policy.old))]
     capped = f" + {sums.capped:,} beyond a user's limit" if sums.capped else ""
@@ -80,6 +85,7 @@ def summary_text(report: RunReport) -> str:
         ),
         _line("feedback", _counted(sums.feedback, "used", sums.feedback_used, sums.feedback_dropped)),
         _line("restarts", _restarts(now.restarts)),
+        *([] if report.event_time is None else [_line("event time", event_time_words(report.event_time))]),
         _line("time", f"{clock(now.elapsed_s)}, {_source(report)}"),
     ]
     return "\n".join(lines)

@@ -1,0 +1,70 @@
+"""The sentences of a report that name who did what: on the page and on the terminal the same."""
+
+from ol0.records import Arm
+from ol0.soak.figures import LiftInterval
+from ol0.soak.observation import Observation
+from ol0.soak.report.model import ENOUGH_DECISIONS, EventTime, Policy, RunReport, RunVerdict
+from ol0.soak.words import clock, percent, plural, sentence
+
+
+def closing_words(report: RunReport) -> str:
+    """The verdict in a sentence, which its reasons follow."""
+    match report.verdict:
+        case RunVerdict.PASSED:
+            return "everything that was asked of the run holds."
+        case RunVerdict.NOT_PROVEN:
+            few = report.observation.decisions < ENOUGH_DECISIONS
+            more = f"; some {ENOUGH_DECISIONS:,} decisions prove a lift more often" if few else ""
+            return sentence(f"nothing failed, and not everything was shown{more}")
+        case RunVerdict.FAILED:
+            return sentence(plural(len(report.problems()), "problem"))
+
+
+def event_time_words(time: EventTime) -> str:
+    """How much was played, beside what was asked for."""
+    asked, asking, played = (clock(seconds) for seconds in (time.asked_s, time.asking_s, time.played_s))
+    return f"{asked} asked for; users asked for {asking}, all was at rest after {played} ({time.scale:g} to 1)"
+
+
+def headline(report: RunReport) -> str:
+    """The verdict in one sentence, with the figures that matter most."""
+    now, policy = report.observation, report.policy
+    parts = [] if policy is None else [_policy_sentence(policy, released=bool(now.releases))]
+    parts.append(_lift_sentence(now.lift, learnt=_learnt_served(now)))
+    return sentence(f"After {plural(now.decisions, 'decision')}, {'; '.join(parts)}")
+
+
+def _policy_sentence(policy: Policy, *, released: bool) -> str:
+    new, old = policy.new, policy.old
+    if not released:
+        return (
+            f"nothing was released and the base serves as it did: success on new kinds of prompts is "
+            f"{percent(new.final)}, on the old kinds {percent(old.final)}"
+        )
+    return (
+        f"the controller's success on new kinds of prompts went from {percent(new.base)} to {percent(new.final)}, "
+        f"on the old kinds from {percent(old.base)} to {percent(old.final)}"
+    )
+
+
+def _lift_sentence(lift: LiftInterval, *, learnt: bool) -> str:
+    """Where nothing that was learnt has served, a difference is the base's against itself: chance, and said so."""
+    if lift.estimate is None:
+        return "whether sessions went better than those of the holdback is not known yet"
+    how = f"{percent(abs(lift.estimate))} {'better' if lift.estimate >= 0 else 'worse'}"
+    if not learnt:
+        return f"the base served everybody, and its sessions went {how} than those of its holdback: by chance"
+    return f"sessions of live and staged went {how} than those of the holdback ({_proof(lift)})"
+
+
+def _proof(lift: LiftInterval) -> str:
+    if lift.low is not None and lift.low > 0:
+        return f"at least {percent(lift.low)}"
+    if lift.high is not None and lift.high < 0:
+        return f"at least {percent(-lift.high)} worse"
+    return "not proven"
+
+
+def _learnt_served(now: Observation) -> bool:
+    """Whether anything but the base decided: live after a release, or a candidate on trial."""
+    return bool(now.releases) or now.arms[Arm.STAGED].outcomes > 0
