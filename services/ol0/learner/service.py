@@ -29,7 +29,7 @@ from ol0.streaming.codec import Codec
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.payloads import Payloads
 from ol0.streaming.round import Round
-from ol0.streaming.table import CompactedReader, LatestValue
+from ol0.streaming.table import LatestValue
 from ol0.streaming.writer import TransactionalWriter
 
 IDLE_S = 0.2  # nothing new: five looks a second are one cheap script each
@@ -171,7 +171,7 @@ def run(settings: Settings, stop: Event, on_round: Callable[[Round], None]) -> N
     lineage = Lineage.of(settings.kafka)
     writer = TransactionalWriter(SERVICE, lineage)
     writer.init()
-    with closing(LatestValue(CompactedReader("releases", lineage), "serving", ServingState)) as latest:
+    with closing(LatestValue("releases", lineage, "serving", ServingState)) as latest:
         LearnerService(
             releases=_Releases(latest, on_round),
             writer=_Snapshots(writer),

@@ -1,17 +1,21 @@
 """Follows the releases topic in a background thread."""
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Protocol
 
-import structlog
-
 from ol0.records import ServingState
+from ol0.streaming.notes import Notes
 
 POLL_S = 0.1
 """Longest wait in one poll: how late the thread may notice that it is to stop."""
 RETRY_S = 1.0
 """Pause after a failure, so that a broken client does not spin."""
+STALE_S = 60.0
+"""Age of what serves from which on the log says so. An outage of Kafka stops no host, but somebody should know."""
+STOP_S = 5.0
+"""Longest wait for the thread to end: it may be giving back a connection to a broker that is gone."""
 
 
 class Latest(Protocol):
@@ -19,12 +23,17 @@ class Latest(Protocol):
 
     @property
     def value(self) -> ServingState | None:
-        """The newest one; None while there is none."""
+        """The newest one; None while there is none, or its topic is not read to the end."""
         ...
 
     @property
     def caught_up(self) -> bool:
-        """Whether the topic has been read to its end once."""
+        """Whether the topic has been read to its end."""
+        ...
+
+    @property
+    def current_at_s(self) -> float | None:
+        """The last moment, by ``time.monotonic``, at which ``value`` was known to be the newest; None: never."""
         ...
 
     def poll(self, timeout_s: float) -> bool:
@@ -40,14 +49,32 @@ class Follower:
     """Hands every newer state to ``take``, which may refuse it but must not raise.
 
     Nothing that happens here may reach the host: whatever fails is logged and tried again, and what served goes on.
+
+    Args:
+        latest: belongs to the thread from ``start`` on. In a forked child it is neither used nor freed, for the frame
+            of the thread still holds it there.
+        take: makes a state visible.
+        notes: is told what fails.
+        since_s: when what serves was current before this follower, by ``time.monotonic``; None: never.
     """
 
-    def __init__(self, latest: Latest, take: Callable[[ServingState], None]) -> None:
+    def __init__(
+        self, latest: Latest, take: Callable[[ServingState], None], notes: Notes, since_s: float | None = None
+    ) -> None:
         self._latest = latest
         self._take = take
+        self._notes = notes
+        self._since_s = since_s
+        self._began_s = time.monotonic()
         self._stop = threading.Event()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ol0-releases", daemon=True)
+
+    @property
+    def current_at_s(self) -> float | None:
+        """The last moment, by ``time.monotonic``, at which what serves was known to be the newest; None: never."""
+        current_at_s = self._latest.current_at_s
+        return self._since_s if current_at_s is None else current_at_s
 
     def start(self, wait_s: float) -> bool:
         """Starts to follow; says whether the topic was read to its end within ``wait_s``."""
@@ -58,25 +85,25 @@ class Follower:
         """Ends the thread and gives the connection back."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(STOP_S)
 
     def _run(self) -> None:
-        log = structlog.get_logger("ol0.serving")
         while not self._stop.is_set():
             try:
                 self._follow()
-            except Exception:
-                # A host is served whatever fails here.
-                log.exception("cannot follow releases; the last good one serves on")
+            except Exception as error:  # noqa: BLE001 - a host is served whatever fails here
+                self._notes.note("cannot follow releases", f"{type(error).__name__}: {error}; the last one serves on")
                 self._stop.wait(RETRY_S)
         self._latest.close()
 
     def _follow(self) -> None:
-        # Before the end is reached a value may be an old one: it must not serve even for a moment.
         newer = self._latest.poll(POLL_S)
-        if not self._latest.caught_up:
-            return
         state = self._latest.value
-        if (newer or not self._ready.is_set()) and state is not None:
+        if newer and state is not None:
             self._take(state)
-        self._ready.set()
+        if self._latest.caught_up:
+            self._ready.set()
+        current_at_s = self.current_at_s
+        age_s = time.monotonic() - (self._began_s if current_at_s is None else current_at_s)
+        if age_s > STALE_S and self._notes.due:
+            self._notes.note("no news of releases", f"for {age_s:,.0f} s; what served then serves on")

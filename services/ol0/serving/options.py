@@ -7,14 +7,14 @@ from typing import Protocol
 
 from ol0.clock import wall_clock_ms
 from ol0.records import FeaturesDtype, Record
-from ol0.streaming.sender import Deliveries
+from ol0.streaming.courier import Account
 
 
 class Sender(Protocol):
-    """Takes records and never blocks: ``streaming.sender.RecordSender``."""
+    """Takes records and never blocks: ``streaming.host_sender.HostSender``."""
 
     @property
-    def deliveries(self) -> Deliveries:
+    def account(self) -> Account:
         """What became of the records so far."""
         ...
 
@@ -26,8 +26,8 @@ class Sender(Protocol):
         """
         ...
 
-    def flush(self, timeout_s: float) -> int:
-        """Waits until all is delivered; returns how many are not."""
+    def close(self, timeout_s: float) -> None:
+        """Waits, so long at most, until all is delivered; what is not is counted as lost."""
         ...
 
 
@@ -39,7 +39,8 @@ class Options:
         features_dtype: of the logged features. float32 repeats decisions to the bit; float16 halves the log, and
             decisions are then made on the rounded features.
         clock: event time in ms. The soak harness passes its own.
-        rng: explores. Seeded from the system's random source by default, whatever the host does with ``random.seed``.
+        rng: explores. Seeded from the system's random source by default, whatever the host does with ``random.seed``,
+            and once more in a forked child.
         wait_s: how long ``open`` waits for Kafka before the base file serves.
     """
 

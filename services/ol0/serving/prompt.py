@@ -195,7 +195,7 @@ def _random_prefix() -> str:
 
     One read of the kernel's random source per prompt instead of one ``uuid4`` (2.5 us) per decision. Nothing random is
     kept in the process, so a fork cannot repeat it: a child's prompts draw anew. A prompt that is open across a fork
-    counts on in both, but a Kafka producer does not outlive a fork, so only the parent's ids reach the log.
+    counts on in both, but the child's router does not log what it decides: only the parent's ids reach the log.
     """
     text = os.urandom(14).hex()
     return f"{text[:8]}-{text[8:12]}-4{text[12:15]}-{'89ab'[int(text[15], 16) & 3]}{text[16:19]}-{text[19:27]}"

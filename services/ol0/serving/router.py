@@ -1,12 +1,15 @@
 """Router: what a host application imports."""
 
+import logging
 import os
 import threading
+import time
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Self
-
-import structlog
+from typing import Final, Self
 
 from ol0.config import ServingConfig, Settings
 from ol0.controller.arms import ArmPicker, pseudonym
@@ -15,23 +18,30 @@ from ol0.errors import CheckpointError, ConfigError, ContractError
 from ol0.records import Action, Decision, DecisionId, Digest, Mode, ServingState
 from ol0.serving.feedback import About, Implicit, ToolResult, feedback_record, new_feedback_id
 from ol0.serving.follower import Follower, Latest
+from ol0.serving.labels import require_label
 from ol0.serving.options import Options, Sender
 from ol0.serving.prompt import Circumstances, Prompt, Tools
 from ol0.serving.view import View, view_of_file, view_of_state
+from ol0.streaming.courier import Account
+from ol0.streaming.forks import call_in_children
+from ol0.streaming.host_sender import HostSender
 from ol0.streaming.lineage import Lineage
-from ol0.streaming.sender import RecordSender
-from ol0.streaming.table import CompactedReader, LatestValue
+from ol0.streaming.notes import Notes
+from ol0.streaming.table import LatestValue
 
-KILL_VARIABLE = "OL0_KILL"
+KILL_VARIABLE: Final = "OL0_KILL"
 """Set to anything but 0 in a host's environment, its routers start killed."""
-FLUSH_S = 10.0
+FLUSH_S: Final = 10.0
+UNSENDABLE: Final = "breaks the contract"
+FORKED: Final = "its prompt was opened before a fork"
 
 
 class Router:
     """Decides between prompts which controller serves, and logs what it decided.
 
-    A new release becomes visible by swapping one reference to an immutable view; prompts hold on to theirs. Make one
-    per process, after forking: a Kafka client does not outlive a fork. May be used from several threads.
+    A new release becomes visible by swapping one reference to an immutable view; prompts hold on to theirs. May be used
+    from several threads, and in forked children: each has connections and an account of its own, from when it first
+    needs them, and serves what its parent served until it has read what is newer.
 
     Args:
         view: what serves at first; None where a follower is about to bring it.
@@ -57,13 +67,15 @@ class Router:
         self._keys = keys
         self._picker = ArmPicker(config.arm_key.get_secret_value().encode(), config.holdback)
         self._user_key = config.user_key.get_secret_value().encode()
-        self._tools = Tools(options.rng, options.clock, options.features_dtype, self._log if sender else None)
+        self._options = options
         self._sender = sender
-        self._unsendable = 0
-        self._lock = threading.Lock()
+        self._notes = Notes(logging.getLogger("ol0.serving"))
+        self._connect: Callable[[], Latest] | None = None
         self._follower: Follower | None = None
-        self._process = os.getpid()
+        self._forks = 0
+        self._begin()
         self._killed = os.environ.get(KILL_VARIABLE, "0") not in ("", "0")
+        call_in_children(self._begin_in_child)
 
     @classmethod
     def open(cls, settings: Settings, options: Options | None = None) -> Self:
@@ -73,21 +85,25 @@ class Router:
             ConfigError: there is neither a release nor a base file, or an option contradicts a guarantee.
         """
         lineage, keys = Lineage.of(settings.kafka), Keyring.of(settings.security, settings.kafka.topic_prefix)
-        latest = LatestValue(CompactedReader("releases", lineage), "serving", ServingState)
-        return cls.following(latest, settings.serving, options or Options(), RecordSender(lineage, full_wait_s=0), keys)
+        connect = partial(LatestValue, "releases", lineage, "serving", ServingState)
+        return cls.following(connect, settings.serving, options or Options(), HostSender(lineage), keys)
 
     @classmethod
     def following(
-        cls, latest: Latest, config: ServingConfig, options: Options, sender: Sender, keys: Keyring = OPEN
+        cls,
+        connect: Callable[[], Latest],
+        config: ServingConfig,
+        options: Options,
+        sender: Sender,
+        keys: Keyring = OPEN,
     ) -> Self:
-        """``open`` with the connections given."""
+        """``open`` with the connections given; ``connect`` makes the one to the releases, in each process anew."""
         router = cls(None, config, options, sender, keys)
-        follower = Follower(latest, router.take)
-        router._follower = follower
-        reached = follower.start(options.wait_s)
+        router._connect = connect
+        reached = router._follow(options.wait_s)
         if router._view is None:
             try:
-                router._view = _base_view(config, options.wait_s, reached=reached)
+                router._view = _base_view(config, options.wait_s, router._notes, reached=reached)
             except ConfigError:
                 router.close()
                 raise
@@ -110,16 +126,19 @@ class Router:
         """Pins what serves now for one prompt.
 
         Args:
-            session_id: the session; the unit of arms where no user is known.
+            session_id: the session; the unit of arms where no user is known. At most 256 bytes, as ``group``.
             user: who asks; a pseudonym of it is stored, never itself.
             group: label for reports; never an input of a decision.
             turn: decisions that this session has had in earlier prompts.
 
         Raises:
-            ConfigError: this process was forked from the one that opened the router.
+            RangeError: session or group is too long for the log, or no text that can be written.
         """
-        if os.getpid() != self._process:
-            raise ConfigError("a router does not outlive a fork: open one in each worker process")
+        if self._forked:
+            self._follow_in_child()
+        # Here, and not where the record is made: a decision is served whatever becomes of its record.
+        require_label("session_id", session_id)
+        require_label("group", group)
         view = self._view
         assert view is not None, "following() waits until there is one"
         if self._killed:
@@ -138,7 +157,8 @@ class Router:
         correction: Action | None = None,
         tool: ToolResult | None = None,
         implicit: Implicit | None = None,
-        source: str = "host",
+        user: str | None = None,
+        source: str | None = None,
         feedback_id: str | None = None,
     ) -> bool:
         """Sends one signal about a decision; says whether it is on its way.
@@ -151,13 +171,18 @@ class Router:
             correction: the right action.
             tool: how a tool call went.
             implicit: a sign in the user's behaviour.
-            source: who says so; signals of one source replace each other.
+            user: who says so, as ``prompt`` takes it; a pseudonym of it is stored.
+            source: the same by a name that is stored as it is. Signals of one source about one decision replace each
+                other. Where neither is given it is the session: two people who vote in one session are then one.
             feedback_id: the same one counts once, however often it is sent.
 
         Raises:
-            ContractError: no signal, several at a time, or one out of range.
+            ContractError: no signal, several at a time, one out of range, or user and source.
         """
-        about = About(feedback_id or new_feedback_id(), decision_id, session_id, source, self._tools.clock())
+        if user is not None and source is not None:
+            raise ContractError("report who says so once: user or source")
+        who = session_id if user is None else pseudonym(user, self._user_key)
+        about = About(feedback_id or new_feedback_id(), decision_id, session_id, source or who, self._tools.clock())
         record = feedback_record(about, thumb=thumb, rating=rating, correction=correction, tool=tool, implicit=implicit)
         return self._sender is not None and self._sender.send(record)
 
@@ -167,7 +192,7 @@ class Router:
             view = view_of_state(state, self._keys)
         except CheckpointError as error:
             self.refused = str(error)
-            structlog.get_logger("ol0.serving").error("refused a serving state", reason=self.refused)
+            self._notes.note("refused a serving state", self.refused, logging.ERROR)
             return
         self._view, self.refused = view, None
 
@@ -190,19 +215,37 @@ class Router:
         return None if self._view is None else (self._view.sequence, self._view.live.digest)
 
     @property
+    def age_s(self) -> float | None:
+        """Seconds since what serves was known to be the newest release: some 10 at most, and more while Kafka is away.
+
+        None: it never was. The base file serves, or a checkpoint that was given.
+        """
+        current_at_s = None if self._follower is None else self._follower.current_at_s
+        return None if current_at_s is None else time.monotonic() - current_at_s
+
+    @property
+    def account(self) -> Account:
+        """What became of the decisions and the feedback of this process: made = delivered + dropped + waiting."""
+        sent = Account() if self._sender is None else self._sender.account
+        with self._lock:
+            unsent = Counter(self._unsent)
+        return replace(sent, made=sent.made + unsent.total(), reasons={**sent.reasons, **unsent})
+
+    @property
     def dropped(self) -> int:
         """Decisions and feedback that will never reach the log."""
-        if self._sender is None:
-            return 0
-        deliveries = self._sender.deliveries
-        return deliveries.dropped + deliveries.failed + self._unsendable
+        return self.account.dropped
 
     def close(self) -> None:
-        """Stops following and waits, for a while, until what was logged is delivered."""
-        if self._follower is not None:
+        """Stops following and waits, for a while, until what was logged is delivered; the rest is dropped and counted.
+
+        Takes at most 17 s, whatever Kafka does. A router that is closed goes on serving and logs no more.
+        """
+        if self._follower is not None and not self._forked:
             self._follower.stop()
         if self._sender is not None:
-            self._sender.flush(FLUSH_S)
+            self._sender.close(FLUSH_S)
+        self._notes.tell()
 
     def __enter__(self) -> Self:
         return self
@@ -210,18 +253,53 @@ class Router:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _log(self, decision: Decision) -> None:
+    def _begin(self) -> None:
+        """What a process must not share with the one that forked it."""
+        self._lock = threading.Lock()
+        self._unsent: Counter[str] = Counter()
+        self._forked = False
+        options = self._options
+        log = None if self._sender is None else partial(self._log, self._forks)
+        self._tools = Tools(options.rng, options.clock, options.features_dtype, log)
+
+    def _begin_in_child(self) -> None:
+        self._forks += 1
+        self._begin()
+        self._options.rng.seed()  # or every worker would explore as the others do
+        self._forked = self._follower is not None
+
+    def _follow(self, wait_s: float) -> bool:
+        """Starts to follow; says whether the releases were read to their end within ``wait_s``."""
+        assert self._connect is not None
+        since_s = None if self._follower is None else self._follower.current_at_s
+        self._follower = Follower(self._connect(), self.take, self._notes, since_s)
+        return self._follower.start(wait_s)
+
+    def _follow_in_child(self) -> None:
+        """At the first prompt: a child that never decides opens no connection."""
+        with self._lock:
+            if self._forked:
+                self._follow(0)
+                self._forked = False
+
+    def _log(self, forks: int, decision: Decision) -> None:
         """A decision that cannot be logged is a counted loss; the host gets its choice all the same."""
         assert self._sender is not None
+        if forks != self._forks:
+            # The parent goes on counting from the same prefix: both would log the same ids.
+            return self._lose(FORKED, "open a prompt in the process that decides")
         try:
             self._sender.send(decision)
-        except ContractError as error:
-            with self._lock:
-                self._unsendable += 1
-            structlog.get_logger("ol0.serving").error("cannot log a decision", reason=str(error))
+        except (ContractError, ValueError, TypeError, OverflowError) as error:
+            self._lose(UNSENDABLE, str(error))
+
+    def _lose(self, reason: str, text: str) -> None:
+        with self._lock:
+            self._unsent[reason] += 1
+        self._notes.note(f"a decision was not logged: {reason}", text, logging.ERROR)
 
 
-def _base_view(config: ServingConfig, wait_s: float, *, reached: bool) -> View:
+def _base_view(config: ServingConfig, wait_s: float, notes: Notes, *, reached: bool) -> View:
     """The last resort."""
     found = "the releases topic holds none that may serve" if reached else f"Kafka did not answer within {wait_s:g} s"
     if config.base is None:
@@ -230,5 +308,5 @@ def _base_view(config: ServingConfig, wait_s: float, *, reached: bool) -> View:
         view = view_of_file(config.base.read_bytes())
     except (OSError, CheckpointError) as error:
         raise ConfigError(f"nothing to serve: {found}, and serving.base {config.base}: {error}") from None
-    structlog.get_logger("ol0.serving").warning("the base file serves", reason=found, digest=view.base.digest)
+    notes.note("the base file serves", f"{view.base.digest[:12]}, for {found}")
     return view

@@ -1,10 +1,10 @@
 """The one place that configures librdkafka."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from typing import Final, TypeVar
 
-import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
@@ -12,6 +12,7 @@ from ol0.config import KafkaConfig
 from ol0.errors import ConfigError
 from ol0.secrets import without_secrets
 from ol0.streaming.messages import BATCH_OVERHEAD_BYTES, broker_errors, error_of
+from ol0.streaming.notes import Notes
 from ol0.streaming.topics import Topics
 
 Client = TypeVar("Client")
@@ -44,14 +45,18 @@ CONSUMER_GUARANTEES: Final[Options] = {
 
 
 class Clients:
-    """Makes every client of a lineage. ``kafka.options`` goes over the defaults, but not over a guarantee."""
+    """Makes every client of a lineage. ``kafka.options`` goes over the defaults, but not over a guarantee.
+
+    Attributes:
+        notes: what librdkafka and its users have to say beside the calls goes here: a line a minute.
+    """
 
     def __init__(self, kafka: KafkaConfig, topics: Topics) -> None:
         self._kafka = kafka
         largest = max(spec.max_message_bytes for spec in topics.specs.values())
         self._message_bytes = largest + BATCH_OVERHEAD_BYTES
         self._prefix = topics.prefix
-        self._log = structlog.get_logger("ol0.kafka")
+        self.notes = Notes(logging.getLogger("ol0.kafka"))
 
     def producer(self, metadata_ms: int = HOST_METADATA_MS) -> Producer:
         """Idempotent, for records that need no transaction; sees ``metadata_ms`` later that a topic has grown."""
@@ -61,7 +66,16 @@ class Clients:
             "topic.metadata.refresh.interval.ms": metadata_ms,
         }
         config = self._config(defaults, PRODUCER_GUARANTEES)
-        return self._made(Producer, config, logger=_Log(), error_cb=self.log_error)
+        return self._made(Producer, config, logger=_Log(self.notes), error_cb=self.log_error)
+
+    @property
+    def largest_queue(self) -> tuple[int, int]:
+        """Messages, and bytes of them, that a producer takes before it says that it is full."""
+        options = {**self._producer(), **self._kafka.options}
+        return (
+            int(options["queue.buffering.max.messages"]),
+            1024 * int(options["queue.buffering.max.kbytes"]),
+        )
 
     def transactional_producer(self, service: str, on_error: OnError) -> Producer:
         """Writes transactions as the one writer of ``service`` in this lineage; fences the one before it."""
@@ -70,7 +84,7 @@ class Clients:
             "transactional.id": f"{self._prefix}.{service}",
             "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
         }
-        return self._made(Producer, self._config(self._producer(), fixed), logger=_Log(), error_cb=on_error)
+        return self._made(Producer, self._config(self._producer(), fixed), logger=_Log(self.notes), error_cb=on_error)
 
     def assigned_consumer(self, group: str, reset: str = "error") -> Consumer:
         """Reads partitions that its user assigns, and says where they end.
@@ -86,7 +100,7 @@ class Clients:
             "auto.offset.reset": reset,
             "enable.partition.eof": True,
         }
-        return self._made(Consumer, self._config({}, fixed), logger=_Log(), error_cb=self.log_error)
+        return self._made(Consumer, self._config({}, fixed), logger=_Log(self.notes), error_cb=self.log_error)
 
     def group_consumer(self, group: str, member: str | None) -> Consumer:
         """Shares the partitions with the other members. ``member`` names this process across its restarts.
@@ -109,7 +123,7 @@ class Clients:
             "partition.assignment.strategy": "cooperative-sticky",
             "auto.offset.reset": "error",  # a hole in the log must be seen
         }
-        return self._made(Consumer, self._config(defaults, fixed), logger=_Log(), error_cb=self.log_error)
+        return self._made(Consumer, self._config(defaults, fixed), logger=_Log(self.notes), error_cb=self.log_error)
 
     def admin(self) -> AdminClient:
         """Makes and alters topics."""
@@ -140,14 +154,14 @@ class Clients:
         """
         config = self._config({}, {"group.id": f"{self._prefix}.bounds", "isolation.level": "read_uncommitted"})
         with (
-            closing(self._made(Consumer, config, logger=_Log(), error_cb=self.log_error)) as consumer,
+            closing(self._made(Consumer, config, logger=_Log(self.notes), error_cb=self.log_error)) as consumer,
             broker_errors(f"offsets of {topic}"),
         ):
             return {n: consumer.get_watermark_offsets(TopicPartition(topic, n), timeout_s) for n in partitions}
 
     def log_error(self, error: KafkaError) -> None:
         """What librdkafka says beside the calls: it goes on by itself, or the next call raises."""
-        self._log.warning("kafka error", code=error.name(), reason=error.str(), fatal=error.fatal())
+        self.notes.note(error.name(), error.str())
 
     def _producer(self) -> Options:
         return {
@@ -210,5 +224,12 @@ def _refuse_tokens_from_nowhere(options: Mapping[str, object]) -> None:
 class _Log:
     """Receives librdkafka's log lines as if it were a ``logging.Logger``."""
 
-    def log(self, level: int, template: str, *values: object) -> None:
-        structlog.get_logger("ol0.librdkafka").log(level, template % values)
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
+
+    def log(self, level: int, template: str, kind: str, *values: object) -> None:
+        """A line of librdkafka: its kind, such as FAIL, the client, the text."""
+        if level >= logging.WARNING:
+            self._notes.note(kind, " ".join(map(str, values)), level)
+        else:  # asked for by a ``debug`` among kafka.options: in full
+            logging.getLogger("ol0.librdkafka").log(level, template, kind, *values)

@@ -1,20 +1,20 @@
 """Sending records outside of transactions, with an account of what became of them."""
 
+import logging
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
-
-import structlog
-from confluent_kafka import KafkaError, KafkaException, Message
 
 from ol0.errors import StreamError
 from ol0.records import Record, Tick
 from ol0.streaming.lineage import Lineage
-from ol0.streaming.messages import Outgoing, to_message, write
+from ol0.streaming.messages import Outgoing, to_message
+from ol0.streaming.outbox import Outbox
 
 ACKNOWLEDGED_S: Final = 10.0
+POLL_S: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,30 +29,30 @@ class Deliveries:
 class RecordSender:
     """Sends records to their topics, each written once however often librdkafka has to retry.
 
-    Its memory is bounded: when the queue is full a record waits ``full_wait_s`` and is then dropped and counted,
-    for a host application must not stand still because Kafka does. May be used from several threads.
+    Its memory is bounded: when the queue is full a record waits ``full_wait_s`` and is then dropped and counted. For
+    services and commands, which look after it themselves; in a host ``courier.Courier`` does. May be used from several
+    threads.
     """
 
     def __init__(self, lineage: Lineage, full_wait_s: float = 0.1) -> None:
-        self._producer = lineage.clients.producer()
+        self._notes = lineage.clients.notes
+        lineage.clients.producer()  # a wrong option is an error of whoever makes a sender
+        self._outbox = Outbox(lineage.clients.producer, self._notes)
         self._topics = lineage.topics
         self._codec = lineage.codec
         self._full_wait_s = full_wait_s
-        self._deliveries = Deliveries()
-        self._offered = 0
+        self._dropped = 0
         self._lock = threading.Lock()
-        self._log = structlog.get_logger("ol0.sender")
 
     @property
     def deliveries(self) -> Deliveries:
         """The account; up to date as of the last call of any method."""
-        return self._deliveries
+        return Deliveries(self._outbox.delivered, self._outbox.failed, self._dropped)
 
     @property
     def pending(self) -> int:
         """Records that are on their way; the producer's own count would have log lines and errors in it."""
-        account = self._deliveries
-        return self._offered - account.delivered - account.failed - account.dropped
+        return self._outbox.pending
 
     def send(self, record: Record) -> bool:
         """Sends a record to the topic where it belongs; returns at once whether it is on its way.
@@ -89,10 +89,10 @@ class RecordSender:
         self._send_all([Outgoing(topic, None, value, number) for topic, number in places], ACKNOWLEDGED_S)
 
     def _send_all(self, messages: Sequence[Outgoing], timeout_s: float) -> None:
-        before = self._deliveries
+        before = self.deliveries
         queued = [self._send(message) for message in messages]
         waiting = self.flush(timeout_s)
-        after = self._deliveries
+        after = self.deliveries
         if waiting or not all(queued) or after.failed > before.failed:
             raise StreamError(
                 f"not all of {len(messages)} records were acknowledged within {timeout_s:g} s: "
@@ -102,40 +102,36 @@ class RecordSender:
 
     def poll(self) -> None:
         """Takes in what was delivered. Every call of ``send`` does; a quiet sender may do it now and then."""
-        self._producer.poll(0)
+        with self._lock:
+            self._outbox.poll(0)
 
     def flush(self, timeout_s: float) -> int:
         """Waits until everything is delivered or failed; returns how many are still on their way."""
-        self._producer.flush(timeout_s)
-        return self.pending
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            with self._lock:
+                self._outbox.poll(POLL_S)
+            if not self.pending or time.monotonic() >= deadline_s:
+                return self.pending
 
     def _send(self, message: Outgoing) -> bool:
-        deadline = time.monotonic() + self._full_wait_s
-        with self._lock:
-            self._offered += 1
+        deadline_s = time.monotonic() + self._full_wait_s
         while True:
-            try:
-                write(self._producer, message, self._account)
-            except BufferError:
-                if time.monotonic() >= deadline:
-                    return self._drop(message, "the queue is full")
-                self._producer.poll(self._full_wait_s / 10)
-            except KafkaException as error:
-                return self._drop(message, str(error))
-            else:
-                self._producer.poll(0)
+            with self._lock:
+                taken = self._outbox.put(message)
+                # A full queue too: what is in it may have been delivered long ago, and only this takes it out.
+                self._outbox.poll(0)
+                taken = taken or self._outbox.put(message)
+            if taken:
                 return True
+            if time.monotonic() >= deadline_s:
+                return self._drop(message)
+            time.sleep(POLL_S)
 
-    def _drop(self, message: Outgoing, reason: str) -> bool:
+    def _drop(self, message: Outgoing) -> bool:
         with self._lock:
-            self._deliveries = replace(self._deliveries, dropped=self._deliveries.dropped + 1)
-        self._log.error("dropped a record", topic=message.topic, reason=reason)
+            self._dropped += 1
+        self._notes.note(
+            "records were dropped", f"{message.topic}: the queue is full, or has no producer", logging.ERROR
+        )
         return False
-
-    def _account(self, error: KafkaError | None, message: Message) -> None:
-        with self._lock:
-            if error is None:
-                self._deliveries = replace(self._deliveries, delivered=self._deliveries.delivered + 1)
-                return
-            self._deliveries = replace(self._deliveries, failed=self._deliveries.failed + 1)
-        self._log.error("a record was not delivered", topic=message.topic(), reason=error.str())

@@ -1,14 +1,16 @@
 """Following a compacted topic: the newest record of each key is all that counts."""
 
+import logging
+import math
 import time
 from collections.abc import Callable
 from typing import Final, Generic, Self, TypeVar
 
-import structlog
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartition
 
 from ol0.errors import ContractError, StreamError
 from ol0.records import Record
+from ol0.streaming.identity import Identity
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import coordinates
 
@@ -17,6 +19,10 @@ Change = tuple[str, Record | None]
 """A key and its newest record; None: deleted."""
 R = TypeVar("R", bound=Record)
 POLL_S: Final = 0.2
+ASK_S: Final = 10.0
+"""How late one may notice that a topic was made anew under its old name."""
+AGAIN_S: Final = 5.0
+"""Pause before a topic that cannot be read is read again, from its beginning."""
 
 
 class CompactedReader:
@@ -29,13 +35,19 @@ class CompactedReader:
         lineage: where it is and how its records are written.
         on_garbage: called with key and error where a record cannot be decoded; by default it is logged. It may raise.
             Where it does not, the key keeps its last good record.
+
+    Attributes:
+        failed: whether the broker refused to hand records out: no such topic, or no permission. librdkafka may come
+            back from that after minutes, or never; a new reader does at once.
     """
 
     def __init__(self, name: str, lineage: Lineage, on_garbage: OnGarbage | None = None) -> None:
         self._spec = lineage.topics.spec(name)
         self._topic = lineage.topics.full(name)
         self._codec = lineage.codec
+        self.failed = False
         self._on_garbage = on_garbage or self._log_garbage
+        self._notes = lineage.clients.notes
         self._consumer = lineage.clients.assigned_consumer(f"reader.{name}", reset="earliest")
         self._partitions = range(self._spec.partitions)
         self._ended: set[int] = set()
@@ -115,41 +127,77 @@ class CompactedReader:
             self._ended.add(partition)
             self._next[partition] = offset
         else:
-            structlog.get_logger("ol0.table").warning("cannot read", topic=self._topic, reason=error.str())
+            self.failed = True
+            self._notes.note("cannot read", f"{self._topic}: {error.str()}")
 
     def _log_garbage(self, key: str, error: ContractError) -> None:
-        structlog.get_logger("ol0.table").error(
-            "skipped a record; the last good one stays", key=key[:80], reason=str(error)
-        )
+        self._notes.note("skipped a record", f"the last good one of {key[:80]!r} stays: {error}", logging.ERROR)
 
 
 class LatestValue(Generic[R]):
-    """The newest record of one key: what serves, for the SDK and the learner."""
+    """The newest record of one key: what serves, for the SDK and the learner.
 
-    def __init__(self, reader: CompactedReader, key: str, record_type: type[R]) -> None:
-        self._reader = reader
-        self._key = key
-        self._record_type = record_type
+    It follows the topic through whatever happens to it: where reading fails, or the topic was made anew under the same
+    name, it begins again, with the value that it has until the new end is reached.
+
+    Args:
+        name: logical name of the topic.
+        lineage: where it is.
+        key: whose newest record it is.
+        record_type: what that record has to be.
+        ask_s: time between two questions to the broker which topic this is.
+
+    Attributes:
+        current_at_s: the last moment, by ``time.monotonic``, at which ``value`` was the newest of a broker
+            that answered; None: there was none.
+
+    Raises:
+        ConfigError: an option contradicts a guarantee, or librdkafka refuses it.
+    """
+
+    def __init__(self, name: str, lineage: Lineage, key: str, record_type: type[R], ask_s: float = ASK_S) -> None:
+        self._name, self._lineage = name, lineage
+        self._key, self._record_type = key, record_type
+        self._reader = CompactedReader(name, lineage)
+        self._identity = Identity(lineage.topics.full(name), lineage.clients, ask_s)
+        self._found: R | None = None
         self._value: R | None = None
+        self._again_at_s = math.inf
+        self.current_at_s: float | None = None
 
     @property
     def value(self) -> R | None:
-        """The newest good one; None while there is none."""
+        """The newest good one; None while there is none. An old one is none: it waits for the end of the topic."""
         return self._value
 
     @property
     def caught_up(self) -> bool:
-        """Whether the topic has been read to its end once: before that the value may be an old one."""
+        """Whether the topic has been read to its end once: before that a record may be an old one."""
         return self._reader.caught_up
 
     def poll(self, timeout_s: float) -> bool:
         """Looks for a newer one; says whether there is. A deletion changes nothing: something has to serve."""
-        changes = [record for key, record in self._reader.poll(timeout_s) if key == self._key]
-        good = [record for record in changes if isinstance(record, self._record_type)]
-        if good:
-            self._value = good[-1]
-        return bool(good)
+        if time.monotonic() >= self._again_at_s:
+            self._begin_again()
+        for key, record in self._reader.poll(timeout_s):
+            if key == self._key and isinstance(record, self._record_type):
+                self._found = record
+        if self._identity.changed():
+            self._again_at_s = 0.0
+        elif self._reader.failed:
+            self._again_at_s = min(self._again_at_s, time.monotonic() + AGAIN_S)
+        if not self.caught_up:
+            return False
+        if self._again_at_s == math.inf:
+            self.current_at_s = self._identity.answered_at_s
+        newer, self._value = self._found is not self._value, self._found
+        return newer
 
     def close(self) -> None:
-        """Gives the connection back."""
+        """Gives the connections back."""
         self._reader.close()
+
+    def _begin_again(self) -> None:
+        self._reader.close()
+        self._reader = CompactedReader(self._name, self._lineage)
+        self._again_at_s = math.inf

@@ -134,7 +134,7 @@ def test_the_newest_serving_state_is_followed_and_garbage_is_passed_over(lineage
     # Given two states on the topic
     sender = RecordSender(lineage)
     sender.send_all([SERVING_STATE, replace(SERVING_STATE, sequence=8)])
-    latest = LatestValue(CompactedReader("releases", lineage), "serving", ServingState)
+    latest = LatestValue("releases", lineage, "serving", ServingState)
     assert latest.value is None
     wait_until(lambda: latest.poll(0.2) or latest.caught_up, TIMEOUT_S)
     wait_until(lambda: latest.poll(0.1) or latest.caught_up, TIMEOUT_S)

@@ -13,7 +13,7 @@ from ol0.records import Decision, Digest, Gate, Judgement, Mode, Reason, Record,
 from ol0.serving.options import Options
 from ol0.serving.router import Router
 from ol0.serving.view import view_of_state
-from ol0.streaming.sender import Deliveries
+from ol0.streaming.courier import FULL, Account
 
 D = 6
 PARTS = (("expert", 4), ("scope", 3))
@@ -72,21 +72,25 @@ class Log:
     def __init__(self, room: int = 10**9) -> None:
         self.records: list[Record] = []
         self.room = room
-        self.deliveries = Deliveries()
-        self.flushed = False
+        self.account = Account()
+        self.closed = False
 
     def send(self, record: Record) -> bool:
         if not getattr(record, "session_id", "x"):
             raise ContractError("session_id is empty")
         if len(self.records) >= self.room:
-            self.deliveries = Deliveries(dropped=self.deliveries.dropped + 1)
+            self._count(lost=1)
             return False
         self.records.append(record)
+        self._count(lost=0)
         return True
 
-    def flush(self, timeout_s: float) -> int:
-        self.flushed = timeout_s > 0
-        return 0
+    def close(self, timeout_s: float) -> None:
+        self.closed = timeout_s > 0
+
+    def _count(self, lost: int) -> None:
+        delivered, dropped = len(self.records), self.account.dropped + lost
+        self.account = Account(delivered + dropped, delivered, {FULL: dropped})
 
     @property
     def decisions(self) -> list[Decision]:

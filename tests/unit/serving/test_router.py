@@ -1,5 +1,5 @@
-import os
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -11,10 +11,12 @@ import pytest
 from ol0 import Router
 from ol0.config import ServingConfig
 from ol0.controller.checkpoint import read_checkpoint
-from ol0.errors import CheckpointError, ConfigError, ContractError
+from ol0.errors import CheckpointError, ConfigError, ContractError, RangeError
 from ol0.records import Arm, DecisionId, ImplicitFeedback, ImplicitKind, Mode, ServingState, ToolFeedback, UserFeedback
 from ol0.serving.feedback import Implicit, ToolResult
 from ol0.serving.options import Options
+from ol0.serving.router import UNSENDABLE
+from ol0.streaming.courier import FULL, Account
 from unit.serving.states import BASE, LIVE, STAGED, D, Log, a_release, a_router, a_state, features
 from waiting import wait_until
 
@@ -27,6 +29,7 @@ class Releases:
     def __init__(self, *states: ServingState, answers: bool = True) -> None:
         self.value: ServingState | None = None
         self.caught_up = False
+        self.current_at_s: float | None = None
         self.closed = False
         self.failures = 0
         self._answers = answers
@@ -43,8 +46,9 @@ class Releases:
             if self.failures:
                 self.failures -= 1
                 raise OSError("the client broke")
-            if self._answers and not self._waiting:
+            if self._answers:
                 self.caught_up = True
+                self.current_at_s = time.monotonic()
             if not self._waiting:
                 self._news.wait(timeout_s / 10)
                 return False
@@ -56,13 +60,20 @@ class Releases:
 
 
 def following(releases: Releases, log: Log | None = None, base: Path | None = None, wait_s: float = 2.0) -> Router:
-    return Router.following(releases, ServingConfig(base=base), Options(wait_s=wait_s, rng=Random(1)), log or Log())
+    return Router.following(
+        lambda: releases, ServingConfig(base=base), Options(wait_s=wait_s, rng=Random(1)), log or Log()
+    )
 
 
-def test_it_serves_the_newest_state_and_never_an_older_one() -> None:
-    releases = Releases(*(a_state(sequence=n) for n in range(1, 6)))
+def test_it_serves_what_is_released_and_knows_how_old_that_is() -> None:
+    releases = Releases(a_state(sequence=5))
     with following(releases) as router:
         assert router.serving == (5, LIVE.digest)
+        assert router.age_s is not None
+        assert router.age_s < 5
+        releases._answers = False
+        then_s = router.age_s
+        wait_until(lambda: router.age_s is not None and router.age_s > then_s + 0.2, 5)
     assert releases.closed
 
 
@@ -194,6 +205,7 @@ def test_what_cannot_be_logged_is_counted_and_the_host_is_served_all_the_same() 
         router.prompt("s").decide(vector)
     assert (len(log.records), router.dropped) == (2, 3)
     router.prompt("").decide(vector)
+    assert router.account == Account(6, 2, {FULL: 3, UNSENDABLE: 1})
     assert router.dropped == 4
 
 
@@ -207,7 +219,7 @@ def test_feedback_goes_out_as_the_record_of_its_kind() -> None:
     assert isinstance(user, UserFeedback)
     assert (user.thumb, user.rating, user.correction, user.source) == (1, 4, (1, 2), "widget")
     assert isinstance(tool, ToolFeedback)
-    assert (tool.tool, tool.success, tool.latency_ms, tool.source) == ("search", False, 3.5, "host")
+    assert (tool.tool, tool.success, tool.latency_ms, tool.source) == ("search", False, 3.5, "s")
     assert isinstance(implicit, ImplicitFeedback)
     assert (implicit.kind, implicit.strength, implicit.feedback_id) == (ImplicitKind.COPY, 0.5, "mine")
     assert len({user.feedback_id, tool.feedback_id, "mine"}) == 3
@@ -222,18 +234,35 @@ def test_one_signal_at_a_time() -> None:
         router.report(DECISION, "s", thumb=1, implicit=Implicit(ImplicitKind.COPY))
 
 
+def test_two_people_who_vote_on_one_decision_are_two_sources() -> None:
+    log = Log()
+    router = a_router(a_state(), log)
+    router.report(DECISION, "s", thumb=1, user="ann")
+    router.report(DECISION, "s", thumb=-1, user="bob")
+    router.report(DECISION, "another", thumb=-1)
+    router.report(DECISION, "s", thumb=1, user="ann")
+    ann, bob, stranger, again = (record.source for record in log.records if isinstance(record, UserFeedback))
+    assert len({ann, bob, stranger}) == 3
+    assert ann == again == router.prompt("s", user="ann")._who.user
+    with pytest.raises(ContractError, match="user or source"):
+        router.report(DECISION, "s", thumb=1, user="ann", source="widget")
+
+
+@pytest.mark.parametrize("label", ["x" * 257, "é" * 129, "\ud800"])
+def test_a_label_that_the_log_cannot_hold_is_refused_before_anything_is_decided(label: str) -> None:
+    router = a_router(a_state(), Log())
+    with pytest.raises(RangeError, match="session_id"):
+        router.prompt(label)
+    with pytest.raises(RangeError, match="group"):
+        router.prompt("s", group=label)
+    router.prompt("é" * 128, user="x" * 300, group="x" * 256).decide(features(1)[0])
+
+
 def test_closing_delivers_what_is_under_way() -> None:
     log = Log()
     with a_router(a_state(), log):
-        assert not log.flushed
-    assert log.flushed
-
-
-def test_a_router_does_not_outlive_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
-    router = a_router(a_state(), Log())
-    monkeypatch.setattr(os, "getpid", lambda: -1)
-    with pytest.raises(ConfigError, match="one in each worker"):
-        router.prompt("s")
+        assert not log.closed
+    assert log.closed
 
 
 def test_arms_get_their_shares() -> None:

@@ -1,0 +1,54 @@
+"""What may happen thousands of times, told in a line a minute."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+EVERY_S: Final = 60.0
+HEARD: Final = 10_000
+"""Notes kept between two lines; of more the oldest are forgotten."""
+
+
+class Notes:
+    """The first note is told at once; what comes within the next minute is one line, with how often each kind came.
+
+    It goes to a logger of the standard library, which the host of the SDK configures as it likes. May be used from
+    several threads, and takes no lock: librdkafka's callbacks use it, and what is raised there must leave none taken.
+    """
+
+    def __init__(self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
+        self._logger = logger
+        self._clock = clock
+        self._heard: deque[tuple[str, int, str, int]] = deque(maxlen=HEARD)
+        self._due_s = clock()
+
+    @property
+    def due(self) -> bool:
+        """Whether a note would be told at once."""
+        return self._clock() >= self._due_s
+
+    def note(self, kind: str, text: str, level: int = logging.WARNING, count: int = 1) -> None:
+        """Something has happened; ``count`` times, where somebody has counted."""
+        self._heard.append((kind, level, text, count))
+        if self.due:
+            self.tell()
+
+    def tell(self) -> None:
+        """Tells what is not told yet, due or not."""
+        counts: dict[str, int] = {}
+        texts: dict[str, str] = {}
+        level = logging.NOTSET
+        while self._heard:
+            try:
+                kind, its_level, text, count = self._heard.popleft()
+            except IndexError:  # another thread tells the rest
+                break
+            counts[kind] = counts.get(kind, 0) + count
+            texts[kind] = text
+            level = max(level, its_level)
+        if counts:
+            self._due_s = self._clock() + EVERY_S
+            line = "; ".join(f"{kind} ({count:,}): {texts[kind]}" for kind, count in counts.items())
+            self._logger.log(level, "%s", line)
