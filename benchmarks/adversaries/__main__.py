@@ -34,7 +34,6 @@ from benchmarks.adversaries.lineage import EPSILON, Lineage, why
 from ol0.config import Signer
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.signing import Keyring
-from ol0.controller.warmup import Warmup
 from ol0.records import Candidate, Digest, Verdict
 from ol0.soak.dataset import Prompts, Split, read_prompts, split_prompts
 from ol0.soak.warmup import prepare, write_labelled_suite
@@ -58,7 +57,7 @@ class World:
 
     def __init__(self, split: Split, folder: Path, seed: int) -> None:
         self._suite = folder / f"suite-{seed}.safetensors"
-        self._warmup: Warmup = prepare(split, epsilon=EPSILON, anchors=1, seed=seed)
+        self._warmup = prepare(split, epsilon=EPSILON, anchors=1, seed=seed)
         write_labelled_suite(split.suite, self._suite)
         self.craft = Craft.of(split, read_checkpoint(self._warmup.checkpoint), seed)
         self._seed = seed

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ol0.canary.handler import CanaryGate
-from ol0.config import SafetyConfig, ServingConfig, Signer, StageConfig
+from ol0.config import SafetyConfig, ServingConfig, StageConfig
 from ol0.controller.arms import ArmPicker
 from ol0.controller.checkpoint import read_checkpoint
-from ol0.controller.controller import Controller
 from ol0.controller.signing import Keyring
 from ol0.controller.suite import read_suite
 from ol0.drift.handler import DriftMonitor
@@ -23,14 +22,12 @@ from ol0.errors import CheckpointError, SignatureError
 from ol0.records import (
     Arm,
     Candidate,
-    Decision,
     DecisionId,
     Digest,
     Outcome,
     Record,
     RewardParts,
     ServingState,
-    Tick,
     Transition,
     Verdict,
 )
