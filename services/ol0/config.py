@@ -121,7 +121,9 @@ class StageConfig(Section):
 
     share: Annotated[float, Field(gt=0, lt=1)]
     harm_only: bool = Field(default=False, description="moves on when no harm was seen after min_decisions")
-    min_decisions: int = 300
+    min_decisions: int = Field(
+        300, description="of the candidate's own, in complete sessions; at a share of 5 % some 6,000"
+    )
 
 
 class SafetyConfig(Section):
@@ -136,7 +138,13 @@ class SafetyConfig(Section):
     stage_margin: Share = Field(0.02, description="loss on live traffic that approval must rule out")
     group_margin: Share = Field(0.10, description="harm to one group that stops a candidate")
     alpha: Share = Field(0.05, description="error rate, spent over the candidates since the last release")
-    max_stage: Count = Field(20_000, description="decisions after which an undecided candidate is rejected")
+    max_stage: Count = Field(20_000, description="decisions of all arms after which an undecided candidate is rejected")
+    max_stage_s: Positive = Field(
+        604_800.0, description="event time after which it is too: a week, in which every kind of day has been"
+    )
+    rate_tolerance: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.2, description="share by which votes per decision and decisions per session may differ between arms"
+    )
     session_gap_s: Positive = Field(60.0, description="silence after which a session is complete")
     kl_warning: Positive = 0.05
     kl_critical: Positive = 0.1

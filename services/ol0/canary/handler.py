@@ -2,13 +2,15 @@
 
 import json
 import zlib
-from collections.abc import Sequence
-from typing import TypedDict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NotRequired, TypedDict
 
 from ol0.canary.judge import is_final, judge
 from ol0.canary.offers import Offer, OfferSnapshot, Standing, StandingSnapshot
 from ol0.canary.offline import Finding, judge_base, judge_candidate, run_suite
-from ol0.canary.trial import Trial, TrialPlan, TrialSnapshot
+from ol0.canary.plan import TrialPlan
+from ol0.canary.trial import Trial, TrialSnapshot
 from ol0.config import SafetyConfig
 from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.controller.signing import OPEN, Keyring
@@ -18,6 +20,8 @@ from ol0.records import Candidate, Gate, Judgement, Outcome, Reason, Record, Ser
 from ol0.statistics.outcome_clock import ClockSnapshot, OutcomeClock
 
 HOLD_EVERY = 500  # decisions of a trial between two verdicts that only say what is missing
+HOLD_EVERY_MS = 86_400_000  # and a day where there are fewer
+LAYOUT = 2  # of a trial in the snapshot; evidence of another one is collected anew
 PATIENCE_GAPS = 10  # an outcome may be missing for ten session gaps of event time before it is given up
 
 
@@ -31,8 +35,10 @@ class CanarySnapshot(TypedDict):
     trial: TrialSnapshot | None
     open: bool
     held: int
+    held_ms: NotRequired[int]
     place: int
     tried: str | None
+    layout: NotRequired[int]
 
 
 class CanaryGate:
@@ -41,8 +47,9 @@ class CanaryGate:
     Stage 0 holds a candidate against base and parent on the suite. From stage 1 on, a trial collects the sessions of
     staged, live and holdback until the evidence decides; after its verdict it is closed until the serving state moves.
 
-    Reading the newest ``ServingState`` again is harmless, and wanted at start: with another suite than the snapshot's,
-    the results of base and live are made anew from it, and candidates wait until it comes.
+    Evidence belongs to the shares under which it was drawn: a serving state with another share, or another holdback
+    than the snapshot's, begins a new trial. A snapshot holds no heads, and the log is not read twice: with another
+    suite the results of base and live are made anew from the newest ``ServingState``, which ``newest`` fetches.
 
     Args:
         suite: the trusted prompts.
@@ -50,13 +57,20 @@ class CanaryGate:
         canary_threshold: share of the suite that the base itself must pass (``warmup.canary_threshold``).
         holdback: share of all sessions that the base serves (``serving.holdback``); must be what the SDK uses.
         keys: what it signs with, and whom it believes.
+        newest: what serves by the log; asked once after a restart that needs it.
 
     Raises:
         ConfigError: a stage leaves no session to live.
     """
 
     def __init__(
-        self, suite: Suite, safety: SafetyConfig, canary_threshold: float, holdback: float, keys: Keyring = OPEN
+        self,
+        suite: Suite,
+        safety: SafetyConfig,
+        canary_threshold: float,
+        holdback: float,
+        keys: Keyring = OPEN,
+        newest: Callable[[], ServingState | None] = lambda: None,
     ) -> None:
         for stage in safety.stages:
             if stage.share >= 1 - holdback:
@@ -73,9 +87,12 @@ class CanaryGate:
         self._pending: list[Offer] = []
         self._trial: Trial | None = None
         self._open = False  # whether the trial has not had its verdict yet
-        self._held = 0  # decisions at the last hold
+        self._held = 0  # decisions at the last hold, and when that was
+        self._held_ms = 0
         self._place = 0  # candidates tried since the last release
         self._tried: str | None = None
+        self._newest = newest
+        self._is_new = False  # restored without what serves: to be fetched before the next record
 
     def handle(self, record: Record) -> Sequence[Record]:
         """Takes one record in and returns the verdicts that follow, signed.
@@ -84,7 +101,12 @@ class CanaryGate:
             SignatureError: a candidate that nobody who is trusted has signed. It is not judged: what is said of its
                 digest would be said of the genuine one, too.
         """
-        return [self._keys.sign(verdict) for verdict in self._judge(record)]
+        first: list[Verdict] = []
+        if self._is_new:
+            self._is_new = False
+            state = self._newest()
+            first = [] if state is None else self._serve(state)
+        return [self._keys.sign(verdict) for verdict in (*first, *self._judge(record))]
 
     def _judge(self, record: Record) -> list[Verdict]:
         match record:
@@ -136,26 +158,40 @@ class CanaryGate:
         self._standing = Standing.of(state, previous, self._suite, self._safety)
         if previous is None or self._standing.live_step > previous.live_step:
             self._place = 0
-        self._follow(state)
+        verdicts = self._follow(state)
         pending, self._pending = self._pending, []
-        return [self._judge_offer(offer) for offer in pending]
+        return [*verdicts, *(self._judge_offer(offer) for offer in pending)]
 
-    def _follow(self, state: ServingState) -> None:
+    def _follow(self, state: ServingState) -> list[Verdict]:
         """Begins a trial, goes on with it or drops it, so that no verdict can concern a stage that is over."""
         staged = state.staged
         if staged is None:
             self._trial, self._open = None, False
-            return
-        digest, live = staged.release.digest, state.live.digest
+            return []
         known = None if self._trial is None else self._trial.plan
-        if known is not None and (known.digest, known.live, known.stage) == (digest, live, staged.stage):
-            return
-        if self._tried != digest:
-            self._place, self._tried = self._place + 1, digest
-        plan = TrialPlan(
-            digest, live, state.base.digest, staged.stage, staged.share, state.sequence, max(1, self._place)
+        if known is not None and known.goes_on_in(state, staged):
+            return []
+        anew = known is not None and (known.digest, known.stage) == (staged.release.digest, staged.stage)
+        if self._tried != staged.release.digest or anew:
+            self._place, self._tried = self._place + 1, staged.release.digest
+        plan = TrialPlan.of(state, staged, self._holdback, max(1, self._place))
+        if plan.share >= 1 - plan.holdback:
+            self._trial, self._open = None, False
+            return [self._no_comparison(plan, state.time_ms)]
+        self._begin(plan)
+        return []
+
+    def _begin(self, plan: TrialPlan) -> None:
+        self._trial, self._open = Trial(plan, self._safety), True
+        self._held, self._held_ms = 0, plan.began_ms
+
+    def _no_comparison(self, plan: TrialPlan, time_ms: int) -> Verdict:
+        text = (
+            f"a share of {plan.share} beside serving.holdback {plan.holdback} leaves live nothing: there is nobody to "
+            "compare with; give all services the same safety.stages and serving.holdback"
         )
-        self._trial, self._open, self._held = Trial(plan, self._safety, self._holdback), True, 0
+        reason = Reason("shares", plan.share, None, None, text)
+        return self._trial_verdict(plan, Judgement.REJECT, (reason,), 0, time_ms)
 
     def _observe(self, outcome: Outcome | None) -> list[Verdict]:
         trial, now_ms = self._trial, self._clock.now_ms
@@ -167,25 +203,28 @@ class CanaryGate:
             trial.add(outcome)
         if now_ms is None:
             return []
-        if not is_final(trial, self._safety) and trial.decisions < self._held + HOLD_EVERY:
+        waited = trial.decisions >= self._held + HOLD_EVERY or now_ms >= self._held_ms + HOLD_EVERY_MS
+        if not waited and not is_final(trial, self._safety, now_ms):
             return []
-        judgement, reasons = judge(trial, self._safety)
-        self._held, self._open = trial.decisions, judgement is Judgement.HOLD
-        plan = trial.plan
-        return [
-            Verdict(
-                digest=plan.digest,
-                base=plan.base,
-                parent=plan.live,
-                stage=plan.stage,
-                suite_digest=self._suite.digest,
-                gate=Gate.CANARY,
-                judgement=judgement,
-                reasons=reasons,
-                evidence=trial.evidence,
-                time_ms=now_ms,
-            )
-        ]
+        judgement, reasons = judge(trial, self._safety, now_ms)
+        self._held, self._held_ms, self._open = trial.decisions, now_ms, judgement is Judgement.HOLD
+        return [self._trial_verdict(trial.plan, judgement, reasons, trial.evidence, now_ms)]
+
+    def _trial_verdict(
+        self, plan: TrialPlan, judgement: Judgement, reasons: tuple[Reason, ...], evidence: int, time_ms: int
+    ) -> Verdict:
+        return Verdict(
+            digest=plan.digest,
+            base=plan.base,
+            parent=plan.live,
+            stage=plan.stage,
+            suite_digest=self._suite.digest,
+            gate=Gate.CANARY,
+            judgement=judgement,
+            reasons=reasons,
+            evidence=evidence,
+            time_ms=time_ms,
+        )
 
     def _verdict(self, offer: Offer | Candidate, judgement: Judgement, reasons: tuple[Reason, ...]) -> Verdict:
         """A verdict of stage 0."""
@@ -212,8 +251,10 @@ class CanaryGate:
             trial=None if self._trial is None else self._trial.snapshot(),
             open=self._open,
             held=self._held,
+            held_ms=self._held_ms,
             place=self._place,
             tried=self._tried,
+            layout=LAYOUT,
         )
         return zlib.compress(json.dumps(state, separators=(",", ":")).encode())
 
@@ -232,14 +273,31 @@ class CanaryGate:
 
     def _restore(self, state: CanarySnapshot) -> None:
         self._clock.restore(state["clock"])
-        trial = state["trial"]
-        self._trial = None if trial is None else Trial.from_snapshot(trial, self._safety, self._holdback)
-        self._open, self._held = state["open"], state["held"]
+        self._open, self._held, self._held_ms = state["open"], state["held"], state.get("held_ms", 0)
         self._place, self._tried = state["place"], state["tried"]
-        self._standing, self._pending = None, []
-        # Another suite: what was passed of the old one says nothing, and the next serving state makes it anew.
+        self._restore_trial(state)
+        self._restore_offers(state)
+        self._is_new = self._standing is None or (self._trial is None and self._open)
+
+    def _restore_trial(self, state: CanarySnapshot) -> None:
+        trial = state["trial"]
+        if trial is None or state.get("layout") != LAYOUT:
+            self._trial = None
+            return
+        self._trial = Trial.from_snapshot(trial, self._safety)
+        plan = self._trial.plan
+        if plan.holdback != self._holdback and self._open:
+            self._place += 1
+            began_anew = replace(plan, holdback=self._holdback, place=self._place)
+            # No serving state says when hosts changed theirs: what was decided before the last window closed did not.
+            self._begin(replace(began_anew, counted_from_ms=self._clock.now_ms or 0))
+
+    def _restore_offers(self, state: CanarySnapshot) -> None:
+        """Of another suite, what was passed says nothing: base and live are asked anew, and who waits is sent back."""
+        prompts, standing = len(self._suite.features), state["standing"]
         if state["suite"] == self._suite.digest:
-            prompts = len(self._suite.features)
-            standing = state["standing"]
             self._standing = None if standing is None else Standing.from_snapshot(standing, prompts)
             self._pending = [Offer.from_snapshot(one, prompts) for one in state["pending"]]
+        else:
+            self._standing = None
+            self._pending = [Offer.without_result(one, prompts) for one in state["pending"]]

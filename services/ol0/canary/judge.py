@@ -1,35 +1,67 @@
 """What follows from the evidence of a trial: one of the four judgements, with figures and words."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
 
+from ol0.canary.opponent import FEWEST_SESSIONS, Opponent
 from ol0.canary.trial import Trial
 from ol0.config import SafetyConfig, StageConfig
 from ol0.records import Judgement, Reason
 from ol0.statistics.staged import ArmComparison, ArmFigures
 
 Opinion = tuple[Judgement, tuple[Reason, ...]]
+UNDECIDED: Final = "undecided"  # release reads it: for want of evidence nobody has failed
+DAY_S: Final = 86_400
+DAY_MS: Final = 1000 * DAY_S
 
 
-def judge(trial: Trial, safety: SafetyConfig) -> Opinion:
-    """The order matters: harm stops a candidate even at the moment when it would be approved."""
-    stage = safety.stages[min(trial.plan.stage, len(safety.stages)) - 1]
-    opinion = _harm(trial, safety) or _group_harm(trial, safety) or _approval(trial, safety, stage)
+def judge(trial: Trial, safety: SafetyConfig, now_ms: int) -> Opinion:
+    """The order matters: a comparison that is broken says nothing; harm stops even what would be approved."""
+    stage = stage_of(trial, safety)
+    opinion = (
+        _unbalanced(trial) or _harm(trial, safety) or _group_harm(trial, safety) or _approval(trial, safety, stage)
+    )
     if opinion is not None:
         return opinion
-    if trial.decisions >= safety.max_stage:
-        return Judgement.REJECT, (_undecided(trial, safety), *_comparisons(trial, safety))
-    return Judgement.HOLD, (*_comparisons(trial, safety), *_wait(trial, stage))
+    if _is_over(trial, safety, now_ms):
+        return Judgement.REJECT, (_undecided(trial, safety, now_ms), *_comparisons(trial, safety))
+    return Judgement.HOLD, (*_doubts(trial, stage), *_comparisons(trial, safety), *_wait(trial, safety, stage))
 
 
-def is_final(trial: Trial, safety: SafetyConfig) -> bool:
+def is_final(trial: Trial, safety: SafetyConfig, now_ms: int) -> bool:
     """Whether ``judge`` would say anything but hold; cheap enough to be asked after every record."""
-    stage = safety.stages[min(trial.plan.stage, len(safety.stages)) - 1]
     return (
-        trial.decisions >= safety.max_stage
-        or trial.against_live.harm.rejects(trial.harm_alpha)
+        _is_over(trial, safety, now_ms)
+        or _unbalanced(trial) is not None
+        or trial.live.voted.harm.rejects(trial.harm_alpha)
         or trial.groups.harmed() is not None
-        or _is_approved(trial, stage)
+        or _is_approved(trial, stage_of(trial, safety))
     )
+
+
+def stage_of(trial: Trial, safety: SafetyConfig) -> StageConfig:
+    """The rules of the stage. Where settings have fewer by now, the last ones; the share is the one that is served."""
+    if not safety.stages:
+        return StageConfig(share=trial.plan.share)
+    return safety.stages[min(trial.plan.stage, len(safety.stages)) - 1]
+
+
+def _is_over(trial: Trial, safety: SafetyConfig, now_ms: int) -> bool:
+    """Too many decisions, or too long: without the second, ten outcomes a day would bar all others for years."""
+    return trial.decisions >= safety.max_stage or now_ms - trial.plan.began_ms >= 1000 * safety.max_stage_s
+
+
+def _unbalanced(trial: Trial) -> Opinion | None:
+    """Something is lost on the way here, or the arms are not drawn as they should be: no figure can be believed."""
+    found = [(one, words) for one in trial.opponents if (words := one.balance.found)]
+    reasons = tuple(_sample_ratio(one, f"the comparison with {one.arm} is broken: {words}") for one, words in found)
+    return (Judgement.REJECT, reasons) if reasons else None
+
+
+def _sample_ratio(opponent: Opponent, words: str) -> Reason:
+    units = opponent.balance.units
+    return Reason("sample_ratio", float(units.treated), None, units.due, f"sample ratio: {words}")
 
 
 def _harm(trial: Trial, safety: SafetyConfig) -> Opinion | None:
@@ -39,7 +71,7 @@ def _harm(trial: Trial, safety: SafetyConfig) -> Opinion | None:
     served worse for it. So the estimate says which it is: rollback beyond the margin, reject within. Having been
     stopped when it looked bad, the estimate errs towards rollback, which is the careful side.
     """
-    comparison = trial.against_live
+    comparison = trial.live.voted
     if not comparison.harm.rejects(trial.harm_alpha):
         return None
     figures = comparison.figures(trial.approval_alpha, trial.harm_alpha)
@@ -66,9 +98,8 @@ def _group_harm(trial: Trial, safety: SafetyConfig) -> Opinion | None:
 
 def _is_approved(trial: Trial, stage: StageConfig) -> bool:
     if stage.harm_only:
-        return trial.decisions >= stage.min_decisions
-    comparisons = [one for one in (trial.against_live, trial.against_holdback) if one is not None]
-    return all(comparison.approval.rejects(trial.approval_alpha) for comparison in comparisons)
+        return trial.own_decisions >= stage.min_decisions and all(one.is_whole for one in trial.opponents)
+    return all(one.approves(trial.approval_alpha) for one in trial.opponents)
 
 
 def _approval(trial: Trial, safety: SafetyConfig, stage: StageConfig) -> Opinion | None:
@@ -76,32 +107,63 @@ def _approval(trial: Trial, safety: SafetyConfig, stage: StageConfig) -> Opinion
         return None
     reasons = tuple(_comparisons(trial, safety))
     if stage.harm_only:
+        own, live = trial.live.balance.sessions
         text = (
-            f"no harm seen in {trial.decisions} decisions ({trial.evidence} sessions); {stage.min_decisions} were asked"
+            f"no harm seen in {trial.own_decisions} decisions of the candidate ({own} complete sessions, beside {live} "
+            f"of live); {stage.min_decisions} were asked"
         )
-        reasons = (Reason("no_harm", float(trial.decisions), None, float(stage.min_decisions), text), *reasons)
+        reasons = (Reason("no_harm", float(trial.own_decisions), None, float(stage.min_decisions), text), *reasons)
     return Judgement.APPROVE, reasons
 
 
-def _undecided(trial: Trial, safety: SafetyConfig) -> Reason:
-    text = f"neither better nor worse was shown in {trial.decisions} decisions; safety.max_stage is {safety.max_stage}"
-    return Reason("undecided", float(trial.decisions), None, float(safety.max_stage), text)
+def _undecided(trial: Trial, safety: SafetyConfig, now_ms: int) -> Reason:
+    days = (now_ms - trial.plan.began_ms) / DAY_MS
+    text = (
+        f"neither better nor worse was shown in {trial.decisions} decisions and {days:.1f} days since "
+        f"{_time(trial.plan.began_ms)}; safety.max_stage is {safety.max_stage}, safety.max_stage_s "
+        f"{safety.max_stage_s / DAY_S:g} days"
+    )
+    return Reason(UNDECIDED, float(trial.decisions), None, float(safety.max_stage), text)
 
 
-def _wait(trial: Trial, stage: StageConfig) -> Iterator[Reason]:
+def _doubts(trial: Trial, stage: StageConfig) -> Iterator[Reason]:
+    """What keeps a candidate from approval that its votes would give it."""
+    for one in trial.opponents:
+        if (doubt := _doubt(trial, stage, one)) is not None:
+            yield _sample_ratio(one, f"{doubt}; {one.balance.words()}")
+
+
+def _doubt(trial: Trial, stage: StageConfig, opponent: Opponent) -> str | None:
+    own, other = opponent.balance.sessions
+    if not opponent.is_heard:
+        return f"{own} complete sessions of the candidate and {other} of {opponent.arm}, {FEWEST_SESSIONS} are needed"
+    if stage.harm_only and not opponent.is_whole:
+        lack = opponent.balance.lack
+        return f"the candidate's decisions are {lack:.1f} standard errors fewer than those of {opponent.arm} make due"
+    if opponent.voted.approval.rejects(trial.approval_alpha) and not opponent.is_safe_in_silence:
+        return f"if what is missing had failed, a loss beyond the margin against {opponent.arm} would not be ruled out"
+    return None
+
+
+def _wait(trial: Trial, safety: SafetyConfig, stage: StageConfig) -> Iterator[Reason]:
     if stage.harm_only:
-        text = f"{stage.min_decisions - trial.decisions} more decisions without harm are needed on this stage"
-        yield Reason("no_harm", float(trial.decisions), None, float(stage.min_decisions), text)
+        missing = max(stage.min_decisions - trial.own_decisions, 0)
+        text = f"{missing} more decisions of the candidate without harm are needed on this stage"
+        yield Reason("no_harm", float(trial.own_decisions), None, float(stage.min_decisions), text)
+    ends_ms = trial.plan.began_ms + 1000 * safety.max_stage_s
+    text = (
+        f"stage {trial.plan.stage} runs since {_time(trial.plan.began_ms)}, with {trial.decisions} decisions so far; "
+        f"undecided at {_time(ends_ms)} or after {safety.max_stage} decisions, it ends"
+    )
+    yield Reason("since", float(trial.decisions), None, float(safety.max_stage), text)
 
 
 def _comparisons(trial: Trial, safety: SafetyConfig) -> Iterator[Reason]:
     """Both comparisons, with how much evidence each still lacks."""
-    pairs = (("live", trial.against_live), ("holdback", trial.against_holdback))
-    for name, comparison in pairs:
-        if comparison is not None:
-            figures = comparison.figures(trial.approval_alpha, trial.harm_alpha)
-            text = f"against {name}: {_sessions(figures)}; {_missing(comparison, figures, safety)}"
-            yield Reason(f"staged_{name}", figures.difference, figures.low, -safety.stage_margin, text)
+    for one in trial.opponents:
+        figures = one.voted.figures(trial.approval_alpha, trial.harm_alpha)
+        text = f"against {one.arm}: {_sessions(figures)}; {_missing(one.voted, figures, safety)}"
+        yield Reason(f"staged_{one.arm}", figures.difference, figures.low, -safety.stage_margin, text)
 
 
 def _sessions(figures: ArmFigures) -> str:
@@ -127,3 +189,7 @@ def _points(difference: float | None) -> str:
 
 def _margin(margin: float) -> str:
     return f"{100 * margin:.1f} points"
+
+
+def _time(time_ms: float) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Self, TypedDict
 
+import numpy as np
+
 from ol0.canary.offline import ResultSnapshot, SuiteResult, run_suite
 from ol0.config import SafetyConfig
 from ol0.controller.suite import Suite
@@ -122,5 +124,14 @@ class Offer:
     def from_snapshot(cls, snapshot: OfferSnapshot, prompts: int) -> Self:
         """The offer that ``snapshot`` was taken from."""
         result = SuiteResult.from_snapshot(snapshot["result"], prompts)
+        base, parent = Digest(snapshot["base"]), Digest(snapshot["parent"])
+        return cls(result.digest, base, parent, snapshot["step"], snapshot["time_ms"], result)
+
+    @classmethod
+    def without_result(cls, snapshot: OfferSnapshot, prompts: int) -> Self:
+        """An offer that another suite was asked about. Its heads are gone, so it cannot be asked anew."""
+        nothing = np.zeros(prompts, np.bool_)
+        flaw = "the canary suite was changed while it waited for a serving state; the new one judges the next candidate"
+        result = SuiteResult(Digest(snapshot["result"]["digest"]), flaw, nothing, nothing)
         base, parent = Digest(snapshot["base"]), Digest(snapshot["parent"])
         return cls(result.digest, base, parent, snapshot["step"], snapshot["time_ms"], result)

@@ -1,50 +1,16 @@
 """One stage of one candidate: the evidence that people's sessions give, and when it is enough."""
 
-from dataclasses import dataclass
 from typing import Self, TypedDict
 
 from ol0.canary.groups import GroupComparisons
-from ol0.canary.votes import Vote, against_base, against_live, by_group
+from ol0.canary.opponent import Opponent, OpponentSnapshot
+from ol0.canary.plan import PlanSnapshot, TrialPlan
+from ol0.canary.votes import Vote, by_group
 from ol0.config import SafetyConfig
-from ol0.records import Arm, Digest, Outcome
+from ol0.records import Arm, Outcome
 from ol0.statistics.sessions import OpenSessions, SessionCollector
 from ol0.statistics.spending import candidate_alpha
-from ol0.statistics.staged import ArmComparison, ArmSnapshot
-
-
-@dataclass(frozen=True)
-class TrialPlan:
-    """What is tried, and against whom.
-
-    Attributes:
-        digest: the candidate.
-        live: its parent, which serves.
-        base: what the holdback gets.
-        stage: number of the stage, 1 is the first.
-        share: of all sessions, that the candidate serves.
-        sequence: of the serving state with which the stage began.
-        place: which candidate since the last release this is, counted from 1.
-    """
-
-    digest: Digest
-    live: Digest
-    base: Digest
-    stage: int
-    share: float
-    sequence: int
-    place: int
-
-
-class PlanSnapshot(TypedDict):
-    """A ``TrialPlan`` in plain JSON values."""
-
-    digest: str
-    live: str
-    base: str
-    stage: int
-    share: float
-    sequence: int
-    place: int
+from ol0.statistics.staged import ArmSnapshot
 
 
 class TrialSnapshot(TypedDict):
@@ -52,8 +18,8 @@ class TrialSnapshot(TypedDict):
 
     plan: PlanSnapshot
     decisions: int
-    live: ArmSnapshot
-    holdback: ArmSnapshot | None
+    live: OpponentSnapshot
+    holdback: OpponentSnapshot | None
     groups: dict[str, ArmSnapshot]
     open: OpenSessions
 
@@ -65,97 +31,90 @@ class Trial:
     is pinned or switched off serves somebody else under the same arm.
 
     Half of ``safety.alpha`` is for harm in the total and half for harm to a group; approval has its own, spent over the
-    candidates since the last release. So an equally good candidate is wrongly stopped with probability alpha at most on
-    each stage, and any bad one among the candidates until the next release passes with probability alpha at most.
+    attempts since the last release. So an equally good candidate is wrongly stopped with probability alpha at most on
+    each stage (and a tenth of alpha more for each pair of arms that is wrongly found unbalanced), and any bad one among
+    the attempts until the next release passes with probability alpha at most, as long as the arms are heard of alike.
 
     Seen is only what comes of different actions. A fault that spoils answers although the actions agree (a slow host)
     is no matter of the candidate and does not show.
 
-    Not covered: users whose sessions all go to one arm make sessions less independent than their coins look; a
-    candidate whose prompts get votes less often is judged by those that did.
+    Not covered: users whose sessions all go to one arm make sessions less independent than their coins look.
 
     Args:
         plan: what is tried.
         safety: margins and levels.
-        holdback: share of all sessions that the base serves. With none there is no comparison with the base.
+
+    Attributes:
+        decisions: outcomes of the trial so far, of all arms, voted or not.
     """
 
-    def __init__(self, plan: TrialPlan, safety: SafetyConfig, holdback: float) -> None:
+    def __init__(self, plan: TrialPlan, safety: SafetyConfig) -> None:
         self.plan = plan
         self.decisions = 0
         self.harm_alpha = safety.alpha / 2
         self.approval_alpha = candidate_alpha(plan.place, safety.alpha)
-        share = plan.share / (1 - holdback)
-        self.against_live = ArmComparison(share, safety.stage_margin)
-        self.against_holdback: ArmComparison | None = None
-        if holdback and plan.live != plan.base:
-            self.against_holdback = ArmComparison(plan.share / (plan.share + holdback), safety.stage_margin)
-        self.groups = GroupComparisons(share, safety.group_margin, safety.alpha / 2)
+        beside_live = plan.share / (1 - plan.holdback)
+        self.live = Opponent(Arm.LIVE, beside_live, safety)
+        self.holdback: Opponent | None = None
+        if plan.holdback and plan.live != plan.base:
+            self.holdback = Opponent(Arm.HOLDBACK, plan.share / (plan.share + plan.holdback), safety)
+        self.groups = GroupComparisons(beside_live, safety.group_margin, safety.alpha / 2)
         self._sessions = SessionCollector[Vote](round(1000 * safety.session_gap_s))
+
+    @property
+    def opponents(self) -> tuple[Opponent, ...]:
+        """Live, and the holdback where it gets something else than live."""
+        return (self.live,) if self.holdback is None else (self.live, self.holdback)
 
     @property
     def evidence(self) -> int:
         """Complete sessions of staged and live that had a vote."""
-        return self.against_live.approval.count
+        return self.live.voted.approval.count
+
+    @property
+    def own_decisions(self) -> int:
+        """The candidate's own, in complete sessions."""
+        return self.live.balance.treated_decisions
 
     def add(self, outcome: Outcome) -> bool:
         """Take an outcome; whether it belongs to this trial."""
         plan = self.plan
         served = {Arm.LIVE: plan.live, Arm.STAGED: plan.digest, Arm.HOLDBACK: plan.base}[outcome.arm]
-        if outcome.staged != plan.digest or outcome.serving_sequence < plan.sequence or outcome.digest != served:
+        if not plan.counts(outcome) or outcome.digest != served:
             return False
         self.decisions += 1
+        for opponent in self.opponents:
+            opponent.see(outcome.user or outcome.session_id, outcome.arm)
         self._sessions.add(outcome.session_id, outcome.window_end_ms, Vote.of(outcome))
         return True
 
     def close_sessions(self, now_ms: int) -> None:
         """Judge by the sessions that are complete at this event time."""
         for session in self._sessions.due(now_ms):
-            evidence = against_live(session.items)
-            if evidence is not None:
-                self.against_live.add(evidence)
-                self.groups.add(by_group(session.items))
-            evidence = against_base(session.items)
-            if evidence is not None and self.against_holdback is not None:
-                self.against_holdback.add(evidence)
+            for opponent in self.opponents:
+                opponent.add(session.items)
+            self.groups.add(by_group(session.items))
 
     def snapshot(self) -> TrialSnapshot:
         """In plain JSON values; ``from_snapshot`` goes on from it to the bit."""
         return TrialSnapshot(
-            plan=PlanSnapshot(
-                digest=self.plan.digest,
-                live=self.plan.live,
-                base=self.plan.base,
-                stage=self.plan.stage,
-                share=self.plan.share,
-                sequence=self.plan.sequence,
-                place=self.plan.place,
-            ),
+            plan=self.plan.snapshot(),
             decisions=self.decisions,
-            live=self.against_live.snapshot(),
-            holdback=None if self.against_holdback is None else self.against_holdback.snapshot(),
+            live=self.live.snapshot(),
+            holdback=None if self.holdback is None else self.holdback.snapshot(),
             groups=self.groups.snapshot(),
             open=self._sessions.snapshot(Vote.row),
         )
 
     @classmethod
-    def from_snapshot(cls, snapshot: TrialSnapshot, safety: SafetyConfig, holdback: float) -> Self:
+    def from_snapshot(cls, snapshot: TrialSnapshot, safety: SafetyConfig) -> Self:
         """The trial that ``snapshot`` was taken from."""
-        fields = snapshot["plan"]
-        plan = TrialPlan(
-            digest=Digest(fields["digest"]),
-            live=Digest(fields["live"]),
-            base=Digest(fields["base"]),
-            stage=fields["stage"],
-            share=fields["share"],
-            sequence=fields["sequence"],
-            place=fields["place"],
-        )
-        trial = cls(plan, safety, holdback)
+        trial = cls(TrialPlan.from_snapshot(snapshot["plan"]), safety)
         trial.decisions = snapshot["decisions"]
-        trial.against_live = ArmComparison.from_snapshot(snapshot["live"])
-        if snapshot["holdback"] is not None:
-            trial.against_holdback = ArmComparison.from_snapshot(snapshot["holdback"])
+        trial.live = Opponent.from_snapshot(snapshot["live"], Arm.LIVE, trial.live.share, safety)
+        if snapshot["holdback"] is not None and trial.holdback is not None:
+            share = trial.holdback.share
+            trial.holdback = Opponent.from_snapshot(snapshot["holdback"], Arm.HOLDBACK, share, safety)
         trial.groups.restore(snapshot["groups"])
         trial._sessions.restore(snapshot["open"], Vote.from_row)
         return trial

@@ -38,6 +38,10 @@ class Vote:
             outcome.group,
         )
 
+    def differs_from(self, arm: Arm) -> bool:
+        """Whether the candidate would have done something else than the controller of this arm."""
+        return self.from_base if arm is Arm.HOLDBACK else self.from_live
+
     def row(self) -> Row:
         """In plain JSON values."""
         return [self.arm.value, self.reward, self.from_live, self.from_base, self.group]
@@ -60,16 +64,16 @@ def differ(one: Action | None, other: Action | None) -> bool:
     return one is None or other is None or one != other
 
 
-def against_live(votes: Sequence[Vote]) -> SessionEvidence | None:
-    """What a session says of staged against live, None if nothing (a holdback session, or no vote)."""
-    rewards = [(vote.reward, vote.from_live) for vote in votes if vote.reward is not None]
-    return _evidence(votes[0].arm, Arm.LIVE, rewards)
+def evidence(votes: Sequence[Vote], control: Arm) -> SessionEvidence | None:
+    """What a session says of staged against another arm, None if nothing (a third arm, or no vote)."""
+    rewards = [(vote.reward, vote.differs_from(control)) for vote in votes if vote.reward is not None]
+    return _evidence(votes[0].arm, control, rewards)
 
 
-def against_base(votes: Sequence[Vote]) -> SessionEvidence | None:
-    """What a session says of staged against holdback."""
-    rewards = [(vote.reward, vote.from_base) for vote in votes if vote.reward is not None]
-    return _evidence(votes[0].arm, Arm.HOLDBACK, rewards)
+def silent_evidence(votes: Sequence[Vote], control: Arm) -> SessionEvidence | None:
+    """The same if everything that nobody voted on had failed, in both arms."""
+    rewards = [(vote.reward or 0.0, vote.differs_from(control)) for vote in votes]
+    return _evidence(votes[0].arm, control, rewards)
 
 
 def by_group(votes: Sequence[Vote]) -> Iterator[tuple[str, SessionEvidence]]:

@@ -1,8 +1,9 @@
 """DriftMonitor: does this candidate move too far, and does what serves keep what it was released for?"""
 
 import json
-from collections.abc import Sequence
-from typing import Final, TypedDict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final, NotRequired, TypedDict
 
 from ol0.config import SafetyConfig
 from ol0.controller.checkpoint import read_checkpoint
@@ -44,6 +45,7 @@ class DriftSnapshot(TypedDict):
     sequence: int
     base: str | None
     structure: StructureSnapshot | None
+    holdback: NotRequired[float]
     pending: list[OfferSnapshot]
     references: dict[str, float]
     staged: StagedSnapshot | None
@@ -64,9 +66,17 @@ class DriftMonitor:
         holdback: share of all sessions that the base serves (``serving.holdback``); must be what the SDK uses. With
             none there is no yardstick and nothing is watched live.
         keys: what it signs with, and whom it believes.
+        newest: what serves by the log; asked once after a restart with another holdback.
     """
 
-    def __init__(self, probes: Suite, safety: SafetyConfig, holdback: float, keys: Keyring = OPEN) -> None:
+    def __init__(
+        self,
+        probes: Suite,
+        safety: SafetyConfig,
+        holdback: float,
+        keys: Keyring = OPEN,
+        newest: Callable[[], ServingState | None] = lambda: None,
+    ) -> None:
         self._keys, self._checkpoints = keys, CheckpointManager(keys)
         self._probes, self._safety, self._holdback = probes, safety, holdback
         patience_ms = round(1000 * PATIENCE_GAPS * safety.session_gap_s)
@@ -79,6 +89,9 @@ class DriftMonitor:
         self._references: dict[str, float] = {}
         self._staged: StagedWatch | None = None
         self._live: LiveWatch | None = None
+        self._newest = newest
+        self._is_new = False  # restored with another holdback: what serves is to be fetched before the next record
+        self._counted_from_ms = 0  # until then hosts drew arms with another holdback
         self._stopped: list[str] = []  # roles that have had their rollback: no second one before the state moves
 
     def handle(self, record: Record) -> Sequence[Record]:
@@ -88,7 +101,12 @@ class DriftMonitor:
             SignatureError: a candidate that nobody who is trusted has signed. It is not judged: what is said of its
                 digest would be said of the genuine one, too.
         """
-        return [self._keys.sign(verdict) for verdict in self._judge(record)]
+        first: list[Verdict] = []
+        if self._is_new:
+            self._is_new = False
+            state = self._newest()
+            first = [] if state is None else self._serve(state)
+        return [self._keys.sign(verdict) for verdict in (*first, *self._judge(record))]
 
     def _judge(self, record: Record) -> list[Verdict]:
         match record:
@@ -143,14 +161,15 @@ class DriftMonitor:
         )
 
     def _serve(self, state: ServingState) -> list[Verdict]:
-        if state.sequence <= self._sequence:
+        if state.sequence < self._sequence:
             return []
         self._sequence = state.sequence
         if state.base.digest != self._base:
             self._base = state.base.digest
             self._structure = Structure.of(read_checkpoint(state.base.heads, expected=state.base.digest))
         if self._holdback:
-            self._odds.note(state)
+            if self._odds.note(state):
+                self._begin_anew()
             self._follow(state)
         pending, self._pending = self._pending, []
         return [self._judge_offer(offer) for offer in pending]
@@ -167,7 +186,8 @@ class DriftMonitor:
             self._staged = None
             return
         if self._staged is None or self._staged.watched.digest != staged.release.digest:
-            watched = Watched(staged.release.digest, state.live.digest, state.base.digest, staged.stage, state.sequence)
+            digests = (staged.release.digest, state.live.digest, state.base.digest)
+            watched = Watched(*digests, staged.stage, state.sequence, self._counted_from_ms)
             self._staged = StagedWatch(watched, self._odds, self._safety)
             self._stopped = [role for role in self._stopped if role != "staged"]
         self._staged.move_to(staged.stage)
@@ -175,8 +195,18 @@ class DriftMonitor:
     def _watch_live(self, state: ServingState) -> LiveWatch:
         parent = read_checkpoint(state.live.heads, expected=state.live.digest).manifest.parent or state.base.digest
         stage = len(self._safety.stages) + 1
-        watched = Watched(state.live.digest, Digest(parent), state.base.digest, stage, state.sequence)
+        digests = (state.live.digest, Digest(parent), state.base.digest)
+        watched = Watched(*digests, stage, state.sequence, self._counted_from_ms)
         return LiveWatch(watched, self._references.get(state.live.digest), self._odds, self._safety)
+
+    def _begin_anew(self) -> None:
+        """Evidence does not move between odds: what is watched stays, what was seen of it is collected anew."""
+        if self._staged is not None:
+            watched = replace(self._staged.watched, counted_from_ms=self._counted_from_ms)
+            self._staged = StagedWatch(watched, self._odds, self._safety)
+        if self._live is not None:
+            watched = replace(self._live.watched, counted_from_ms=self._counted_from_ms)
+            self._live = LiveWatch(watched, self._live.reference, self._odds, self._safety)
 
     def _remember(self, staged: StagedWatch) -> None:
         reference = staged.reference()
@@ -223,6 +253,7 @@ class DriftMonitor:
             sequence=self._sequence,
             base=self._base,
             structure=None if self._structure is None else self._structure.snapshot(),
+            holdback=self._holdback,
             pending=[offer.snapshot() for offer in self._pending],
             references=self._references,
             staged=None if self._staged is None else self._staged.snapshot(),
@@ -252,11 +283,20 @@ class DriftMonitor:
         self._structure = None if state["structure"] is None else Structure.from_snapshot(state["structure"])
         self._pending = [Offer.from_snapshot(one) for one in state["pending"]]
         self._references = dict(state["references"])
-        staged, live = state["staged"], state["live"]
-        if state["smallest"] != self._odds.smallest:
-            # Other stages or another holdback: evidence does not move between odds, so it is collected anew.
-            staged = None if staged is None else StagedSnapshot({**staged, "evidence": None})
-            live = None if live is None else LiveSnapshot({**live, "stretches": []})
-        self._staged = None if staged is None else StagedWatch.from_snapshot(staged, self._odds, self._safety)
-        self._live = None if live is None else LiveWatch.from_snapshot(live, self._odds, self._safety)
         self._stopped = list(state["stopped"])
+        self._staged = self._live = None
+        if not self._holdback:
+            return
+        same = state.get("holdback", self._holdback) == self._holdback and state["smallest"] == self._odds.smallest
+        staged, live = state["staged"], state["live"]
+        if staged is not None:
+            staged = staged if same else StagedSnapshot({**staged, "evidence": None})
+            self._staged = StagedWatch.from_snapshot(staged, self._odds, self._safety)
+        if live is not None:
+            live = live if same else LiveSnapshot({**live, "stretches": []})
+            self._live = LiveWatch.from_snapshot(live, self._odds, self._safety)
+        if not same:
+            # No serving state says when hosts changed theirs: what was decided before the last window closed did not.
+            self._counted_from_ms = self._clock.now_ms or 0
+            self._begin_anew()
+            self._is_new = True  # without a holdback until now, nothing is watched yet

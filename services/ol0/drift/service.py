@@ -10,6 +10,7 @@ from ol0.controller.suite import read_suite
 from ol0.drift.handler import DriftMonitor
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.round import Round
+from ol0.streaming.serving import read_serving
 from ol0.streaming.transactional import TransactionalLoop
 
 SOURCES = ("releases", "candidates", "outcomes")
@@ -19,8 +20,10 @@ def run(settings: Settings, stop: Event, on_round: Callable[[Round], None]) -> N
     """Runs until ``stop`` is set. Raises OL0Error."""
     suite = read_suite(settings.safety.suite)
     keys = Keyring.of(settings.security, settings.kafka.topic_prefix, Signer.DRIFT)
-    monitor = DriftMonitor(suite, settings.safety, settings.serving.holdback, keys)
     lineage = Lineage.of(settings.kafka)
+    monitor = DriftMonitor(
+        suite, settings.safety, settings.serving.holdback, keys, newest=lambda: read_serving(lineage)
+    )
     TransactionalLoop(
         "drift", SOURCES, monitor, lineage=lineage, streaming=settings.streaming, clock=wall_clock_ms, on_round=on_round
     ).run(stop)

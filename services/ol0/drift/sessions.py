@@ -6,6 +6,7 @@ from typing import Self
 
 from ol0.drift.evidence import ArmSession
 from ol0.records import Action, Arm, Outcome
+from ol0.statistics.balance import HeardSession
 from ol0.statistics.columns import Row
 from ol0.statistics.sessions import OpenSessions, SessionCollector
 
@@ -53,9 +54,9 @@ class ArmSessions:
         served = Served(outcome.arm is not Arm.HOLDBACK, treated_share, outcome.reward, differs)
         self._collector.add(outcome.session_id, outcome.window_end_ms, served)
 
-    def due(self, now_ms: int) -> list[ArmSession]:
-        """The sessions that are complete and had a vote. Each counts for the arm and the odds that it began with."""
-        return [evidence for session in self._collector.due(now_ms) if (evidence := _evidence(session.items))]
+    def due(self, now_ms: int) -> list[tuple[HeardSession, ArmSession | None]]:
+        """The sessions that are complete, each for the arm and the odds that it began with; None without a vote."""
+        return [(_heard(session.items), _evidence(session.items)) for session in self._collector.due(now_ms)]
 
     def snapshot(self) -> OpenSessions:
         """In plain JSON values."""
@@ -64,6 +65,11 @@ class ArmSessions:
     def restore(self, snapshot: OpenSessions) -> None:
         """Go on from ``snapshot``."""
         self._collector.restore(snapshot, Served.from_row)
+
+
+def _heard(items: Sequence[Served]) -> HeardSession:
+    voted = sum(item.reward is not None for item in items)
+    return HeardSession(items[0].treated, items[0].treated_share, len(items), voted)
 
 
 def _evidence(items: Sequence[Served]) -> ArmSession | None:

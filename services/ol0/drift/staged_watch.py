@@ -1,14 +1,24 @@
 """A candidate on trial against the holdback."""
 
 from dataclasses import replace
-from typing import Final, Self, TypedDict
+from typing import Final, NotRequired, Self, TypedDict
 
 from ol0.config import SafetyConfig
 from ol0.drift.evidence import LiftEvidence, LiftSnapshot
 from ol0.drift.odds import Odds
 from ol0.drift.sessions import ArmSessions
-from ol0.drift.watched import Opinion, Watched, WatchedSnapshot, harm, read_watched, write_watched
+from ol0.drift.watched import (
+    Opinion,
+    Watched,
+    WatchedSnapshot,
+    harm,
+    new_balance,
+    read_watched,
+    unbalanced,
+    write_watched,
+)
 from ol0.records import Arm, Outcome
+from ol0.statistics.balance import Balance, BalanceSnapshot
 from ol0.statistics.sessions import OpenSessions
 
 REFERENCE_QUANTILE: Final = 1.28  # one-sided 90 %, normal: between the estimate (false alarms) and its bound (blind)
@@ -20,18 +30,21 @@ class StagedSnapshot(TypedDict):
 
     watched: WatchedSnapshot
     evidence: LiftSnapshot | None
+    balance: NotRequired[BalanceSnapshot]
     open: OpenSessions
 
 
 class StagedWatch:
     """A candidate on trial against the holdback, over all its stages. Its lift is what it is released for.
 
-    Guaranteed: a candidate that is as good as the base is stopped with probability ``safety.alpha`` at most.
+    Guaranteed: a candidate that is as good as the base is stopped with probability ``safety.alpha`` at most, and with a
+    tenth of that for want of balance, if arms are drawn and heard of as they should be.
     """
 
     def __init__(self, watched: Watched, odds: Odds, safety: SafetyConfig) -> None:
         self.watched, self.odds, self._alpha = watched, odds, safety.alpha
         self.evidence = LiftEvidence(odds.smallest)
+        self.balance = new_balance(odds, safety)
         self._sessions = ArmSessions(round(1000 * safety.session_gap_s))
 
     @property
@@ -46,15 +59,24 @@ class StagedWatch:
     def add(self, outcome: Outcome) -> None:
         """Take an outcome of the trial, as long as it was served by whom its arm promises."""
         served = {Arm.STAGED: self.watched.digest, Arm.HOLDBACK: self.watched.base}.get(outcome.arm)
-        belongs = outcome.staged == self.watched.digest and outcome.serving_sequence >= self.watched.sequence
-        if belongs and outcome.digest == served:
-            self._sessions.add(outcome, self.odds.staged(outcome.serving_sequence), outcome.greedy_staged)
+        if outcome.staged != self.watched.digest or not self.watched.counts(outcome):
+            return
+        share = self.odds.staged(outcome.serving_sequence)
+        unit = outcome.user or outcome.session_id
+        if outcome.arm is Arm.LIVE:
+            self.balance.see(unit, treated=None, treated_share=share)
+        elif outcome.digest == served:
+            self.balance.see(unit, treated=outcome.arm is Arm.STAGED, treated_share=share)
+            self._sessions.add(outcome, share, outcome.greedy_staged)
 
     def close_sessions(self, now_ms: int) -> Opinion | None:
         """Judge by the sessions that are complete at this event time."""
-        for session in self._sessions.due(now_ms):
-            self.evidence.add(session)
-        return harm(self.evidence, "the candidate") if self.evidence.harmful(self._alpha) else None
+        for heard, voted in self._sessions.due(now_ms):
+            self.balance.add(heard)
+            if voted is not None:
+                self.evidence.add(voted)
+        harmful = harm(self.evidence, "the candidate") if self.evidence.harmful(self._alpha) else None
+        return unbalanced(self.balance, "the candidate") or harmful
 
     def reference(self) -> float | None:
         """The lift that it is held to once it is live, None if it was tried too little.
@@ -70,7 +92,10 @@ class StagedWatch:
     def snapshot(self) -> StagedSnapshot:
         """In plain JSON values."""
         return StagedSnapshot(
-            watched=write_watched(self.watched), evidence=self.evidence.snapshot(), open=self._sessions.snapshot()
+            watched=write_watched(self.watched),
+            evidence=self.evidence.snapshot(),
+            balance=self.balance.snapshot(),
+            open=self._sessions.snapshot(),
         )
 
     @classmethod
@@ -79,5 +104,7 @@ class StagedWatch:
         watch = cls(read_watched(snapshot["watched"]), odds, safety)
         if snapshot["evidence"] is not None:
             watch.evidence = LiftEvidence.from_snapshot(snapshot["evidence"], odds.smallest)
+        if "balance" in snapshot:
+            watch.balance = Balance.from_snapshot(snapshot["balance"], safety.alpha / 10)
         watch._sessions.restore(snapshot["open"])
         return watch

@@ -1,23 +1,40 @@
 """Who is watched while people are served, and what is said when the base serves better."""
 
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
+from ol0.config import SafetyConfig
 from ol0.drift.evidence import LiftEvidence
-from ol0.records import Digest, Judgement, Reason
+from ol0.drift.odds import Odds
+from ol0.records import Digest, Judgement, Outcome, Reason
+from ol0.statistics.balance import Balance
 
 Opinion = tuple[Judgement, tuple[Reason, ...]]
 
 
 @dataclass(frozen=True)
 class Watched:
-    """Who is watched. ``sequence`` is that of the serving state since which it serves in this role."""
+    """Who is watched, and since when.
+
+    Attributes:
+        digest: the arm's checkpoint.
+        parent: what it was made from.
+        base: what the holdback gets.
+        stage: where it stands.
+        sequence: of the serving state since which it serves in this role.
+        counted_from_ms: decisions before it do not count, where the holdback was changed and no serving state says so.
+    """
 
     digest: Digest
     parent: Digest
     base: Digest
     stage: int
     sequence: int
+    counted_from_ms: int = 0
+
+    def counts(self, outcome: Outcome) -> bool:
+        """Whether a decision was made since then."""
+        return outcome.serving_sequence >= self.sequence and outcome.time_ms >= self.counted_from_ms
 
 
 class WatchedSnapshot(TypedDict):
@@ -28,6 +45,21 @@ class WatchedSnapshot(TypedDict):
     base: str
     stage: int
     sequence: int
+    counted_from_ms: NotRequired[int]
+
+
+def new_balance(odds: Odds, safety: SafetyConfig) -> Balance:
+    """What tests whether an arm and the holdback are heard of alike: a tenth of alpha is for it."""
+    return Balance(safety.alpha / 10, safety.rate_tolerance, odds.smallest)
+
+
+def unbalanced(balance: Balance, who: str) -> Opinion | None:
+    """The rollback of an arm of which nobody can say how it serves, because not all of it is heard."""
+    if balance.found is None:
+        return None
+    text = f"sample ratio: the comparison of {who} with the holdback is broken: {balance.found}"
+    reason = Reason("sample_ratio", float(balance.units.treated), None, balance.units.due, text)
+    return Judgement.ROLLBACK, (reason,)
 
 
 def harm(evidence: LiftEvidence, who: str) -> Opinion:
@@ -47,10 +79,12 @@ def write_watched(watched: Watched) -> WatchedSnapshot:
         base=watched.base,
         stage=watched.stage,
         sequence=watched.sequence,
+        counted_from_ms=watched.counted_from_ms,
     )
 
 
 def read_watched(snapshot: WatchedSnapshot) -> Watched:
     """What ``snapshot`` was taken from."""
     digest, parent, base = (Digest(name) for name in (snapshot["digest"], snapshot["parent"], snapshot["base"]))
-    return Watched(digest, parent, base, snapshot["stage"], snapshot["sequence"])
+    counted_from_ms = snapshot.get("counted_from_ms", 0)
+    return Watched(digest, parent, base, snapshot["stage"], snapshot["sequence"], counted_from_ms)

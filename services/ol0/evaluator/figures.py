@@ -65,7 +65,7 @@ class EvaluationFigures:
         lift: treated over holdback as a ratio, by session, anytime-valid; None where there is no holdback.
         points: the same in points of mean reward, treated minus holdback, by session.
         aggregate_improvement_percent: of the aggregates, over the parts that both have.
-        proven: the target is reached, and the lower end of the lift's interval is above 0.
+        proven: the target is reached, the lower end of the lift's interval is above 0, and the arms are heard of alike.
         aside: decisions outside of mode apply, which belong to no arm.
         groups: by label.
         hours: by start of the hour in event time, ms.
@@ -73,6 +73,9 @@ class EvaluationFigures:
         baseline: what the warm-up measured of the base; None where nobody said.
         baseline_shift: mean reward of the holdback less that of the baseline. The base serves both: far from 0, live
             traffic or its feedback is not what the base was measured on.
+        unbalanced: what was found amiss with the sample ratio or the vote rates of the arms, None while nothing is.
+        lift_since_ms: lift, points and balance are of the decisions since then, because the holdback was changed; None:
+            of all.
     """
 
     time_ms: int | None
@@ -88,6 +91,8 @@ class EvaluationFigures:
     transitions: Mapping[Phase, int]
     baseline: BaselineMetrics | None = None
     baseline_shift: float | None = None
+    unbalanced: str | None = None
+    lift_since_ms: int | None = None
 
 
 def summary(tally: Tally) -> ArmSummary:

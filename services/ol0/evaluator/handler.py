@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TypedDict
 
+import structlog
 from pydantic import TypeAdapter
 
 from ol0.ar1.baseline import BaselineMetrics
@@ -12,7 +13,7 @@ from ol0.config import EvaluationConfig, SafetyConfig, ServingConfig
 from ol0.errors import ContractError
 from ol0.evaluator.figures import EvaluationFigures, improvement_percent, shift, summary
 from ol0.evaluator.ledger import Ledger, LedgerSnapshot
-from ol0.evaluator.lift import SessionLift, SessionLiftSnapshot, Vote
+from ol0.evaluator.lift import SessionLift, SessionLiftSnapshot
 from ol0.evaluator.modes import Modes
 from ol0.records import Arm, Outcome, Phase, Record, ServingState, Tick, Transition
 from ol0.statistics.outcome_clock import ClockSnapshot, OutcomeClock
@@ -50,11 +51,12 @@ class OnlineEvaluator:
         serving: ServingConfig | None = None,
     ) -> None:
         self._evaluation = evaluation or EvaluationConfig()
-        gap_ms = round(1000 * (safety or SafetyConfig()).session_gap_s)
-        holdback = (serving or ServingConfig()).holdback
-        patience_ms = PATIENCE_GAPS * gap_ms
+        self._safety = safety or SafetyConfig()
+        self._holdback = (serving or ServingConfig()).holdback
+        self._gap_ms = round(1000 * self._safety.session_gap_s)
+        patience_ms = PATIENCE_GAPS * self._gap_ms
         self._clock = OutcomeClock(patience_ms, lag_ms=patience_ms)
-        self._lift = SessionLift(holdback, gap_ms) if holdback else None
+        self._lift = self._new_lift(since_ms=None)
         self._ledger = Ledger()
         self._modes = Modes()
         self._aside = 0
@@ -92,6 +94,7 @@ class OnlineEvaluator:
         """What is known at this moment of event time."""
         treated, holdback = self._ledger.treated, self._ledger.arms[Arm.HOLDBACK]
         lift = None if self._lift is None else self._lift.figures(1 - self._evaluation.confidence)
+        unbalanced = None if self._lift is None else self._lift.balance.found
         improvement = improvement_percent(treated, holdback)
         reached = improvement is not None and improvement >= self._evaluation.target_improvement_percent
         return EvaluationFigures(
@@ -101,13 +104,15 @@ class OnlineEvaluator:
             lift=lift,
             points=None if self._lift is None else self._lift.points,
             aggregate_improvement_percent=improvement,
-            proven=reached and lift is not None and lift.low is not None and lift.low > 0,
+            proven=reached and lift is not None and lift.low is not None and lift.low > 0 and unbalanced is None,
             aside=self._aside,
             groups=self._ledger.groups(),
             hours=self._ledger.hours(),
             transitions=dict(sorted(self._transitions.items())),
             baseline=self._baseline,
             baseline_shift=shift(holdback, self._baseline),
+            unbalanced=unbalanced,
+            lift_since_ms=None if self._lift is None else self._lift.since_ms,
         )
 
     def snapshot(self) -> bytes:
@@ -127,7 +132,7 @@ class OnlineEvaluator:
         """Takes back what ``snapshot`` returned.
 
         Raises:
-            ContractError: the body is none, or was written with another share of the holdback (none or some).
+            ContractError: the body is none.
         """
         try:
             self._restore(json.loads(body)["state"])
@@ -135,16 +140,34 @@ class OnlineEvaluator:
             raise ContractError(f"no snapshot of the evaluator: {type(error).__name__} {error}") from None
 
     def _restore(self, state: EvaluatorSnapshot) -> None:
-        if (state["lift"] is None) != (self._lift is None):
-            raise ValueError("a lift needs a holdback from the first outcome on: put serving.holdback back")
         self._clock.restore(state["clock"])
         self._ledger = Ledger()
         self._ledger.restore(state["ledger"])
-        if self._lift is not None and state["lift"] is not None:
-            self._lift.restore(state["lift"])
+        self._restore_lift(state["lift"])
         self._modes.spans = [(start, stop) for start, stop in state["outside"]]
         self._aside = state["aside"]
         self._transitions = Counter({Phase(phase): count for phase, count in state["transitions"].items()})
+
+    def _restore_lift(self, lift: SessionLiftSnapshot | None) -> None:
+        """Sessions are weighed with the share under which they were drawn: another holdback is another lift."""
+        if lift is not None and lift.get("holdback") == self._holdback:
+            self._lift = self._new_lift(since_ms=None)
+            assert self._lift is not None, "a lift has a holdback"
+            self._lift.restore(lift)
+            return
+        # No serving state says when hosts changed theirs: what was decided before the last window closed did not.
+        self._lift = self._new_lift(since_ms=self._clock.now_ms)
+        if self._lift is not None or lift is not None:
+            before = "none" if lift is None else lift.get("holdback", "unknown")
+            structlog.get_logger("ol0.evaluator").warning(
+                "serving.holdback was changed: the lift begins anew", before=before, now=self._holdback
+            )
+
+    def _new_lift(self, since_ms: int | None) -> SessionLift | None:
+        if not self._holdback:
+            return None
+        alpha = (1 - self._evaluation.confidence) / 10
+        return SessionLift(self._holdback, self._gap_ms, alpha, self._safety.rate_tolerance, since_ms)
 
     def _take(self, outcome: Outcome) -> None:
         if not self._clock.take(outcome.sequence, outcome.window_end_ms):
@@ -152,8 +175,7 @@ class OnlineEvaluator:
         if self._modes.applied(outcome.serving_sequence):
             self._ledger.add(outcome)
             if self._lift is not None:
-                vote = Vote(outcome.arm is not Arm.HOLDBACK, outcome.reward)
-                self._lift.add(outcome.session_id, outcome.window_end_ms, vote)
+                self._lift.add(outcome)
         else:
             self._aside += 1
         self._close_sessions()

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import TypedDict
 
+from ol0.records import Arm, Outcome
+from ol0.statistics.balance import Balance, BalanceSnapshot, HeardSession
 from ol0.statistics.columns import Row
 from ol0.statistics.lift import LiftConfig, LiftFigures, LiftSession, LiftSnapshot, RelativeLift
 from ol0.statistics.sessions import OpenSessions, Session, SessionCollector
@@ -19,8 +21,11 @@ class Vote:
 class SessionLiftSnapshot(TypedDict):
     """The whole state in plain JSON values."""
 
+    holdback: float
+    since_ms: int | None
     sessions: OpenSessions
     lift: LiftSnapshot
+    balance: BalanceSnapshot
     counts: list[int]
     totals: list[float]
 
@@ -28,22 +33,36 @@ class SessionLiftSnapshot(TypedDict):
 class SessionLift:
     """Puts votes together to sessions, and sessions to a lift. A session without a vote says nothing and is left out.
 
+    Beside it stands the balance of the arms: where they are not heard of alike, a lift is nothing that was shown.
+
     Args:
         holdback: share of the sessions that the base serves, above 0.
         gap_ms: silence after which a session is complete.
+        alpha: level at which the arms are found unbalanced.
+        tolerance: see ``Balance``.
+        since_ms: decisions before it were drawn under another holdback and do not count; None: all do.
     """
 
-    def __init__(self, holdback: float, gap_ms: int) -> None:
-        self._treated_share = 1 - holdback
+    def __init__(
+        self, holdback: float, gap_ms: int, alpha: float, tolerance: float, since_ms: int | None = None
+    ) -> None:
+        self._holdback, self.since_ms = holdback, since_ms
+        self._treated_share, self._alpha = 1 - holdback, alpha
+        self.balance = Balance(alpha, tolerance, min(holdback, 1 - holdback))
         self._sessions = SessionCollector[Vote](gap_ms)
         # Half the holdback, so that it can be halved without a new lift; see LiftConfig.
         self._lift = RelativeLift(LiftConfig(smallest_share=min(holdback, 1 - holdback) / 2))
         self._counts = [0, 0]  # sessions of the holdback, treated; so are the totals of their values
         self._totals = [0.0, 0.0]
 
-    def add(self, session_id: str, end_ms: int, vote: Vote) -> None:
-        """Takes one decision, whose feedback window ended at ``end_ms``."""
-        self._sessions.add(session_id, end_ms, vote)
+    def add(self, outcome: Outcome) -> None:
+        """Takes one decision."""
+        if self.since_ms is not None and outcome.time_ms < self.since_ms:
+            return
+        vote = Vote(outcome.arm is not Arm.HOLDBACK, outcome.reward)
+        unit = outcome.user or outcome.session_id
+        self.balance.see(unit, treated=vote.treated, treated_share=self._treated_share)
+        self._sessions.add(outcome.session_id, outcome.window_end_ms, vote)
 
     def close_due(self, now_ms: int) -> None:
         """Takes the sessions that are complete at this event time into the lift."""
@@ -65,6 +84,9 @@ class SessionLift:
     def snapshot(self) -> SessionLiftSnapshot:
         """The state; ``restore`` goes on from it to the bit."""
         return SessionLiftSnapshot(
+            holdback=self._holdback,
+            since_ms=self.since_ms,
+            balance=self.balance.snapshot(),
             sessions=self._sessions.snapshot(_encode),
             lift=self._lift.snapshot(),
             counts=list(self._counts),
@@ -72,16 +94,20 @@ class SessionLift:
         )
 
     def restore(self, snapshot: SessionLiftSnapshot) -> None:
-        """Takes the state of ``snapshot``."""
+        """Takes the state of ``snapshot``, which must be of the same holdback."""
+        self.since_ms = snapshot["since_ms"]
+        self.balance = Balance.from_snapshot(snapshot["balance"], self._alpha)
         self._sessions.restore(snapshot["sessions"], _decode)
         self._lift = RelativeLift.from_snapshot(snapshot["lift"])
         self._counts, self._totals = list(snapshot["counts"]), list(snapshot["totals"])
 
     def _take(self, session: Session[Vote]) -> None:
         rewards = [vote.reward for vote in session.items if vote.reward is not None]
+        treated = session.items[0].treated
+        self.balance.add(HeardSession(treated, self._treated_share, len(session.items), len(rewards)))
         if not rewards:
             return
-        treated, value = session.items[0].treated, sum(rewards) / len(rewards)
+        value = sum(rewards) / len(rewards)
         self._lift.add(LiftSession(treated=treated, value=value, treated_share=self._treated_share))
         self._counts[treated] += 1
         self._totals[treated] += value

@@ -157,6 +157,10 @@ class BettingTest:
         """Whether the null has fallen at some moment so far; false alarms at most ``alpha`` over all time."""
         return self._max_log_capital >= log_threshold(alpha)
 
+    def excludes(self, mean: float, alpha: float) -> bool:
+        """Whether the present 1 - alpha bound leaves out this ``mean``; cheaper than the bound itself."""
+        return self._log_capital_against(mean) >= log_threshold(alpha)
+
     def confidence_bound(self, alpha: float) -> float | None:
         """The one-sided 1 - alpha bound of the average mean so far: lower for AT_MOST, upper for AT_LEAST, or None yet.
 

@@ -5,11 +5,12 @@ import pytest
 
 from ol0.canary.handler import HOLD_EVERY, CanaryGate
 from ol0.canary.judge import judge
-from ol0.canary.trial import Trial, TrialPlan
+from ol0.canary.plan import TrialPlan
+from ol0.canary.trial import Trial
+from ol0.canary.votes import Vote
 from ol0.config import SafetyConfig, StageConfig
 from ol0.errors import ConfigError, ContractError
 from ol0.records import Arm, Digest, Judgement, Outcome, Record, ServingState, Tick, Verdict
-from ol0.statistics.staged import SessionEvidence
 from worlds import NEW, Checkpoint, Traffic, experts, make_base, make_candidate, make_suite, outcome, serving_state
 
 ONE_STAGE = SafetyConfig(stages=(StageConfig(share=0.5),), max_stage=4_000)
@@ -87,11 +88,13 @@ def test_a_trial_that_shows_nothing_ends_undecided() -> None:
 
 
 def test_a_harm_only_stage_approves_after_its_decisions() -> None:
-    careful = SafetyConfig(stages=(StageConfig(share=0.05, harm_only=True, min_decisions=300), StageConfig(share=0.25)))
-    judged = trial(serving_state(BASE, staged=make_candidate(BASE), share=0.05), 400, careful)
-    assert [(one.judgement, one.stage) for one in judged] == [(Judgement.APPROVE, 1)]
-    assert judged[0].reasons[0].check == "no_harm"
-    assert judged[0].reasons[0].figure == 300
+    careful = SafetyConfig(stages=(StageConfig(share=0.2, harm_only=True, min_decisions=60), StageConfig(share=0.25)))
+    state = serving_state(BASE, staged=make_candidate(BASE), share=0.2)
+    *holds, judged = trial(state, 600, careful)
+    assert {one.judgement for one in holds} <= {Judgement.HOLD}
+    assert (judged.judgement, judged.stage, judged.reasons[0].check) == (Judgement.APPROVE, 1, "no_harm")
+    # Its own, in complete sessions of three: what others were served says nothing of it.
+    assert judged.reasons[0].figure == 60
 
 
 def test_a_harm_only_stage_stops_harm() -> None:
@@ -159,8 +162,12 @@ def test_a_hold_says_how_much_is_missing() -> None:
     same = make_candidate(BASE, takes=experts(wrong=NEW))
     (held,) = trial(serving_state(BASE, staged=same), HOLD_EVERY + 30)
     assert held.judgement is Judgement.HOLD
-    assert "more sessions are missing" in held.reasons[0].text
-    assert held.reasons[0].threshold == pytest.approx(-0.02)
+    (missing,) = (reason for reason in held.reasons if reason.check == "staged_live")
+    assert "more sessions are missing" in missing.text
+    assert missing.threshold == pytest.approx(-0.02)
+    (since,) = (reason for reason in held.reasons if reason.check == "since")
+    assert "stage 1 runs since 2023-11-14 22:13 UTC" in since.text
+    assert "undecided at 2023-11-21 22:13 UTC" in since.text
 
 
 def test_decisions_without_a_vote_count_as_decisions_and_not_as_evidence() -> None:
@@ -184,13 +191,14 @@ def test_a_host_that_serves_somebody_else_does_not_count() -> None:
 
 def test_gain_over_live_is_not_enough_without_the_comparison_with_the_base() -> None:
     live = make_candidate(BASE)
-    plan = TrialPlan(make_candidate(BASE, step=2).digest, live.digest, BASE.digest, 1, 0.5, 1, 1)
-    found = Trial(plan, ONE_STAGE, holdback=0.1)
-    assert found.against_holdback is not None
-    for comparison, expected in ((found.against_live, Judgement.HOLD), (found.against_holdback, Judgement.APPROVE)):
-        for treated in (True, False) * 60:
-            comparison.add(SessionEvidence(treated, rewards=(float(treated),), voted=1))
-        assert judge(found, ONE_STAGE)[0] is expected
+    plan = TrialPlan(make_candidate(BASE, step=2).digest, live.digest, BASE.digest, 1, 0.5, 0.1, 1, 1)
+    found = Trial(plan, ONE_STAGE)
+    assert found.holdback is not None
+    for opponent, expected in ((found.live, Judgement.HOLD), (found.holdback, Judgement.APPROVE)):
+        for arm in (Arm.STAGED, opponent.arm) * 60:
+            reward = float(arm is Arm.STAGED)
+            opponent.add([Vote(arm, reward, from_live=True, from_base=True, group=None)])
+        assert judge(found, ONE_STAGE, 0)[0] is expected
 
 
 def test_partitions_that_arrive_one_after_the_other_change_no_verdict() -> None:

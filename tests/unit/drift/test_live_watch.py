@@ -103,7 +103,7 @@ def test_the_lift_of_the_trial_is_what_a_release_is_held_to() -> None:
     drift = monitor()
     verdicts(drift, stories(after=30))
     assert drift._live is not None
-    reference = drift._live._reference
+    reference = drift._live.reference
     # Half the prompts are new, and there the base succeeds with .1 and the candidate with .9, exploration apart.
     assert reference is not None
     assert 0.25 < reference < 0.4
@@ -114,11 +114,11 @@ def test_a_release_that_comes_back_brings_its_lift_along() -> None:
     drift, traffic = monitor(), Traffic(holdback=HOLDBACK)
     verdicts(drift, stories(after=30))
     assert drift._live is not None
-    reference = drift._live._reference
+    reference = drift._live.reference
     other = make_candidate(BASE, parent=GOOD, step=2, scale=1.2)
     verdicts(drift, [serving_state(BASE, live=other, sequence=3), serving_state(BASE, live=GOOD, sequence=4)])
     assert drift._live.watched.digest == GOOD.digest
-    assert drift._live._reference == reference
+    assert drift._live.reference == reference
     assert traffic.sequence == 0
 
 
@@ -157,7 +157,7 @@ def test_new_odds_begin_the_evidence_anew_and_keep_the_reference() -> None:
     assert second._live is not None
     assert first._live is not None
     assert second._live.sessions == 0
-    assert second._live._reference == first._live._reference
+    assert second._live.reference == first._live.reference
 
 
 def test_a_snapshot_of_something_else_is_refused() -> None:

@@ -1,0 +1,123 @@
+"""One arm that a candidate is held against, and whether the two are heard of equally."""
+
+import math
+from collections.abc import Sequence
+from typing import Final, Self, TypedDict
+
+from ol0.canary.votes import Vote, evidence, silent_evidence
+from ol0.config import SafetyConfig
+from ol0.records import Arm
+from ol0.statistics.balance import LONGEST, Balance, BalanceSnapshot, HeardSession
+from ol0.statistics.staged import ArmComparison, ArmSnapshot
+
+SILENT_ALPHA: Final = 0.4
+"""Level of ``silent``, beside which ``voted`` stands at its own. By simulation (ADR 14): a stricter one delays good
+candidates by more than a tenth where four in five vote."""
+LOST_ERRORS: Final = 0.5
+"""Standard errors by which heard successes per due session must clear the margin, chosen likewise."""
+MOST_LACK: Final = 2.5
+"""Standard errors by which the candidate's decisions may fall short of what is due when a stage of harm only ends."""
+FEWEST_SESSIONS: Final = 10
+"""Of each arm. Below, one arm's silence is no sign of anything."""
+
+
+class OpponentSnapshot(TypedDict):
+    """The whole state of an ``Opponent`` in plain JSON values."""
+
+    voted: ArmSnapshot
+    silent: ArmSnapshot
+    balance: BalanceSnapshot
+    successes: list[float]
+
+
+class Opponent:
+    """Compares the candidate with one arm: by its votes, by its silence, by what is lost, and by how much is heard.
+
+    ``voted`` compares what was voted on, and takes for granted that both arms are heard of alike. Where failures of the
+    candidate are not reported, or not even logged, it looks good. Two more comparisons stand in for that. ``silent`` is
+    the same one with every decision that nobody voted on taken for a failure. The successes per session *that is due*
+    take besides every lost session and decision for a failure. Hiding failures gains nothing in either, so a loss
+    beyond the margin stays one; both are noisier than ``voted``, and so are held to a milder level. Their margin is in
+    heard successes, hence scaled with how much is heard of the other arm.
+
+    Approval asks for all of it, and for sessions of both arms. ``balance`` finds what is certainly broken, and ends the
+    trial.
+
+    Args:
+        arm: live or holdback.
+        share: probability that a session of the two arms is the candidate's.
+        safety: margins and levels; a tenth of alpha is for the balance.
+    """
+
+    def __init__(self, arm: Arm, share: float, safety: SafetyConfig) -> None:
+        self.arm, self.share = arm, share
+        self._margin = safety.stage_margin
+        self.voted = ArmComparison(share, safety.stage_margin)
+        self.silent = ArmComparison(share, safety.stage_margin)
+        self._successes = [0.0, 0.0, 0.0]  # sessions, and total and squares of what they say of successes
+        self.balance = Balance(safety.alpha / 10, safety.rate_tolerance, min(share, 1 - share))
+
+    def see(self, unit: str, arm: Arm) -> None:
+        """Take the unit and the arm of one decision of the trial."""
+        treated = {Arm.STAGED: True, self.arm: False}.get(arm)
+        self.balance.see(unit, treated=treated, treated_share=self.share)
+
+    def add(self, votes: Sequence[Vote]) -> None:
+        """Take a complete session of any arm."""
+        if votes[0].arm not in (Arm.STAGED, self.arm):
+            return
+        treated, heard = votes[0].arm is Arm.STAGED, sum(vote.reward is not None for vote in votes)
+        self.balance.add(HeardSession(treated, self.share, len(votes), heard))
+        if (said := evidence(votes, self.arm)) is not None:
+            self.voted.add(said)
+        if (said := silent_evidence(votes, self.arm)) is not None:
+            self.silent.add(said)
+            successes = min(math.fsum(said.rewards), LONGEST)
+            contribution = successes / self.share if treated else -successes / (1 - self.share)
+            for place, term in enumerate((1.0, contribution, contribution * contribution)):
+                self._successes[place] += term
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether both arms have sessions enough to be compared."""
+        return min(self.balance.sessions) >= FEWEST_SESSIONS
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether besides about as many of the candidate's decisions came as are due."""
+        return self.is_heard and self.balance.lack <= MOST_LACK
+
+    def approves(self, alpha: float) -> bool:
+        """Whether a loss beyond the margin is ruled out, in what was said and in what was not."""
+        return self.voted.approval.rejects(alpha) and self.is_heard and self.is_safe_in_silence
+
+    @property
+    def is_safe_in_silence(self) -> bool:
+        """Whether that would stay so if all that is missing had failed: votes, decisions, and whole sessions."""
+        margin = self._margin * self.balance.control_vote_rate
+        return self.silent.approval.excludes(-margin, SILENT_ALPHA) and self._keeps_successes()
+
+    def _keeps_successes(self) -> bool:
+        sessions, total, squares = self._successes
+        mean = total / sessions
+        error = math.sqrt(max(squares / sessions - mean * mean, 0.0) / sessions)
+        return mean + self._margin * self.balance.control_votes_per_session >= LOST_ERRORS * error
+
+    def snapshot(self) -> OpponentSnapshot:
+        """In plain JSON values; ``from_snapshot`` goes on from it to the bit."""
+        return OpponentSnapshot(
+            voted=self.voted.snapshot(),
+            silent=self.silent.snapshot(),
+            balance=self.balance.snapshot(),
+            successes=list(self._successes),
+        )
+
+    @classmethod
+    def from_snapshot(cls, snapshot: OpponentSnapshot, arm: Arm, share: float, safety: SafetyConfig) -> Self:
+        """The opponent that ``snapshot`` was taken from."""
+        opponent = cls(arm, share, safety)
+        opponent.voted = ArmComparison.from_snapshot(snapshot["voted"])
+        opponent.silent = ArmComparison.from_snapshot(snapshot["silent"])
+        opponent.balance = Balance.from_snapshot(snapshot["balance"], safety.alpha / 10)
+        opponent._successes = list(snapshot["successes"])
+        return opponent

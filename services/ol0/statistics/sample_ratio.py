@@ -1,0 +1,133 @@
+"""Do the arms get as many units as they are due? Where they do not, something is lost, and what is left may mislead."""
+
+import math
+from dataclasses import dataclass
+from typing import Final, Self, TypedDict
+
+import numpy as np
+
+from ol0.statistics.betting import log_threshold
+
+# How far the log odds may be off: from a tenth (a fortieth of the units moved) to 5 (an arm of which nothing is left).
+TILTS: Final = np.array([-5.0, -2.5, -1.2, -0.6, -0.3, -0.15, 0.15, 0.3, 0.6, 1.2, 2.5, 5.0])
+ODDS: Final = np.exp(TILTS)
+START_EVERY: Final = 50  # units between two moments from which on something may have been lost
+LARGEST_WEALTH: Final = 1e200  # far beyond any level; what is capped is smaller than what is fair, so it stays valid
+
+
+@dataclass(frozen=True)
+class RatioFigures:
+    """Of the units of two arms, how many were treated, and how many were due.
+
+    Attributes:
+        units: of both arms.
+        treated: how many of them are in the treated arm.
+        due: how many should be, the sum of their probabilities.
+    """
+
+    units: int
+    treated: int
+    due: float
+
+
+class RatioSnapshot(TypedDict):
+    """The whole state of a ``SampleRatio`` in plain JSON values."""
+
+    units: int
+    treated: int
+    due: float
+    wealth: list[float]
+    largest: float
+
+
+class SampleRatio:
+    r"""Sequential test that units fall to two arms with the probabilities that they are due, at every moment at once.
+
+    Unit i is treated with probability p_i if nothing is lost, given all units before it. Against that stand twelve
+    tilts theta of the log odds, q_i = p_i e^theta / (1 - p_i + p_i e^theta), and all moments at which the loss may have
+    begun, every 50 units: the k-th of them has the weight v_k = 1 / (k (k + 1)), which add up to 1.
+
+        E_n = 1 - sum_{k begun} v_k  +  1/12 sum_theta sum_{k begun} v_k prod_{i since k} q_i(x_i) / p_i(x_i)
+
+    Each product is a likelihood ratio, with mean 1 under the null, so E is a nonnegative martingale that begins at 1,
+    and by Ville's inequality P(E ever reaches 1 / alpha) <= alpha: for any p_i that are known before their units,
+    however often one looks. One sum for each theta is all the memory, because starts share their future: S <- (S + v)
+    q / p. A loss that begins after n units costs about 2 log(n / 50) nats more than one from the beginning.
+
+    Only units count whose coins are independent: each user once (``SeenUnits``), where arms are drawn by user.
+
+    References:
+        Lindon and Malek, "Anytime-Valid Inference for Multinomial Count Data", NeurIPS 2022 (arXiv:2011.03567): the
+        test, for constant p and a Dirichlet mixture. Shin, Ramdas and Rinaldo, "E-detectors", New England Journal of
+        Statistics in Data Science 2(2), 2024 (arXiv:2203.03532): starts that are summed; weights that sum to 1 make of
+        the detector's average run length a probability of false alarm over all time.
+
+    >>> ratio = SampleRatio()
+    >>> for _ in range(400):
+    ...     ratio.add(treated=False, probability=0.05)
+    >>> ratio.rejects(0.01), ratio.figures()
+    (True, RatioFigures(units=400, treated=0, due=20.000000000000014))
+    """
+
+    def __init__(self) -> None:
+        self._units = self._treated = 0
+        self._due = 0.0
+        self._wealth = np.zeros(len(TILTS))
+        self._largest = 1.0
+
+    def add(self, *, treated: bool, probability: float) -> None:
+        """Take a unit of the two arms.
+
+        Args:
+            treated: the arm that it is in.
+            probability: p, of being treated, within (0, 1), as it was when its arm was drawn.
+
+        Raises:
+            ValueError: a probability outside (0, 1).
+        """
+        if not 0 < probability < 1:
+            raise ValueError(f"the probability of an arm must lie within (0, 1), found {probability}")
+        begun, rest = divmod(self._units, START_EVERY)
+        if not rest:
+            self._wealth += 1 / ((begun + 1) * (begun + 2))
+        growth = 1 / (1 - probability + probability * ODDS)
+        self._wealth *= growth * ODDS if treated else growth
+        np.minimum(self._wealth, LARGEST_WEALTH, out=self._wealth)
+        self._units += 1
+        self._treated += treated
+        self._due += probability
+        waiting = 1 / (begun + 2)  # what has no start yet: sum of 1 / (k (k + 1)) beyond the k that have begun
+        self._largest = max(self._largest, waiting + float(self._wealth.mean()))
+
+    def rejects(self, alpha: float) -> bool:
+        """Whether the arms were found to get other shares, at some moment so far; wrongly with probability alpha."""
+        return math.log(self._largest) >= log_threshold(alpha)
+
+    def figures(self) -> RatioFigures:
+        """What to show."""
+        return RatioFigures(self._units, self._treated, self._due)
+
+    def snapshot(self) -> RatioSnapshot:
+        """The state in plain JSON values; ``from_snapshot`` goes on from it to the bit."""
+        return RatioSnapshot(
+            units=self._units,
+            treated=self._treated,
+            due=self._due,
+            wealth=self._wealth.tolist(),
+            largest=self._largest,
+        )
+
+    @classmethod
+    def from_snapshot(cls, snapshot: RatioSnapshot) -> Self:
+        """The test that ``snapshot`` was taken from.
+
+        Raises:
+            ValueError: it was written with other tilts.
+        """
+        ratio = cls()
+        wealth = np.array(snapshot["wealth"], dtype=np.float64)
+        if wealth.shape != TILTS.shape:
+            raise ValueError(f"the snapshot holds {wealth.size} tilts, expected {TILTS.size}: start a new test")
+        ratio._units, ratio._treated, ratio._due = snapshot["units"], snapshot["treated"], snapshot["due"]
+        ratio._wealth, ratio._largest = wealth, snapshot["largest"]
+        return ratio
