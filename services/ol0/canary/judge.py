@@ -139,7 +139,7 @@ def _doubt(trial: Trial, stage: StageConfig, opponent: Opponent) -> str | None:
         return f"{own} complete sessions of the candidate and {other} of {opponent.arm}, {FEWEST_SESSIONS} are needed"
     if stage.harm_only and not opponent.is_whole:
         lack = opponent.balance.lack
-        return f"the candidate's decisions are {lack:.1f} standard errors fewer than those of {opponent.arm} make due"
+        return f"the candidate's decisions fall short of those of {opponent.arm} by {lack:.1f} standard errors"
     if opponent.voted.approval.rejects(trial.approval_alpha) and not opponent.is_safe_in_silence:
         return f"if what is missing had failed, a loss beyond the margin against {opponent.arm} would not be ruled out"
     return None

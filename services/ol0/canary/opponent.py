@@ -15,8 +15,9 @@ SILENT_ALPHA: Final = 0.4
 candidates by more than a tenth where four in five vote."""
 LOST_ERRORS: Final = 0.5
 """Standard errors by which heard successes per due session must clear the margin, chosen likewise."""
-MOST_LACK: Final = 2.5
-"""Standard errors by which the candidate's decisions may fall short of what is due when a stage of harm only ends."""
+MOST_LACK: Final = 2.0
+"""Standard errors by which the candidate's decisions may fall short of what is due when a stage of harm only ends. One
+honest candidate in twenty waits for it to pass."""
 FEWEST_SESSIONS: Final = 10
 """Of each arm. Below, one arm's silence is no sign of anything."""
 

@@ -45,8 +45,6 @@ class BalanceSnapshot(TypedDict):
     votes: LiftSnapshot
     lengths: LiftSnapshot
     sessions: int
-    total: float
-    squares: float
     arms: list[list[int]]
     found: str | None
 
@@ -64,8 +62,7 @@ class Balance:
     each of the others; and the p-th period has alpha / (p (p + 1)). A period ends when ``SeenUnits`` is full; votes
     and lengths besides begin anew every 2,000 sessions, likewise at spent levels, so that a late change shows.
 
-    ``lack`` is no test but a caution: how many standard errors fewer decisions of the treated arm came than are due,
-    whole sessions and single decisions together.
+    ``lack`` is no test but a caution: by how many standard errors the treated arm falls short.
 
     Args:
         alpha: the level, within (0, 1).
@@ -81,8 +78,7 @@ class Balance:
         self._seen, self._ratio = SeenUnits(), SampleRatio()
         self._votes, self._lengths = self._new_rate(), self._new_rate()
         self._sessions = 0
-        self._total = self._squares = 0.0
-        self._arms = [[0, 0, 0], [0, 0, 0]]  # control, treated: sessions, decisions, votes
+        self._arms = [[0] * 5, [0] * 5]  # control, treated: sessions, decisions, votes, lengths and their squares
 
     def see(self, unit: str, *, treated: bool | None, treated_share: float) -> None:
         """Take the unit of a decision; it counts once, by what it is met in first.
@@ -107,10 +103,7 @@ class Balance:
         length = min(session.decisions, LONGEST)
         self._votes.add(LiftSession(session.treated, session.voted / session.decisions, session.treated_share))
         self._lengths.add(LiftSession(session.treated, length / LONGEST, session.treated_share))
-        due = length / session.treated_share if session.treated else -length / (1 - session.treated_share)
-        self._total += due
-        self._squares += due * due
-        for place, one in enumerate((1, session.decisions, session.voted)):
+        for place, one in enumerate((1, session.decisions, session.voted, length, length * length)):
             self._arms[session.treated][place] += one
         self._sessions += 1
         if not self._sessions % CHECK_EVERY:
@@ -143,23 +136,29 @@ class Balance:
     @property
     def control_vote_rate(self) -> float:
         """Share of the control's decisions that are voted on; 0 before there is any."""
-        _, decisions, voted = self._arms[0]
+        _, decisions, voted, *_ = self._arms[0]
         return voted / decisions if decisions else 0.0
 
     @property
     def control_votes_per_session(self) -> float:
         """Votes in a session of the control, 0 before there is any."""
-        sessions, _, voted = self._arms[0]
+        sessions, _, voted, *_ = self._arms[0]
         return voted / sessions if sessions else 0.0
 
     @property
     def lack(self) -> float:
-        """Standard errors by which decisions of the treated arm fall short of what the control's make due."""
-        if self._sessions < 2:  # noqa: PLR2004 - a deviation needs two
+        """Standard errors by which the treated arm falls short: in units, or in decisions per session if that is more.
+
+        As if looked at once, at a moment that was chosen beforehand: a caution while one waits, and no proof.
+        """
+        figures, (control, treated) = self.units, self._arms
+        if not (control[0] and treated[0] and figures.units):
             return 0.0
-        mean = self._total / self._sessions
-        error = math.sqrt(max(self._squares / self._sessions - mean * mean, 0.0) / self._sessions)
-        return -mean / error if error else 0.0
+        units = (figures.due - figures.treated) / math.sqrt(figures.variance)
+        shorter = control[3] / control[0] - treated[3] / treated[0]
+        count, total, squares = (control[place] + treated[place] for place in (0, 3, 4))
+        variance = max(squares / count - (total / count) ** 2, 1e-9) * (1 / control[0] + 1 / treated[0])
+        return max(units, shorter / math.sqrt(variance))
 
     def words(self) -> str:
         """What was counted so far, balanced or not."""
@@ -176,8 +175,6 @@ class Balance:
             votes=self._votes.snapshot(),
             lengths=self._lengths.snapshot(),
             sessions=self._sessions,
-            total=self._total,
-            squares=self._squares,
             arms=[list(arm) for arm in self._arms],
             found=self.found,
         )
@@ -192,7 +189,6 @@ class Balance:
         balance._votes = RelativeLift.from_snapshot(snapshot["votes"])
         balance._lengths = RelativeLift.from_snapshot(snapshot["lengths"])
         balance._sessions = snapshot["sessions"]
-        balance._total, balance._squares = snapshot["total"], snapshot["squares"]
         balance._arms = [list(arm) for arm in snapshot["arms"]]
         return balance
 

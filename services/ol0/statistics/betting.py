@@ -129,6 +129,9 @@ class BettingTest:
         Raises:
             ValueError: an observation is not finite or beyond the bound, where the guarantee ends; nothing is taken.
         """
+        if isinstance(y, float):
+            self._take(y)
+            return
         new = np.atleast_1d(np.asarray(y, dtype=np.float64))
         if not new.size:
             return
@@ -142,6 +145,17 @@ class BettingTest:
         capital = mixture(path - counts[:, None] * self._null_growth)
         self._log_wealth, self.count = path[-1].copy(), self.count + new.size
         self._max_log_capital = max(self._max_log_capital, float(capital.max()))
+
+    def _take(self, y: float) -> None:
+        """One observation, as gates see them: a third of the time of an array of one."""
+        if not abs(y) <= self.bound:  # true for NaN
+            raise ValueError(f"observations must lie within ±{self.bound}, found {y}")
+        self._log_wealth = self._log_wealth + np.log1p(y * self._bets)
+        self.count += 1
+        log_wealth = self._log_wealth - self.count * self._null_growth
+        top = log_wealth.max()
+        capital = float(top + np.log(np.exp(log_wealth - top).sum() / log_wealth.size))
+        self._max_log_capital = max(self._max_log_capital, capital)
 
     @property
     def log_capital(self) -> float:

@@ -23,11 +23,13 @@ class RatioFigures:
         units: of both arms.
         treated: how many of them are in the treated arm.
         due: how many should be, the sum of their probabilities.
+        variance: of that number.
     """
 
     units: int
     treated: int
     due: float
+    variance: float
 
 
 class RatioSnapshot(TypedDict):
@@ -36,6 +38,7 @@ class RatioSnapshot(TypedDict):
     units: int
     treated: int
     due: float
+    variance: float
     wealth: list[float]
     largest: float
 
@@ -65,13 +68,13 @@ class SampleRatio:
     >>> ratio = SampleRatio()
     >>> for _ in range(400):
     ...     ratio.add(treated=False, probability=0.05)
-    >>> ratio.rejects(0.01), ratio.figures()
-    (True, RatioFigures(units=400, treated=0, due=20.000000000000014))
+    >>> ratio.rejects(0.01), ratio.figures().treated, round(ratio.figures().due)
+    (True, 0, 20)
     """
 
     def __init__(self) -> None:
         self._units = self._treated = 0
-        self._due = 0.0
+        self._due = self._variance = 0.0
         self._wealth = np.zeros(len(TILTS))
         self._largest = 1.0
 
@@ -96,6 +99,7 @@ class SampleRatio:
         self._units += 1
         self._treated += treated
         self._due += probability
+        self._variance += probability * (1 - probability)
         waiting = 1 / (begun + 2)  # what has no start yet: sum of 1 / (k (k + 1)) beyond the k that have begun
         self._largest = max(self._largest, waiting + float(self._wealth.mean()))
 
@@ -105,7 +109,7 @@ class SampleRatio:
 
     def figures(self) -> RatioFigures:
         """What to show."""
-        return RatioFigures(self._units, self._treated, self._due)
+        return RatioFigures(self._units, self._treated, self._due, self._variance)
 
     def snapshot(self) -> RatioSnapshot:
         """The state in plain JSON values; ``from_snapshot`` goes on from it to the bit."""
@@ -113,6 +117,7 @@ class SampleRatio:
             units=self._units,
             treated=self._treated,
             due=self._due,
+            variance=self._variance,
             wealth=self._wealth.tolist(),
             largest=self._largest,
         )
@@ -129,5 +134,6 @@ class SampleRatio:
         if wealth.shape != TILTS.shape:
             raise ValueError(f"the snapshot holds {wealth.size} tilts, expected {TILTS.size}: start a new test")
         ratio._units, ratio._treated, ratio._due = snapshot["units"], snapshot["treated"], snapshot["due"]
+        ratio._variance = snapshot["variance"]
         ratio._wealth, ratio._largest = wealth, snapshot["largest"]
         return ratio

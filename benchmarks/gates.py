@@ -1,0 +1,273 @@
+"""What do the gates say when they do not hear everything? 200 trials each, on the real gate, in process.
+
+    PYTHONPATH=tests python -m benchmarks.gates [--runs 200] [--only WORD]
+
+Sessions of three decisions on average (geometric, 12 at the most); half of the decisions are such that candidate and
+live act differently. Live succeeds in 80 % where nothing else is said, four in five decisions are voted on, the
+holdback is 10 %, and a stage ends undecided after 3,000 decisions (10,000 where there are two stages). "Before" is the
+same trial judged by votes alone, as the gate did until it asked whether it hears of the arms alike: moment for moment
+the same evidence. Prints the table of results.md; a quarter of an hour on one core.
+"""
+
+import argparse
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from random import Random
+from statistics import median
+from typing import Final
+
+from ol0.canary.handler import CanaryGate
+from ol0.config import SafetyConfig, StageConfig
+from ol0.records import Arm, DecisionId, Judgement, Outcome, Record, Tick, Verdict
+from worlds import START_MS, WINDOW_MS, make_base, make_candidate, make_suite, outcome, serving_state
+
+BASE: Final = make_base()
+CANDIDATE: Final = make_candidate(BASE)
+SUITE: Final = make_suite(prompts=200)
+TEMPLATE: Final = outcome(staged=CANDIDATE.digest, greedy_base=(0,), greedy_live=(0,))
+DIFFERING: Final = 0.5
+LONGEST: Final = 12
+HOUR_MS: Final = 3_600_000
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind of trial.
+
+    Attributes:
+        name: as it stands in the table.
+        live: share of live's decisions that succeed.
+        gain: what the candidate adds.
+        voted: share of decisions that are voted on.
+        censored: share of the candidate's failures that nobody reports.
+        lost: share of the candidate's sessions that are never logged.
+        failures_lost: share of its failing decisions that are never logged.
+        share: of the sessions, that the candidate serves.
+        then: share that it serves from the 500th decision on, by another serving state.
+        holdback_then: holdback from the 500th decision on, after a restart.
+        both: whether a stage of 5 %, harm only, comes first, as by default.
+        gap_s: time between two decisions of different sessions.
+        jump: whether a tick comes that is an hour ahead, after 500 decisions.
+    """
+
+    name: str
+    live: float = 0.8
+    gain: float = 0.0
+    voted: float = 0.8
+    censored: float = 0.0
+    lost: float = 0.0
+    failures_lost: float = 0.0
+    share: float = 0.25
+    then: float | None = None
+    holdback_then: float | None = None
+    both: bool = False
+    gap_s: float = 1.0
+    jump: bool = False
+
+    @property
+    def safety(self) -> SafetyConfig:
+        """Production's rules, cut to what a simulation can wait for."""
+        if self.both:
+            return SafetyConfig(max_stage=10_000)
+        return SafetyConfig(stages=(StageConfig(share=self.share),), max_stage=3_000)
+
+
+CASES: Final = (
+    Case("good, +9 points", live=0.6, gain=0.09),
+    Case("good, +4 points", gain=0.04),
+    Case("good, +9 points, three in ten vote", live=0.6, gain=0.09, voted=0.3),
+    Case("equally good", live=0.8),
+    Case("at the margin, -2 points", gain=-0.02),
+    Case("5 points worse", gain=-0.05),
+    Case("all of its sessions lost, 20 points worse", gain=-0.2, lost=1.0),
+    Case("half of its sessions lost, 20 points worse", gain=-0.2, lost=0.5),
+    Case("half of its sessions lost, +9 points", live=0.6, gain=0.09, lost=0.5),
+    Case("all of its failures lost, 10 points worse", gain=-0.1, failures_lost=1.0),
+    Case("all of its failures lost, 20 points worse", gain=-0.2, failures_lost=1.0),
+    Case("half of its failures lost, 20 points worse", gain=-0.2, failures_lost=0.5),
+    *(
+        Case(f"{share:.0%} of its failures not reported, {100 * loss:.0f} points worse", gain=-loss, censored=share)
+        for loss in (0.05, 0.1, 0.2)
+        for share in (0.2, 0.5, 0.8)
+    ),
+    Case("share .25 to .6 in mid-trial, 10 points worse", live=0.95, gain=-0.1, then=0.6),
+    Case("share .25 to .6 in mid-trial, 10 points better", live=0.85, gain=0.1, then=0.6),
+    Case("holdback .1 to .04 in mid-trial, 10 points worse", live=0.95, gain=-0.1, holdback_then=0.04),
+    Case("ten decisions a day, equally good", gap_s=8_640.0),
+    Case("ten decisions a day, +40 points", live=0.5, gain=0.4, gap_s=8_640.0),
+    Case("a tick an hour ahead, 5 points worse", gain=-0.05, jump=True),
+    Case("a tick an hour ahead, +9 points", live=0.6, gain=0.09, jump=True),
+    Case("both stages: good, +9 points", live=0.6, gain=0.09, both=True),
+    Case("both stages: all of its sessions lost", gain=-0.2, lost=1.0, both=True),
+    Case("both stages: all of its failures lost, 5 points worse", gain=-0.05, failures_lost=1.0, both=True),
+    Case("both stages: all of its failures lost, 10 points worse", gain=-0.1, failures_lost=1.0, both=True),
+    Case("both stages: all of its failures lost, 20 points worse", gain=-0.2, failures_lost=1.0, both=True),
+)
+
+
+class Traffic:
+    """Sessions of a case, one after the other, until nobody asks any more."""
+
+    def __init__(self, case: Case, seed: int) -> None:
+        self.case, self.share, self.holdback, self.serving = case, case.share, 0.1, 1
+        self._random = Random(seed)
+        self._number = self.sessions = 0
+        self.time_ms: float = START_MS
+
+    def session(self) -> Iterator[Outcome]:
+        """The outcomes of one session, lost ones left out."""
+        draw, case, arm = self._random, self.case, self._arm()
+        self.sessions += 1
+        gone = arm is Arm.STAGED and draw.random() < case.lost
+        length = 1
+        while length < LONGEST and draw.random() > 1 / 3:
+            length += 1
+        for _ in range(length):
+            self.time_ms += 1000 * case.gap_s if case.gap_s <= 1 else 1000 * case.gap_s / length
+            differs = draw.random() < DIFFERING
+            treated = arm is Arm.STAGED
+            success = draw.random() < case.live + (case.gain / DIFFERING if treated and differs else 0.0)
+            lost = treated and not success and draw.random() < case.failures_lost
+            silent = draw.random() > case.voted or (treated and not success and draw.random() < case.censored)
+            if not gone and not lost:
+                yield self._outcome(arm, differs=differs, reward=None if silent else float(success))
+
+    def _arm(self) -> Arm:
+        place = self._random.random()
+        if place < self.holdback:
+            return Arm.HOLDBACK
+        return Arm.STAGED if place < self.holdback + self.share else Arm.LIVE
+
+    def _outcome(self, arm: Arm, *, differs: bool, reward: float | None) -> Outcome:
+        number, self._number = self._number, self._number + 1
+        now_ms = round(self.time_ms)
+        return replace(
+            TEMPLATE,
+            decision_id=DecisionId(f"00000000-0000-0000-0000-{number:012d}"),
+            session_id=f"s{self.sessions}",
+            time_ms=now_ms,
+            digest=CANDIDATE.digest if arm is Arm.STAGED else BASE.digest,
+            arm=arm,
+            serving_sequence=self.serving,
+            greedy_staged=(int(differs),),
+            sequence=number,
+            reward=reward,
+            window_end_ms=now_ms + WINDOW_MS,
+        )
+
+
+@dataclass
+class Trial:
+    """One run: the gate, and when votes alone would have approved."""
+
+    case: Case
+    seed: int
+    decisions: int = 0
+    before: int | None = None
+
+    def run(self) -> tuple[str, int, str]:
+        """What was said, after how many decisions, and for which reason."""
+        traffic, gate = Traffic(self.case, self.seed), self._gate(0.1)
+        said = None
+        for stage, config in enumerate(self.case.safety.stages, start=1):
+            traffic.share, traffic.serving = config.share, stage
+            self._say(gate, serving_state(BASE, staged=CANDIDATE, share=config.share, stage=stage, sequence=stage))
+            said = self._stage(gate, traffic)
+            if said is None or said[0] != "approve":
+                break
+        return said or ("held", self.decisions, "")
+
+    def _stage(self, gate: CanaryGate, traffic: Traffic) -> tuple[str, int, str] | None:
+        said, changed = None, self.case.both
+        last = self.decisions + self.case.safety.max_stage + 100
+        while said is None and self.decisions < last:
+            if not changed and self.decisions >= 500:
+                changed, gate = True, self._change(gate, traffic)
+            for one in traffic.session():
+                self.decisions += 1
+                said = said or self._say(gate, one)
+                self._note(gate)
+            if said is None and self.case.gap_s > 1:
+                said = self._say(gate, Tick(round(traffic.time_ms) + WINDOW_MS))
+            if self.case.lost == 1.0 and traffic.sessions > 20_000:  # nothing more will come
+                break
+        return said
+
+    def _gate(self, holdback: float) -> CanaryGate:
+        return CanaryGate(SUITE, self.case.safety, 0.0, holdback)
+
+    def _say(self, gate: CanaryGate, record: Record) -> tuple[str, int, str] | None:
+        for verdict in gate.handle(record):
+            if isinstance(verdict, Verdict) and verdict.judgement is not Judgement.HOLD:
+                return verdict.judgement.value, self.decisions, verdict.reasons[0].check
+        return None
+
+    def _note(self, gate: CanaryGate) -> None:
+        trial = gate._trial  # noqa: SLF001 - to see what votes alone would say
+        waits = self.before is None and trial is not None and not self.case.both
+        if waits and trial is not None and trial.live.voted.approval.rejects(trial.approval_alpha):
+            self.before = self.decisions
+
+    def _change(self, gate: CanaryGate, traffic: Traffic) -> CanaryGate:
+        case = self.case
+        if case.then is not None:
+            traffic.share, traffic.serving, self.before = case.then, 2, None
+            gate.handle(serving_state(BASE, staged=CANDIDATE, share=case.then, sequence=2))
+        if case.holdback_then is not None:
+            body, gate = gate.snapshot(), self._gate(case.holdback_then)
+            gate.restore(body)
+            traffic.holdback, self.before = case.holdback_then, None
+        if case.jump:
+            gate.handle(Tick(round(traffic.time_ms) + HOUR_MS))
+        return gate
+
+
+def row(case: Case, runs: int) -> str:
+    """One line of the table."""
+    said: Counter[str] = Counter()
+    why: Counter[str] = Counter()
+    took: list[float] = []
+    before: list[float] = []
+    for seed in range(runs):
+        trial = Trial(case, seed)
+        judgement, decisions, reason = trial.run()
+        judgement = "undecided" if reason == "undecided" else judgement
+        said[judgement] += 1
+        why[reason] += judgement != "approve"
+        took.append(decisions if judgement == "approve" else float("inf"))
+        # What votes alone approve later than harm was proven was not approved before either.
+        stopped = decisions if reason in {"harm", "group_harm"} else float("inf")
+        before.append(trial.before if trial.before is not None and trial.before <= stopped else float("inf"))
+    approved_before = sum(one < float("inf") for one in before) / runs
+    columns = [f"{said[name] / runs:.1%}" for name in ("approve", "reject", "rollback", "undecided", "held")]
+    median_before = f"{median(before):,.0f}" if approved_before > 0.5 else "–"  # noqa: RUF001 - a dash
+    median_now = f"{median(took):,.0f}" if said["approve"] > runs / 2 else "–"  # noqa: RUF001 - a dash
+    reasons = ", ".join(name for name, count in why.most_common(2) if count and name)
+    return (
+        f"| {case.name} | {approved_before:.1%} | {median_before} | {' | '.join(columns)} | {median_now} | {reasons} |"
+    )
+
+
+def main() -> None:
+    """Prints the table, a line as soon as it is known."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--only", default="", help="part of the names of cases")
+    arguments = parser.parse_args()
+    head = (
+        "trial | approved before | after | approved | rejected | rolled back | undecided | held | after | what stopped"
+    )
+    sys.stdout.write(f"| {head} |\n|---|{'---|' * head.count('|')}\n")
+    for case in CASES:
+        if arguments.only in case.name:
+            began = time.monotonic()
+            sys.stdout.write(row(case, arguments.runs) + "\n")
+            sys.stdout.flush()
+            sys.stderr.write(f"{time.monotonic() - began:.0f} s\n")
+
+
+if __name__ == "__main__":
+    main()
