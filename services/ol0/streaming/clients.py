@@ -32,6 +32,8 @@ DELIVERY_TIMEOUT_MS: Final = 120_000
 QUEUE_MESSAGES: Final = 50_000
 QUEUE_KBYTES: Final = 65_536
 """Bounds of a producer's memory."""
+EXPECTED: Final = "property and will be ignored by this"
+"""In a warning for each option of producers or consumers: ``kafka.options`` are for every client."""
 PRODUCER_GUARANTEES: Final[Options] = {
     "enable.idempotence": True,  # a retry after a lost reply writes nothing twice
     "acks": "all",
@@ -229,7 +231,7 @@ class _Log:
 
     def log(self, level: int, template: str, kind: str, *values: object) -> None:
         """A line of librdkafka: its kind, such as FAIL, the client, the text."""
-        if level >= logging.WARNING:
+        if level >= logging.WARNING and EXPECTED not in str(values[-1:]):
             self._notes.note(kind, " ".join(map(str, values)), level)
-        else:  # asked for by a ``debug`` among kafka.options: in full
+        else:  # in full: asked for by a ``debug`` among kafka.options
             logging.getLogger("ol0.librdkafka").log(level, template, kind, *values)

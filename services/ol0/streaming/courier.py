@@ -142,9 +142,9 @@ class Courier:
         while not self._finished():
             try:
                 self._round(batch)
-            except Exception:
-                # Whatever fails here, a log handler of the host's for one, the next records go out all the same.
-                logging.getLogger("ol0.sender").exception("cannot send for a moment")
+            except Exception as error:  # noqa: BLE001 - a log handler of the host's for one: the next records go out
+                with suppress(Exception):
+                    self._notes.note("cannot send for a moment", f"{type(error).__name__}: {error}", logging.ERROR)
                 time.sleep(BUSY_S)
         self._ended.set()
         self._outbox.close()

@@ -1,7 +1,7 @@
 """Whether a topic is still the one that it was: for those who follow it for months."""
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ol0.errors import StreamError
 from ol0.streaming.clients import Clients
@@ -10,7 +10,9 @@ from ol0.streaming.topic_ids import Asked
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
-ANSWER_S = 5.0
+ASK_S: Final = 10.0
+"""From one answer to the next question: how late one may notice that a topic was made anew."""
+ANSWER_S: Final = 5.0
 
 
 class Identity:
@@ -19,15 +21,14 @@ class Identity:
     Args:
         topic: full name.
         clients: of its lineage.
-        ask_s: from one answer to the next question.
 
     Attributes:
         answered_at_s: when the last question was asked that got an answer, by ``time.monotonic``; None: none did.
     """
 
-    def __init__(self, topic: str, clients: Clients, ask_s: float) -> None:
+    def __init__(self, topic: str, clients: Clients) -> None:
         self.answered_at_s: float | None = None
-        self._topic, self._clients, self._ask_s = topic, clients, ask_s
+        self._topic, self._clients = topic, clients
         self._admin: AdminClient | None = None
         self._asked: Asked | None = None
         self._asked_at_s, self._next_s = 0.0, 0.0
@@ -42,7 +43,7 @@ class Identity:
             return False
         if not self._asked.answered:
             return False
-        asked, self._asked, self._next_s = self._asked, None, now_s + self._ask_s
+        asked, self._asked, self._next_s = self._asked, None, now_s + ASK_S
         try:
             found = asked.topics().get(self._topic)
         except StreamError:

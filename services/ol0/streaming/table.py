@@ -19,8 +19,6 @@ Change = tuple[str, Record | None]
 """A key and its newest record; None: deleted."""
 R = TypeVar("R", bound=Record)
 POLL_S: Final = 0.2
-ASK_S: Final = 10.0
-"""How late one may notice that a topic was made anew under its old name."""
 AGAIN_S: Final = 5.0
 """Pause before a topic that cannot be read is read again, from its beginning."""
 
@@ -145,7 +143,6 @@ class LatestValue(Generic[R]):
         lineage: where it is.
         key: whose newest record it is.
         record_type: what that record has to be.
-        ask_s: time between two questions to the broker which topic this is.
 
     Attributes:
         current_at_s: the last moment, by ``time.monotonic``, at which ``value`` was the newest of a broker
@@ -155,11 +152,11 @@ class LatestValue(Generic[R]):
         ConfigError: an option contradicts a guarantee, or librdkafka refuses it.
     """
 
-    def __init__(self, name: str, lineage: Lineage, key: str, record_type: type[R], ask_s: float = ASK_S) -> None:
+    def __init__(self, name: str, lineage: Lineage, key: str, record_type: type[R]) -> None:
         self._name, self._lineage = name, lineage
         self._key, self._record_type = key, record_type
         self._reader = CompactedReader(name, lineage)
-        self._identity = Identity(lineage.topics.full(name), lineage.clients, ask_s)
+        self._identity = Identity(lineage.topics.full(name), lineage.clients)
         self._found: R | None = None
         self._value: R | None = None
         self._again_at_s = math.inf

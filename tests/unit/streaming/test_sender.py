@@ -10,10 +10,13 @@ from ol0.streaming.lineage import Lineage
 from ol0.streaming.sender import Deliveries, RecordSender
 
 
-def sender(**options: int) -> RecordSender:
-    """One whose broker is away."""
-    kafka = KafkaConfig(bootstrap_servers="127.0.0.1:1", options={"queue.buffering.max.messages": 2, **options})
-    return RecordSender(Lineage.of(kafka), full_wait_s=0.05)
+def away(**options: int) -> Lineage:
+    """A lineage whose broker is away."""
+    return Lineage.of(KafkaConfig(bootstrap_servers="127.0.0.1:1", options=options))
+
+
+def sender() -> RecordSender:
+    return RecordSender(away(**{"queue.buffering.max.messages": 2}), full_wait_s=0.05)
 
 
 def test_a_full_queue_drops_the_newest_record_after_a_bounded_wait_and_counts_it() -> None:

@@ -107,11 +107,22 @@ class Kafka:
         node: which one, counted from 0.
         heap_mb: its largest heap.
         cache: where the jars are kept; the user's cache folder when None.
+        settings: of Kafka's own, over those that every node has.
     """
 
-    def __init__(self, root: Path, cluster: Cluster, node: int = 0, *, heap_mb: int, cache: Path | None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        cluster: Cluster,
+        node: int = 0,
+        *,
+        heap_mb: int,
+        cache: Path | None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self._root = root
         self._cluster, self._node = cluster, node
+        self._settings = {**SETTINGS, **(settings or {})}
         self._heap_mb = heap_mb
         self._cache = cache
         self._process: GuardedProcess | None = None
@@ -178,7 +189,7 @@ class Kafka:
         ]
 
     def _write_settings(self) -> Path:
-        settings = {**SETTINGS, **self._cluster.settings(self._node), "log.dirs": str(self.data)}
+        settings = {**self._settings, **self._cluster.settings(self._node), "log.dirs": str(self.data)}
         path = self._root / "server.properties"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
