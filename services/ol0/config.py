@@ -2,11 +2,13 @@
 
 One TOML or JSON file with the sections below; ``OL0_SECTION__KEY`` in the environment goes over it, flags over that.
 Files with the seed's keys are taken too: see ``seed_keys``.
-Times in the names: ``_s`` seconds, ``_ms`` milliseconds. An unknown key is an error that names the nearest right one.
+Times in the names: ``_s`` seconds, ``_ms`` milliseconds. An unknown key, or a variable with this prefix that is no
+setting, is an error that names the nearest right one.
 """
 
 import difflib
 import json
+import os
 import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
@@ -16,6 +18,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from ol0.environment import check_environment
 from ol0.errors import ConfigError
 from ol0.seed_keys import translate
 from ol0.seed_profile import SEED_NUMBERS
@@ -171,7 +174,7 @@ class KafkaConfig(Section):
     topic_prefix: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")] = "ol0"
     partitions: Mapping[str, int] = Field(default_factory=dict, description="overrides topics.toml, by topic")
     replication: Count = 1
-    options: Mapping[str, str | int | float | bool] = Field(default_factory=dict)
+    options: Mapping[str, str | int | float | bool] = Field(default_factory=dict, repr=False)  # passwords, too
 
 
 class StoreRisk(StrEnum):
@@ -272,6 +275,18 @@ class Settings(BaseSettings):
     security: SecurityConfig = SecurityConfig()
     observability: ObservabilityConfig = ObservabilityConfig()
 
+    @model_validator(mode="after")
+    def _leaves_sessions_to_live(self) -> Self:
+        """Every stage is held against what serves."""
+        room = 1 - self.serving.holdback
+        for stage in self.safety.stages:
+            if stage.share >= room:
+                raise ValueError(
+                    f"safety.stages: a share of {stage.share} beside serving.holdback {self.serving.holdback} leaves "
+                    f"live nothing; keep it below {room:.2f}"
+                )
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -289,8 +304,10 @@ def load_settings(path: Path | None) -> Settings:
     """Reads a TOML or JSON file (by its ending), then the environment.
 
     Raises:
-        ConfigError: the file is missing or malformed, or a key or value is wrong; says which and what is right.
+        ConfigError: the file is missing or malformed, or a key, a value or a variable is wrong; says which and what is
+            right.
     """
+    check_environment(Settings, os.environ)
     values = {} if path is None else translate(_read(path), _is_key)
     try:
         return Settings.model_validate({}) if not values else Settings(**values)  # type: ignore[arg-type]
@@ -321,6 +338,8 @@ def _is_key(section: str, key: str) -> bool:
 def _explain(location: tuple[int | str, ...], kind: str, message: str) -> str:
     """One problem in words; for an unknown key, the nearest right one."""
     name = ".".join(map(str, location))
+    if not location:  # of settings that do not fit each other, or of a variable that is no JSON
+        return message.removeprefix("Value error, ")
     if kind != "extra_forbidden":
         return f"{name}: {message}"
     model: type[BaseModel] = Settings

@@ -60,8 +60,64 @@ def test_malformed_toml_is_named(tmp_path: Path) -> None:
         load_settings(written(tmp_path, "[kafka"))
 
 
-def test_secrets_print_masked() -> None:
-    assert "redis://" not in repr(load_settings(None).redis)
+def test_secrets_print_masked(tmp_path: Path) -> None:
+    path = written(tmp_path, '[redis]\nurl = "redis://:hidden@a"\n[kafka.options]\n"sasl.password" = "hidden"\n')
+    assert "hidden" not in repr(load_settings(path))
+
+
+@pytest.mark.parametrize(("holdback", "share"), [(0.1, 0.9), (0.2, 0.85)])
+def test_a_stage_that_leaves_live_nothing_is_refused_before_anything_starts(
+    tmp_path: Path, holdback: float, share: float
+) -> None:
+    tree = {"serving": {"holdback": holdback}, "safety": {"stages": [{"share": 0.05}, {"share": share}]}}
+    with pytest.raises(ConfigError, match=rf"safety\.stages: a share of {share} .* leaves live nothing; keep it below"):
+        load_settings(written(tmp_path, json.dumps(tree), "ol0.json"))
+
+
+# -- variables ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("OL0_STREMING__REWARD_WINDOW_S", "OL0_STREAMING__REWARD_WINDOW_S"),
+        ("OL0_STREAMING__REWARD_WINDW_S", "OL0_STREAMING__REWARD_WINDOW_S"),
+        ("OL0_STREAMING_REWARD_WINDOW_S", "OL0_STREAMING__REWARD_WINDOW_S"),
+        ("ol0_kafka__bootstrap_server", "OL0_KAFKA__BOOTSTRAP_SERVERS"),
+        ("OL0_KAFKA__PARTITION__DECISIONS", "OL0_KAFKA__PARTITIONS"),
+        ("OL0_KIL", "OL0_KILL"),
+    ],
+)
+def test_a_variable_that_nobody_reads_names_the_nearest_that_is_read(
+    monkeypatch: pytest.MonkeyPatch, name: str, nearest: str
+) -> None:
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(ConfigError, match=rf"{name}: unknown variable; did you mean {nearest}\?"):
+        load_settings(None)
+
+
+def test_variables_that_are_read_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = {
+        "ol0_streaming__reward_window_s": "30",
+        "OL0_KAFKA": '{"topic_prefix": "shop"}',
+        "OL0_KAFKA__PARTITIONS__DECISIONS": "8",
+        "OL0_KILL": "1",
+        "OL0_FEEDBACK_SERVICE_HOST": "10.0.0.1",
+        "OL0_FEEDBACK_SERVICE_PORT_HTTP": "8080",
+        "OL0_FEEDBACK_PORT": "tcp://10.0.0.1:8080",
+        "OL0_FEEDBACK_PORT_8080_TCP_ADDR": "10.0.0.1",
+    }
+    for name, value in right.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings(None)
+    assert (settings.streaming.reward_window_s, settings.kafka.topic_prefix) == (30, "shop")
+    assert settings.kafka.partitions == {"decisions": 8}
+
+
+def test_a_variable_that_is_no_json_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OL0_KAFKA", "none")
+    with pytest.raises(ConfigError, match='environment:\n  error parsing value for field "kafka"'):
+        load_settings(None)
 
 
 # -- profiles -----------------------------------------------------------------------------------------------------

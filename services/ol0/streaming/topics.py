@@ -59,7 +59,7 @@ class Topics:
     """The topics of the lineage ``prefix``; ``overrides`` sets partition counts by logical name.
 
     Raises:
-        ConfigError: an override names no topic, or less than one partition.
+        ConfigError: an override names no topic, or too few partitions.
     """
 
     prefix: str
@@ -72,6 +72,10 @@ class Topics:
             if name not in specs or partitions < 1:
                 known = ", ".join(specs)
                 raise ConfigError(f"kafka.partitions.{name} = {partitions}: at least 1, for one of {known}")
+            if name == "verdicts" and partitions < len(Gate):
+                raise ConfigError(
+                    f"kafka.partitions.verdicts = {partitions}: each of {len(Gate)} gates has one of its own"
+                )
             specs[name] = replace(specs[name], partitions=partitions)
         object.__setattr__(self, "specs", specs)
 

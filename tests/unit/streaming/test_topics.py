@@ -91,9 +91,9 @@ def test_partitions_come_from_the_configuration_where_it_names_them() -> None:
     assert topics.spec("outcomes").partitions == 4
 
 
-@pytest.mark.parametrize("overrides", [{"decision": 2}, {"decisions": 0}])
+@pytest.mark.parametrize("overrides", [{"decision": 2}, {"decisions": 0}, {"verdicts": 1}])
 def test_an_override_that_cannot_be_is_refused(overrides: dict[str, int]) -> None:
-    with pytest.raises(ConfigError, match=r"kafka\.partitions\.decision"):
+    with pytest.raises(ConfigError, match=r"kafka\.partitions\.(decision|verdicts = 1: each of 2 gates)"):
         Topics("lin", overrides)
 
 
