@@ -11,6 +11,7 @@ from lineages import Journal, Place, bring_in, services, write_settings
 from ol0.clock import wall_clock_ms
 from ol0.config import SecurityConfig, Signer
 from ol0.controller.signing import Keyring
+from ol0.controller.warmup import base_checkpoint
 from ol0.records import Outcome, ServingState
 from ol0.soak.stacks.native import NativeStack
 from ol0.streaming.sender import RecordSender
@@ -37,20 +38,55 @@ def place(stack: NativeStack, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def test_config_show_prints_every_setting_and_masks_secrets(tmp_path: Path) -> None:
-    config = write(tmp_path, {"safety": {"stage_margin": 0.03}, "redis": {"url": "redis://:hunter2@store:6379/0"}})
+    tree = {
+        "safety": {"stage_margin": 0.03},
+        "redis": {"url": "redis://:hunter2@store:6379/0"},
+        "kafka": {"options": {"sasl.username": "ann", "sasl.password": "hunter2"}},
+    }
+    config = write(tmp_path, tree)
     shown = ol0("config", "show", "--config", config, env={"OL0_SERVING__EPSILON": "0.25"})
     assert shown.returncode == 0
     settings = json.loads(shown.stdout)
     assert (settings["safety"]["stage_margin"], settings["serving"]["epsilon"]) == (0.03, 0.25)
     assert settings["streaming"]["reward_window_s"] == 600
     assert "hunter2" not in shown.stdout
-    assert set(settings["redis"]["url"]) == {"*"}
+    assert settings["redis"]["url"] == "redis://:**********@store:6379/0"
+    assert settings["kafka"]["options"] == {"sasl.username": "ann", "sasl.password": "**********"}
 
 
-def test_config_check_names_the_lineage_of_right_settings(tmp_path: Path) -> None:
+def test_config_check_names_the_lineage_and_what_a_service_still_misses(tmp_path: Path) -> None:
     config = write(tmp_path, {"kafka": {"topic_prefix": "shop", "bootstrap_servers": "log:9092"}})
-    checked = ol0("config", "check", "--config", config)
-    assert (checked.returncode, checked.stdout) == (0, "right: lineage shop on log:9092\n")
+    checked = ol0("config", "check", "--offline", "--config", config, env={"OL0_SAFETY__SUITE": "none.safetensors"})
+    assert checked.returncode == 0
+    no_base, no_suite, right = checked.stdout.splitlines()
+    assert no_base.startswith("not yet: serving.base names no file, and feedback and every host cannot start without")
+    assert no_suite.startswith("not yet: safety.suite none.safetensors is not there, and canary and drift cannot start")
+    assert right == "right: lineage shop on log:9092"
+
+
+def test_config_check_looks_at_the_running_lineage(place: Place, tmp_path: Path) -> None:
+    right = ol0("config", "check", "--config", place.config)
+    prefix = place.settings.kafka.topic_prefix
+    assert (right.returncode, right.stdout) == (
+        0,
+        f"right: lineage {prefix} on {place.settings.kafka.bootstrap_servers}\n",
+    )
+
+    tree = json.loads(place.config.read_text())
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(base_checkpoint(place.base.manifest.parts, place.base.base, epsilon=0.2))
+    tree["serving"]["base"] = str(other)
+    tree["kafka"] |= {"replication": 3}
+    tree["online_learning"] = tree.get("online_learning", {}) | {"replay_size": 77}
+    wrong = ol0("config", "check", "--config", write(tmp_path, tree))
+    assert wrong.returncode == 1
+    for text in (
+        "kafka.replication is 3, and the brokers are 1",
+        "not yet: `ol0 topics apply` has",
+        f"this lineage runs with the base {place.base.digest[:12]}",
+        "online_learning.replay_size is 77, and the ring has",
+    ):
+        assert text in wrong.stdout
 
 
 @pytest.mark.parametrize(
@@ -59,6 +95,7 @@ def test_config_check_names_the_lineage_of_right_settings(tmp_path: Path) -> Non
         ({"safety": {"stage_margn": 0.03}}, "safety.stage_margn: unknown key; did you mean safety.stage_margin?"),
         ({"safty": {}}, "safty: unknown key; did you mean safety?"),
         ({"serving": {"epsilon": 2}}, "serving.epsilon: Input should be less than or equal to 1"),
+        ({"kafka": {"options": {"security.protocl": "SSL"}}}, 'No such configuration property: "security.protocl"'),
     ],
 )
 def test_config_check_says_what_is_wrong_and_what_is_right(tmp_path: Path, tree: object, answer: str) -> None:

@@ -1,24 +1,20 @@
-"""Setting a lineage up and looking at it: topics, warm-up, settings, status."""
+"""Setting a lineage up and looking at it: topics, warm-up, status."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ol0.cli.command import EXIT_FAILED, Config, explained, logging_apart, page_console
-from ol0.config import Settings, load_settings
+from ol0.config import Settings
 from ol0.errors import ConfigError
 from ol0.records import Digest
 
 app = typer.Typer()
 topics_app = typer.Typer(no_args_is_help=True, help="The topics that a lineage needs.")
-config_app = typer.Typer(no_args_is_help=True, help="The settings, as a service would see them.")
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Says what is in the checkpoint; changes nothing.")]
 
 app.add_typer(topics_app, name="topics")
-app.add_typer(config_app, name="config")
 
 
 @app.command()
@@ -155,20 +151,3 @@ def topics_apply(config: Config = None) -> None:
             typer.echo(f"forget {name}: its topic was made again with fewer partitions")
         count = len(applied.changes) + len(applied.begun_anew) + len(applied.gone)
         typer.echo(f"{count} changes made" if count else "nothing to change")
-
-
-@config_app.command("show")
-def config_show(config: Config = None) -> None:
-    """Prints every setting with its value; secrets are masked."""
-    with explained():
-        typer.echo(json.dumps(load_settings(config).model_dump(mode="json"), indent=2))
-
-
-@config_app.command("check")
-def config_check(config: Config = None) -> None:
-    """Says whether the settings are right; where not, what is wrong and what the right key is."""
-    with explained():
-        settings: Settings = load_settings(config)
-        typer.echo(
-            f"right: lineage {settings.kafka.topic_prefix} on {settings.kafka.bootstrap_servers}", file=sys.stdout
-        )

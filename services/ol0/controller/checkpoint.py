@@ -85,8 +85,7 @@ def read_base(path: Path | None) -> Controller:
     """Opens the base that ``serving.base`` names.
 
     Raises:
-        ConfigError: none is named, or the file cannot be read.
-        CheckpointError: as ``read_checkpoint``.
+        ConfigError: none is named, the file cannot be read, or it is not what ``read_checkpoint`` takes.
     """
     if path is None:
         raise ConfigError("serving.base names no file: `ol0 warmup` makes one")
@@ -94,6 +93,8 @@ def read_base(path: Path | None) -> Controller:
         return read_checkpoint(path.read_bytes())
     except OSError as error:
         raise ConfigError(f"serving.base {path}: {error.strerror}; `ol0 warmup` makes one") from None
+    except CheckpointError as error:
+        raise ConfigError(f"serving.base {path}: {error}; `ol0 warmup` makes another") from None
 
 
 def _problems(header: Header) -> list[str]:

@@ -154,15 +154,30 @@ def check_ports(config: ObservabilityConfig, count: int) -> None:
     Raises:
         ConfigError: one is not, or the address is none of this machine; says which.
     """
+    check_address(config, count)
+    for port in range(config.port, config.port + count) if config.port else ():
+        _bind(config.host, port)
+
+
+def check_address(config: ObservabilityConfig, count: int) -> None:
+    """Whether there are so many ports from there on, on an address of this machine; they may be in use.
+
+    Raises:
+        ConfigError: there are not.
+    """
     if config.port + count - 1 > LARGEST_PORT:
         raise ConfigError(f"observability.port {config.port}: {count} ports from there on end after {LARGEST_PORT}")
-    for port in range(config.port, config.port + count) if config.port else ():
-        with socket.socket() as one:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
-            try:
-                one.bind((config.host, port))
-            except OSError as error:
-                raise _unusable(config.host, port, error) from None
+    if config.port:
+        _bind(config.host, 0)
+
+
+def _bind(host: str, port: int) -> None:
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+        try:
+            one.bind((host, port))
+        except OSError as error:
+            raise _unusable(host, port, error) from None
 
 
 def _server(config: ObservabilityConfig, app: HealthApp) -> WSGIServer:
@@ -174,6 +189,6 @@ def _server(config: ObservabilityConfig, app: HealthApp) -> WSGIServer:
 
 def _unusable(host: str, port: int, error: OSError) -> ConfigError:
     return ConfigError(
-        f"observability.host {host}, observability.port {port}: {error.strerror}; give each service a port of its own "
-        "that is free (`ol0 run` takes six in a row), or 0 for none, and a host that is this machine's"
+        f"observability.host {host}, observability.port {port}: {error.strerror}; the host has to be an address of "
+        "this machine, and the port free: each service needs its own (`ol0 run` takes six in a row), or 0 for none"
     )

@@ -54,7 +54,7 @@ class Clients:
     """
 
     def __init__(self, kafka: KafkaConfig, topics: Topics) -> None:
-        self._kafka = kafka
+        self._kafka, self._topics = kafka, topics
         largest = max(spec.max_message_bytes for spec in topics.specs.values())
         self._message_bytes = largest + BATCH_OVERHEAD_BYTES
         self._prefix = topics.prefix
@@ -142,10 +142,11 @@ class Clients:
         Raises:
             ConfigError: one cannot be made with these options.
         """
-        self.probe()  # first: what all of them refuse is told without a line of librdkafka's own
-        self.producer()
-        self.transactional_producer("check", self.log_error)
-        for consumer in (self.assigned_consumer("check"), self.group_consumer("check", "0")):
+        nowhere = Clients(self._kafka.model_copy(update={"bootstrap_servers": ""}), self._topics)
+        nowhere.probe()  # first: what all of them refuse is told without a line of librdkafka's own
+        nowhere.producer()
+        nowhere.transactional_producer("check", self.log_error)
+        for consumer in (nowhere.assigned_consumer("check"), nowhere.group_consumer("check", "0")):
             consumer.close()
 
     def bounds(self, topic: str, partitions: Iterable[int], timeout_s: float) -> dict[int, tuple[int, int]]:
