@@ -38,13 +38,15 @@ def replay_stats(config: Config = None) -> None:
 
     Example: `ol0 replay stats --config ol0.toml`
     """
+    from ol0.feedback.holdups import find_holdups
     from ol0.feedback.pages import stats_page
     from ol0.replay.connection import connect
     from ol0.replay.stats import read_stats
 
     with explained():
         settings = load_settings(config)
-        page_console().print(stats_page(read_stats(connect(settings.redis), settings.kafka.topic_prefix)))
+        stats = read_stats(connect(settings.redis), settings.kafka.topic_prefix)
+        page_console().print(stats_page(stats, find_holdups(settings, stats)))
 
 
 Apply = Annotated[bool, typer.Option("--apply", help="Do it; without this nothing is changed.")]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -13,11 +14,13 @@ from ol0.replay.stats import StoreStats
 from ol0.streaming.topics import DAY_MS
 
 MIB = 1024**2
+NO_HOLDUPS: Mapping[str, str] = MappingProxyType({})
 
 
-def stats_page(stats: StoreStats) -> RenderableType:
-    """``ol0 replay stats``."""
-    return Group(_figures(stats), "", _partitions(stats))
+def stats_page(stats: StoreStats, holdups: Mapping[str, str] = NO_HOLDUPS) -> RenderableType:
+    """``ol0 replay stats``; ``holdups``: why partitions that hold the watermark back do so, by name."""
+    reasons = [f"{name}: {reason}" for name, reason in holdups.items() if reason]
+    return Group(_figures(stats), "", _partitions(stats), *reasons)
 
 
 def rebuild_page(plan: RebuildPlan) -> str:

@@ -16,6 +16,7 @@ from ol0.later import Later
 from ol0.records import Record, Tick
 from ol0.streaming.bad_records import BadRecords
 from ol0.streaming.dead_letters import DeadLetters
+from ol0.streaming.holdups import HoldupWatch
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import broker_errors, by_partition, is_usable
 from ol0.streaming.portion import Portion, PortionReader
@@ -79,7 +80,9 @@ class ConsumeLoop:
         self._on_round = on_round
         self._member = member
         self._consumer = lineage.clients.group_consumer(service, member)
-        self._topics = TopicWatch(lineage.clients.admin())
+        admin = lineage.clients.admin()
+        self._topics = TopicWatch(admin)
+        self._holdups = HoldupWatch(admin)
         self._dead_letters = DeadLetters(lineage)
         self._ticker = Ticker(lineage, streaming)
         self._bad = BadRecords(lineage.topics, streaming.bad_record_share)
@@ -142,6 +145,7 @@ class ConsumeLoop:
         self._wait_s = min(SOON_S, batch_wait_s) if self._sink.idle() else batch_wait_s
         self._commit_lag()
         self._topics.look()
+        self._holdups.look(self._next)
         done = Round(len(messages) - letters, letters, 0, time.monotonic() - began)
         self._on_round(done)
         return done
@@ -218,9 +222,13 @@ class ConsumeLoop:
             self._hold(partition, portion)
             return
         self._gaps.pop(partition, None)
-        self._ticker.heard(partition)
+        self._heard(partition)
         if self._held.pop(partition, None) is not None:
             self._go_on(partition)
+
+    def _heard(self, partition: Partition) -> None:
+        self._ticker.heard(partition)
+        self._holdups.heard(partition)
 
     def _hold(self, partition: Partition, portion: Portion) -> None:
         """Keeps a portion that found the sink full for the next round; what follows it stays in Kafka."""
@@ -254,7 +262,7 @@ class ConsumeLoop:
         logs = self._topics.logs(owned)
         for partition, place in zip(owned, places, strict=True):
             place.offset = self._next[partition] = self._sink.claim(partition, logs[partition])
-            self._ticker.heard(partition)
+            self._heard(partition)
         consumer.incremental_assign(places)
         consumer.resume(places)  # one that was full when it left may come back still paused
         self._log.info("assigned", partitions={f"{p.topic}[{p.partition}]": p.offset for p in places})

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from confluent_kafka.cimpl import NewPartitions, NewTopic
+from structlog.testing import capture_logs
 
 from examples import DECISION, USER_FEEDBACK
 from integration.streaming.conftest import Start
@@ -344,6 +345,32 @@ def test_transaction_markers_take_offsets_and_do_no_harm(lineage: Lineage, start
     work_until(loop, lambda: len(sink.records) == 2)
     assert [source.offset for source in sink.records] == [0, 4]
     assert sink.offsets == {Partition(topic, 0): 5}
+
+
+def test_a_transaction_that_others_leave_open_is_named_as_what_time_waits_for(
+    lineage: Lineage, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ol0.streaming.holdups.SILENT_S", 0.3)
+    monkeypatch.setattr("ol0.streaming.holdups.LOOK_EVERY_S", 0.1)
+    sink, topic = MemorySink(), lineage.topics.full("decisions")
+    with capture_logs() as lines:
+        loop = start(sink, streaming=StreamingConfig(tick_interval_s=0.1, batch_wait_s=0.05))
+        work_until(loop, lambda: sink.records)
+        foreign = lineage.clients.transactional_producer("foreign", lineage.clients.log_error)
+        foreign.init_transactions(TIMEOUT_S)
+        foreign.begin_transaction()
+        foreign.produce(topic, lineage.codec.encode(DECISION), partition=0)
+        foreign.flush(TIMEOUT_S)
+
+        work_until(loop, lambda: [line for line in lines if "nothing comes" in line["event"]])
+    foreign.abort_transaction(TIMEOUT_S)
+
+    (said,) = (line for line in lines if "nothing comes" in line["event"])
+    assert said["partition"] == f"{topic}[0]"
+    assert "another producer's transaction is open" in said["reason"]
+    read = len(sink.records)
+    work_until(loop, lambda: len(sink.records) > read)
+    assert {type(source.record) for source in sink.records} == {Tick}, "what was aborted does not count"
 
 
 def test_a_hole_in_the_log_is_seen(lineage: Lineage, start: Start) -> None:

@@ -1,0 +1,26 @@
+"""Whom event time waits for, and why: what the store says of its partitions, held against the broker."""
+
+from ol0.config import Settings
+from ol0.errors import StreamError
+from ol0.feedback.service import GROUP
+from ol0.replay.stats import StoreStats
+from ol0.replay.windows import SourcePartition
+from ol0.streaming.holdups import AskedEnds, readers_of, reason
+from ol0.streaming.lineage import Lineage
+from ol0.streaming.sink import Partition
+
+
+def find_holdups(settings: Settings, stats: StoreStats) -> dict[str, str]:
+    """Why partitions hold the watermark back, by name; empty where there is nothing to be seen."""
+    offsets = {it.name: it.next_offset for it in stats.partitions if it.name in stats.holding_back}
+    if not offsets:
+        return {}
+    places = {name: Partition(*SourcePartition.parse(name)) for name in offsets}
+    lineage = Lineage.of(settings.kafka)
+    admin = lineage.clients.admin()
+    try:
+        read = readers_of(admin, f"{lineage.topics.prefix}.{GROUP}")
+        ends = AskedEnds(admin, places.values()).ends()
+    except StreamError as error:
+        return dict.fromkeys(offsets, f"why cannot be said: {error}")
+    return {name: reason(offsets[name], ends[it], is_read=it in read) for name, it in places.items()}

@@ -1,0 +1,159 @@
+"""Why a partition brings nothing: nobody reads it, its reader is behind, or a transaction of others is open in it."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import structlog
+from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but not marked as such for mypy
+    AdminClient,
+    ListOffsetsResultInfo,
+    OffsetSpec,
+)
+
+from ol0.errors import StreamError
+from ol0.streaming.messages import broker_errors
+from ol0.streaming.sink import Partition
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+TIMEOUT_S: Final = 10.0
+LOOK_EVERY_S: Final = 5.0
+SILENT_S: Final = 10.0
+"""A quiet partition gets a tick every second; one that has brought none for so long is held up."""
+SAY_EVERY_S: Final = 60.0
+REMEDY: Final = (
+    "`kafka-transactions.sh describe-producers --topic TOPIC --partition N` names its producer, `abort` ends it; by "
+    "itself it ends after that producer's transaction.timeout.ms"
+)
+
+
+class End(NamedTuple):
+    """Where a log ends: for readers of what is committed, and with open transactions."""
+
+    stable: int
+    high: int
+
+
+class AskedEnds:
+    """A question to the broker where logs end, on its way."""
+
+    def __init__(self, admin: AdminClient, partitions: Iterable[Partition], timeout_s: float = TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        places = {TopicPartition(it.topic, it.number): latest for it in partitions}
+
+        def ask(level: IsolationLevel) -> Mapping[TopicPartition, "Future[ListOffsetsResultInfo]"]:
+            return admin.list_offsets(places, isolation_level=level, request_timeout=timeout_s)
+
+        # In this order: what is committed in between makes the second answer larger, which the next look sets right.
+        self._stable, self._high = ask(IsolationLevel.READ_COMMITTED), ask(IsolationLevel.READ_UNCOMMITTED)
+
+    @property
+    def answered(self) -> bool:
+        """Whether ``ends`` waits no more."""
+        return all(future.done() for answers in (self._stable, self._high) for future in answers.values())
+
+    def ends(self) -> dict[Partition, End]:
+        """What the broker said.
+
+        Raises:
+            StreamError: it did not answer.
+        """
+        with broker_errors("ends of the sources"):
+            try:
+                stable, high = (
+                    {Partition(it.topic, it.partition): one.result(self._timeout_s).offset for it, one in found.items()}
+                    for found in (self._stable, self._high)
+                )
+            except TimeoutError as error:
+                raise StreamError(f"ends of the sources: no answer within {self._timeout_s:g} s") from error
+        return {partition: End(stable[partition], high[partition]) for partition in stable}
+
+
+def readers_of(admin: AdminClient, group: str) -> frozenset[Partition]:
+    """The partitions that a member of the consumer group has at the moment.
+
+    Raises:
+        StreamError: the broker does not answer.
+    """
+    with broker_errors(f"members of the group {group}"):
+        try:
+            found = admin.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result(TIMEOUT_S)
+        except TimeoutError as error:
+            raise StreamError(f"members of the group {group}: no answer within {TIMEOUT_S:g} s") from error
+    places = [place for member in found.members if member.assignment for place in member.assignment.topic_partitions]
+    return frozenset(Partition(place.topic, place.partition) for place in places)
+
+
+def reason(next_offset: int, end: End, *, is_read: bool) -> str:
+    """Why a partition does not get on from ``next_offset``; empty where there is nothing to be seen."""
+    if not is_read:
+        return "nobody reads it: no feedback process has it"
+    if next_offset < end.stable:
+        return f"its reader is {end.stable - next_offset:,} records behind"
+    if end.stable < end.high:
+        return (
+            f"another producer's transaction is open at offset {end.stable:,}, and the {end.high - end.stable:,} "
+            f"records from there on wait for it: {REMEDY}"
+        )
+    return ""
+
+
+class HoldupWatch:
+    """Looks why owned partitions bring nothing, not even the ticks that were written to them, and says so.
+
+    Args:
+        admin: asks the broker.
+        clock: seconds.
+    """
+
+    def __init__(self, admin: AdminClient, clock: Callable[[], float] = time.monotonic) -> None:
+        self._admin = admin
+        self._clock = clock
+        self._heard_at: dict[Partition, float] = {}
+        self._said_at: dict[Partition, float] = {}
+        self._asked: AskedEnds | None = None
+        self._look_at = clock() + LOOK_EVERY_S
+        self._log = structlog.get_logger("ol0.consume")
+
+    def heard(self, partition: Partition) -> None:
+        """The partition has just brought something, or has just been assigned."""
+        self._heard_at[partition] = self._clock()
+
+    def look(self, next_offsets: Mapping[Partition, int]) -> None:
+        """Asks when it is time, and reads what was answered; waits for nothing.
+
+        Args:
+            next_offsets: of the owned partitions.
+        """
+        if self._asked is not None and self._asked.answered:
+            asked, self._asked = self._asked, None
+            self._judge(asked, next_offsets)
+        now = self._clock()
+        if self._asked is None and now >= self._look_at:
+            self._look_at = now + LOOK_EVERY_S
+            silent = [it for it in next_offsets if now - self._heard_at.get(it, now) >= SILENT_S]
+            if silent:
+                self._ask(silent)
+
+    def _ask(self, silent: Iterable[Partition]) -> None:
+        try:
+            self._asked = AskedEnds(self._admin, silent)
+        except KafkaException as error:  # out of reach: the consumer says so
+            self._log.debug("ends of the sources", reason=str(error))
+
+    def _judge(self, asked: AskedEnds, next_offsets: Mapping[Partition, int]) -> None:
+        try:
+            ends = asked.ends()
+        except StreamError:
+            return  # the consumer says so
+        now = self._clock()
+        for partition, end in ends.items():
+            why = reason(next_offsets.get(partition, end.high), end, is_read=True)
+            if why and now - self._said_at.get(partition, now - SAY_EVERY_S) >= SAY_EVERY_S:
+                self._said_at[partition] = now
+                silent_s = round(now - self._heard_at.get(partition, now))
+                self._log.warning("nothing comes, time waits", partition=str(partition), silent_s=silent_s, reason=why)
