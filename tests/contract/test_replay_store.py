@@ -1,6 +1,7 @@
 """What the store refuses, and how it says so."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -9,6 +10,7 @@ from contract.store_calls import DECISIONS, FEEDBACK, arrivals, thumbs
 from contract.store_keys import ALL_KEYS, contents
 from ol0.errors import Fenced, Gap, StoreError
 from ol0.replay.counters import FeedbackDrop
+from ol0.replay.entries import FeedbackEntry
 from ol0.replay.lua import store_key
 from ol0.replay.store import ReplayStore
 from ol0.replay.windows import Applied, Arrivals, Claim, ClosedWindow, SourcePartition
@@ -184,6 +186,31 @@ def test_feedback_waits_as_long_as_the_last_of_its_decision(client: Redis, prefi
     assert store.due(10).expired == 1
     store.commit(0, [], {})
     assert store.counters().feedback_dropped[FeedbackDrop.ORPHAN] == 2
+    assert store.counters().imbalances() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"time_ms": 11.0, "effective_ms": 12.0}, FeedbackDrop.DUPLICATE),  # a sender that repeats itself dates anew
+        ({"value": 0.0}, FeedbackDrop.CONFLICTING),
+        ({"code": 3}, FeedbackDrop.CONFLICTING),
+        ({"source": b"somebody"}, FeedbackDrop.CONFLICTING),
+    ],
+)
+def test_an_id_that_says_something_else_is_no_copy_and_the_earlier_one_holds(
+    store: ReplayStore, change: dict[str, Any], reason: FeedbackDrop
+) -> None:
+    claim = store.claim(FEEDBACK)
+    first = thumbs(0, 1, "id")
+    store.apply(FEEDBACK, claim, 1, first)
+    (entry,) = FeedbackEntry.unpack_pile(first.feedback)
+
+    second = replace(first, feedback=entry._replace(**{"effective_ms": 12.0, **change}).pack())
+    store.apply(FEEDBACK, replace(claim, next_offset=1), 2, second)
+
+    dropped = store.counters().feedback_dropped
+    assert {name for name, count in dropped.items() if count} == {reason}
     assert store.counters().imbalances() == []
 
 

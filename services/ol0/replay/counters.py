@@ -24,7 +24,8 @@ class FeedbackDrop(StrEnum):
 
     LATE = "late"  # effective after the end of the window
     EARLY = "early"  # said before the decision, by more than the skew
-    DUPLICATE = "duplicate"  # another record with this id counts
+    DUPLICATE = "duplicate"  # another record with this id says the same, and counts
+    CONFLICTING = "conflicting"  # another record with this id says something else, and counts: its sender reuses ids
     SUPERSEDED = "superseded"  # a later one of the same source contradicts it
     ORPHAN = "orphan"  # no window of its decision was open: it never came, or had closed
     FUTURE = "future"  # it claims a time well after the broker had it

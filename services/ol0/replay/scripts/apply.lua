@@ -69,6 +69,11 @@ local function precedes(entry, other)
   return false
 end
 
+-- Who says what: bytes 17-24 and 41-48 of an entry. The times may differ, for a sender that repeats itself may date anew.
+local function says_the_same(entry, other)
+  return string.sub(entry, 17, 24) == string.sub(other, 17, 24) and string.sub(entry, 41) == string.sub(other, 41)
+end
+
 -- The pile with the entry in it; nil where it does not come in, with the reason as the second value.
 local function merge(pile, entry)
   local id = string.sub(entry, 1, ID_BYTES)
@@ -76,8 +81,9 @@ local function merge(pile, entry)
     local to = from + FEEDBACK_BYTES - 1
     if string.sub(pile, from, from + ID_BYTES - 1) == id then
       local same = string.sub(pile, from, to)
-      if not precedes(entry, same) then return nil, 'feedback_duplicate' end
-      return string.sub(pile, 1, from - 1) .. entry .. string.sub(pile, to + 1), 'feedback_duplicate'
+      local reason = says_the_same(entry, same) and 'feedback_duplicate' or 'feedback_conflicting'
+      if not precedes(entry, same) then return nil, reason end
+      return string.sub(pile, 1, from - 1) .. entry .. string.sub(pile, to + 1), reason
     end
   end
   if #pile >= LARGEST_PILE * FEEDBACK_BYTES then return nil, 'feedback_excess' end
