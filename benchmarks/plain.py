@@ -13,6 +13,7 @@ from ol0.config import StreamingConfig
 from ol0.feedback.reward import Reward, reward
 from ol0.feedback.signals import SignalBits
 from ol0.replay.entries import FeedbackEntry, feedback_key, source_key
+from ol0.streaming.payloads import action_code
 
 Datum: TypeAlias = dict[str, object]
 
@@ -62,7 +63,7 @@ def entry(datum: Datum) -> bytes:
 def judge(entries: Iterable[bytes], action: Sequence[int]) -> Reward:
     """The project's own reward rule."""
     unpacked = [one for pile in entries for one in FeedbackEntry.unpack_pile(pile)]
-    return reward(unpacked, action[0], STREAMING.reward_weights, STREAMING.missing_reward)
+    return reward(unpacked, action_code(tuple(action)), STREAMING.reward_weights, STREAMING.missing_reward)
 
 
 def outcome(decision: Mapping[str, object], judged: Reward, number: int) -> bytes:

@@ -10,6 +10,7 @@ from ol0.feedback.reward import Reward, reward
 from ol0.feedback.signals import feedback_entry
 from ol0.records import Decision, ImplicitFeedback, Tick, ToolFeedback, UserFeedback
 from ol0.replay.entries import FeedbackEntry, decision_key
+from ol0.streaming.payloads import action_code
 from ol0.streaming.sink import Partition, SourceRecord
 
 Said = tuple[bytes, FeedbackEntry]
@@ -110,7 +111,7 @@ class Windows:
                     for entry in self._said.get(key, {}).values()
                     if entry.time_ms >= decision.time_ms - skew and entry.effective_ms < deadline
                 ]
-                judged = reward(entries, decision.action[0], config.reward_weights, config.missing_reward)
+                judged = reward(entries, action_code(decision.action), config.reward_weights, config.missing_reward)
                 closed.append(Closed(decision, deadline, judged))
         return Expected(closed, still_open, config.user_rate_limit)
 

@@ -3,14 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import lt
+from operator import le, lt
 from typing import Final
 
 from ol0.config import StreamingConfig
 from ol0.errors import RangeError
 from ol0.feedback.outbox import pack_message
 from ol0.feedback.reward import Reward, reward
-from ol0.feedback.signals import LARGEST_CORRECTION, packed_entry
+from ol0.feedback.signals import packed_entry
 from ol0.records import (
     FEATURE_BYTES,
     Action,
@@ -25,7 +25,7 @@ from ol0.records import (
 from ol0.replay.counters import DECISIONS_DROPPED, FEEDBACK_DROPPED, DecisionDrop, FeedbackDrop
 from ol0.replay.entries import LATEST_MS, SCORE_DIGITS, FeedbackEntry, decision_key, user_key
 from ol0.replay.windows import Arrivals, ClosedWindow, DueWindow
-from ol0.streaming.payloads import Head, Payloads
+from ol0.streaming.payloads import Head, Payloads, largest_sizes
 from ol0.streaming.sink import SourceRecord
 
 LATE: Final = FEEDBACK_DROPPED[FeedbackDrop.LATE]
@@ -91,6 +91,7 @@ class FeedbackHandler:
         self._dimension = dimension
         self._features_bytes = {dtype: dimension * size for dtype, size in FEATURE_BYTES.items()}
         self._action_sizes = action_sizes
+        self._tells_actions_apart = all(map(le, action_sizes, largest_sizes(len(action_sizes))))
         self._payloads = payloads
         self._window_ms = round(config.reward_window_s * 1000)
         self._lateness_ms = round(config.allowed_lateness_s * 1000)
@@ -124,7 +125,7 @@ class FeedbackHandler:
                 self._check_time(record.time_ms)
             case UserFeedback():
                 if record.correction is not None:
-                    self._check_action("correction", record.correction)
+                    self._check_correction(record.correction)
                 self._check_time(record.time_ms)
             case ToolFeedback() | ImplicitFeedback() | Tick():
                 self._check_time(record.time_ms or 0)
@@ -260,8 +261,14 @@ class FeedbackHandler:
             raise RangeError(
                 f"{name} {action}: this lineage has {len(sizes)} parts, of {sizes} choices, counted from 0"
             )
-        if action[0] > LARGEST_CORRECTION:
-            raise RangeError(f"{name} {action}: the store keeps corrections up to {LARGEST_CORRECTION}")
+
+    def _check_correction(self, action: Action) -> None:
+        self._check_action("correction", action)
+        if not self._tells_actions_apart:
+            raise RangeError(
+                f"correction {action}: the store cannot tell {self._action_sizes} choices apart; "
+                f"{largest_sizes(len(action))} are the most for so many parts"
+            )
 
     def _check_time(self, time_ms: int) -> None:
         if not 0 <= time_ms <= self._latest_ms:

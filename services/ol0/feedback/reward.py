@@ -44,7 +44,7 @@ def reward(
 
     Args:
         entries: those that belong to the decision's window.
-        taken: first part of the action that the decision took.
+        taken: code of the action that the decision took.
         weights: by part; a part that is not named weighs nothing.
         missing: the value where nothing was said.
     """

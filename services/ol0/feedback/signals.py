@@ -1,7 +1,7 @@
 """Feedback records as the store keeps them until their windows close.
 
 ``value`` and ``code`` of an entry: bits 0-4 of the code say which parts the record speaks of, bits 5-7 hold the rating,
-bits 8-31 the first part of the correction plus 1; the value is the thumb, the tool's success or the implicit sign,
+bits 8-31 the code of the corrected action plus 1; the value is the thumb, the tool's success or the implicit sign,
 scaled to 0..1. The correction can be judged only when the decision is there, which may come after the feedback.
 """
 
@@ -10,6 +10,7 @@ from typing import Final
 
 from ol0.records import Feedback, ImplicitFeedback, ImplicitKind, ToolFeedback, UserFeedback
 from ol0.replay.entries import FEEDBACK, FeedbackEntry, feedback_key, source_key
+from ol0.streaming.payloads import CODE_BITS, action_code, bits_of_parts
 
 
 class Part(StrEnum):
@@ -35,7 +36,7 @@ class SignalBits(IntEnum):
 RATING_SHIFT: Final = 5
 RATING_MASK: Final = 0b111
 CORRECTION_SHIFT: Final = 8
-LARGEST_CORRECTION: Final = 2**24 - 2
+CORRECTION_MASK: Final = (1 << CODE_BITS) - 1
 
 VALUE_PARTS: Final = (
     (SignalBits.THUMB, Part.THUMB),
@@ -62,15 +63,34 @@ def packed_entry(record: Feedback, effective_ms: int) -> bytes:
 
 
 def statements(entry: FeedbackEntry, taken: int) -> list[tuple[Part, float]]:
-    """What the entry says about a decision whose action begins with ``taken``, from 0 (bad) to 1 (good)."""
+    """What the entry says about a decision whose action has the code ``taken``, from 0 (bad) to 1 (good)."""
     code, value = entry.code, entry.value
     said = [(part, value) for bit, part in VALUE_PARTS if code & bit]
     if code & CODED:
         if code & SignalBits.RATING:
             said.append((Part.RATING, ((code >> RATING_SHIFT & RATING_MASK) - 1) / 4))
         if code & SignalBits.CORRECTION:
-            said.append((Part.CORRECTION, float((code >> CORRECTION_SHIFT) - 1 == taken)))
+            said.append((Part.CORRECTION, share_right((code >> CORRECTION_SHIFT) - 1 & CORRECTION_MASK, taken)))
     return said
+
+
+def share_right(corrected: int, taken: int) -> float:
+    """Which share of an action's parts a correction leaves as they were; none where it changes the first.
+
+    The first part chooses who answers, and the others how: they say nothing of somebody else.
+
+    Args:
+        corrected: 24 bits of the code of the action that would have been right.
+        taken: code of the action that was taken.
+    """
+    differ, parts = corrected ^ taken & CORRECTION_MASK, taken >> CODE_BITS or 1
+    first_bits, bits = bits_of_parts(parts)
+    if not differ:
+        return 1.0
+    if differ & (1 << first_bits) - 1:
+        return 0.0
+    others = [differ >> at & (1 << bits) - 1 for at in range(first_bits, first_bits + bits * (parts - 1), bits or 1)]
+    return (1 + others.count(0)) / parts
 
 
 def _fields(record: Feedback, effective_ms: int) -> tuple[bytes, bytes, int, int, float, int]:
@@ -100,5 +120,6 @@ def _user_code(record: UserFeedback) -> int:
     if record.rating is not None:
         code |= SignalBits.RATING | record.rating << RATING_SHIFT
     if record.correction is not None:
-        code |= SignalBits.CORRECTION | (record.correction[0] + 1) << CORRECTION_SHIFT
+        corrected = action_code(record.correction) + 1 & CORRECTION_MASK
+        code |= SignalBits.CORRECTION | corrected << CORRECTION_SHIFT
     return code

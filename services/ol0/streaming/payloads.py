@@ -6,17 +6,18 @@ remains is to append reward and sequence, without decoding anything.
 """
 
 import struct
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ol0.errors import ContractError
-from ol0.records import Decision, Outcome, RewardParts
+from ol0.records import Action, Decision, Outcome, RewardParts
 from ol0.streaming.codec import HEADER, Codec
 from ol0.streaming.reading import DOUBLE
 from ol0.streaming.validation import DIGEST_CHARACTERS, MAX_LABEL_BYTES
 from ol0.streaming.writing import NULL, PRESENT, PRIMITIVES
 
 # Bytes up to the end of the shared fields (the store's scripts read these four, see due.lua), bytes of the session id,
-# event time, first part of the action, key of the user.
+# event time, code of the action, key of the user.
 HEAD: Final = struct.Struct("<IIqI8s")
 
 write_long: Final = PRIMITIVES["long"]
@@ -25,13 +26,52 @@ SURELY_SHORT: Final = DECISION_ID_BYTES + 6 + 2 + DIGEST_CHARACTERS + MAX_LABEL_
 """Bytes of an opening in which, beside id, time and digest, no label can be too long."""
 
 
+CODE_BITS: Final = 24
+FIRST_BITS: Final = 12
+KEPT_ACTIONS: Final = 4_096
+
+
+def bits_of_parts(parts: int) -> tuple[int, int]:
+    """How many bits of an action's code its first part has, and each of the others.
+
+    >>> [bits_of_parts(parts) for parts in (1, 2, 4)]
+    [(24, 0), (12, 12), (12, 4)]
+    """
+    return (CODE_BITS, 0) if parts == 1 else (FIRST_BITS, (CODE_BITS - FIRST_BITS) // (parts - 1))
+
+
+def largest_sizes(parts: int) -> Action:
+    """How many choices each part of an action may have, so that its code tells all of them apart.
+
+    >>> largest_sizes(4)
+    (4096, 16, 16, 16)
+    """
+    first_bits, bits = bits_of_parts(parts)
+    return (1 << first_bits, *[1 << bits if bits else 0] * (parts - 1))
+
+
+@lru_cache(KEPT_ACTIONS)
+def action_code(action: Action) -> int:
+    """An action in 24 bits, its first part lowest, and above them the number of its parts (0 for one).
+
+    Two actions whose parts fit into their bits have the same code only if they are the same; of others the bits that do
+    not fit are lost.
+    """
+    first_bits, bits = bits_of_parts(len(action))
+    code, at = action[0] % (1 << first_bits), first_bits
+    for part in action[1:]:
+        code |= part % (1 << bits) << at
+        at += bits
+    return (len(action) > 1 and len(action)) << CODE_BITS | code
+
+
 class Head(NamedTuple):
     """What closing a window needs to know of its decision.
 
     Attributes:
         session: id of the session, UTF-8.
         time_ms: when it was made.
-        taken: first part of its action.
+        taken: code of its action.
         user: 8 bytes that stand for whoever it was made for.
         opening: the Avro bytes that its outcome begins with.
     """
@@ -64,7 +104,10 @@ class Payloads:
         # Behind the fields that its outcome has too: turn, dtype, number of features' bytes, features.
         behind = len(write_long(decision.turn)) + 1 + len(write_long(features)) + features
         session = len(decision.session_id.encode())
-        return HEAD.pack(HEAD.size + len(logged) - behind, session, decision.time_ms, decision.action[0], user) + logged
+        return (
+            HEAD.pack(HEAD.size + len(logged) - behind, session, decision.time_ms, action_code(decision.action), user)
+            + logged
+        )
 
     def unpack(self, payload: bytes) -> Decision:
         """The decision of a payload.

@@ -1,6 +1,8 @@
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ol0.config import StreamingConfig
 from ol0.feedback.reward import Reward, reward
@@ -14,8 +16,9 @@ from ol0.records import (
     ToolFeedback,
     UserFeedback,
 )
+from ol0.streaming.payloads import action_code, largest_sizes
 
-TAKEN = 3
+TAKEN = action_code((3, 1))
 WEIGHTS = StreamingConfig().reward_weights
 
 
@@ -57,7 +60,7 @@ def judge(*said: Feedback, missing: float | None = None) -> Reward:
         (rating(5), RewardParts(rating=1)),
         (correction(3, 1), RewardParts(correction=1)),
         (correction(0, 1), RewardParts(correction=0)),
-        (correction(3, 0), RewardParts(correction=1)),  # only the first part is kept
+        (correction(3, 0), RewardParts(correction=0.5)),  # the right one, in another way
         (tool("search", success=True), RewardParts(tool=1)),
         (tool("search", success=False), RewardParts(tool=0)),
         (implicit(ImplicitKind.COPY, 0.5), RewardParts(implicit=0.75)),
@@ -144,3 +147,27 @@ def test_the_order_of_arrival_cannot_be_seen_in_the_last_bit() -> None:
     for _ in range(20):
         rng.shuffle(said)
         assert judge(*said) == expected
+
+
+@pytest.mark.parametrize(
+    ("corrected", "value"),
+    [((2, 0, 1, 3), 1), ((2, 0, 1, 0), 0.75), ((2, 1, 0, 3), 0.5), ((2, 1, 0, 0), 0.25), ((1, 0, 1, 3), 0)],
+)
+def test_a_correction_comes_to_the_share_of_parts_that_it_leaves_and_to_nothing_for_another_first(
+    corrected: tuple[int, ...], value: float
+) -> None:
+    entry = feedback_entry(correction(*corrected), 1)
+
+    assert reward([entry], action_code((2, 0, 1, 3)), {"correction": 2.0}, None).value == value
+
+
+@given(sizes=st.integers(1, 13).map(largest_sizes), data=st.data())
+def test_the_store_tells_all_actions_apart_that_a_lineage_may_have(sizes: tuple[int, ...], data: st.DataObject) -> None:
+    actions = st.tuples(*[st.integers(0, size - 1) for size in sizes])
+    taken, corrected = data.draw(actions), data.draw(actions)
+    right = sum(map(int.__eq__, taken, corrected))
+
+    entry = feedback_entry(correction(*corrected), 1)
+
+    expected = right / len(taken) if taken[0] == corrected[0] else 0
+    assert reward([entry], action_code(taken), {"correction": 2.0}, None).value == expected

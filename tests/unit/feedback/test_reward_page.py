@@ -12,10 +12,16 @@ from ol0.feedback.reward import reward
 from ol0.feedback.signals import Part, feedback_entry
 from ol0.records import DecisionId, Feedback, ImplicitFeedback, ImplicitKind, ToolFeedback, UserFeedback
 from ol0.replay.counters import FeedbackDrop
+from ol0.streaming.payloads import action_code
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reward.md").read_text(encoding="utf-8")
 WEIGHTS = StreamingConfig().reward_weights
-TAKEN, OTHER = (3, 1), (0, 1)
+TAKEN = 3, 1
+CORRECTED = {
+    "to the action taken": TAKEN,
+    "to another first part": (0, 1),
+    "of one of two parts, not the first": (3, 0),
+}
 TIMES = count(1)
 
 
@@ -35,10 +41,8 @@ def record(words: str, source: str = "ann") -> Feedback:
             return UserFeedback(*about, thumb=int(value))
         case ["rating", value]:
             return UserFeedback(*about, rating=int(value))
-        case ["correction", "to", "the", "action", "taken"]:
-            return UserFeedback(*about, correction=TAKEN)
-        case ["correction", "to", "another", "action"]:
-            return UserFeedback(*about, correction=OTHER)
+        case ["correction", *rest]:
+            return UserFeedback(*about, correction=CORRECTED[" ".join(rest)])
         case [tool, "succeeded" | "failed" as result]:
             return ToolFeedback(*about, tool=tool, success=result == "succeeded")
         case [kind, "of", "strength", strength]:
@@ -58,7 +62,7 @@ def test_the_tables_are_there_and_speak_of_every_part() -> None:
 
 @pytest.mark.parametrize(("words", "part", "value"), rows("From signals to parts"))
 def test_each_signal_is_the_part_that_the_page_says(words: str, part: str, value: str) -> None:
-    judged = reward([feedback_entry(record(words), 1)], TAKEN[0], WEIGHTS, None)
+    judged = reward([feedback_entry(record(words), 1)], action_code(TAKEN), WEIGHTS, None)
 
     assert getattr(judged.parts, part) == float(value)
     assert judged.value == float(value), "with one part, the reward is that part"
@@ -68,7 +72,7 @@ def test_each_signal_is_the_part_that_the_page_says(words: str, part: str, value
 def test_each_case_comes_to_the_reward_that_the_page_says(
     statements: str, value: str, used: str, superseded: str
 ) -> None:
-    judged = reward([feedback_entry(it, it.time_ms) for it in said(statements)], TAKEN[0], WEIGHTS, None)
+    judged = reward([feedback_entry(it, it.time_ms) for it in said(statements)], action_code(TAKEN), WEIGHTS, None)
 
     expected = None if value == "none" else float(Fraction(value))
     assert judged.value == (None if expected is None else pytest.approx(expected, abs=1e-12))

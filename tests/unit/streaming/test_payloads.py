@@ -12,7 +12,7 @@ from examples import DECISION, TIME_MS
 from ol0.errors import ContractError, RangeError
 from ol0.records import Arm, Decision, DecisionId, Digest, FeaturesDtype, Outcome, RewardParts
 from ol0.streaming.codec import Codec
-from ol0.streaming.payloads import HEAD, Payloads
+from ol0.streaming.payloads import HEAD, Payloads, action_code
 from ol0.streaming.validation import EARLIEST_MS, LATEST_MS
 
 CODEC = Codec()
@@ -78,7 +78,7 @@ def test_the_head_alone_makes_the_outcome_that_the_codec_would_write(
     assert PAYLOADS.outcome(head, sequence, reward, parts, end_ms) == CODEC.encode_valid(outcome)
     assert head == PAYLOADS.head(payload)
     known = (head.session.decode(), head.time_ms, head.taken, head.user)
-    assert known == (decision.session_id, decision.time_ms, decision.action[0], USER)
+    assert known == (decision.session_id, decision.time_ms, action_code(decision.action), USER)
 
 
 @pytest.mark.parametrize(
