@@ -33,7 +33,9 @@ def test_a_burst_below_the_share_says_nothing() -> None:
 
 def test_above_the_share_of_its_own_topic_an_error_names_topic_place_and_command() -> None:
     records = BadRecords(TOPICS, 0.2)
-    (alarm,) = alarms(lambda: records.count({DECISIONS: 10_000, USER: 799}, letters(USER, 201)))
+    records.count({DECISIONS: 10_000, USER: 790}, [])
+    assert alarms(lambda: records.count({DECISIONS: 10_000, USER: 20}, letters(USER, 200))) == []
+    (alarm,) = alarms(lambda: records.count({DECISIONS: 10_000}, letters(USER, 1)))
     assert (alarm["log_level"], alarm["topic"], alarm["share"]) == ("error", USER, "201 of the last 1,000")
     assert (alarm["first"], alarm["reason"]) == (f"{USER}[1]@0", "first byte 103")
     assert "`ol0 dlq list`" in str(alarm["event"])
@@ -87,10 +89,11 @@ def test_of_decisions_nothing_right_for_a_minute_and_a_thousand_records_is_an_en
 def test_but_a_minute_alone_is_none_and_one_good_decision_begins_it_again() -> None:
     clock = ManualClock()
     records = BadRecords(TOPICS, 0.2, clock)
-    for good in (0, 1, 0):
+    for good in (0, 1, 0, 1):
         records.count({DECISIONS: good}, letters(DECISIONS, 999))
         clock.now_s += 3_600
         records.count({DECISIONS: good}, [])
+    records.count({}, letters(DECISIONS, 1_000))
 
 
 def test_what_nobody_signed_does_not_count() -> None:
