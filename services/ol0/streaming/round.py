@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """For metrics and liveness: records that were used, dead letters, records written, and how long it took."""
+    """For metrics and liveness: records that were used, dead letters, records written, and how long it took.
+
+    ``forged``: of the dead letters, those that nobody who is trusted has signed. They say nothing of this service.
+    """
 
     records: int
     dead_letters: int
     outputs: int
     seconds: float
+    forged: int = 0

@@ -10,7 +10,7 @@ import structlog
 from confluent_kafka import OFFSET_INVALID, TopicPartition
 
 from ol0.config import StreamingConfig
-from ol0.errors import ContractError, StreamError
+from ol0.errors import ContractError, SignatureError, StreamError
 from ol0.records import Record, Snapshot, Tick
 from ol0.streaming.bad_records import BadRecords
 from ol0.streaming.batch import Batch, BatchReader
@@ -178,7 +178,8 @@ class TransactionalLoop:
         usable.subtract(letter.topic for letter in letters if letter.stage == "handle")
         self._bad.count(usable, letters)
         used = len(batch.records) + len(batch.letters) - len(letters)
-        return Round(used, len(letters), len(outputs), time.monotonic() - began)
+        forged = sum(isinstance(letter.error, SignatureError) for letter in letters)
+        return Round(used, len(letters), len(outputs), time.monotonic() - began, forged)
 
     def _warn(self, letters: Sequence[DeadLetter]) -> None:
         """One line a batch, of the first letter, however many somebody sends; all of them are in the dead letters."""
