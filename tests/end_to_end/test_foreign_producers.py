@@ -192,7 +192,7 @@ def test_bad_feedback_goes_to_the_dead_letters_and_its_neighbours_count(
     bad = {
         good[0][:-3]: "truncated or no UserFeedback",
         good[1] + bytes(2): "2 bytes are left over after the UserFeedback",
-        bytes(1) + struct.pack(">I", 4_711) + good[2][5:]: "schema id 4711; schemas/ids.json knows 2 to 14",
+        bytes(1) + struct.pack(">I", 4_711) + good[2][5:]: "schema id 4711; schemas/ids.json has 2: UserFeedback",
         as_json({**plain, "thum": 1}): "unknown field 'thum'; did you mean 'thumb'?",
         as_json({**plain, "thumb": 2}): "thumb: 2; +1 or -1 are right",
     }

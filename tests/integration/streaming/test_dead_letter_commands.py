@@ -123,7 +123,7 @@ def test_a_letter_is_shown_with_its_headers_its_bytes_and_a_remedy(ol0: Ol0, lin
     assert "  key: session-1\n" in garbage
     assert "  message: schema id 15; schemas/ids.json knows 2 to 14\n" in garbage
     assert "0000  ff 67 61 72 62 61 67 65                          .garbage\n" in garbage
-    assert "If a newer OL0 has it in schemas/ids.json: install that version" in garbage
+    assert "have the producer write the id of schemas/ids.json" in garbage
     assert ol0("show", topic, 0, 3) == garbage
     assert ol0("show", "decisions.dlq", 0, 0) == garbage
 
