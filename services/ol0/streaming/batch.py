@@ -1,7 +1,8 @@
 """What a transactional loop reads at once, decoded and put into the order of events."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from confluent_kafka import Message, TopicPartition
 
@@ -26,10 +27,19 @@ class Batch:
 
 
 class BatchReader:
-    """Makes batches out of messages."""
+    """Makes batches out of messages.
 
-    def __init__(self, service: str, lineage: Lineage) -> None:
+    Args:
+        service: named in errors.
+        lineage: where the topics are and how their records are read.
+        sampled: by logical name, how many messages of a source are looked at in a batch: spread over it, the others not
+            even decoded. What is bad among them is for those who read all of it, and their ticks are no time of this
+            service: it may be far ahead in a source that it passes over.
+    """
+
+    def __init__(self, service: str, lineage: Lineage, sampled: Mapping[str, int] = MappingProxyType({})) -> None:
         self._service = service
+        self._sampled = {lineage.topics.full(name): count for name, count in sampled.items()}
         self._topics = lineage.topics
         self._codec = lineage.codec
 
@@ -41,13 +51,15 @@ class BatchReader:
         """
         records: list[tuple[Message, Record]] = []
         letters: list[DeadLetter] = []
-        for message in in_event_order(messages):
+        for message in in_event_order(self._thinned(messages)):
+            sampled = message.topic() in self._sampled
             try:
                 record = self._decode(message)
             except ContractError as error:
-                letters.append(self.letter(message, "decode", error))
+                if not sampled:
+                    letters.append(self.letter(message, "decode", error))
             else:
-                if record is not None:
+                if record is not None and not (sampled and isinstance(record, Tick)):
                     records.append((message, record))
         times = [message.timestamp()[1] for message in messages]
         return Batch(records, letters, next_offsets(messages), max(times, default=0))
@@ -65,6 +77,16 @@ class BatchReader:
                 "letters, for nothing in it may be passed over: find out who wrote it"
             ) from error
         return DeadLetter.of(message, service=self._service, stage=stage, error=error)
+
+    def _thinned(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Without those of the sampled sources that are not looked at."""
+        if not self._sampled:
+            return messages
+        kept = [message for message in messages if message.topic() not in self._sampled]
+        for topic, count in self._sampled.items():
+            whole = [message for message in messages if message.topic() == topic]
+            kept += whole[:: -(-len(whole) // count) or 1]
+        return kept
 
     def _decode(self, message: Message) -> Record | None:
         """The record of a message, a tick with its time filled in; None for a deletion in a compacted topic."""

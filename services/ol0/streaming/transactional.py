@@ -2,8 +2,9 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Event
+from types import MappingProxyType
 from typing import Final
 
 import structlog
@@ -37,6 +38,7 @@ class TransactionalLoop:
         lineage: where the topics are and how their records are written.
         streaming: sizes, waits, and whose clock ticks.
         clock: milliseconds since 1970 UTC.
+        sampled: sources of which a part is looked at; see ``BatchReader``.
         on_round: told after every round, also an empty one.
     """
 
@@ -49,6 +51,7 @@ class TransactionalLoop:
         lineage: Lineage,
         streaming: StreamingConfig,
         clock: Callable[[], int],
+        sampled: Mapping[str, int] = MappingProxyType({}),
         on_round: Callable[[Round], None] = lambda _: None,
     ) -> None:
         self._service = service
@@ -60,7 +63,7 @@ class TransactionalLoop:
         self._on_round = on_round
         self._transactor = Transactor(service, lineage.clients)
         self._consumer = lineage.clients.assigned_consumer(service)
-        self._reader = BatchReader(service, lineage)
+        self._reader = BatchReader(service, lineage, sampled)
         self._bad = BadRecords(lineage.topics, streaming.bad_record_share)
         self._tick_ms = int(streaming.tick_interval_s * 1000)
         self._next_tick_ms = 0

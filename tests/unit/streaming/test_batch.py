@@ -75,3 +75,20 @@ def test_where_nothing_may_be_passed_over_a_bad_record_stops_the_service(name: s
         BatchReader("release", LINEAGE).read([message(5, 4, value=encoded(DECISION), name=name)])
     good = TRANSITION if name == "transitions" else replace(SERVING_STATE, sequence=3)
     assert len(BatchReader("release", LINEAGE).read([message(5, 4, value=encoded(good), name=name)]).records) == 1
+
+
+def test_of_a_sampled_source_some_messages_are_looked_at_and_all_are_passed() -> None:
+    reader = BatchReader("drift", LINEAGE, {"decisions": 2})
+    decisions = [replace(DECISION, turn=turn) for turn in range(7)]
+    messages = [message(5 + turn, turn, value=encoded(one)) for turn, one in enumerate(decisions)]
+    batch = reader.read([*messages, message(6, 0, value=encoded(Tick()), name="outcomes")])
+    assert [record for _, record in batch.records] == [decisions[0], Tick(6), decisions[4]]
+    assert [(place.topic, place.offset) for place in batch.offsets] == [("lin.decisions.v1", 7), ("lin.outcomes.v1", 1)]
+    assert [record for _, record in reader.read(messages[:1]).records] == decisions[:1]
+
+
+def test_what_is_bad_in_a_sampled_source_and_its_ticks_are_for_those_who_read_all_of_it() -> None:
+    reader = BatchReader("drift", LINEAGE, {"decisions": 4})
+    batch = reader.read([message(5, 0, value=b"bad"), message(9, 1, value=encoded(Tick()))])
+    assert (batch.records, batch.letters) == ([], [])
+    assert [place.offset for place in batch.offsets] == [2]
