@@ -229,6 +229,12 @@ class Reason:
     text: str
 
 
+INPUTS_AWAY: Final = "inputs"
+"""Check of a reason of drift: prompts do not look like the anchors any more, from the verdict's time on."""
+INPUTS_BACK: Final = "inputs_back"
+"""The same: they look like them again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a gate says of one checkpoint at one stage: 0 offline, 1..n the staged shares in order, n + 1 live."""

@@ -5,21 +5,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, NotRequired, TypedDict
 
+import structlog
+
 from ol0.config import SafetyConfig
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.controller.signing import OPEN, Keyring
 from ol0.controller.suite import Suite
+from ol0.drift.inputs import Finding, InputSnapshot, InputWatch, Turn
 from ol0.drift.live_watch import LiveSnapshot, LiveWatch
 from ol0.drift.movement import judge
 from ol0.drift.odds import Odds
 from ol0.drift.offers import Offer, OfferSnapshot
+from ol0.drift.space import Space
 from ol0.drift.staged_watch import StagedSnapshot, StagedWatch
 from ol0.drift.structure import Structure, StructureSnapshot
 from ol0.drift.watched import Opinion, Watched
 from ol0.errors import CheckpointError, ContractError
 from ol0.records import (
+    INPUTS_AWAY,
+    INPUTS_BACK,
     Candidate,
+    Decision,
     Digest,
     Gate,
     Judgement,
@@ -33,6 +40,7 @@ from ol0.records import (
 from ol0.statistics.outcome_clock import ClockSnapshot, OutcomeClock
 
 PATIENCE_GAPS: Final = 10  # an outcome may be missing for ten session gaps of event time before it is given up
+INPUT_CHECKS: Final = {Turn.AWAY: INPUTS_AWAY, Turn.BACK: INPUTS_BACK}
 REFERENCES: Final = 16  # releases whose lift is remembered, for when a rollback brings one of them back
 
 
@@ -51,6 +59,8 @@ class DriftSnapshot(TypedDict):
     staged: StagedSnapshot | None
     live: LiveSnapshot | None
     stopped: list[str]
+    serving: NotRequired[str | None]
+    inputs: NotRequired[InputSnapshot]
 
 
 class DriftMonitor:
@@ -58,7 +68,8 @@ class DriftMonitor:
 
     Stage 0 looks at the file: structure, distance from the base on the probes, size of the weights. Afterwards the
     sessions of the candidate (at its stage) and of the release (at stage n + 1) are held against the holdback's; only
-    rollbacks come of that, and holds that report a violation. A digest is stopped once for each role.
+    rollbacks come of that, and holds that report a violation. A digest is stopped once for each role. When the inputs
+    themselves leave the anchors, a hold about what serves says so.
 
     Args:
         probes: the canary suite, of which only the features are used.
@@ -82,7 +93,9 @@ class DriftMonitor:
         patience_ms = round(1000 * PATIENCE_GAPS * safety.session_gap_s)
         self._clock = OutcomeClock(patience_ms, lag_ms=patience_ms)
         self._odds = Odds(safety, holdback)
+        self._inputs = InputWatch(Space(probes.features))
         self._sequence = -1
+        self._serving: Digest | None = None
         self._base: Digest | None = None
         self._structure: Structure | None = None
         self._pending: list[Offer] = []
@@ -119,7 +132,33 @@ class DriftMonitor:
             case Tick():
                 self._clock.tick(record.time_ms)
                 return self._observe(None)
+            case Decision():
+                return self._look_at(record)
         return []
+
+    def _look_at(self, decision: Decision) -> list[Verdict]:
+        if self._base is None or self._serving is None:
+            return []
+        finding = self._inputs.take(decision)
+        if finding is None:
+            return []
+        structlog.get_logger("ol0.drift").warning(finding.text, serving=self._serving)
+        return [self._inputs_verdict(finding, self._base, self._serving)] if finding.turn in INPUT_CHECKS else []
+
+    def _inputs_verdict(self, finding: Finding, base: Digest, serving: Digest) -> Verdict:
+        """About what serves, and dated when it began: a lift across that moment proves nothing."""
+        return Verdict(
+            digest=serving,
+            base=base,
+            parent=base,
+            stage=len(self._safety.stages) + 1,
+            suite_digest=self._probes.digest,
+            gate=Gate.DRIFT,
+            judgement=Judgement.HOLD,
+            reasons=(Reason(INPUT_CHECKS[finding.turn], finding.share, finding.level, finding.level, finding.text),),
+            evidence=finding.looked_at,
+            time_ms=finding.since_ms,
+        )
 
     def _offer(self, candidate: Candidate) -> Verdict:
         try:
@@ -164,6 +203,7 @@ class DriftMonitor:
         if state.sequence < self._sequence:
             return []
         self._sequence = state.sequence
+        self._serving = state.live.digest
         if state.base.digest != self._base:
             self._base = state.base.digest
             self._structure = Structure.of(read_checkpoint(state.base.heads, expected=state.base.digest))
@@ -259,6 +299,8 @@ class DriftMonitor:
             staged=None if self._staged is None else self._staged.snapshot(),
             live=None if self._live is None else self._live.snapshot(),
             stopped=self._stopped,
+            serving=self._serving,
+            inputs=self._inputs.snapshot(),
         )
         return json.dumps(state, separators=(",", ":")).encode()
 
@@ -284,6 +326,11 @@ class DriftMonitor:
         self._pending = [Offer.from_snapshot(one) for one in state["pending"]]
         self._references = dict(state["references"])
         self._stopped = list(state["stopped"])
+        # Snapshots of earlier versions have neither: they go on with the next serving state.
+        serving, inputs = state.get("serving"), state.get("inputs")
+        self._serving = None if serving is None else Digest(serving)
+        if inputs is not None:
+            self._inputs = InputWatch.from_snapshot(inputs, self._inputs.space)
         self._staged = self._live = None
         if not self._holdback:
             return

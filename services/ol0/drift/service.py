@@ -13,7 +13,9 @@ from ol0.streaming.round import Round
 from ol0.streaming.serving import read_serving
 from ol0.streaming.transactional import TransactionalLoop
 
-SOURCES = ("releases", "candidates", "outcomes")
+SOURCES = ("releases", "candidates", "outcomes", "decisions")
+SAMPLED = {"decisions": 4}
+"""A batch, of which there are some twenty a second under load: enough to see what prompts look like within seconds."""
 
 
 def run(settings: Settings, stop: Event, on_round: Callable[[Round], None]) -> None:
@@ -25,5 +27,12 @@ def run(settings: Settings, stop: Event, on_round: Callable[[Round], None]) -> N
         suite, settings.safety, settings.serving.holdback, keys, newest=lambda: read_serving(lineage)
     )
     TransactionalLoop(
-        "drift", SOURCES, monitor, lineage=lineage, streaming=settings.streaming, clock=wall_clock_ms, on_round=on_round
+        "drift",
+        SOURCES,
+        monitor,
+        lineage=lineage,
+        streaming=settings.streaming,
+        clock=wall_clock_ms,
+        sampled=SAMPLED,
+        on_round=on_round,
     ).run(stop)
