@@ -25,7 +25,6 @@ The widths are the checkpoint's own; these are its defaults.
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +35,7 @@ from ol0.ar1.policy import from_raw
 from ol0.ar1.states import States
 from ol0.controller.controller import Actions
 from ol0.controller.heads import Floats
+from ol0.controller.npz import Arrays, read_npz
 from ol0.errors import ConfigError, RangeError
 
 REQUIRED: Final = ("chunk_summary", "retrieval_features", "value_features", "action", "reward")
@@ -77,27 +77,17 @@ def read_calibration(path: Path, encoder: AR1Encoder, architecture: Architecture
     Raises:
         ConfigError: no such file, not an .npz, an array is missing, unknown, does not fit or is out of range.
     """
+    arrays = read_npz(path, REQUIRED)
+    if unknown := sorted(arrays.keys() - {*REQUIRED, *OPTIONAL}):
+        known = ", ".join((*REQUIRED, *OPTIONAL))
+        raise ConfigError(f"{path}: arrays {', '.join(unknown)} are unknown; those that may be there are {known}")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [name for name in REQUIRED if name not in archive]
-            unknown = sorted(set(archive.files) - {*REQUIRED, *OPTIONAL})
-            if missing or unknown:
-                raise ConfigError(f"{path}: {_named('missing', missing)}{_named('unknown', unknown)}; see its format")
-            arrays = {name: archive[name] for name in archive.files}
         return _calibration(arrays, encoder, architecture)
-    except (OSError, BadZipFile) as error:
-        raise ConfigError(f"{path}: {error}; --calibration wants an .npz") from None
     except (ValueError, TypeError, RangeError) as error:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def _named(what: str, names: list[str]) -> str:
-    return f"arrays {', '.join(names)} are {what}. " if names else ""
-
-
-def _calibration(
-    arrays: dict[str, NDArray[np.generic]], encoder: AR1Encoder, architecture: Architecture
-) -> Calibration:
+def _calibration(arrays: Arrays, encoder: AR1Encoder, architecture: Architecture) -> Calibration:
     numbers = {name: np.asarray(array, np.float32) for name, array in arrays.items() if name != "group"}
     action, reward = numbers["action"], numbers["reward"]
     count = len(reward)

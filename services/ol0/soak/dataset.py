@@ -1,22 +1,19 @@
 """Prompts whose good answers are known: what simulated users ask, and what nobody may train on.
 
-A file holds ``X`` (n, D) features, ``P`` (n, K) probability that expert k answers well, ``old`` (n,) whether the base
-controller was trained on prompts of this kind, and ``group`` (n,) labels for reports.
+What a file holds: see ``prompt_file``.
 """
 
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ol0.controller.heads import Floats
-from ol0.errors import ConfigError
+from ol0.soak.prompt_file import read_prompt_file
 
 DEFAULT_DATA = "debian_sections.npz"  # one-line descriptions of Debian packages, ten experts, 32 kinds
-REQUIRED = ("X", "P", "old", "group")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,33 +65,18 @@ def read_prompts(path: Path | None) -> tuple[Prompts, NDArray[np.bool_]]:
     """Opens a data file (None: the one that travels inside the package) and returns its prompts and ``old``.
 
     Raises:
-        ConfigError: no such file, not an .npz, or an array is missing or does not fit the others.
+        ConfigError: there is no such file, or it is not what ``prompt_file`` describes.
     """
-    source = path or Path(str(files("ol0"))) / "soak" / "data" / DEFAULT_DATA
-    try:
-        with np.load(source, allow_pickle=False) as archive:
-            missing = [name for name in REQUIRED if name not in archive]
-            if missing:
-                raise ConfigError(f"{source}: arrays {', '.join(missing)} are missing; see the README on --data")
-            features, success, old, group = (archive[name] for name in REQUIRED)
-    except (OSError, ValueError, BadZipFile) as error:
-        raise ConfigError(f"{source}: {error}; --data wants an .npz with X, P, old and group") from None
-    _check(source, features, success, old, group)
-    prompts = Prompts(features.astype(np.float32), success.astype(np.float32), group.astype(np.str_))
-    return prompts, old.astype(bool)
+    found = read_prompt_file(path or Path(str(files("ol0"))) / "soak" / "data" / DEFAULT_DATA)
+    return Prompts(found.features, found.success, found.groups), found.old
 
 
-def _check(source: Path, features: Floats, success: Floats, old: NDArray[np.bool_], group: NDArray[np.str_]) -> None:
-    count = len(features)
-    if features.ndim != 2 or success.ndim != 2 or not len(success) == len(old) == len(group) == count:  # noqa: PLR2004 - matrices
-        raise ConfigError(f"{source}: X (n, D), P (n, K), old (n,) and group (n,) do not fit each other")
-    if not np.isfinite(features).all() or not ((success >= 0) & (success <= 1)).all():
-        raise ConfigError(f"{source}: X must be finite and P within 0..1")
-    if min(old.sum(), (~old.astype(bool)).sum()) < SMALLEST_KIND:
-        raise ConfigError(f"{source}: at least {SMALLEST_KIND} old and {SMALLEST_KIND} new prompts are needed")
+def kinds_of(groups: NDArray[np.str_], old: NDArray[np.bool_]) -> dict[str, str]:
+    """What kind of prompt each label is, ``new`` or ``old``; a label of both is none."""
+    new, known = set(groups[~old].tolist()), set(groups[old].tolist())
+    return {**dict.fromkeys(new - known, "new"), **dict.fromkeys(known - new, "old")}
 
 
-SMALLEST_KIND = 200  # below it a quarter holds fewer than 50 prompts, and no figure means anything
 SUITE_PROMPTS = 1_200  # at a margin of .02 a smaller suite lets a loss of two points pass too often (design, section 8)
 
 

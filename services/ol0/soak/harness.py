@@ -22,7 +22,7 @@ from ol0.replay.counters import Counters
 from ol0.replay.store import ReplayStore
 from ol0.serving.options import Options
 from ol0.serving.router import Router
-from ol0.soak.dataset import DEFAULT_DATA, read_prompts, split_prompts
+from ol0.soak.dataset import DEFAULT_DATA, kinds_of, read_prompts, split_prompts
 from ol0.soak.event_clock import EventClock
 from ol0.soak.faults import Fault, FaultInjector
 from ol0.soak.lineage_setup import apply_topics, warm_up
@@ -131,7 +131,7 @@ class Run:
         self._console = console
         prompts, old = read_prompts(plan.data)
         self._split = split_prompts(prompts, old, plan.seed)
-        self._kinds = {str(name): "old" if was else "new" for name, was in zip(prompts.groups, old, strict=True)}
+        self._kinds = kinds_of(prompts.groups, old)
 
     def run(self) -> RunReport:
         """The whole run. Whatever happens, everything that was started is stopped.

@@ -227,7 +227,7 @@ def test_a_description_names_layout_architecture_tensors_heads_and_checks(tmp_pa
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"reward": None}, "arrays reward are missing"),
+        ({"reward": None}, "reward missing; it holds "),
         ({"rewards": np.zeros(400)}, "arrays rewards are unknown"),
         ({"reward": np.full(400, 1.5)}, "reward must be within 0..1"),
         ({"reward": np.full(400, np.nan)}, "reward must be within 0..1"),
@@ -239,8 +239,8 @@ def test_a_description_names_layout_architecture_tensors_heads_and_checks(tmp_pa
         ({"chunk_summary": np.zeros((399, 24))}, "chunk_summary has 399 rows, reward 400"),
         ({"retrieval_features": np.zeros((400, 64))}, r"retrieval_features has shape \(400, 64\); \(400, 6\) is right"),
         ({"reward": np.zeros(400)}, "0 have a reward of 0.5 or more; at least 50 are needed"),
-        ({"reward": np.array([{}] * 400)}, "Object arrays cannot be loaded"),
-        ({"group": np.array([{}] * 400)}, "Object arrays cannot be loaded"),
+        ({"reward": np.array([{}] * 400)}, "holds Python objects, which are never loaded"),
+        ({"group": np.array([{}] * 400)}, "holds Python objects, which are never loaded"),
     ],
 )
 def test_a_calibration_file_that_does_not_fit_is_refused(
