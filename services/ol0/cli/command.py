@@ -1,5 +1,6 @@
 """What every command shares: its settings, its errors, its end."""
 
+import errno
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ EXIT_FAILED = 1
 EXIT_NOT_PROVEN = 3  # of a run in which nothing failed and not everything was shown
 EXIT_CONFIG = 2  # the supervisor does not restart what exits so: trying again cannot help
 EXIT_INTERRUPTED = 130
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 PAGE_WIDTH = 100  # where there is no terminal to ask
 
 Config = Annotated[
@@ -37,9 +39,36 @@ def explained() -> Iterator[None]:
     except OL0Error as error:
         typer.echo(f"ol0: {error}", err=True)
         raise typer.Exit(EXIT_FAILED) from None
+    except OSError as error:
+        if (words := _words_of(error)) is None:
+            raise
+        typer.echo(f"ol0: {words}", err=True)
+        raise typer.Exit(EXIT_FAILED) from None
     except KeyboardInterrupt:
         typer.echo("ol0: interrupted; everything that was started has been stopped", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _words_of(error: OSError) -> str | None:
+    """What the machine says of a file or of its disk, which no traceback makes clearer; None for anything else."""
+    if error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return error.strerror if error.errno in NO_ROOM else None
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """What a command imports from an extra, which need not be installed.
+
+    Raises:
+        ConfigError: it is not; says how to install it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("ol0"):
+            raise
+        raise ConfigError(f"{error.name} is not installed: pip install 'ol0[{name}]'") from None
 
 
 def page_console() -> Console:

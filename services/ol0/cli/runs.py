@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from ol0.cli.command import EXIT_FAILED, EXIT_NOT_PROVEN, explained
-from ol0.errors import ConfigError
+from ol0.cli.command import EXIT_FAILED, EXIT_NOT_PROVEN, explained, extra
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,12 +39,13 @@ def demo(
 
     Example: `ol0 demo --seed 1 --out runs/seed-1`
     """
-    from ol0.soak.demo import demo_plan
-    from ol0.soak.harness import play
-    from ol0.soak.stacks.native import NativeStack
-    from ol0.soak.users import UserHabits
-
     with explained():
+        with extra("local"):
+            from ol0.soak.demo import demo_plan
+            from ol0.soak.harness import play
+            from ol0.soak.stacks.native import NativeStack
+            from ol0.soak.users import UserHabits
+
         report = play(demo_plan(data, out, seed, decisions, UserHabits(rate_per_s=rate)), NativeStack, Console())
     raise typer.Exit(exit_status(report.verdict))
 
@@ -76,11 +76,12 @@ def soak(
 
     Example: `ol0 soak --duration-hours 24 --time-scale 144`
     """
-    from ol0.soak.harness import play
-    from ol0.soak.soak import soak_plan
-    from ol0.soak.users import UserHabits
-
     with explained():
+        with extra("local"):
+            from ol0.soak.harness import play
+            from ol0.soak.soak import soak_plan
+            from ol0.soak.users import UserHabits
+
         plan = soak_plan(
             out,
             duration_hours=duration_hours,
@@ -100,13 +101,10 @@ def exit_status(verdict: "RunVerdict") -> int:
 
 def _stack_class(name: StackName) -> "Callable[[Path], Stack]":
     """Each needs an extra of its own, so only the one that is asked for is imported."""
-    try:
-        if name is StackName.NATIVE:
-            from ol0.soak.stacks.native import NativeStack
+    if name is StackName.NATIVE:
+        from ol0.soak.stacks.native import NativeStack
 
-            return NativeStack
+        return NativeStack
+    with extra("local,containers"):
         from ol0.soak.stacks.containers import ContainerStack
-    except ModuleNotFoundError as error:
-        extra = "local" if name is StackName.NATIVE else "containers"
-        raise ConfigError(f"{error.name} is not installed: pip install 'ol0[{extra},local]'") from None
     return ContainerStack

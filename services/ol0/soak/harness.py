@@ -92,12 +92,15 @@ def fresh_folder(folder: Path) -> Iterator[None]:
     The stack's data is deleted at the end: it is large, and the report holds what matters of it.
 
     Raises:
-        ConfigError: the folder holds something else.
+        ConfigError: the folder holds something else, or cannot be made.
     """
-    if folder.exists() and any(folder.iterdir()) and not (folder / "ol0.json").exists():
-        raise ConfigError(f"{folder} is not empty and no run made it: name another folder with --out")
-    shutil.rmtree(folder, ignore_errors=True)
-    (folder / "logs").mkdir(parents=True)
+    try:
+        if folder.exists() and any(folder.iterdir()) and not (folder / "ol0.json").exists():
+            raise ConfigError(f"{folder} is not empty and no run made it: name another folder with --out")
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / "logs").mkdir(parents=True)
+    except OSError as error:
+        raise ConfigError(f"{folder}: {error.strerror}; name another folder with --out") from None
     try:
         yield
     finally:

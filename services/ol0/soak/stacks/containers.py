@@ -1,11 +1,13 @@
 """Kafka and Valkey as containers, through testcontainers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Self
 
 from docker.errors import DockerException
+from requests.exceptions import RequestException
 from testcontainers.core.container import DockerContainer
 
 from ol0.errors import StackError
@@ -62,12 +64,16 @@ class ContainerStack:
 
     Args:
         root: unused; the containers keep their data themselves.
+
+    Raises:
+        StackError: Docker does not answer.
     """
 
     def __init__(self, root: Path) -> None:
         self._kafka_port, self._redis_port = free_ports(2)
-        self._kafka = kafka_container(self._kafka_port)
-        self._valkey = valkey_container(self._redis_port)
+        with _docker_errors():  # a container asks the engine already when it is made
+            self._kafka = kafka_container(self._kafka_port)
+            self._valkey = valkey_container(self._redis_port)
         self._root = root
 
     def __enter__(self) -> Self:
@@ -90,30 +96,31 @@ class ContainerStack:
     def start(self) -> None:
         """Starts both; see ``Stack``."""
         try:
-            self._valkey.start()
-            self._kafka.start()
-            self._wait_for_redis()
-            self._wait_for_kafka()
-        except DockerException as error:
-            self.stop()
-            raise StackError(f"Docker refuses: {error}; is the engine up (`docker info`)?") from error
+            with _docker_errors():
+                self._valkey.start()
+                self._kafka.start()
+                self._wait_for_redis()
+                self._wait_for_kafka()
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
         """Stops and removes both."""
-        for container in (self._kafka, self._valkey):
-            container.stop()
+        with _docker_errors():
+            for container in (self._kafka, self._valkey):
+                container.stop()
 
     def restart_kafka(self) -> None:
         """See ``Stack``."""
-        self._kafka.get_wrapped_container().restart()
+        with _docker_errors():
+            self._kafka.get_wrapped_container().restart()
         self._wait_for_kafka()
 
     def restart_redis(self) -> None:
         """See ``Stack``."""
-        self._valkey.get_wrapped_container().restart()
+        with _docker_errors():
+            self._valkey.get_wrapped_container().restart()
         self._wait_for_redis()
 
     def _wait_for_kafka(self) -> None:
@@ -121,6 +128,17 @@ class ContainerStack:
 
     def _wait_for_redis(self) -> None:
         _wait("Valkey", self._valkey, lambda: valkey_answers(self._redis_port))
+
+
+@contextmanager
+def _docker_errors() -> Iterator[None]:
+    """What Docker's client raises, and what it lets through when the engine hangs up, in words."""
+    try:
+        yield
+    except (DockerException, RequestException) as error:
+        raise StackError(
+            f"Docker refuses: {error}; is the engine up (`docker info`)? `--stack native` needs none"
+        ) from error
 
 
 def _wait(name: str, container: DockerContainer, answers: Callable[[], bool]) -> None:
