@@ -4,7 +4,7 @@
 
 Sessions of three decisions on average (geometric, 12 at the most); half of the decisions are such that candidate and
 live act differently. Live succeeds in 80 % where nothing else is said, four in five decisions are voted on, the
-holdback is 10 %, and a stage ends undecided after 3,000 decisions (10,000 where there are two stages). "Before" is the
+holdback is 10 %, and a stage ends undecided after 3,000 decisions (+4 points: 6,000; two stages: 10,000). "Before" is the
 same trial judged by votes alone, as the gate did until it asked whether it hears of the arms alike: moment for moment
 the same evidence. Prints the table of results.md; a quarter of an hour on one core.
 """
@@ -49,6 +49,7 @@ class Case:
         then: share that it serves from the 500th decision on, by another serving state.
         holdback_then: holdback from the 500th decision on, after a restart.
         both: whether a stage of 5 %, harm only, comes first, as by default.
+        most: decisions after which a stage ends undecided.
         gap_s: time between two decisions of different sessions.
         jump: whether a tick comes that is an hour ahead, after 500 decisions.
     """
@@ -64,6 +65,7 @@ class Case:
     then: float | None = None
     holdback_then: float | None = None
     both: bool = False
+    most: int = 3_000
     gap_s: float = 1.0
     jump: bool = False
 
@@ -72,12 +74,12 @@ class Case:
         """Production's rules, cut to what a simulation can wait for."""
         if self.both:
             return SafetyConfig(max_stage=10_000)
-        return SafetyConfig(stages=(StageConfig(share=self.share),), max_stage=3_000)
+        return SafetyConfig(stages=(StageConfig(share=self.share),), max_stage=self.most)
 
 
 CASES: Final = (
     Case("good, +9 points", live=0.6, gain=0.09),
-    Case("good, +4 points", gain=0.04),
+    Case("good, +4 points", gain=0.04, most=6_000),
     Case("good, +9 points, three in ten vote", live=0.6, gain=0.09, voted=0.3),
     Case("equally good", live=0.8),
     Case("at the margin, -2 points", gain=-0.02),

@@ -15,7 +15,8 @@ def advance(life: Life, rules: Rules) -> Step:
     gates = (Gate.CANARY,) if trial.stage else tuple(Gate)
     cause = "; ".join(verdict_cause(verdict) for gate in gates if (verdict := trial.approval(gate)))
     if life.base is not None and trial.stage < len(rules.shares):
-        return replace(life, trial=replace(trial, stage=trial.stage + 1)), (_move(trial, Phase.STAGED, cause),)
+        staged = replace(trial, stage=trial.stage + 1, share=rules.shares[trial.stage])
+        return replace(life, trial=staged), (_move(trial, Phase.STAGED, cause),)
     return _go_live(life, rules, trial, cause)
 
 

@@ -22,7 +22,7 @@ class ReleaseHandler:
     Transition that carries its cause. All time comes from the records.
 
     Args:
-        config: stages, cooldown, failures that freeze.
+        config: stages (of which a trial keeps the share that it has), cooldown, failures that freeze.
         max_checkpoints: releases to which one can go back, the live one among them.
         keys: whose signatures it believes.
     """
@@ -71,13 +71,13 @@ class ReleaseHandler:
         """Takes back what ``snapshot`` returned.
 
         Raises:
-            ContractError: the body is none, or its trial is at a stage that the config no longer has.
+            ContractError: the body is none, or holds a trial without its share, at a stage that the config lacks.
         """
         try:
             life = self._adapter.validate_json(body)
         except ValidationError as error:
             raise ContractError(f"no snapshot of release: {error.error_count()} errors, {error.errors()[0]}") from None
-        if life.trial is not None and life.trial.stage > len(self._rules.shares):
+        if life.trial is not None and life.trial.share is None and life.trial.stage > len(self._rules.shares):
             stages = len(self._rules.shares)
             raise ContractError(f"the trial is at stage {life.trial.stage}, safety.stages has {stages}: put it back")
         self._life, self._body = life, body

@@ -47,11 +47,15 @@ class Trial:
         candidate: as the learner sent it.
         stage: 0 while it is offered, then the number of its share.
         approvals: the newest approval of each gate.
+        share: of the sessions, at this stage, as it was when the stage began. Other settings hold from the next stage
+            on: who judges this one has counted under its share. None: offered, or staged by a release service that did
+            not note it.
     """
 
     candidate: Candidate
     stage: int
     approvals: tuple[Verdict, ...] = ()
+    share: float | None = None
 
     @property
     def phase(self) -> Phase:
@@ -150,7 +154,9 @@ def serving_state(life: Life, rules: Rules) -> ServingState | None:
         return None
     staged = None
     if life.trial is not None and life.trial.stage:
-        staged = Staged(life.trial.release, rules.shares[life.trial.stage - 1], life.trial.stage)
+        trial = life.trial
+        share = rules.shares[trial.stage - 1] if trial.share is None else trial.share
+        staged = Staged(trial.release, share, trial.stage)
     return ServingState(
         sequence=life.sequence,
         time_ms=life.time_ms,

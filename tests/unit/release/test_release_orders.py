@@ -1,13 +1,15 @@
+import json
 from dataclasses import replace
 
 import pytest
 
 from examples import TIME_MS
+from ol0.config import StageConfig
 from ol0.errors import ContractError
 from ol0.records import Gate, Judgement, Mode, OperatorKind, Phase, ServingState, Transition
 from ol0.release.handler import ReleaseHandler
 from ol0.streaming.validation import validate
-from unit.release.lineage import BASE, CONFIG, LIVE_STAGE, Lineage, an_order
+from unit.release.lineage import BASE, CONFIG, LIVE_STAGE, Lineage, a_verdict, an_order
 
 
 def test_a_mode_is_published() -> None:
@@ -167,13 +169,46 @@ def test_garbage_is_no_snapshot() -> None:
         ReleaseHandler(CONFIG, 10).restore(b"{}garbage")
 
 
-def test_a_trial_at_a_stage_that_the_config_no_longer_has_is_not_restored() -> None:
+@pytest.mark.parametrize("stages", [(), (StageConfig(share=0.5),), (StageConfig(share=0.1), StageConfig(share=0.6))])
+def test_a_stage_keeps_its_share_whatever_the_settings_become(stages: tuple[StageConfig, ...]) -> None:
+    # Whoever judges the stage counts under the share that it began with; a freeze and a thaw publish it again.
     lineage = Lineage()
     candidate = lineage.staged()
     lineage.judge(candidate, Gate.CANARY, Judgement.APPROVE, 1)
+    other = ReleaseHandler(CONFIG.model_copy(update={"stages": stages}), 10)
+    other.restore(lineage.handler.snapshot())
+    for order in (OperatorKind.FREEZE, OperatorKind.THAW):
+        (state,) = other.handle(an_order(order))
+        assert isinstance(state, ServingState)
+        assert state.staged is not None
+        assert (state.staged.stage, state.staged.share) == (2, 0.25)
+    approval = a_verdict(candidate, Gate.CANARY, stage=2, time_ms=lineage.time_ms)
+    state = other.handle(approval)[0]
+    assert isinstance(state, ServingState)
+    assert state.live.digest == candidate.digest, "no stage is left"
+
+
+def test_other_settings_hold_from_the_next_stage_on() -> None:
+    lineage = Lineage()
+    candidate = lineage.staged()
+    stages = (StageConfig(share=0.1), StageConfig(share=0.6))
+    other = ReleaseHandler(CONFIG.model_copy(update={"stages": stages}), 10)
+    other.restore(lineage.handler.snapshot())
+    state = other.handle(a_verdict(candidate, Gate.CANARY, stage=1, time_ms=lineage.time_ms))[0]
+    assert isinstance(state, ServingState)
+    assert state.staged is not None
+    assert (state.staged.stage, state.staged.share) == (2, 0.6)
+
+
+def test_a_trial_whose_share_nobody_noted_needs_its_stage_in_the_settings() -> None:
+    lineage = Lineage()
+    candidate = lineage.staged()
+    lineage.judge(candidate, Gate.CANARY, Judgement.APPROVE, 1)
+    unnoted = json.loads(lineage.handler.snapshot())
+    del unnoted["trial"]["share"]
     fewer = CONFIG.model_copy(update={"stages": CONFIG.stages[:1]})
     with pytest.raises(ContractError, match="put it back"):
-        ReleaseHandler(fewer, 10).restore(lineage.handler.snapshot())
+        ReleaseHandler(fewer, 10).restore(json.dumps(unnoted).encode())
 
 
 def test_a_cause_of_the_longest_reason_can_be_sent() -> None:
