@@ -1,21 +1,37 @@
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from random import Random
 
 import pytest
 
 from ol0.canary.handler import HOLD_EVERY, CanaryGate
-from ol0.canary.judge import judge
+from ol0.canary.judge import is_final, judge
 from ol0.canary.plan import TrialPlan
 from ol0.canary.trial import Trial
 from ol0.canary.votes import Vote
 from ol0.config import SafetyConfig, StageConfig
+from ol0.controller.suite import Suite
 from ol0.errors import ConfigError, ContractError
 from ol0.records import Arm, Digest, Judgement, Outcome, Record, ServingState, Tick, Verdict
-from worlds import NEW, Checkpoint, Traffic, experts, make_base, make_candidate, make_suite, outcome, serving_state
+from worlds import (
+    NEW,
+    START_MS,
+    WINDOW_MS,
+    Checkpoint,
+    Traffic,
+    experts,
+    make_base,
+    make_candidate,
+    make_suite,
+    outcome,
+    serving_state,
+)
 
 ONE_STAGE = SafetyConfig(stages=(StageConfig(share=0.5),), max_stage=4_000)
 BASE = make_base()
 SUITE = make_suite()
+SERVED = serving_state(BASE, staged=make_candidate(BASE))
+DAY_MS = 86_400_000
 
 
 def gate(safety: SafetyConfig = ONE_STAGE) -> CanaryGate:
@@ -270,8 +286,7 @@ def test_with_another_suite_the_results_are_made_anew_from_the_next_serving_stat
     first = gate()
     state = serving_state(BASE, staged=make_candidate(BASE))
     verdicts(first, [state])
-    changed = replace(SUITE, digest=Digest("6" * 64), features=SUITE.features[:600], actions=SUITE.actions[:600])
-    second = CanaryGate(replace(changed, kinds=SUITE.kinds[:600]), ONE_STAGE, 0.9, holdback=0.1)
+    second = CanaryGate(smaller_suite(), ONE_STAGE, 0.9, holdback=0.1)
     second.restore(first.snapshot())
     (held,) = verdicts(second, [make_candidate(BASE).candidate()])
     assert held.judgement is Judgement.HOLD
@@ -308,3 +323,215 @@ def test_later_candidates_need_more_evidence_until_one_is_released() -> None:
 
 def test_records_that_do_not_concern_the_gate_are_passed_over() -> None:
     assert verdicts(gate(), [outcome(), Tick(None), Tick(5)]) == []
+
+
+# -- what is not heard --------------------------------------------------------------------------------------------
+
+TWO_STAGES = SafetyConfig(stages=(StageConfig(share=0.2, harm_only=True, min_decisions=60), StageConfig(share=0.25)))
+
+
+def without_staged(outcomes: Iterable[Outcome], lost: Callable[[Outcome], bool]) -> list[Outcome]:
+    """What the gate reads when a host loses some of the candidate's decisions: the join numbers what it closes."""
+    heard = [one for one in outcomes if one.arm is not Arm.STAGED or not lost(one)]
+    return [replace(one, sequence=number) for number, one in enumerate(heard)]
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+@pytest.mark.parametrize("takes", [experts(), experts(wrong=range(8))], ids=["good", "bad"])
+def test_a_candidate_that_nobody_hears_of_is_not_approved(stage: int, takes: dict[int, int]) -> None:
+    candidate = make_candidate(BASE, takes=takes, opens=range(8))
+    state = serving_state(BASE, staged=candidate, stage=stage, share=TWO_STAGES.stages[stage - 1].share)
+    heard = without_staged(Traffic().outcomes(state, 2_000), lambda _: True)
+    judged = verdicts(gate(TWO_STAGES), [state, *heard])
+    assert [one.judgement for one in judged] == [Judgement.REJECT]
+    assert judged[0].reasons[0].check == "sample_ratio"
+    assert "0 of " in judged[0].reasons[0].text
+
+
+def test_sessions_that_are_lost_by_half_end_a_trial() -> None:
+    live = make_candidate(BASE)
+    same = make_candidate(BASE, parent=live, step=2, scale=1.1)
+    state = serving_state(BASE, live=live, staged=same, stage=2, share=0.25)
+    heard = without_staged(Traffic().outcomes(state, 3_000), lambda one: int(one.session_id[-1]) % 2 == 0)
+    judged = verdicts(gate(TWO_STAGES), [state, *heard])[-1]
+    assert (judged.judgement, judged.reasons[0].check) == (Judgement.REJECT, "sample_ratio")
+
+
+def test_one_arm_alone_approves_nothing() -> None:
+    state = serving_state(BASE, staged=make_candidate(BASE))
+    alone = [replace(one, reward=1.0) for one in Traffic().outcomes(state, 600) if one.arm is Arm.STAGED]
+    judged = verdicts(gate(), [state, *(replace(one, sequence=number) for number, one in enumerate(alone))])
+    assert judged[-1].judgement is Judgement.REJECT
+    assert judged[-1].reasons[0].check == "sample_ratio"
+
+
+def votes(count: int, success: Mapping[Arm, float], hidden: float, seed: int) -> Iterator[Vote]:
+    """Sessions of one vote; the candidate's failures go unreported by the share ``hidden``."""
+    draw = Random(seed)
+    for _ in range(count):
+        arm = Arm.STAGED if draw.random() < 0.5 / 0.9 else Arm.LIVE
+        reward: float | None = float(draw.random() < success[arm])
+        if arm is Arm.STAGED and not reward and draw.random() < hidden:
+            reward = None
+        yield Vote(arm, reward, from_live=True, from_base=True, group=None)
+
+
+def a_trial() -> Trial:
+    assert SERVED.staged is not None
+    return Trial(TrialPlan.of(SERVED, SERVED.staged, holdback=0.1, place=1), ONE_STAGE)
+
+
+@pytest.mark.parametrize(("success", "hidden"), [(0.6, 1.0), (0.7, 0.9)])
+def test_failures_that_nobody_reports_do_not_make_a_candidate_good(success: float, hidden: float) -> None:
+    deceived = 0
+    for seed in range(2):
+        found = a_trial()
+        for number, vote in enumerate(votes(900, {Arm.LIVE: 0.8, Arm.STAGED: success}, hidden, seed)):
+            found.live.see(f"s{number}", vote.arm)
+            found.live.add([vote])
+            if is_final(found, ONE_STAGE, START_MS):
+                judgement, _ = judge(found, ONE_STAGE, START_MS)
+                assert judgement is not Judgement.APPROVE
+                break
+        deceived += found.live.voted.approval.rejects(found.approval_alpha)
+    assert deceived, "votes alone would have approved"
+
+
+def test_a_hold_names_the_silence_that_keeps_a_candidate_from_approval() -> None:
+    found = a_trial()
+    for number in range(400):
+        treated = number % 9 < 5
+        reward = (1.0 if number % 6 else None) if treated else float(number % 20 > 2)
+        vote = Vote(Arm.STAGED if treated else Arm.LIVE, reward, from_live=True, from_base=True, group=None)
+        found.live.see(f"s{number}", vote.arm)
+        found.live.add([vote])
+    judgement, reasons = judge(found, ONE_STAGE, START_MS)
+    assert judgement is Judgement.HOLD
+    assert reasons[0].check == "sample_ratio"
+    assert "if what is missing had failed" in reasons[0].text
+    assert "votes per decision 0.80 in the arm, 1.00 beside it" in reasons[0].text
+
+
+# -- other shares -------------------------------------------------------------------------------------------------
+
+
+def test_another_share_begins_a_new_trial_without_the_evidence_of_the_old_one() -> None:
+    candidate, canary, traffic = make_candidate(BASE), gate(), Traffic()
+    first = serving_state(BASE, staged=candidate, share=0.5, sequence=1)
+    second = serving_state(BASE, staged=candidate, share=0.2, sequence=2)
+    verdicts(canary, [first, *traffic.outcomes(first, 60), second])
+    assert canary._trial is not None
+    assert (canary._trial.plan.share, canary._trial.decisions, canary._trial.plan.place) == (0.2, 0, 2)
+    verdicts(canary, traffic.outcomes(first, 60))
+    assert canary._trial.decisions == 0, "they were drawn under the old share"
+    verdicts(canary, traffic.outcomes(second, 60))
+    assert canary._trial.decisions == 60
+
+
+@pytest.mark.parametrize(
+    ("mistakes", "new_mistakes", "judgement"),
+    [((), tuple(NEW), Judgement.ROLLBACK), ((4, 5), (), Judgement.APPROVE)],
+    ids=["worse", "better"],
+)
+def test_after_another_share_verdicts_are_right(
+    mistakes: tuple[int, ...], new_mistakes: tuple[int, ...], judgement: Judgement
+) -> None:
+    live = make_candidate(BASE, takes=experts(wrong=mistakes))
+    candidate = make_candidate(BASE, parent=live, step=2, takes=experts(wrong=new_mistakes))
+    canary, traffic = gate(), Traffic()
+    first = serving_state(BASE, live=live, staged=candidate, share=0.25, sequence=1)
+    second = serving_state(BASE, live=live, staged=candidate, share=0.6, sequence=2)
+    records: list[Record] = [first, *traffic.outcomes(first, 60), second, *traffic.outcomes(second, 3_000)]
+    assert verdicts(canary, records)[-1].judgement is judgement
+
+
+def test_a_share_that_leaves_live_nothing_is_refused_in_words() -> None:
+    (judged,) = verdicts(gate(), [serving_state(BASE, staged=make_candidate(BASE), share=0.95)])
+    assert (judged.judgement, judged.stage) == (Judgement.REJECT, 1)
+    assert "same safety.stages and serving.holdback" in judged.reasons[0].text
+
+
+def test_another_holdback_begins_a_new_trial_at_the_restart() -> None:
+    live = make_candidate(BASE)
+    state = serving_state(BASE, live=live, staged=make_candidate(BASE, parent=live, step=2, scale=1.1))
+    first, traffic = gate(), Traffic()
+    verdicts(first, [state, *traffic.outcomes(state, 300)])
+    second = CanaryGate(SUITE, ONE_STAGE, 0.9, holdback=0.04)
+    second.restore(first.snapshot())
+    assert second._trial is not None
+    assert (second._trial.plan.holdback, second._trial.decisions) == (0.04, 0)
+    assert second._trial.plan.share == 0.5
+    # Windows that were open at the restart belong to decisions under the old holdback.
+    verdicts(second, traffic.outcomes(state, 300))
+    assert second._trial.decisions == 0
+    traffic.time_ms += WINDOW_MS
+    traffic.holdback = 0.04
+    verdicts(second, traffic.outcomes(state, 300))
+    assert second._trial.decisions == 300
+
+
+def test_with_fewer_stages_in_its_settings_a_gate_judges_what_is_served() -> None:
+    state = serving_state(BASE, staged=make_candidate(BASE), stage=2)
+    for stages in ((), ONE_STAGE.stages):
+        found = trial(state, 1_500, ONE_STAGE.model_copy(update={"stages": stages}))
+        assert (found[-1].judgement, found[-1].stage) == (Judgement.APPROVE, 2)
+
+
+# -- time ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_trial_of_ten_outcomes_a_day_ends_undecided_after_a_week() -> None:
+    same = make_candidate(BASE, takes=experts(wrong=NEW))
+    state = serving_state(BASE, staged=same)
+    times = [START_MS + number * DAY_MS // 10 for number in range(102)]
+    slow = zip(Traffic().outcomes(state, 100), times, strict=False)
+    judged = verdicts(gate(), [state, *(replace(one, time_ms=ms, window_end_ms=ms) for one, ms in slow)])
+    assert [one.judgement for one in judged] == [*[Judgement.HOLD] * 6, Judgement.REJECT], "a hold each day"
+    assert judged[-1].reasons[0].check == "undecided"
+    assert "in 71 decisions and 7.0 days since 2023-11-14 22:13 UTC" in judged[-1].reasons[0].text
+
+
+def test_a_trial_of_which_nothing_is_heard_at_all_ends_by_the_clock() -> None:
+    canary = gate()
+    verdicts(canary, [serving_state(BASE, staged=make_candidate(BASE))])
+    held = verdicts(canary, [Tick(START_MS + 2 * DAY_MS)])
+    ended = verdicts(canary, [Tick(START_MS + 8 * DAY_MS)])
+    assert [one.judgement for one in (*held, *ended)] == [Judgement.HOLD, Judgement.REJECT]
+
+
+# -- another suite ------------------------------------------------------------------------------------------------
+
+
+def test_with_another_suite_candidates_are_answered_though_the_log_is_not_read_again() -> None:
+    first, state = gate(), serving_state(BASE)
+    verdicts(first, [state])
+    second = CanaryGate(smaller_suite(), ONE_STAGE, 0.9, 0.1, newest=lambda: state)
+    second.restore(first.snapshot())
+    (judged,) = verdicts(second, [make_candidate(BASE).candidate()])
+    assert (judged.judgement, judged.evidence) == (Judgement.APPROVE, 600)
+
+
+def test_with_another_suite_a_trial_goes_on() -> None:
+    state, outcomes = serving_state(BASE, staged=make_candidate(BASE)), list(Traffic().outcomes(SERVED, 1_500))
+    first = gate()
+    verdicts(first, [state, *outcomes[:60]])
+    second = CanaryGate(smaller_suite(), ONE_STAGE, 0.9, 0.1, newest=lambda: state)
+    second.restore(first.snapshot())
+    assert verdicts(second, outcomes[60:])[-1].judgement is Judgement.APPROVE
+    assert second._trial is not None
+    assert second._trial.decisions > 60
+
+
+def test_who_waited_while_the_suite_was_changed_is_sent_back_in_words() -> None:
+    first, state = gate(), serving_state(BASE)
+    verdicts(first, [make_candidate(BASE).candidate()])
+    second = CanaryGate(smaller_suite(), ONE_STAGE, 0.9, 0.1)
+    second.restore(first.snapshot())
+    (judged,) = verdicts(second, [state])
+    assert judged.judgement is Judgement.REJECT
+    assert "the canary suite was changed" in judged.reasons[0].text
+
+
+def smaller_suite() -> Suite:
+    changed = replace(SUITE, digest=Digest("6" * 64), features=SUITE.features[:600], actions=SUITE.actions[:600])
+    return replace(changed, kinds=SUITE.kinds[:600])
