@@ -1,14 +1,15 @@
 import json
 from collections.abc import Iterable
 from dataclasses import replace
+from random import Random
 
 import pytest
 
 from ol0.config import SafetyConfig, StageConfig
 from ol0.drift.handler import DriftMonitor
 from ol0.errors import ContractError
-from ol0.records import Arm, Judgement, Record, Verdict
-from worlds import NEW, Traffic, experts, make_base, make_candidate, make_suite, serving_state
+from ol0.records import Arm, Judgement, Outcome, Record, Tick, Verdict
+from worlds import NEW, WINDOW_MS, Traffic, experts, make_base, make_candidate, make_suite, serving_state
 
 SAFETY = SafetyConfig(stages=(StageConfig(share=0.5),))
 BASE = make_base()
@@ -174,3 +175,106 @@ def test_a_host_that_serves_somebody_else_does_not_count() -> None:
     verdicts(drift, [state, *live_only, *(replace(one, sequence=one.sequence + 900) for one in live_only)])
     assert drift._live is not None
     assert drift._live.sessions == 0
+
+
+# -- what is not heard, and other shares --------------------------------------------------------------------------
+
+
+def heard(outcomes: Iterable[Outcome], lost: Arm) -> list[Outcome]:
+    """Without one arm: the join numbers what it closes."""
+    return [replace(one, sequence=n) for n, one in enumerate(one for one in outcomes if one.arm is not lost)]
+
+
+@pytest.mark.parametrize("lost", [Arm.STAGED, Arm.HOLDBACK])
+def test_a_candidate_is_rolled_back_where_one_of_the_two_arms_is_not_heard_of(lost: Arm) -> None:
+    state = serving_state(BASE, staged=GOOD)
+    (found,) = verdicts(monitor(), [state, *heard(Traffic(holdback=HOLDBACK).outcomes(state, 900), lost)])
+    assert (found.judgement, found.digest, found.reasons[0].check) == (Judgement.ROLLBACK, GOOD.digest, "sample_ratio")
+    assert "users or sessions are in the arm" in found.reasons[0].text
+
+
+@pytest.mark.parametrize("lost", [Arm.LIVE, Arm.HOLDBACK])
+def test_a_release_is_rolled_back_where_one_of_the_two_arms_is_not_heard_of(lost: Arm) -> None:
+    state = serving_state(BASE, live=GOOD)
+    (found,) = verdicts(monitor(), [state, *heard(Traffic(holdback=HOLDBACK).outcomes(state, 900), lost)])
+    assert (found.judgement, found.stage, found.reasons[0].check) == (Judgement.ROLLBACK, 2, "sample_ratio")
+
+
+def test_a_release_of_which_votes_stop_to_come_is_rolled_back() -> None:
+    state, traffic = serving_state(BASE, live=GOOD), Traffic(holdback=HOLDBACK)
+    silent = (
+        replace(one, reward=None) if one.arm is Arm.LIVE and one.sequence % 2 else one
+        for one in traffic.outcomes(state, 2_400)
+    )
+    found = verdicts(monitor(), [state, *silent])
+    assert found[-1].reasons[0].check == "sample_ratio"
+    assert "votes per decision" in found[-1].reasons[0].text
+
+
+def test_users_who_moved_between_arms_with_a_trial_are_counted_once() -> None:
+    # 200 users come again and again; those on trial serve as nobody's for the release, also when the trial is over.
+    other = make_candidate(BASE, parent=GOOD, step=2, scale=1.1)
+    states = [
+        serving_state(BASE, live=GOOD, staged=other if number % 2 else None, share=0.5, sequence=number)
+        for number in range(1, 9)
+    ]
+    drift, traffic, draw = monitor(), Traffic(holdback=HOLDBACK), Random(1)
+    arms = {user: (draw.random() < HOLDBACK, draw.random()) for user in range(200)}
+    for state in states:
+        verdicts(drift, [state])
+        for one in traffic.outcomes(state, 300):
+            user = draw.randrange(200)
+            held_back, place = arms[user]
+            trial = state.staged is not None and place < 0.5 / (1 - HOLDBACK)
+            arm = Arm.HOLDBACK if held_back else Arm.STAGED if trial else Arm.LIVE
+            digest = {Arm.HOLDBACK: BASE.digest, Arm.STAGED: other.digest, Arm.LIVE: GOOD.digest}[arm]
+            drift.handle(replace(one, user=f"u{user}", arm=arm, digest=digest))
+    assert drift._live is not None
+    assert drift._live.balance.found is None
+    assert drift._live.balance.units.units <= 200
+
+
+def test_a_share_that_no_setting_knows_is_judged_as_it_is_served() -> None:
+    drift = monitor()
+    verdicts(drift, [serving_state(BASE, staged=GOOD, share=0.5, sequence=1)])
+    before = drift._odds.smallest
+    verdicts(drift, [serving_state(BASE, staged=GOOD, share=0.05, sequence=2)])
+    assert drift._odds.staged(2) == pytest.approx(0.05 / (0.05 + HOLDBACK))
+    assert drift._odds.smallest < before
+    assert drift._staged is not None
+    assert drift._staged.sessions == 0
+    second = monitor()
+    second.restore(drift.snapshot())
+    assert second._odds.smallest == drift._odds.smallest
+
+
+def test_decisions_under_another_holdback_do_not_count_after_the_restart() -> None:
+    first, traffic, state = monitor(), Traffic(holdback=HOLDBACK), serving_state(BASE, live=GOOD)
+    verdicts(first, [state, *traffic.outcomes(state, 300)])
+    second = DriftMonitor(PROBES, SAFETY, holdback=0.1, newest=lambda: state)
+    second.restore(first.snapshot())
+    verdicts(second, traffic.outcomes(state, 300))
+    assert second._live is not None
+    assert second._live.balance.units.units == 0
+    traffic.time_ms += WINDOW_MS
+    traffic.holdback = 0.1
+    verdicts(second, traffic.outcomes(state, 300))
+    assert second._live.balance.units.units == pytest.approx(100, abs=3)
+
+
+def test_with_a_holdback_for_the_first_time_what_serves_is_watched_at_once() -> None:
+    state, before = serving_state(BASE, live=GOOD), DriftMonitor(PROBES, SAFETY, holdback=0.0)
+    verdicts(before, [state])
+    after = DriftMonitor(PROBES, SAFETY, holdback=0.1, newest=lambda: state)
+    after.restore(before.snapshot())
+    verdicts(after, [Tick(1)])
+    assert after._live is not None
+    assert after._live.watched.digest == GOOD.digest
+
+
+def test_without_a_holdback_any_more_nothing_is_watched() -> None:
+    first = monitor()
+    verdicts(first, stories(after=30))
+    second = DriftMonitor(PROBES, SAFETY, holdback=0.0)
+    second.restore(first.snapshot())
+    assert (second._live, second._staged) == (None, None)

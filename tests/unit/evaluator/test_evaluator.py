@@ -29,6 +29,7 @@ def an_outcome(
         reward=reward,
         parts=parts,
         group=None,
+        user=None,
         time_ms=time_ms,
         window_end_ms=time_ms,
     )
@@ -254,3 +255,69 @@ def test_what_was_restored_keeps_the_baseline_of_its_host() -> None:
     evaluator.set_baseline_metrics(baseline)
     evaluator.restore(after(iter([an_outcome(0, Arm.HOLDBACK, 0.5)])).snapshot())
     assert evaluator.figures().baseline_shift == -0.25
+
+
+# -- the holdback, and what is not heard --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("holdback", [0.0, 0.02, 0.04, 0.05, 0.09, 0.2, 0.6, 0.97])
+def test_with_another_holdback_the_lift_begins_anew_and_says_so(holdback: float) -> None:
+    success = {Arm.LIVE: 0.6, Arm.STAGED: 0.6, Arm.HOLDBACK: 0.4}
+    first = after(traffic(300, success))
+    before = first.figures()
+    second = OnlineEvaluator(serving=ServingConfig(holdback=holdback))
+    second.restore(first.snapshot())
+    figures = second.figures()
+    assert figures.arms == before.arms, "sums of arms are true under any shares"
+    assert figures.lift_since_ms == (before.time_ms if holdback else None)
+    assert (figures.lift is None) == (holdback == 0)
+    assert figures.lift is None or figures.lift.treated_sessions == figures.lift.control_sessions == 0
+    for record in traffic(300, success, first=300):
+        moved_ms = record.time_ms + 2 * 10**9
+        second.handle(replace(record, time_ms=moved_ms, window_end_ms=moved_ms))
+    now = second.figures()
+    assert now.lift_since_ms == figures.lift_since_ms
+    assert now.lift is None or now.lift.treated_sessions + now.lift.control_sessions > 150
+
+
+def test_from_none_to_some_holdback_the_lift_begins_at_the_restart() -> None:
+    without = OnlineEvaluator(serving=ServingConfig(holdback=0))
+    for record in traffic(300, dict.fromkeys(Arm, 0.5)):
+        without.handle(record)
+    some = OnlineEvaluator()
+    some.restore(without.snapshot())
+    assert some.figures().lift_since_ms == without.figures().time_ms
+
+
+def test_decisions_of_before_the_restart_are_not_weighed_with_the_new_holdback() -> None:
+    first = after(traffic(600, dict.fromkeys(Arm, 0.5)))
+    second = OnlineEvaluator(serving=ServingConfig(holdback=0.4))
+    second.restore(first.snapshot())
+    since_ms = second.figures().lift_since_ms
+    assert since_ms is not None
+    for number in range(600, 700):
+        late = an_outcome(number, Arm.LIVE, 1.0, session=f"late{number}")
+        second.handle(replace(late, time_ms=since_ms - 1, window_end_ms=since_ms + number * MINUTE_MS))
+    figures = second.figures()
+    assert figures.arms[Arm.LIVE].decisions > 100
+    assert figures.lift is not None
+    assert figures.lift.treated_sessions == 0
+
+
+def test_a_lift_of_arms_that_are_not_heard_of_alike_is_not_proven() -> None:
+    success = {Arm.LIVE: 0.6, Arm.STAGED: 0.6, Arm.HOLDBACK: 0.4}
+    whole = [one for one in traffic(4_000, success) if isinstance(one, Outcome)]
+    lossy = [one for one in whole if one.arm is not Arm.HOLDBACK or int(one.session_id[-1]) < 4]
+    evaluator = OnlineEvaluator()
+    for number, record in enumerate(lossy):
+        evaluator.handle(replace(record, sequence=number))
+    figures = evaluator.figures()
+    assert figures.lift is not None
+    assert figures.lift.low is not None
+    assert figures.lift.low > 0
+    assert figures.unbalanced is not None
+    assert "users or sessions are in the arm" in figures.unbalanced
+    assert not figures.proven
+    again = OnlineEvaluator()
+    again.restore(evaluator.snapshot())
+    assert again.figures() == figures
