@@ -12,21 +12,24 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
 from benchmarks.measure import say
 from ol0 import Router
+from ol0.serving.follower import STOP_S
 from ol0.serving.options import Options
-from ol0.serving.router import FLUSH_S
 from ol0.streaming.courier import GRACE_S, Account
 from outages import OUTAGES, WITHIN_S, Place, a_place
 from unit.serving.states import features
 from waiting import wait_until
 
 THREADS = 50
-PAUSE_S = 0.02
+PAUSE_S = 0.1
 SMALL_QUEUE = {"queue.buffering.max.messages": 300}
 """So that it is full in every outage."""
-BOUND_S = FLUSH_S + GRACE_S + 5.0
+CLOSE_S = 3.0
+"""In place of the ten seconds of ``router.FLUSH_S``: 80 of them are enough."""
+BOUND_S = CLOSE_S + GRACE_S + STOP_S
 """What ``Router.close`` promises, the follower included."""
 
 
@@ -150,7 +153,7 @@ def play(place: Place, kind: str, rounds: int, first: int) -> Figures:
             close(name, closing, doomed, figures)
         else:
             end = OUTAGES[kind](place, sequence)
-            time.sleep(3)
+            time.sleep(1)
             close(f"{name}, closed in the midst", closing, doomed, figures)
             end()
         recover(name, router, sequence, figures)
@@ -166,7 +169,11 @@ def main() -> None:
     parser.add_argument("--only", choices=[*OUTAGES, "fork"], action="append", help="may be given more than once")
     arguments = parser.parse_args()
     problems, sequence = [], 2
-    with tempfile.TemporaryDirectory() as folder, a_place(Path(folder)) as place:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        a_place(Path(folder)) as place,
+        patch("ol0.serving.router.FLUSH_S", CLOSE_S),
+    ):
         for kind in arguments.only or [*OUTAGES, "fork"]:
             figures = play(place, kind, arguments.rounds, sequence)
             sequence += arguments.rounds

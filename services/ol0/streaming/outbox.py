@@ -18,6 +18,9 @@ BACK_OFF_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 RETIRE_S: Final = 0.5
 """How long a lost producer may take to say what became of its messages."""
 
+PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001 - librdkafka's names
+"""What becomes of the messages of a producer that is given up."""
+
 
 class _Reports:
     """What one producer said of its messages.
@@ -136,11 +139,13 @@ class Outbox:
                 producer.poll(0.05)
             except KafkaException:
                 continue  # it says once more what is known
-        self._reports.errors += [error] * self.pending
+        reports = self._reports
+        reports.errors += [error] * self.pending
+        reports.errors = [error if one.code() in PURGED else one for one in reports.errors]
         self._settle()
-        if self._reports.delivered:
+        if reports.delivered:
             self._losses = 0
-        self._delivered_before += self._reports.delivered
+        self._delivered_before += reports.delivered
         self._reports, self._given = _Reports(), 0
         self._pause(f"{error.name()}: {error.str()}")
 

@@ -1,5 +1,6 @@
 import logging
 import os
+import signal
 import threading
 import time
 
@@ -103,6 +104,7 @@ def test_a_sender_in_a_forked_child_has_an_account_of_its_own() -> None:
     sender = HostSender(away())
     sender.send(DECISION)
     if not (pid := os.fork()):
+        signal.alarm(20)  # a lock that somebody held at the fork is held here for ever
         status = 1
         try:
             fresh = sender.account == Account()
