@@ -1,11 +1,7 @@
 """Names that a host gives to things: they become keys on Kafka and in the store."""
 
-from typing import Final
-
 from ol0.errors import RangeError
-
-LONGEST_BYTES: Final = 256
-"""As UTF-8: what the contract takes."""
+from ol0.streaming.validation import MAX_LABEL_BYTES
 
 
 def require_label(name: str, label: str | None) -> None:
@@ -20,7 +16,7 @@ def require_label(name: str, label: str | None) -> None:
         size = len(label.encode())
     except UnicodeEncodeError as error:
         raise RangeError(f"{name}: {label[:40]!r} cannot be written as UTF-8 ({error.reason})") from None
-    if size > LONGEST_BYTES:
+    if size > MAX_LABEL_BYTES:
         raise RangeError(
-            f"{name}: {size} bytes, {label[:40]!r}...; {LONGEST_BYTES} at most. Give a digest of it instead"
+            f"{name}: {size} bytes, {label[:40]!r}...; {MAX_LABEL_BYTES} at most. Give a digest of it instead"
         )

@@ -131,28 +131,28 @@ def test_an_unreadable_snapshot_of_another_service_is_none_of_our_business(linea
 
 
 def test_the_newest_serving_state_is_followed_and_garbage_is_passed_over(lineage: Lineage) -> None:
-    # Given two states on the topic
+    # Given more states on the topic than one poll takes
     sender = RecordSender(lineage)
-    sender.send_all([SERVING_STATE, replace(SERVING_STATE, sequence=8)])
+    sender.send_all([replace(SERVING_STATE, sequence=number) for number in range(150)])
     latest = LatestValue("releases", lineage, "serving", ServingState)
     assert latest.value is None
     seen: list[ServingState | None] = []
-    while not latest.caught_up:  # however the records come, the older one is never seen
+    while not latest.caught_up:  # however the records come, no older one is ever seen
         latest.poll(0.2)
         seen.append(latest.value)
     assert latest.value is not None
-    assert {value.sequence for value in seen if value is not None} == {latest.value.sequence} == {8}
+    assert {value.sequence for value in seen if value is not None} == {latest.value.sequence} == {149}
 
     # When garbage, a deletion and a tick come in, then the last good one stays
     put_bytes(lineage, "releases", b"garbage", b"serving")
     put_bytes(lineage, "releases", lineage.codec.encode(TICK), b"serving")
     assert not latest.poll(0.5)
-    assert latest.value.sequence == 8
+    assert latest.value.sequence == 149
 
     # And when a newer one comes, it is seen
-    sender.send_all([replace(SERVING_STATE, sequence=9)])
+    sender.send_all([replace(SERVING_STATE, sequence=150)])
     wait_until(lambda: latest.poll(0.2), TIMEOUT_S)
-    assert latest.value.sequence == 9
+    assert latest.value.sequence == 150
     latest.close()
 
 

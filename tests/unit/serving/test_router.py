@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 
 from ol0 import Router
-from ol0.config import ServingConfig
+from ol0.config import KafkaConfig, ServingConfig
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.errors import CheckpointError, ConfigError, ContractError, RangeError
 from ol0.records import Arm, DecisionId, ImplicitFeedback, ImplicitKind, Mode, ServingState, ToolFeedback, UserFeedback
 from ol0.serving.feedback import Implicit, ToolResult
 from ol0.serving.options import Options
 from ol0.serving.router import UNSENDABLE
+from ol0.serving.view import view_of_state
 from ol0.streaming.courier import FULL, Account
+from ol0.streaming.host_sender import HostSender
+from ol0.streaming.lineage import Lineage
 from unit.serving.states import BASE, LIVE, STAGED, D, Log, a_release, a_router, a_state, features
 from waiting import wait_until
 
@@ -256,6 +259,17 @@ def test_a_label_that_the_log_cannot_hold_is_refused_before_anything_is_decided(
     with pytest.raises(RangeError, match="group"):
         router.prompt("s", group=label)
     router.prompt("é" * 128, user="x" * 300, group="x" * 256).decide(features(1)[0])
+
+
+@pytest.mark.parametrize("given", [{"session_id": "x" * 257}, {"source": "x" * 257}, {"feedback_id": "x" * 257}])
+def test_feedback_that_no_reader_would_take_is_refused_to_whoever_reports_it(given: dict[str, str]) -> None:
+    sender = HostSender(Lineage.of(KafkaConfig(bootstrap_servers="127.0.0.1:1")))
+    router = Router(view_of_state(a_state()), ServingConfig(), Options(), sender)
+    about = {"decision_id": DECISION, "session_id": "s", **given}
+    with pytest.raises(RangeError, match="257 bytes"):
+        router.report(**about, thumb=1)  # type: ignore[arg-type]
+    assert router.account == Account()
+    router.close()
 
 
 def test_closing_delivers_what_is_under_way() -> None:
