@@ -264,6 +264,7 @@ class Router:
 
     def _begin_in_child(self) -> None:
         self._forks += 1
+        self._notes.clear()
         self._begin()
         self._options.rng.seed()  # or every worker would explore as the others do
         self._forked = self._follower is not None

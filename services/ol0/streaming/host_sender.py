@@ -48,6 +48,7 @@ class HostSender:
         self._courier.close(timeout_s)
 
     def _begin_anew(self) -> None:
+        self._lineage.clients.notes.clear()
         self._courier = self._new_courier()
 
     def _new_courier(self) -> Courier:

@@ -35,6 +35,10 @@ class Notes:
         if self.due:
             self.tell()
 
+    def clear(self) -> None:
+        """In a forked child: what its parent has heard is the parent's to tell."""
+        self._heard.clear()
+
     def tell(self) -> None:
         """Tells what is not told yet, due or not."""
         counts: dict[str, int] = {}

@@ -100,6 +100,7 @@ def test_an_error_that_nobody_expects_does_not_end_the_thread(caplog: pytest.Log
     assert "a log handler of the host's" in caplog.text
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python 3.12 warns of threads at a fork
 def test_a_sender_in_a_forked_child_has_an_account_of_its_own() -> None:
     sender = HostSender(away())
     sender.send(DECISION)

@@ -35,3 +35,12 @@ def test_what_is_left_can_be_told_at_once_and_nothing_is_told_twice(caplog: pyte
     notes.tell()
     lines = [record.getMessage() for record in caplog.records]
     assert lines == ["FAIL (1): connection refused", "FAIL (2): connection refused"]
+
+
+def test_a_forked_child_does_not_tell_what_its_parent_has_heard(caplog: pytest.LogCaptureFixture) -> None:
+    notes = Notes(logging.getLogger("ol0.kafka"), Clock())
+    for _ in range(3):
+        notes.note("FAIL", "connection refused")
+    notes.clear()
+    notes.tell()
+    assert len(caplog.records) == 1
