@@ -22,6 +22,7 @@ BASE_HEADS = tuple(
     Head(RNG.normal(size=(k, D)).astype(np.float32), RNG.normal(size=k).astype(np.float32)) for _, k in PARTS
 )
 EPSILON = 0.2
+NOW_MS = 1_700_000_000_000
 
 
 def checkpoint(base: Digest | None, parent: Digest | None, step: int, epsilon: float = EPSILON) -> bytes:
@@ -37,7 +38,7 @@ def a_release(base: Digest | None, parent: Digest | None, step: int, epsilon: fl
     digest = digest_of(heads)
     reasons = (Reason("suite", 0.0, None, None, "passes"),)
     approvals = tuple(
-        Verdict(digest, base or digest, parent or digest, 0, None, gate, Judgement.APPROVE, reasons, 1, 1)
+        Verdict(digest, base or digest, parent or digest, 0, None, gate, Judgement.APPROVE, reasons, 1, NOW_MS)
         for gate in Gate
     )
     return Release(digest, step, heads, approvals)
@@ -54,7 +55,7 @@ def a_state(
     trial = None if staged is None else Staged(staged, share, 1)
     return ServingState(
         sequence=sequence,
-        time_ms=1,
+        time_ms=NOW_MS,
         mode=mode,
         frozen=False,
         base=BASE,
@@ -99,7 +100,7 @@ class Log:
 
 def a_router(state: ServingState, log: Log | None = None, holdback: float = 0.25, seed: int = 1) -> Router:
     config = ServingConfig(holdback=holdback)
-    return Router(view_of_state(state), config, Options(rng=Random(seed), clock=lambda: 1_700_000_000_000), log)
+    return Router(view_of_state(state), config, Options(rng=Random(seed), clock=lambda: NOW_MS), log)
 
 
 def features(count: int, seed: int = 7) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
