@@ -14,7 +14,7 @@ from typing import Final, Self
 from ol0.config import ServingConfig, Settings
 from ol0.controller.arms import ArmPicker, pseudonym
 from ol0.controller.signing import OPEN, Keyring
-from ol0.errors import CheckpointError, ConfigError, ContractError
+from ol0.errors import CheckpointError, ConfigError, ContractError, OL0Error
 from ol0.records import Action, Decision, DecisionId, Digest, Mode, ServingState
 from ol0.serving.feedback import About, Implicit, ToolResult, feedback_record, new_feedback_id
 from ol0.serving.follower import Follower, Latest
@@ -279,8 +279,13 @@ class Router:
     def _follow_in_child(self) -> None:
         """At the first prompt: a child that never decides opens no connection."""
         with self._lock:
-            if self._forked:
+            if not self._forked:
+                return
+            try:
                 self._follow(0)
+            except (OL0Error, RuntimeError) as error:  # no more threads, for one: the next prompt tries again
+                self._notes.note("cannot follow releases", f"{error}; what the parent served serves on")
+            else:
                 self._forked = False
 
     def _log(self, forks: int, decision: Decision) -> None:
