@@ -10,6 +10,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest.mock import patch
@@ -40,6 +42,7 @@ class Figures:
     made: int = 0
     delivered: int = 0
     dropped: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
     longest_close_s: float = 0.0
     longest_decide_s: float = 0.0
     longest_deaf_s: float = 0.0
@@ -49,7 +52,8 @@ class Figures:
         """Of the table in results.md."""
         sums = f"{self.made:,} | {self.delivered:,} | {self.dropped:,}"
         times = f"{self.longest_close_s:.1f} | {1000 * self.longest_decide_s:.0f} | {self.longest_deaf_s:.1f}"
-        return f"| {kind} | {sums} | {times} |\n"
+        reasons = ", ".join(f"{name} {count:,}" for name, count in self.reasons.most_common())
+        return f"| {kind} | {sums} | {times} | {reasons} |\n"
 
 
 class Traffic:
@@ -84,6 +88,7 @@ def check(name: str, made: int, account: Account, figures: Figures) -> None:
     """Every record that the threads made has to be in the account of a router that is closed."""
     figures.made, figures.delivered = figures.made + made, figures.delivered + account.delivered
     figures.dropped += account.dropped
+    figures.reasons.update(account.reasons)
     if (account.made, account.delivered + account.dropped, account.waiting) != (made, made, 0):
         figures.problems.append(f"{name}: {made:,} records were made; {account}")
 
@@ -106,8 +111,8 @@ def open_router(place: Place) -> Router:
     return Router.open(place.with_options({**SMALL_QUEUE, "message.timeout.ms": 20_000}), Options(wait_s=5.0))
 
 
-def fork(router: Router, figures: Figures) -> None:
-    """A child that decides, reports and leaves in the usual way: its account is its own."""
+def fork(router: Router, place: Place, sequence: int, figures: Figures) -> Callable[[], None]:
+    """A child that decides, reports and leaves: its account is its own."""
     before = router.account.made
     if not (pid := os.fork()):
         status = 1
@@ -122,6 +127,7 @@ def fork(router: Router, figures: Figures) -> None:
         figures.problems.append(f"a forked child ended with {status}")
     if router.account.made < before:
         figures.problems.append("a fork has changed the parent's account")
+    return lambda: place.release(sequence)
 
 
 def recover(name: str, router: Router, sequence: int, figures: Figures) -> None:
@@ -145,17 +151,16 @@ def play(place: Place, kind: str, rounds: int, first: int) -> Figures:
     for number in range(rounds):
         name, sequence = f"{kind} {number + 1}", first + number
         closing = open_router(place)
-        doomed = Traffic(closing)
-        time.sleep(0.5)
-        if kind == "fork":
-            fork(router, figures)
-            place.release(sequence)
-            close(name, closing, doomed, figures)
-        else:
+        if kind == "denied":  # nothing was sent before: its producer gets no id, which is the fatal error
             end = OUTAGES[kind](place, sequence)
-            time.sleep(1)
-            close(f"{name}, closed in the midst", closing, doomed, figures)
-            end()
+            doomed = Traffic(closing)
+        else:
+            doomed = Traffic(closing)
+            time.sleep(0.5)
+            end = fork(router, place, sequence, figures) if kind == "fork" else OUTAGES[kind](place, sequence)
+        time.sleep(1)
+        close(f"{name}, closed in the midst", closing, doomed, figures)
+        end()
         recover(name, router, sequence, figures)
         say(f"  {name}: {router.account}")
     close(f"{kind}, at the end", router, traffic, figures)
