@@ -235,4 +235,4 @@ class _Log:
         if level >= logging.WARNING and EXPECTED not in str(values[-1:]):
             self._notes.note(kind, " ".join(map(str, values)), level)
         else:  # in full: asked for by a ``debug`` among kafka.options
-            logging.getLogger("ol0.librdkafka").log(level, template, kind, *values)
+            logging.getLogger("ol0.librdkafka").log(min(level, logging.INFO), template, kind, *values)
