@@ -63,7 +63,7 @@ class Traffic:
         self._router, self._stop = router, threading.Event()
         self.decided = [0] * THREADS
         self.longest_s = 0.0
-        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(THREADS)]
+        self._threads = [threading.Thread(target=self._run, args=(number,), daemon=True) for number in range(THREADS)]
         for thread in self._threads:
             thread.start()
 
