@@ -1,4 +1,5 @@
 import json
+import re
 import stat
 import uuid
 from collections.abc import Iterator
@@ -62,6 +63,18 @@ def test_config_check_names_the_lineage_and_what_a_service_still_misses(tmp_path
     assert no_base.startswith("not yet: serving.base names no file, and feedback and every host cannot start without")
     assert no_suite.startswith("not yet: safety.suite none.safetensors is not there, and canary and drift cannot start")
     assert right == "right: lineage shop on log:9092"
+
+
+def test_all_services_end_with_the_words_of_the_one_that_refuses_its_settings(tmp_path: Path) -> None:
+    config = write(tmp_path, {"kafka": {"bootstrap_servers": "127.0.0.1:1"}})
+    run = ol0("run", "--config", config, "--logs", tmp_path / "logs")
+    assert run.returncode == WRONG_SETTING
+    assert re.search(
+        r"^ol0: \w+ cannot run with these settings: (serving\.base|safety\.suite) names no file",
+        run.stderr,
+        re.MULTILINE,
+    )
+    assert "Traceback" not in run.stderr
 
 
 def test_config_check_looks_at_the_running_lineage(place: Place, tmp_path: Path) -> None:

@@ -190,14 +190,18 @@ def test_a_command_that_does_not_exist_is_an_error_that_names_it(log: Path) -> N
         GuardedProcess.start(["no-such-command"], log=log)
 
 
-def test_a_supervised_service_that_is_killed_runs_again_and_stops_with_its_supervisor(log: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_supervised_service_that_somebody_ends_runs_again_and_stops_with_its_supervisor(
+    log: Path, number: signal.Signals
+) -> None:
     events: list[Event] = []
     until = threading.Event()
     with Supervisor([Command("service", ["sh", "-c", SERVICE], log)], on_event=events.append) as supervisor:
         runner = threading.Thread(target=supervisor.run, args=[until])
         runner.start()
         first = supervisor.pids["service"]
-        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: log.exists() and "worker" in log.read_text(), GONE_WITHIN_S)
+        os.kill(first, number)
         wait_until(lambda: supervisor.pids.get("service", first) != first, GONE_WITHIN_S)
         second = supervisor.pids["service"]
         until.set()

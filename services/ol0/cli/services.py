@@ -95,7 +95,10 @@ def run(
         settings = load_settings(config)  # a wrong setting is told once, not six times
         check_ports(settings.observability, len(SERVICES))
         stop = stop_on_signals()
-        logs.mkdir(parents=True, exist_ok=True)
+        try:
+            logs.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"--logs {logs}: {error.strerror}; name a folder that can be written") from None
         with Supervisor(
             service_commands(config, logs, settings.observability.port),
             on_event=lambda event: typer.echo(f"{event.name}: {event.text}"),
