@@ -91,6 +91,11 @@ def test_sentinel_names_the_server_and_after_a_failover_another_one(tmp_path: Pa
             sentinel_of(tmp_path / "s", master) as sentinel,
             open_store(config(f"redis+sentinel://127.0.0.1:1,127.0.0.1:{sentinel.port}/main/0"), PREFIX) as client,
         ):
+            wrong = config(f"redis+sentinel://127.0.0.1:{sentinel.port}/other")
+            with pytest.raises(
+                StoreError, match=rf"no sentinel of 127\.0\.0\.1:{sentinel.port} names a master 'other'"
+            ):
+                open_store(wrong, PREFIX)
             store = use_everything(client)
             wait_until(lambda: replica.client.dbsize() == master.client.dbsize(), FAILOVER_S)
 

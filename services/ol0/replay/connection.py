@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import MasterNotFoundError, Sentinel
 
 from ol0.config import RedisConfig
 from ol0.errors import ConfigError
@@ -109,7 +109,15 @@ def _named_by(sentinels: tuple[Address, ...], name: str, options: Options, schem
     once = Retry(NoBackoff(), 0)  # where one is down, the next is asked
     asked_with = {**shared, **own, "ssl": scheme == "rediss", "retry": once}
     sentinel = Sentinel(sentinels, sentinel_kwargs=asked_with)  # type: ignore[no-untyped-call]
-    return lambda: (sentinel.discover_master(name),)  # type: ignore[no-untyped-call]
+
+    def ask() -> tuple[Address, ...]:
+        try:
+            return (sentinel.discover_master(name),)  # type: ignore[no-untyped-call]
+        except MasterNotFoundError:  # its text is a page
+            hosts = ", ".join(f"{host}:{port}" for host, port in sentinels)
+            raise RedisConnectionError(f"no sentinel of {hosts} names a master {name!r}") from None
+
+    return ask
 
 
 def _try_out(kind: type[FollowingConnection], options: Options) -> None:

@@ -128,13 +128,10 @@ class Clients:
         return self._made(Consumer, self._config(defaults, fixed), logger=_Log(self.notes), error_cb=self.log_error)
 
     def admin(self) -> AdminClient:
-        """Makes and alters topics."""
-        # Nobody polls it, so a logger would never be told. What is below a warning is noise: it writes to the terminal.
-        return self._made(AdminClient, self._config({"log_level": 4}, {}))
-
-    def probe(self) -> AdminClient:
-        """Asks whether the broker answers; of an outage the loop's own clients tell."""
-        return self._made(AdminClient, self._config({}, {"log_level": 0}))
+        """Makes and alters topics, and asks what the cluster is."""
+        # Nobody polls it, so a logger would never be told. What it would write to the terminal, twenty lines a second
+        # while no broker is there, its calls raise.
+        return self._made(AdminClient, self._config({"log_level": 0}, {}))
 
     def check(self) -> None:
         """Makes every client once. Talks to no broker.
@@ -143,7 +140,7 @@ class Clients:
             ConfigError: one cannot be made with these options.
         """
         nowhere = Clients(self._kafka.model_copy(update={"bootstrap_servers": ""}), self._topics)
-        nowhere.probe()  # first: what all of them refuse is told without a line of librdkafka's own
+        nowhere.admin()  # first: what all of them refuse is told without a line of librdkafka's own
         nowhere.producer()
         nowhere.transactional_producer("check", self.log_error)
         for consumer in (nowhere.assigned_consumer("check"), nowhere.group_consumer("check", "0")):

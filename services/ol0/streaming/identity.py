@@ -56,5 +56,5 @@ class Identity:
 
     def _ask(self) -> Asked:
         if self._admin is None:
-            self._admin = self._clients.probe()
+            self._admin = self._clients.admin()
         return Asked(self._admin, [self._topic], ANSWER_S)

@@ -22,7 +22,7 @@ def broker_probe(clients: Clients) -> Callable[[], None]:
     Returns:
         Raises StreamError where none answers within ``PROBE_S``.
     """
-    admin = clients.probe()
+    admin = clients.admin()
 
     def ask() -> None:
         _brokers(admin, PROBE_S)
@@ -36,7 +36,7 @@ def count_brokers(clients: Clients) -> int:
     Raises:
         StreamError: none answers within ``FIRST_S``.
     """
-    return _brokers(clients.probe(), FIRST_S)
+    return _brokers(clients.admin(), FIRST_S)
 
 
 def _brokers(admin: AdminClient, timeout_s: float) -> int:

@@ -1,0 +1,33 @@
+import os
+import signal
+from collections.abc import Callable
+
+from ol0.config import KafkaConfig
+from ol0.errors import StreamError
+from ol0.soak.stacks.native import NativeStack
+from ol0.streaming.lineage import Lineage
+from ol0.streaming.reachable import broker_probe, count_brokers
+from waiting import wait_until
+
+
+def answers(ask: Callable[[], None]) -> bool:
+    try:
+        ask()
+    except StreamError:
+        return False
+    return True
+
+
+def test_a_broker_that_stands_still_does_not_answer_and_one_that_goes_on_does(stack: NativeStack) -> None:
+    clients = Lineage.of(KafkaConfig(bootstrap_servers=stack.bootstrap_servers)).clients
+    assert count_brokers(clients) == 1
+    ask = broker_probe(clients)
+    assert answers(ask)
+
+    os.kill(stack.kafka_pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: not answers(ask), 10)
+    finally:
+        os.kill(stack.kafka_pid, signal.SIGCONT)
+
+    wait_until(lambda: answers(ask), 10)
