@@ -84,7 +84,7 @@ def test_servers_that_do_not_answer_are_named(monkeypatch: pytest.MonkeyPatch) -
     )
     (broker_kind, broker), (store_kind, store) = ask_servers(away)
     assert broker_kind == store_kind == DIFFERS
-    assert broker.startswith("no broker answers at kafka.bootstrap_servers: not within 0.2 s")
+    assert broker.startswith("no broker answers at kafka.bootstrap_servers: ")
     assert "redis.url points to a server that is up" in store
 
 
