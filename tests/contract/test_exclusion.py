@@ -123,15 +123,18 @@ def test_the_slot_of_an_excluded_example_is_used_again(lineage: Lineage) -> None
     assert (lineage.store.counters().evicted, lineage.store.counters().imbalances()) == (3, [])
 
 
-def test_a_forgotten_window_becomes_a_counted_drop_together_with_its_feedback(lineage: Lineage) -> None:
+@pytest.mark.parametrize("reason", [DecisionDrop.FORGOTTEN, DecisionDrop.OVERSIZED])
+def test_a_window_that_is_taken_away_becomes_a_counted_drop_together_with_its_feedback(
+    lineage: Lineage, reason: DecisionDrop
+) -> None:
     lineage.decide(20, 21, thumbs=3)
 
-    assert lineage.exclusion.forget(lineage.exclusion.windows(even)) == 1
+    assert lineage.exclusion.forget(lineage.exclusion.windows(even), reason) == 1
 
     counters = lineage.store.counters()
     assert (counters.open, counters.waiting) == (1, 0)
-    assert counters.decisions_dropped[DecisionDrop.FORGOTTEN] == 1
-    assert counters.feedback_dropped[FeedbackDrop.FORGOTTEN] == 3
+    assert counters.decisions_dropped[reason] == 1
+    assert counters.feedback_dropped[FeedbackDrop(reason)] == 3
     assert counters.imbalances() == []
     assert lineage.left() == [21]
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.outbox import Message, unpack_messages
 from ol0.feedback.time_watch import TimeWatch
+from ol0.replay.counters import DecisionDrop
 from ol0.replay.store import ReplayStore
 from ol0.replay.windows import NOTHING_TO_DO, Commit, Due, Turn, Unsent
 
@@ -141,10 +142,13 @@ class WindowCloser:
         return None
 
     def _judge(self, due: Due) -> Commit | None:
-        """What becomes of the windows. None where a user was forgotten meanwhile: the next turn lists the others."""
+        """What becomes of the windows. None where some had to go without an outcome: the next turn lists the others."""
         closing = self._handler.close(due.windows, due.next_outcome)
-        if closing.forgotten:
-            self._store.exclusion.forget(closing.forgotten)
+        gone = {DecisionDrop.FORGOTTEN: closing.forgotten, DecisionDrop.OVERSIZED: closing.oversized}
+        for reason, windows in gone.items():
+            if windows:
+                self._store.exclusion.forget(windows, reason)
+        if any(gone.values()):
             return None
         if self._watch:
             self._watch.closed(closing.counts)

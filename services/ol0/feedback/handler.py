@@ -25,8 +25,10 @@ from ol0.records import (
 from ol0.replay.counters import DECISIONS_DROPPED, FEEDBACK_DROPPED, DecisionDrop, FeedbackDrop
 from ol0.replay.entries import LATEST_MS, SCORE_DIGITS, FeedbackEntry, decision_key, user_key
 from ol0.replay.windows import Arrivals, ClosedWindow, DueWindow
+from ol0.streaming.messages import ENVELOPE_BYTES
 from ol0.streaming.payloads import Head, Payloads, largest_sizes
 from ol0.streaming.sink import SourceRecord
+from ol0.streaming.topics import KAFKA_MESSAGE_BYTES
 
 LATE: Final = FEEDBACK_DROPPED[FeedbackDrop.LATE]
 EARLY: Final = FEEDBACK_DROPPED[FeedbackDrop.EARLY]
@@ -37,6 +39,8 @@ DEADLINE: Final = f"%0{SCORE_DIGITS}d"  # in a third of the time of the f-string
 # How far a host's clock may run ahead of the broker's. Beyond it a window would stay open for as long as the clock is
 # wrong, and hold its memory.
 FUTURE_MS: Final = 60_000
+OUTCOME_TAIL_BYTES: Final = 128
+"""At most, of an outcome behind what it has from its decision: header, number, reward, parts, end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +51,13 @@ class Closing:
         windows: in the order in which they were listed.
         counts: of feedback, by counter.
         forgotten: fields of windows whose users were forgotten after the decisions had come in.
+        oversized: fields of windows whose outcomes no topic would take.
     """
 
     windows: Sequence[ClosedWindow]
     counts: Mapping[str, int]
     forgotten: Sequence[bytes]
+    oversized: Sequence[bytes] = ()
 
 
 @dataclass(slots=True)
@@ -78,6 +84,7 @@ class FeedbackHandler:
         dimension: int,
         action_sizes: Action,
         payloads: Payloads,
+        largest_outcome: int = KAFKA_MESSAGE_BYTES - ENVELOPE_BYTES,
     ) -> None:
         """Makes a handler.
 
@@ -86,7 +93,9 @@ class FeedbackHandler:
             dimension: numbers in a decision's features.
             action_sizes: choices of each part of an action, in the order of the checkpoint's parts.
             payloads: how the store keeps decisions.
+            largest_outcome: bytes of key and value that their topic takes.
         """
+        self._largest_outcome = largest_outcome
         self._config = config
         self._dimension = dimension
         self._features_bytes = {dtype: dimension * size for dtype, size in FEATURE_BYTES.items()}
@@ -177,11 +186,14 @@ class FeedbackHandler:
         Raises:
             ContractError: a window's head is none.
         """
-        closed, forgotten, counts = [], [], Counter[str]()
+        closed, forgotten, oversized, counts = [], [], [], Counter[str]()
         for window in windows:
             head = self._payloads.head(window.head)
             if head.user in self._forgotten:
                 forgotten.append(window.field)
+                continue
+            if len(head.session) + len(head.opening) > self._largest_outcome - OUTCOME_TAIL_BYTES:
+                oversized.append(window.field)
                 continue
             judged = self._judge(window, head, counts)
             outcome = b""
@@ -190,7 +202,7 @@ class FeedbackHandler:
                 outcome = pack_message(head.session, value)
                 number += 1
             closed.append(ClosedWindow(window.decision_key, judged.value, outcome, head.user))
-        return Closing(closed, counts, forgotten)
+        return Closing(closed, counts, forgotten, oversized)
 
     def _judge(self, window: DueWindow, head: Head, counts: Counter[str]) -> Reward:
         """The reward of a window, from the feedback that belongs to it."""

@@ -13,6 +13,7 @@ class DecisionDrop(StrEnum):
     DUPLICATE = "duplicate"  # its window is open already
     FUTURE = "future"  # it claims a time well after the broker had it
     FORGOTTEN = "forgotten"  # its user is: at arrival, or while its window was open
+    OVERSIZED = "oversized"  # no topic would take its outcome; such a decision is older than the bounds of its fields
 
 
 class FeedbackDrop(StrEnum):
@@ -32,6 +33,7 @@ class FeedbackDrop(StrEnum):
     EXCESS = "excess"  # its decision has 256 entries: somebody floods
     WEAK = "weak"  # an implicit sign below streaming.min_confidence
     FORGOTTEN = "forgotten"  # it waited in the window of a user who was forgotten; what comes later is an orphan
+    OVERSIZED = "oversized"  # it waited in the window of a decision that was
 
 
 DECISIONS_DROPPED: Final = {reason: f"decisions_{reason}" for reason in DecisionDrop}

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from redis import Redis
 from redis.exceptions import RedisError
 
+from ol0.replay.counters import DecisionDrop
 from ol0.replay.entries import PRIORITY, REMOVAL, RING_ENTRY, payload_field
 from ol0.replay.lua import Argument, Scripts, refused, store_key
 from ol0.replay.refusals import damaged, refusal
@@ -80,11 +81,12 @@ class Exclusion:
         pairs = zip(fields, self._payloads(fields), strict=True)
         return [field for field, payload in pairs if payload is not None and matches(payload)]
 
-    def forget(self, windows: Sequence[bytes]) -> int:
+    def forget(self, windows: Sequence[bytes], reason: DecisionDrop = DecisionDrop.FORGOTTEN) -> int:
         """Takes open windows away, with the feedback that waits in them: counted drops, no outcomes.
 
         Args:
             windows: their fields.
+            reason: under which they are counted.
 
         Returns:
             How many were still open.
@@ -92,7 +94,9 @@ class Exclusion:
         Raises:
             StoreError: the store is damaged or out of reach.
         """
-        return sum(self._run("forget", b"".join(windows[at : at + FETCH])) for at in range(0, len(windows), FETCH))
+        return sum(
+            self._run("forget", b"".join(windows[at : at + FETCH]), reason) for at in range(0, len(windows), FETCH)
+        )
 
     def _payloads(self, fields: Sequence[bytes]) -> Iterator[bytes | None]:
         for at in range(0, len(fields), FETCH):
@@ -102,8 +106,8 @@ class Exclusion:
                 raise refused("HMGET", error) from error
             yield from cast("list[bytes | None]", payloads)
 
-    def _run(self, name: str, argument: Argument) -> int:
-        reply = self._scripts.call(name, argument)
+    def _run(self, name: str, *arguments: Argument) -> int:
+        reply = self._scripts.call(name, *arguments)
         if reply[0] != b"OK":
             raise refusal(reply, store_key(self._prefix, "*"))
         return cast("int", reply[1])

@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from ol0.errors import StreamError
 from ol0.streaming.lineage import Lineage
+from ol0.streaming.messages import ENVELOPE_BYTES
 
 ACKNOWLEDGED_S: Final = 10.0
 
@@ -79,13 +80,19 @@ class PileSender:
             timeout_s: how long a pile may take.
         """
         self._topic = lineage.topics.full(name)
+        self._largest = lineage.topics.spec(name).max_message_bytes - ENVELOPE_BYTES
+        self._log = structlog.get_logger("ol0.sender")
         self._producer = lineage.clients.producer()
         self._timeout_s = timeout_s
 
     def send(self, messages: Sequence[tuple[bytes, bytes]]) -> Delivery:
-        """Sends (key, value) pairs and waits for nothing.
+        """Sends (key, value) pairs and waits for nothing. One that the topic would never take is left out and logged.
 
         Raises:
             StreamError: nothing was sent.
         """
-        return Delivery(self._producer, self._topic, messages, self._timeout_s)
+        fitting = [(key, value) for key, value in messages if len(key) + len(value) <= self._largest]
+        if len(fitting) < len(messages):
+            count = len(messages) - len(fitting)
+            self._log.error("records left out: the topic takes none so long", topic=self._topic, count=count)
+        return Delivery(self._producer, self._topic, fitting, self._timeout_s)

@@ -8,6 +8,7 @@ from ol0.feedback.closing import WindowCloser
 from ol0.feedback.handler import Closing
 from ol0.feedback.outbox import Message, pack_message
 from ol0.later import Later
+from ol0.replay.counters import DecisionDrop
 from ol0.replay.windows import ClosedWindow, Commit, Due, DueWindow, Turn, Unsent
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class MemoryStore:
     def exclusion(self) -> "MemoryStore":
         return self
 
-    def forget(self, fields: Sequence[bytes]) -> None:
+    def forget(self, fields: Sequence[bytes], reason: DecisionDrop) -> None:
+        assert reason is DecisionDrop.FORGOTTEN
         self.forgotten += fields
         self.windows = [window for window in self.windows if window.field not in fields]
 

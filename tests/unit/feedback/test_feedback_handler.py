@@ -298,3 +298,14 @@ def test_a_record_of_another_topic_is_refused() -> None:
 )
 def test_a_record_that_fits_passes(record: Record) -> None:
     handler().check(record)
+
+
+def test_a_window_whose_outcome_no_topic_would_take_makes_none() -> None:
+    """As an older version let it in."""
+    hostile = replace(DECISION, session_id="x" * 600_000, group="x" * 600_000)
+    payload = PAYLOADS.pack(hostile, user_key(None), CODEC.encode_valid(hostile))
+
+    closing = handler().close([window()._replace(head=payload), window()], 7)
+
+    assert closing.oversized == [window().field]
+    assert [one.decision_key for one in closing.windows] == [window().decision_key]
