@@ -13,7 +13,6 @@ from ol0.errors import ContractError
 from ol0.records import Action, Decision, Outcome, RewardParts
 from ol0.streaming.codec import HEADER, Codec
 from ol0.streaming.reading import DOUBLE
-from ol0.streaming.validation import DIGEST_CHARACTERS, MAX_LABEL_BYTES
 from ol0.streaming.writing import NULL, PRESENT, PRIMITIVES
 
 # Bytes up to the end of the shared fields (the store's scripts read these four, see due.lua), bytes of the session id,
@@ -22,8 +21,6 @@ HEAD: Final = struct.Struct("<IIqI8s")
 
 write_long: Final = PRIMITIVES["long"]
 DECISION_ID_BYTES: Final = 1 + 36  # length and text; every decision id is a canonical UUID
-SURELY_SHORT: Final = DECISION_ID_BYTES + 6 + 2 + DIGEST_CHARACTERS + MAX_LABEL_BYTES
-"""Bytes of an opening in which, beside id, time and digest, no label can be too long."""
 
 
 CODE_BITS: Final = 24
@@ -135,17 +132,10 @@ class Payloads:
         return Head(session, time_ms, taken, user, payload[HEAD.size + HEADER.size : end])
 
     def outcome(self, head: Head, sequence: int, reward: float | None, parts: RewardParts, window_end_ms: int) -> bytes:
-        """The framed outcome; arguments as the fields of ``Outcome``.
-
-        Raises:
-            ContractError: no reader would take it: its decision came into the store before the contract had limits.
-        """
+        """The framed outcome; arguments as the fields of ``Outcome``. Values are trusted."""
         shares = (reward, parts.thumb, parts.rating, parts.correction, parts.tool, parts.implicit)
         said = [NULL if share is None else PRESENT + DOUBLE.pack(share) for share in shares]
-        outcome = b"".join((self._outcome_header, head.opening, write_long(sequence), *said, write_long(window_end_ms)))
-        if len(head.opening) > SURELY_SHORT:
-            self._codec.decode(outcome)
-        return outcome
+        return b"".join((self._outcome_header, head.opening, write_long(sequence), *said, write_long(window_end_ms)))
 
 
 def _session_at(session_bytes: int) -> int:

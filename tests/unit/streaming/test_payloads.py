@@ -2,14 +2,13 @@
 
 import string
 from dataclasses import asdict, fields, replace
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from examples import DECISION, TIME_MS
-from ol0.errors import ContractError, RangeError
+from examples import DECISION
+from ol0.errors import ContractError
 from ol0.records import Arm, Decision, DecisionId, Digest, FeaturesDtype, Outcome, RewardParts
 from ol0.streaming.codec import Codec
 from ol0.streaming.payloads import HEAD, Payloads, action_code
@@ -79,22 +78,6 @@ def test_the_head_alone_makes_the_outcome_that_the_codec_would_write(
     assert head == PAYLOADS.head(payload)
     known = (head.session.decode(), head.time_ms, head.taken, head.user)
     assert known == (decision.session_id, decision.time_ms, action_code(decision.action), USER)
-
-
-@pytest.mark.parametrize(
-    ("flaw", "reason"),
-    [
-        ({"session_id": "x" * 600_000}, "session_id: 600000 bytes"),
-        ({"user": "x" * 257}, "user: 257 bytes"),
-        ({"group": "x" * 257}, "group: 257 bytes"),
-    ],
-)
-def test_a_window_from_before_there_were_limits_has_no_outcome(flaw: dict[str, Any], reason: str) -> None:
-    shortest = replace(DECISION, user=None, staged=None, greedy_base=None, greedy_live=None, greedy_staged=None)
-    for decision in (DECISION, replace(shortest, group=None, action=(0,), propensity=(1.0,))):
-        head = PAYLOADS.head(PAYLOADS.pack(replace(decision, **flaw), USER))
-        with pytest.raises(RangeError, match=reason):
-            PAYLOADS.outcome(head, 1, None, RewardParts(), TIME_MS)
 
 
 def test_the_head_leaves_the_features_out() -> None:
