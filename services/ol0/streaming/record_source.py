@@ -14,7 +14,8 @@ Read = Callable[[bytes, int], tuple[object, int]]
 Case = tuple[str, str]
 """A condition on the bytes ``data`` from {first} on, and what sets ``value`` then, and ``at`` to what follows.
 
-The last byte of a long integer is not 0: it would be written with a byte too many, which no case takes.
+The last byte of a long integer is not 0: it would be written with a byte too many, which no case takes. ``^ 128 > 128``
+asks whether a byte is from 1 to 127.
 """
 
 NULL: Final[Case] = "data[at] == 0", "value = None\nat += 1\n"
@@ -23,7 +24,7 @@ SMALL_INTEGER: Final[Case] = (
     "value = zigzag >> 1 ^ -(zigzag & 1)\nat = {first} + 1\n",
 )
 TWO_BYTES: Final[Case] = (  # numbers below 8,192
-    "data[{first}] > 127 and 0 < (more := data[{first} + 1]) < 128",
+    "data[{first}] > 127 and (more := data[{first} + 1]) ^ 128 > 128",
     "zigzag = data[{first}] & 127 | more << 7\nvalue = zigzag >> 1 ^ -(zigzag & 1)\nat = {first} + 2\n",
 )
 SIX_BYTES: Final[Case] = (  # milliseconds since 1970 take six, until the year 2039
@@ -45,11 +46,11 @@ SHORT_STRING: Final[Case] = (  # of less than 64 bytes; an odd length would be n
     "end = {first} + 1 + (size >> 1)\nvalue = data[{first} + 1 : end].decode()\nat = end\n",
 )
 DIGEST: Final[Case] = (  # of less than 8,192 bytes
-    "not (size := data[{first}]) & 1 and 0 < (more := data[{first} + 1]) < 128",
+    "not (size := data[{first}]) & 1 and (more := data[{first} + 1]) ^ 128 > 128",
     "end = {first} + 2 + ((size & 127 | more << 7) >> 1)\nvalue = data[{first} + 2 : end].decode()\nat = end\n",
 )
 VECTOR: Final[Case] = (  # of 64 to 8,191 bytes
-    "(size := data[{first}]) & 129 == 128 and 0 < (more := data[{first} + 1]) < 128",
+    "(size := data[{first}]) & 129 == 128 and (more := data[{first} + 1]) ^ 128 > 128",
     "end = {first} + 2 + ((size & 127 | more << 7) >> 1)\nvalue = data[{first} + 2 : end]\nat = end\n",
 )
 BOOLEAN: Final[Case] = "data[{first}] < 2", "value = data[{first}] == 1\nat = {first} + 1\n"

@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NoReturn
 
 import numpy as np
 
@@ -33,7 +33,7 @@ from ol0.records import (
     Verdict,
 )
 
-CANONICAL_UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+is_canonical_uuid: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 NUMBERS: Final[Mapping[FeaturesDtype, np.dtype[np.float16 | np.float32]]] = {
     FeaturesDtype.FLOAT16: np.dtype("<f2"),
     FeaturesDtype.FLOAT32: np.dtype("<f4"),
@@ -101,11 +101,11 @@ def _outcome(record: Outcome) -> None:
             _share("reward and its parts", share)
 
 
-def _choice(record: Decision | Outcome) -> None:
+def _choice(record: Decision | Outcome) -> None:  # noqa: C901 - written out: it is done for every decision
     """What a decision and its outcome share: identity, labels, time, action and its propensity."""
-    _identity(record.decision_id)
+    if not is_canonical_uuid(record.decision_id):
+        _refuse_identity(record.decision_id)
     session_id, user, group = record.session_id, record.user, record.group
-    # Here, and not in a function for each: this is done for every decision.
     if len(session_id) > SHORT or (user and len(user) > SHORT) or (group and len(group) > SHORT):
         _labels(session_id=session_id, user=user, group=group)
     staged = record.staged
@@ -113,17 +113,18 @@ def _choice(record: Decision | Outcome) -> None:
         _digests(digest=record.digest, staged=staged)
     if not EARLIEST_MS <= record.time_ms <= LATEST_MS:
         _time(record.time_ms)
-    if not 0 < len(record.action) <= MAX_PARTS or len(record.propensity) != len(record.action):
-        parts = f"{len(record.propensity)} for an action of {len(record.action)} parts"
+    action, propensities = record.action, record.propensity
+    if not 0 < len(action) <= MAX_PARTS or len(propensities) != len(action):
+        parts = f"{len(propensities)} for an action of {len(action)} parts"
         raise RangeError(f"propensity: {parts}; every part of an action has one, and an action 1 to {MAX_PARTS} parts")
-    for propensity in record.propensity:
+    for propensity in propensities:
         if not 0 < propensity <= 1:  # false for NaN as well
             raise RangeError(f"propensity: {propensity}; a probability of what was done is above 0 and at most 1")
-    if min(record.action) < 0:
-        _action(record.action, len(record.action))
+    if min(action) < 0:
+        _action(action, len(action))
     for greedy in (record.greedy_base, record.greedy_live, record.greedy_staged):
-        if greedy is not None and greedy != record.action:  # mostly it is what was done, which is checked
-            _action(greedy, len(record.action))
+        if greedy is not None and greedy != action:  # mostly it is what was done, which is checked
+            _action(greedy, len(action))
 
 
 def _feedback(record: UserFeedback | ToolFeedback | ImplicitFeedback) -> None:
@@ -132,7 +133,8 @@ def _feedback(record: UserFeedback | ToolFeedback | ImplicitFeedback) -> None:
         raise RangeError(f"feedback_id: empty; 1 to {MAX_LABEL_BYTES} bytes are right")
     if len(record.feedback_id) > SHORT or len(record.session_id) > SHORT or len(record.source) > SHORT:
         _labels(feedback_id=record.feedback_id, session_id=record.session_id, source=record.source)
-    _identity(record.decision_id)
+    if not is_canonical_uuid(record.decision_id):
+        _refuse_identity(record.decision_id)
     if not EARLIEST_MS <= record.time_ms <= LATEST_MS:
         _time(record.time_ms)
 
@@ -236,9 +238,8 @@ def _features(features: bytes, dtype: FeaturesDtype) -> None:
         raise RangeError(f"features: number {int(np.argmin(finite))} is not finite")
 
 
-def _identity(decision_id: str) -> None:
-    if not CANONICAL_UUID.fullmatch(decision_id):
-        raise RangeError(f"decision_id: {decision_id[:40]!r}; a UUID as 36 characters in lower case is right")
+def _refuse_identity(decision_id: str) -> NoReturn:
+    raise RangeError(f"decision_id: {decision_id[:40]!r}; a UUID as 36 characters in lower case is right")
 
 
 def _labels(**labels: str | None) -> None:
