@@ -74,8 +74,10 @@ class EvaluationFigures:
         baseline_shift: mean reward of the holdback less that of the baseline. The base serves both: far from 0, live
             traffic or its feedback is not what the base was measured on.
         unbalanced: what was found amiss with the sample ratio or the vote rates of the arms, None while nothing is.
-        lift_since_ms: lift, points and balance are of the decisions since then, because the holdback was changed; None:
-            of all.
+        lift_since_ms: lift, points and balance are of the decisions since then, because the holdback was changed or the
+            inputs left the anchors or came back; None: of all.
+        inputs_away_since_ms: since when prompts do not look like the anchors (see ``drift/inputs.py``); while they do
+            not, nothing is proven. None: they do.
     """
 
     time_ms: int | None
@@ -93,6 +95,7 @@ class EvaluationFigures:
     baseline_shift: float | None = None
     unbalanced: str | None = None
     lift_since_ms: int | None = None
+    inputs_away_since_ms: int | None = None
 
 
 def summary(tally: Tally) -> ArmSummary:

@@ -3,23 +3,43 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import structlog
 from pydantic import TypeAdapter
 
 from ol0.ar1.baseline import BaselineMetrics
 from ol0.config import EvaluationConfig, SafetyConfig, ServingConfig
+from ol0.controller.signing import OPEN, Keyring
 from ol0.errors import ContractError
 from ol0.evaluator.figures import EvaluationFigures, improvement_percent, shift, summary
 from ol0.evaluator.ledger import Ledger, LedgerSnapshot
 from ol0.evaluator.lift import SessionLift, SessionLiftSnapshot
 from ol0.evaluator.modes import Modes
-from ol0.records import Arm, Outcome, Phase, Record, ServingState, Tick, Transition
+from ol0.records import (
+    INPUTS_AWAY,
+    INPUTS_BACK,
+    Arm,
+    Gate,
+    Outcome,
+    Phase,
+    Record,
+    ServingState,
+    Tick,
+    Transition,
+    Verdict,
+)
 from ol0.statistics.outcome_clock import ClockSnapshot, OutcomeClock
 
 PATIENCE_GAPS = 10
 """How long an outcome of another partition may be missing before time goes on without it, in session gaps."""
+
+
+class InputBreak(TypedDict):
+    """When inputs last left the anchors or came back, in event time, and which of the two; None: they never left."""
+
+    at_ms: int | None
+    away: bool
 
 
 class EvaluatorSnapshot(TypedDict):
@@ -29,6 +49,7 @@ class EvaluatorSnapshot(TypedDict):
     ledger: LedgerSnapshot
     lift: SessionLiftSnapshot | None
     outside: list[tuple[int, int | None]]
+    inputs: NotRequired[InputBreak]
     aside: int
     transitions: dict[str, int]
 
@@ -36,12 +57,14 @@ class EvaluatorSnapshot(TypedDict):
 class OnlineEvaluator:
     """Compares the arms. Pure: same records in, same figures out; it writes nothing but its snapshot.
 
-    Takes outcomes, transitions, ticks, and serving states for their mode.
+    Takes outcomes, transitions, ticks, serving states for their mode, and verdicts for what drift says of the inputs: a
+    lift across a break between two spaces of prompts compares what cannot be compared, so it begins anew.
 
     Args:
         evaluation: target and confidence.
         safety: when a session is complete.
         serving: share of the holdback.
+        keys: whose verdicts it believes.
     """
 
     def __init__(
@@ -49,7 +72,10 @@ class OnlineEvaluator:
         evaluation: EvaluationConfig | None = None,
         safety: SafetyConfig | None = None,
         serving: ServingConfig | None = None,
+        keys: Keyring = OPEN,
     ) -> None:
+        self._keys = keys
+        self._inputs = InputBreak(at_ms=None, away=False)
         self._evaluation = evaluation or EvaluationConfig()
         self._safety = safety or SafetyConfig()
         self._holdback = (serving or ServingConfig()).holdback
@@ -86,6 +112,8 @@ class OnlineEvaluator:
                 self._transitions[record.to_phase] += 1
             case ServingState():
                 self._modes.take(record)
+            case Verdict(gate=Gate.DRIFT) if self._keys.flaw(record) is None:
+                self._note_inputs(record)
             case _:
                 pass
         return ()
@@ -96,7 +124,12 @@ class OnlineEvaluator:
         lift = None if self._lift is None else self._lift.figures(1 - self._evaluation.confidence)
         unbalanced = None if self._lift is None else self._lift.balance.found
         improvement = improvement_percent(treated, holdback)
-        reached = improvement is not None and improvement >= self._evaluation.target_improvement_percent
+        since = None if self._lift is None else self._lift.since_ms
+        # Sums over everything say nothing of the target where the lift began later.
+        gained = improvement if since is None or lift is None or lift.estimate is None else 100 * lift.estimate
+        reached = gained is not None and gained >= self._evaluation.target_improvement_percent
+        shown = lift is not None and lift.low is not None and lift.low > 0
+        away = self._inputs["at_ms"] if self._inputs["away"] else None
         return EvaluationFigures(
             time_ms=self._clock.now_ms,
             arms={arm: summary(tally) for arm, tally in self._ledger.arms.items()},
@@ -104,7 +137,7 @@ class OnlineEvaluator:
             lift=lift,
             points=None if self._lift is None else self._lift.points,
             aggregate_improvement_percent=improvement,
-            proven=reached and lift is not None and lift.low is not None and lift.low > 0 and unbalanced is None,
+            proven=reached and shown and unbalanced is None and away is None,
             aside=self._aside,
             groups=self._ledger.groups(),
             hours=self._ledger.hours(),
@@ -112,7 +145,8 @@ class OnlineEvaluator:
             baseline=self._baseline,
             baseline_shift=shift(holdback, self._baseline),
             unbalanced=unbalanced,
-            lift_since_ms=None if self._lift is None else self._lift.since_ms,
+            lift_since_ms=since,
+            inputs_away_since_ms=away,
         )
 
     def snapshot(self) -> bytes:
@@ -122,6 +156,7 @@ class OnlineEvaluator:
             ledger=self._ledger.snapshot(),
             lift=None if self._lift is None else self._lift.snapshot(),
             outside=self._modes.spans,
+            inputs=self._inputs,
             aside=self._aside,
             transitions={phase.value: count for phase, count in sorted(self._transitions.items())},
         )
@@ -145,6 +180,7 @@ class OnlineEvaluator:
         self._ledger.restore(state["ledger"])
         self._restore_lift(state["lift"])
         self._modes.spans = [(start, stop) for start, stop in state["outside"]]
+        self._inputs = state.get("inputs", InputBreak(at_ms=None, away=False))
         self._aside = state["aside"]
         self._transitions = Counter({Phase(phase): count for phase, count in state["transitions"].items()})
 
@@ -168,6 +204,15 @@ class OnlineEvaluator:
             return None
         alpha = (1 - self._evaluation.confidence) / 10
         return SessionLift(self._holdback, self._gap_ms, alpha, self._safety.rate_tolerance, since_ms)
+
+    def _note_inputs(self, verdict: Verdict) -> None:
+        """Of one break there may be several words, a day apart."""
+        checks = {reason.check for reason in verdict.reasons}
+        if not checks & {INPUTS_AWAY, INPUTS_BACK}:
+            return
+        told = InputBreak(at_ms=verdict.time_ms, away=INPUTS_AWAY in checks)
+        if told != self._inputs:
+            self._inputs, self._lift = told, self._new_lift(since_ms=verdict.time_ms)
 
     def _take(self, outcome: Outcome) -> None:
         if not self._clock.take(outcome.sequence, outcome.window_end_ms):

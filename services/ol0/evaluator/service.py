@@ -1,21 +1,23 @@
-"""The evaluator service: outcomes, transitions and releases in; its snapshot holds the figures."""
+"""The evaluator service: outcomes, transitions, releases and verdicts in; its snapshot holds the figures."""
 
 from collections.abc import Callable
 from threading import Event
 
 from ol0.clock import wall_clock_ms
 from ol0.config import Settings
+from ol0.controller.signing import Keyring
 from ol0.evaluator.handler import OnlineEvaluator
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.round import Round
 from ol0.streaming.transactional import TransactionalLoop
 
-SOURCES = ("releases", "transitions", "outcomes")
+SOURCES = ("releases", "transitions", "outcomes", "verdicts")
 
 
 def run(settings: Settings, stop: Event, on_round: Callable[[Round], None]) -> None:
     """Runs until ``stop`` is set. Raises OL0Error."""
-    evaluator = OnlineEvaluator(settings.evaluation, settings.safety, settings.serving)
+    keys = Keyring.of(settings.security, settings.kafka.topic_prefix)
+    evaluator = OnlineEvaluator(settings.evaluation, settings.safety, settings.serving, keys)
     lineage = Lineage.of(settings.kafka)
     TransactionalLoop(
         "evaluator",
