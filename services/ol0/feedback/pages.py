@@ -61,7 +61,11 @@ def _figures(stats: StoreStats) -> Table:
     counters = stats.counters
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     memory = f"{_size(stats.memory_bytes)}: ring {_size(stats.ring_bytes)}, payloads {_size(stats.payload_bytes)}"
-    made = {"examples": counters.examples, "without a reward": counters.null_rewards, "capped": counters.capped}
+    made = {
+        "examples": counters.examples,
+        "without a reward": counters.null_rewards,
+        "beyond a user's limit": counters.capped,
+    }
     for name, text in (
         ("store", stats.incarnation),
         ("decisions", _sum(counters.decisions, counters.decisions_dropped, outcomes=counters.outcomes)),
@@ -98,7 +102,7 @@ def _partitions(stats: StoreStats) -> Table:
 
 
 def _sum(total: int, dropped: Mapping[DecisionDrop, int] | Mapping[FeedbackDrop, int], **parts: int) -> str:
-    shares = [*parts.items(), *((f"dropped {reason}", count) for reason, count in dropped.items() if count)]
+    shares = [*parts.items(), *((f"dropped ({reason})", count) for reason, count in dropped.items() if count)]
     return f"{total:,}: " + ", ".join(f"{count:,} {name}" for name, count in shares)
 
 

@@ -26,7 +26,8 @@ def offer(life: Life, candidate: Candidate, rules: Rules) -> Step:
     early = tuple(verdict for verdict in life.early if verdict.digest == candidate.digest)
     others = tuple(verdict for verdict in life.early if verdict.digest != candidate.digest)
     after = replace(life, trial=Trial(candidate, stage=0), early=others)
-    cause = f"step {candidate.step} of the learner, parent {candidate.parent[:12]}"
+    learnt = f"step {candidate.step} of the learner, parent {candidate.parent[:12]}"
+    cause = "the base, from a warm-up" if candidate.digest == candidate.parent else learnt
     moves: tuple[Move, ...] = (Move(candidate.digest, candidate.step, None, Phase.OFFERED, cause),)
     for verdict in early:
         after, more = judge(after, verdict, rules)

@@ -29,7 +29,7 @@ def list_page(history: History, limit: int) -> RenderableType:
         cause = Text(transition.cause)  # causes quote what others wrote: no markup in them
         table.add_row(_time(transition.time_ms), digest, str(transition.step), became, cause)
     earlier = len(history.transitions) - limit
-    head = [Text(f"{earlier:,} earlier ones: --limit shows them")] if earlier > 0 else []
+    head = [Text(f"{earlier:,} earlier: --limit {len(history.transitions)} shows all")] if earlier > 0 else []
     return Group(*head, table, Text(), *(Text(line) for line in _serving_lines(history.state)))
 
 

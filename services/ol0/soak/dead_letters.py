@@ -32,7 +32,8 @@ from ol0.streaming.payloads import Payloads
 from ol0.streaming.resend import Check, Examiner, Forecast, Prospect, resend
 
 DEAD_LETTER: Final = ".dlq"
-NOT_SENT: Final = "nothing was sent; --apply sends"
+NOT_SENT: Final = "nothing was sent; --apply sends what is not refused"
+NONE_TO_SEND: Final = "nothing was sent, and --apply would send nothing"
 UNREADABLE: Final = "(unreadable headers)"
 
 
@@ -95,7 +96,8 @@ def rehearse(settings: Settings, topic: str | None, where: str, console: Console
         stays = forecast.prospect is Prospect.REFUSED
         _say(console, forecast_line(forecast, "stays" if stays else f"goes to {_goal(forecast.letter)}"))
     said = ", ".join(f"{counts[prospect]:,} {prospect}" for prospect in Prospect if counts[prospect])
-    _say(console, f"{said}; {NOT_SENT}" if said else _nothing(where))
+    sendable = counts.total() - counts[Prospect.REFUSED]
+    _say(console, f"{said}; {NOT_SENT if sendable else NONE_TO_SEND}" if said else _nothing(where))
 
 
 def replay(settings: Settings, topic: str | None, where: str, console: Console) -> None:

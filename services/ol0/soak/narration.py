@@ -20,7 +20,7 @@ def now_sentence(now: Observation) -> str:
     if now.serving.staged is not None:
         return _trial_sentence(now, now.serving.staged)
     if now.serving.frozen:
-        return "Releases are frozen: too many candidates in a row did harm, and a person has to thaw."
+        return "Releases are frozen, by an order or by too many harmful candidates in a row, until `ol0 releases thaw`."
     if now.planned and now.decisions >= now.planned:
         return sentence(f"All {plural(now.decisions, 'decision')} are made; {plural(now.lag, 'outcome')} to come")
     waiting = _waiting(now)
@@ -81,4 +81,6 @@ def _waiting(now: Observation) -> CandidateStory | None:
 
 
 def _offer_sentence(story: CandidateStory) -> str:
+    if story.digest == story.parent:
+        return sentence(f"The warm-up offers the base {short(story.digest)}")
     return sentence(f"The learner offers candidate {short(story.digest)}, step {story.step}, on {short(story.parent)}")

@@ -118,13 +118,15 @@ def _sparklines(now: Observation) -> dict[Arm, str]:
     return {arm: sparkline(line, min(known, default=0.0), max(known, default=1.0)) for arm, line in values.items()}
 
 
-def facts(now: Observation) -> RenderableType:
-    """Lift and serving state, a name and a sentence each."""
+def facts(now: Observation, as_of: str | None = None) -> RenderableType:
+    """Lift, where it is said what it holds for, and serving state: a name and a sentence each."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(width=7, style=QUIET)
     grid.add_column(no_wrap=True, overflow="ellipsis")
     lift = Text(lift_words(now.lift), style="bold")
     grid.add_row("lift", lift.append("  over the holdback, per session", style=f"not bold {QUIET}"))
+    if as_of is not None:
+        grid.add_row("", as_of)
     grid.add_row("serving", _serving(now))
     return grid
 

@@ -51,8 +51,8 @@ def status_screen(now: Observation, counters: Counters, lineage: str, clock_ms: 
     done = f"{counters.decisions:,} decisions, {counters.outcomes:,} outcomes, {counters.examples:,} examples"
     return Group(
         Text(f"lineage {lineage}", style="bold"),
-        facts(now),
-        *map(Text, _ages(now, clock_ms)),
+        facts(now, _as_of(now, clock_ms)),
+        *map(Text, _trial(now, clock_ms)),
         Text(f"store    {done}; {waits}"),
         Text(),
         candidates(now.candidates, rows=min(len(now.candidates), 8), at=_offered),
@@ -61,11 +61,15 @@ def status_screen(now: Observation, counters: Counters, lineage: str, clock_ms: 
     )
 
 
-def _ages(now: Observation, clock_ms: int) -> Iterator[str]:
-    """What the lift holds for, and since when the present stage of a trial runs."""
-    if now.evaluated_ms is not None and now.written_ms is not None:
-        old = age((clock_ms - now.written_ms) / 1000)
-        yield f"as of    {moment(now.evaluated_ms)} of event time, by a snapshot of the evaluator {old} old"
+def _as_of(now: Observation, clock_ms: int) -> str | None:
+    """The event time that the lift holds for, and how old the word is."""
+    if now.evaluated_ms is None or now.written_ms is None:
+        return None
+    return f"as of {moment(now.evaluated_ms)} event time, written {age((clock_ms - now.written_ms) / 1000)} ago"
+
+
+def _trial(now: Observation, clock_ms: int) -> Iterator[str]:
+    """Since when the present stage of a trial runs."""
     trial = None if now.serving is None else now.serving.staged
     story = None if trial is None else now.story(trial.digest)
     if trial is not None and story is not None and story.stage_began_ms is not None:

@@ -9,6 +9,7 @@ from ol0.soak.figures import LiftInterval, deciding_reason
 MINUS: Final = "\N{MINUS SIGN}"
 DASH: Final = "\N{EN DASH}"
 DIGEST_LENGTH: Final = 8
+INVISIBLE: Final = 0.0005
 DIFFERENCES: Final = frozenset({"harm", "group_harm", "suite_base", "suite_parent", "harm_to_base", "lost_lift"})
 SAYS: Final = {
     Judgement.APPROVE: "approves",
@@ -169,9 +170,11 @@ def _is_difference(check: str) -> bool:
 
 
 def _plain(number: float | None) -> str:
-    """Counts in full, anything else with three digits that matter."""
+    """Counts in full, anything else with three digits that matter; what nobody can see is zero."""
     if number is None:
         return DASH
+    if 0 < abs(number) < INVISIBLE:
+        return "0.000"
     return _minus(f"{number:,.0f}" if number.is_integer() else f"{number:.3g}")
 
 

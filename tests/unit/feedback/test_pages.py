@@ -47,7 +47,7 @@ def shown(stats: StoreStats, width: int = 120) -> str:
 def test_statistics_show_drops_by_reason_memory_against_payload_and_who_holds_the_watermark_back() -> None:
     page = shown(STATS)
 
-    assert "12: 9 outcomes, 2 dropped late" in page
+    assert "12: 9 outcomes, 2 dropped (late)" in page
     assert "8 of 10; 0 evicted, 0 excluded" in page
     assert "0.5 least, 1 median, 4.25 largest" in page
     assert "3.0 MiB: ring 512.0 KiB, payloads 2.0 MiB" in page

@@ -298,3 +298,9 @@ def test_the_evidence_of_a_trial_goes_from_its_first_look_to_its_last(observatio
 def test_a_trial_that_harm_ended_shows_what_was_seen_before(observation: Observation) -> None:
     (harmful,) = [trial for trial in trials(observation) if trial.title.endswith("rolled back")]
     assert len(harmful.sessions) == 3
+
+
+def test_the_headline_says_until_when_the_base_was_live(report: RunReport) -> None:
+    first = report.observation.releases[0]
+    minutes, seconds = divmod(int(first.at_s), 60)
+    assert headline(report).endswith(f"; until {minutes}:{seconds:02d} the base was live.")

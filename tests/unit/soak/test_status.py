@@ -29,7 +29,7 @@ def test_the_lift_is_told_with_the_event_time_that_it_holds_for_and_its_age() ->
     lift = LiftFigures(900, 100, 0.395, 0.21, None)
     screen = shown(evaluation(lift, NOON_MS - 500), clock_ms=NOON_MS + 3 * MINUTE_MS)
     assert "+39.5 %, at least +21.0 %" in screen
-    assert "as of    2026-11-28 11:59:59Z of event time, by a snapshot of the evaluator 3 min old" in screen
+    assert "as of 2026-11-28 11:59:59Z event time, written 3 min ago" in screen
 
 
 def test_before_the_first_outcome_there_is_no_time_to_tell() -> None:

@@ -12,7 +12,7 @@ from ol0.records import Digest, Gate, Judgement, Phase, Reason, Transition
 from ol0.soak import screen as screens
 from ol0.soak import words
 from ol0.soak.figures import LiftInterval
-from ol0.soak.narration import now_sentence
+from ol0.soak.narration import news, now_sentence
 from ol0.soak.observation import Observation
 from ol0.soak.screen import WIDTH, screen, sparkline
 from ol0.soak.view import LiveView, PlainView, make_view
@@ -74,7 +74,20 @@ def test_what_happens_now_names_the_gates_that_a_candidate_waits_for() -> None:
 def test_what_happens_now_says_when_releases_are_frozen() -> None:
     now = watch(36)
     assert now.serving is not None
-    assert "frozen" in now_sentence(replace(now, serving=replace(now.serving, frozen=True)))
+    said = now_sentence(replace(now, serving=replace(now.serving, frozen=True)))
+    assert said.startswith("Releases are frozen, by an order or by too many harmful candidates in a row")
+
+
+def test_the_base_is_offered_by_the_warm_up_and_not_by_the_learner() -> None:
+    (story,) = watch(18).candidates
+    base = replace(story, digest=digest("base"), parent=digest("base"), step=0)
+    told = [text for _, text in news(None, replace(watch(18), candidates=(base, story)))]
+    assert f"The warm-up offers the base {digest('base')[:8]}." in told
+    assert f"The learner offers candidate {story.digest[:8]}, step 1, on {digest('base')[:8]}." in told
+
+
+def test_a_figure_too_small_to_matter_is_shown_as_zero() -> None:
+    assert verdict_words(verdict("x", Gate.DRIFT, Judgement.APPROVE, divergence(2.5e-8))).endswith("kl 0.000")
 
 
 def test_without_a_terminal_every_line_is_a_time_and_a_sentence() -> None:

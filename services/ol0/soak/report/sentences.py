@@ -31,6 +31,8 @@ def headline(report: RunReport) -> str:
     now, policy = report.observation, report.policy
     parts = [] if policy is None else [_policy_sentence(policy, released=bool(now.releases))]
     parts.append(_lift_sentence(now.lift, learnt=_learnt_served(now)))
+    if now.releases:
+        parts.append(f"until {clock(now.releases[0].at_s)} the base was live")
     return sentence(f"After {plural(now.decisions, 'decision')}, {'; '.join(parts)}")
 
 
