@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from ol0.records import Arm, Digest, Gate, Judgement, Mode, Phase, Reason, Verdict
 
@@ -123,13 +123,18 @@ class Point:
     restarts: int
 
 
+SINCE: Final = "since"
+"""The canary on how long a stage runs: its figure counts decisions, and decides nothing before the stage ends."""
+
+
 def deciding_reason(verdict: Verdict) -> Reason | None:
     """The check that a verdict turned on: the first that has a figure, else the first.
 
     The canary puts what decided first. Drift gives its figures always in the same order, so of its rejections it is
     the first figure that is beyond its limit.
     """
-    measured = [reason for reason in verdict.reasons if reason.figure is not None] or list(verdict.reasons)
+    measured = [reason for reason in verdict.reasons if reason.figure is not None and reason.check != SINCE]
+    measured = measured or list(verdict.reasons)
     if verdict.gate is Gate.DRIFT and verdict.judgement is Judgement.REJECT:
         measured = [reason for reason in measured if _beyond(reason)] or measured
     return measured[0] if measured else None

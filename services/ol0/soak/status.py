@@ -69,12 +69,12 @@ def _as_of(now: Observation, clock_ms: int) -> str | None:
 
 
 def _trial(now: Observation, clock_ms: int) -> Iterator[str]:
-    """Since when the present stage of a trial runs."""
+    """When a trial came to its present stage: how it goes there, the canary says."""
     trial = None if now.serving is None else now.serving.staged
     story = None if trial is None else now.story(trial.digest)
     if trial is not None and story is not None and story.stage_began_ms is not None:
-        lasts = age((clock_ms - story.stage_began_ms) / 1000)
-        yield f"trial    stage {trial.stage} runs since {moment(story.stage_began_ms)}, for {lasts}"
+        ago = age((clock_ms - story.stage_began_ms) / 1000)
+        yield f"trial    came to stage {trial.stage} at {moment(story.stage_began_ms)}, {ago} ago"
 
 
 def _offered(story: CandidateStory) -> str:

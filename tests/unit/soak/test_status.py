@@ -46,5 +46,5 @@ def test_a_trial_is_told_since_when_its_present_stage_runs() -> None:
     # Then the second one is told, and nothing where nothing is on trial.
     screen = shown(candidate("one", 1), *stages, serving(3, "base", 0, "one", 1))
     assert f"staged {digest('one')[:8]} (stage 1, 50 %)" in screen
-    assert "trial    stage 1 runs since 2026-11-28 11:35:00Z, for 25 min" in screen
-    assert "runs since" not in shown(candidate("one", 1), *stages, serving(3, "base", 0))
+    assert "trial    came to stage 1 at 2026-11-28 11:35:00Z, 25 min ago" in screen
+    assert "came to stage" not in shown(candidate("one", 1), *stages, serving(3, "base", 0))

@@ -145,6 +145,13 @@ def test_a_verdict_shows_the_first_reason_that_has_a_figure() -> None:
     assert verdict_words(verdict("x", Gate.CANARY, Judgement.HOLD, waiting)).endswith("no state yet")
 
 
+def test_how_long_a_stage_runs_is_not_what_a_verdict_turned_on() -> None:
+    unknown = Reason("staged_live", None, None, -0.02, "against live: not known yet")
+    since = Reason("since", 12.0, None, 20_000.0, "stage 1 runs since noon, with 12 decisions so far")
+    words = verdict_words(verdict("x", Gate.CANARY, Judgement.HOLD, unknown, since, stage=1))
+    assert words == "hold, staged 1: against live: not known yet"
+
+
 def test_a_rejection_by_drift_shows_the_figure_that_is_beyond_its_limit() -> None:
     norm = Reason("norm", 2.5, None, 2.0, "too far")
     assert (
