@@ -300,7 +300,8 @@ def test_a_trial_that_harm_ended_shows_what_was_seen_before(observation: Observa
     assert len(harmful.sessions) == 3
 
 
-def test_the_headline_says_until_when_the_base_was_live(report: RunReport) -> None:
+def test_it_is_said_until_when_the_base_was_live(report: RunReport, page: str) -> None:
     first = report.observation.releases[0]
     minutes, seconds = divmod(int(first.at_s), 60)
     assert headline(report).endswith(f"; until {minutes}:{seconds:02d} the base was live.")
+    assert f"served by what was released last; until {minutes}:{seconds:02d} by the base" in page

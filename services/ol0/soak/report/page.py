@@ -16,7 +16,6 @@ from ol0.soak.words import clock, lift_words, percent, plural, signed_percent, s
 
 TEMPLATE: Final = "template.html.jinja"
 ARM_WORDS: Final = {
-    Arm.LIVE: "served by the released controller",
     Arm.STAGED: "served by the candidate on trial",
     Arm.HOLDBACK: "always served by the base, as a yardstick",
 }
@@ -56,9 +55,12 @@ def html(report: RunReport) -> str:
 
 
 def _served_by(arm: Arm, report: RunReport) -> str:
-    if arm is Arm.LIVE and not report.observation.releases:
+    if arm is not Arm.LIVE:
+        return ARM_WORDS[arm]
+    releases = report.observation.releases
+    if not releases:
         return "served by the base, for nothing was released"
-    return ARM_WORDS[arm]
+    return f"served by what was released last; until {clock(releases[0].at_s)} by the base"
 
 
 def _plots(report: RunReport) -> dict[str, Markup]:
