@@ -40,6 +40,7 @@ from ol0.streaming.follow import Follower
 
 FIRST_RELEASE_S = 60.0  # six services import and join in about ten seconds; a loaded machine takes longer
 DRAIN_S = 90.0  # a service that was just killed comes back and catches up; the windows' own time comes on top
+SNAPSHOT_S = 3.0  # the evaluator writes what it found every two seconds: the last word has to be in the report
 LOOK_S = 0.25
 
 SettingsTree = Mapping[str, Mapping[str, object]]
@@ -204,7 +205,8 @@ class Run:
                     asked_ms = clock()
                     router.close()
                     scale = plan.time_scale or 1
-                    settled = Settled(store, users.tally, observer, 2 * settings.safety.session_gap_s / scale)
+                    rest_s = 2 * settings.safety.session_gap_s / scale + SNAPSHOT_S
+                    settled = Settled(store, users.tally, observer, rest_s)
                     _watch(observer, view, services, settled, DRAIN_S + _open_s(settings) / scale)
                 finally:
                     stop.set()
