@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from importlib.resources import files
 from typing import Literal
 
@@ -146,8 +147,14 @@ class Topics:
 
 
 def _operator_key(command: OperatorCommand) -> str:
-    """The newest order of a kind holds, but every forgotten user stays forgotten."""
-    return f"forget/{command.value}" if command.kind is OperatorKind.FORGET else command.kind.value
+    """A key for each order: compaction keeps the newest of a key, and what nobody has read yet must not be the older.
+
+    A user who is forgotten has one key, however often that is ordered. Orders are few, and stay for ever.
+    """
+    if command.kind is OperatorKind.FORGET:
+        return f"forget/{command.value}"
+    what = f"{command.value}/{command.actor}/{command.reason}".encode()
+    return f"{command.kind.value}/{command.time_ms}/{blake2b(what, digest_size=4).hexdigest()}"
 
 
 def load_specs() -> dict[str, TopicSpec]:

@@ -37,7 +37,6 @@ from ol0.streaming.topics import DAY_MS, Route, Topics, load_specs
         (SERVING_STATE, Route("lin.releases.v1", b"serving")),
         (TRANSITION, Route("lin.transitions.v1", STAGED.encode())),
         (OPERATOR_COMMAND, Route("lin.operator.v1", b"forget/5f2b9c")),
-        (replace(OPERATOR_COMMAND, kind=OperatorKind.FREEZE), Route("lin.operator.v1", b"freeze")),
         (SNAPSHOT, Route("lin.state.v1", b"drift")),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, Route) else value.topic,
@@ -100,3 +99,23 @@ def test_an_override_that_cannot_be_is_refused(overrides: dict[str, int]) -> Non
 def test_an_unknown_topic_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(StreamError, match=r"'verdict' is no topic: .*verdicts"):
         Topics("lin").full("verdict")
+
+
+def test_every_order_has_a_key_of_its_own_so_that_compaction_takes_none_that_nobody_has_read() -> None:
+    topics = Topics("lin")
+    freeze = replace(OPERATOR_COMMAND, kind=OperatorKind.FREEZE)
+    others = [
+        replace(freeze, time_ms=freeze.time_ms + 1),
+        replace(freeze, value="other"),
+        replace(freeze, actor="ben"),
+        replace(freeze, kind=OperatorKind.THAW),
+    ]
+    keys = {topics.route(order).key for order in (freeze, freeze, *others)}
+    assert len(keys) == 5
+    assert topics.route(freeze).key.startswith(f"freeze/{freeze.time_ms}/".encode())
+
+
+def test_a_user_is_forgotten_under_one_key_however_often_it_is_ordered() -> None:
+    topics = Topics("lin")
+    again = replace(OPERATOR_COMMAND, time_ms=OPERATOR_COMMAND.time_ms + 1, actor="ben")
+    assert topics.route(again).key == topics.route(OPERATOR_COMMAND).key
