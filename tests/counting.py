@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from examples import TIME_MS, TRANSITION
+from examples import TRANSITION
 from ol0.config import Settings
 from ol0.errors import ContractError, SignatureError
 from ol0.records import Outcome, Record, Tick, Transition
@@ -53,10 +53,8 @@ class Counting:
         self.count, self.since_tick = json.loads(body)
 
 
-def make_loop(
-    settings: Settings, lineage: Lineage, handler: Counting, clock: Callable[[], int] = lambda: TIME_MS
-) -> TransactionalLoop:
-    return TransactionalLoop(SERVICE, ["outcomes"], handler, lineage=lineage, streaming=settings.streaming, clock=clock)
+def make_loop(settings: Settings, lineage: Lineage, handler: Counting) -> TransactionalLoop:
+    return TransactionalLoop(SERVICE, ["outcomes"], handler, lineage=lineage, streaming=settings.streaming)
 
 
 def die_in_the_middle(when: str) -> None:

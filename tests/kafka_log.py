@@ -1,6 +1,12 @@
 """Looking at what is on a topic, and putting bytes there."""
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but not marked as such for mypy
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 
 from ol0.errors import ContractError
 from ol0.records import Record
@@ -38,3 +44,20 @@ def put_bytes(lineage: Lineage, name: str, value: bytes, key: bytes = b"key") ->
     producer.produce(lineage.topics.full(name), value, key)
     if producer.flush(10):
         raise ContractError("not delivered")
+
+
+def alter(lineage: Lineage, name: str, config: dict[str, str]) -> None:
+    """Changes settings of a topic, by its logical name, behind the back of its services."""
+    entries = [ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in config.items()]
+    resource = ConfigResource(ResourceType.TOPIC, lineage.topics.full(name), incremental_configs=entries)
+    admin = lineage.clients.admin()  # where nothing holds it, its answers end with it
+    for answer in admin.incremental_alter_configs([resource]).values():
+        answer.result(10)
+
+
+def delete_records(lineage: Lineage, name: str, before: int) -> None:
+    """Deletes what partition 0 of a topic has before an offset, as retention does."""
+    place = TopicPartition(lineage.topics.full(name), 0, before)
+    admin = lineage.clients.admin()
+    for answer in admin.delete_records([place]).values():
+        answer.result(10)

@@ -97,6 +97,9 @@ class StreamingConfig(Section):
     max_open: Count = Field(200_000, description="open windows; beyond it decisions wait in Kafka")
     batch_size: Count = Field(500, description="records per poll")
     batch_wait_s: Positive = Field(0.2, description="longest wait for a batch to fill")
+    commit_interval_s: Positive = Field(
+        2.0, description="of the Kafka services: longest wait for a snapshot; so much is handled again after a restart"
+    )
     tick_interval_s: Positive = Field(1.0, description="silence after which the owner of a partition writes a tick")
     clock: Literal["wall", "ticks"] = Field("wall", description="ticks: only the soak harness writes time")
     missing_reward: Share | None = Field(None, description="reward where nobody said anything; none: no example")

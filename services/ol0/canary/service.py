@@ -4,7 +4,6 @@ from collections.abc import Callable
 from threading import Event
 
 from ol0.canary.handler import CanaryGate
-from ol0.clock import wall_clock_ms
 from ol0.config import Settings, Signer
 from ol0.controller.signing import Keyring
 from ol0.controller.suite import read_suite
@@ -29,6 +28,6 @@ def run(settings: Settings, stop: Event, on_round: Callable[[Round], None]) -> N
         keys,
         newest=lambda: read_serving(lineage),
     )
-    TransactionalLoop(
-        "canary", SOURCES, gate, lineage=lineage, streaming=settings.streaming, clock=wall_clock_ms, on_round=on_round
-    ).run(stop)
+    TransactionalLoop("canary", SOURCES, gate, lineage=lineage, streaming=settings.streaming, on_round=on_round).run(
+        stop
+    )

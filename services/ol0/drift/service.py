@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from threading import Event
 
-from ol0.clock import wall_clock_ms
 from ol0.config import Settings, Signer
 from ol0.controller.signing import Keyring
 from ol0.controller.suite import read_suite
@@ -32,7 +31,6 @@ def run(settings: Settings, stop: Event, on_round: Callable[[Round], None]) -> N
         monitor,
         lineage=lineage,
         streaming=settings.streaming,
-        clock=wall_clock_ms,
         sampled=SAMPLED,
         on_round=on_round,
     ).run(stop)

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from threading import Event
 
-from ol0.clock import wall_clock_ms
 from ol0.config import Settings
 from ol0.controller.signing import Keyring
 from ol0.evaluator.handler import OnlineEvaluator
@@ -25,6 +24,5 @@ def run(settings: Settings, stop: Event, on_round: Callable[[Round], None]) -> N
         evaluator,
         lineage=lineage,
         streaming=settings.streaming,
-        clock=wall_clock_ms,
         on_round=on_round,
     ).run(stop)

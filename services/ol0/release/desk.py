@@ -8,11 +8,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from ol0.config import Settings
 from ol0.errors import ConfigError, StreamError
-from ol0.records import OperatorCommand, OperatorKind, Snapshot
+from ol0.records import OperatorCommand, OperatorKind
 from ol0.release.life import Life, Move, Rules
 from ol0.release.orders import obey
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.sender import RecordSender
+from ol0.streaming.snapshots import assemble
 from ol0.streaming.table import CompactedReader
 from ol0.streaming.writer import READ_TIMEOUT_S, STATE, read_snapshots
 
@@ -40,7 +41,7 @@ def read_life(settings: Settings) -> Life:
             f"nothing was released in lineage {settings.kafka.topic_prefix} yet: `ol0 warmup` offers a base, "
             "`ol0 run` judges and releases it"
         )
-    return _life(snapshot)
+    return _life(snapshot.body)
 
 
 def rehearse(life: Life, order: OperatorCommand, settings: Settings) -> list[str]:
@@ -68,14 +69,18 @@ def give(settings: Settings, order: OperatorCommand, within_s: float) -> Life:
     """
     lineage = Lineage.of(settings.kafka)
     with CompactedReader(STATE, lineage) as reader:
-        reader.read_to_end(READ_TIMEOUT_S)  # what was so once before is not the effect of this order
+        # What was so once before is not the effect of this order.
+        table = reader.read_to_end(READ_TIMEOUT_S)
         RecordSender(lineage).send_all([order])
         deadline_s = monotonic() + within_s
         while monotonic() < deadline_s:
             for key, record in reader.poll(POLL_S):
-                if key != SERVICE or not isinstance(record, Snapshot):
+                if record is not None:
+                    table[key] = record
+                stored = assemble(SERVICE, table) if key == SERVICE else None
+                if stored is None:
                     continue
-                life = _life(record)
+                life = _life(stored.body)
                 if life.refused is not None and (life.refused.time_ms, life.refused.actor) == (
                     order.time_ms,
                     order.actor,
@@ -90,9 +95,9 @@ def give(settings: Settings, order: OperatorCommand, within_s: float) -> Life:
     )
 
 
-def _life(snapshot: Snapshot) -> Life:
+def _life(body: bytes) -> Life:
     try:
-        return TypeAdapter(Life).validate_json(snapshot.body)
+        return TypeAdapter(Life).validate_json(body)
     except ValidationError as error:
         raise StreamError(
             f"the release service's snapshot cannot be read ({error.error_count()} errors): is it of another version?"

@@ -7,9 +7,7 @@ from ol0.errors import ContractError, StreamError
 from ol0.records import Snapshot
 from ol0.soak.evaluation import SERVICE
 from ol0.streaming.lineage import Lineage
-from ol0.streaming.table import CompactedReader
-
-READ_S = 30.0
+from ol0.streaming.writer import read_snapshots
 
 
 def evaluator_report(settings: Settings) -> str:
@@ -19,9 +17,8 @@ def evaluator_report(settings: Settings) -> str:
         StreamError: Kafka does not answer in time, or nothing has been evaluated yet.
         ContractError: the snapshot is none.
     """
-    with CompactedReader("state", Lineage.of(settings.kafka)) as reader:
-        snapshot = reader.read_to_end(READ_S).get(SERVICE)
-    return report_of(snapshot if isinstance(snapshot, Snapshot) else None, settings.kafka.topic_prefix)
+    snapshot = read_snapshots(SERVICE, Lineage.of(settings.kafka)).get(SERVICE)
+    return report_of(snapshot, settings.kafka.topic_prefix)
 
 
 def report_of(snapshot: Snapshot | None, lineage: str) -> str:

@@ -21,6 +21,7 @@ from ol0.records import (
 )
 from ol0.soak import evaluation
 from ol0.soak.figures import NO_LIFT, CandidateStory, ReleaseSeen, Seen, Serving, Success, Trial
+from ol0.streaming.snapshots import assemble
 
 RECENT_REWARDS: Final = 1_000
 FEWEST_REWARDS: Final = 100
@@ -88,6 +89,7 @@ class Tally:
         self._stages_ms: dict[Digest, int] = {}
         self.outcomes = 0
         self.rewarded = 0
+        self._state: dict[str, Record] = {}
         self.evaluation: Snapshot | None = None  # as it came: many come for each one that is looked at
         self._evaluated: tuple[Snapshot | None, evaluation.Evaluated] = (None, evaluation.Evaluated(NO_LIFT, None))
         self.serving: Serving | None = None
@@ -112,8 +114,8 @@ class Tally:
                     self._stages_ms[record.digest] = record.time_ms
             case ServingState():
                 self._serve(record, at_s)
-            case Snapshot(service=evaluation.SERVICE):
-                self.evaluation = record
+            case Snapshot():
+                self._take_snapshot(record)
             case _:
                 pass
 
@@ -152,6 +154,13 @@ class Tally:
         if self.serving is None or self.serving.staged is None:
             figures[Arm.STAGED] = replace(figures[Arm.STAGED], recent=None)
         return figures
+
+    def _take_snapshot(self, record: Snapshot) -> None:
+        """Keeps the evaluator's: its parts come first, and the head makes them whole."""
+        if record.service.startswith(evaluation.SERVICE):
+            self._state[record.service] = record
+        if record.service == evaluation.SERVICE and (stored := assemble(evaluation.SERVICE, self._state)) is not None:
+            self.evaluation = Snapshot(record.service, stored.time_ms, stored.body)
 
     def _add_outcome(self, outcome: Outcome) -> None:
         if outcome.sequence in self._outcomes_seen:

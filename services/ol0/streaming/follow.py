@@ -53,7 +53,7 @@ class Follower:
     def poll(self) -> list[Followed]:
         """What came since the last call, each partition in its order; waits ``WAIT_S`` for more unless there is much.
 
-        A tick is passed over, and so is a record that cannot be decoded, with a line in the log.
+        Ticks and deletions are passed over, and so is a record that cannot be decoded, with a line in the log.
         """
         messages = self._consumer.consume(BATCH, WAIT_S)
         return [followed for message in messages if (followed := self._decode(message)) is not None]
@@ -78,6 +78,8 @@ class Follower:
         if offset + 1 >= self._unread.get((topic, partition), math.inf):
             del self._unread[topic, partition]
         spec = self._specs[topic]
+        if message.value() is None and spec.compacted:
+            return None
         try:
             record = self._codec.decode_from(spec, message.value())
         except ContractError as error:

@@ -1,4 +1,4 @@
-"""The loop of the services that read Kafka and write Kafka: exactly once through one transaction per batch."""
+"""The loop of the services that read Kafka and write Kafka: exactly once, by transactions."""
 
 import time
 from collections import Counter
@@ -8,26 +8,39 @@ from types import MappingProxyType
 from typing import Final
 
 import structlog
-from confluent_kafka import OFFSET_INVALID, TopicPartition
 
 from ol0.config import StreamingConfig
 from ol0.errors import ContractError, SignatureError, StreamError
 from ol0.records import Record, Snapshot, Tick
 from ol0.streaming.bad_records import BadRecords
 from ol0.streaming.batch import Batch, BatchReader
-from ol0.streaming.dead_letters import DeadLetter, outgoing
+from ol0.streaming.broker_time import BrokerTime
+from ol0.streaming.dead_letters import DeadLetter
 from ol0.streaming.handler import Handler
 from ol0.streaming.lineage import Lineage
-from ol0.streaming.messages import Outgoing, broker_errors, coordinates, gather, to_message
+from ol0.streaming.messages import Outgoing, coordinates, to_message
+from ol0.streaming.pending import Pending
 from ol0.streaming.round import Round
-from ol0.streaming.transactor import Transactor, retry_aborted
-from ol0.streaming.writer import read_snapshots
+from ol0.streaming.saved import Saved, moved_offsets, surplus
+from ol0.streaming.snapshots import Whereabouts, head_of, parts_of
+from ol0.streaming.sources import Sources
+from ol0.streaming.transactor import BACK_OFF_S, Aborted, TooLarge, Transactor
+from ol0.streaming.writer import STATE, read_stored
 
-BROKER_TIMEOUT_S: Final = 10.0
+IDLE_SHARE: Final = 9
+"""A snapshot that took a second is followed by nine without one: it costs a tenth of the time at most."""
+DEAD: Final = ".dlq"
+"""How topics of dead letters end."""
+FREE_S: Final = 0.02
+"""A snapshot that takes less goes with whatever there is to write."""
 
 
 class TransactionalLoop:
-    """Drives one handler. Outputs, offsets, dead letters and the handler's snapshot become visible together.
+    """Drives one handler. Outputs, positions, dead letters and the handler's snapshot become visible together.
+
+    A transaction is written as soon as there is something to write, else every ``streaming.commit_interval_s``; where
+    snapshots are large, seldom enough that they cost a tenth of the time. A restart goes back to the last one and
+    handles again what came after it: nothing came of that yet, so nothing is there twice.
 
     Every partition of the sources belongs to this process; a second one of the same service fences it.
 
@@ -36,8 +49,7 @@ class TransactionalLoop:
         sources: logical names of the topics to read.
         handler: what the service is.
         lineage: where the topics are and how their records are written.
-        streaming: sizes, waits, and whose clock ticks.
-        clock: milliseconds since 1970 UTC.
+        streaming: sizes, waits, and who makes ticks.
         sampled: sources of which a part is looked at; see ``BatchReader``.
         on_round: told after every round, also an empty one.
     """
@@ -50,28 +62,31 @@ class TransactionalLoop:
         *,
         lineage: Lineage,
         streaming: StreamingConfig,
-        clock: Callable[[], int],
         sampled: Mapping[str, int] = MappingProxyType({}),
         on_round: Callable[[Round], None] = lambda _: None,
     ) -> None:
         self._service = service
-        self._sources = sources
         self._handler = handler
         self._lineage = lineage
+        self._state_topic = lineage.topics.full(STATE)
         self._streaming = streaming
-        self._clock = clock
         self._on_round = on_round
-        self._transactor = Transactor(service, lineage.clients)
-        self._consumer = lineage.clients.assigned_consumer(service)
+        self._time = BrokerTime()
+        self._transactor = Transactor(service, lineage.clients, self._time.hear)
+        self._sources = Sources(service, sources, lineage)
         self._reader = BatchReader(service, lineage, sampled)
+        self._pending = Pending(service, lineage)
         self._bad = BadRecords(lineage.topics, streaming.bad_record_share)
-        self._tick_ms = int(streaming.tick_interval_s * 1000)
+        self._saved = Saved(b"", Whereabouts({}, None), 0)
+        self._saved_at = -float("inf")
+        self._cost_s = 0.0
+        self._aborts = 0
         self._next_tick_ms = 0
-        self._committed = b""
+        self._newest_ms = 0
         self._log = structlog.get_logger("ol0.loop").bind(service=service)
 
     def run(self, stop: Event) -> None:
-        """Opens, works until ``stop`` is set, finishes the batch at hand and closes.
+        """Opens, works until ``stop`` is set, writes what has come together and closes.
 
         Raises:
             Fenced: another process has taken over.
@@ -81,6 +96,8 @@ class TransactionalLoop:
             self.open()
             while not stop.is_set():
                 self.step()
+            if self._moved:
+                self._commit()
         finally:
             self.close()
 
@@ -91,113 +108,161 @@ class TransactionalLoop:
             StreamError: Kafka does not answer, or the snapshot cannot be read.
         """
         self._transactor.init()
-        self._restore()
-        start = [place for name in self._sources for place in self._start(name)]
-        self._consumer.assign(start)
-        self._log.info("open", partitions={f"{p.topic}[{p.partition}]": p.offset for p in start})
+        stored = read_stored(self._service, self._lineage)
+        if stored is None:
+            self._sources.open(None, None)
+            self._saved = Saved(self._handler.snapshot(), self._where(), 0)
+            return
+        try:
+            self._handler.restore(stored.body)
+        except ContractError as error:
+            raise StreamError(f"{self._service}: cannot restore its snapshot: {error}") from error
+        self._newest_ms = stored.time_ms
+        if stored.where is None:
+            self._sources.open(None, stored.time_ms)
+        else:
+            self._sources.open(stored.where.topics, None)
+            self._note_time(stored.where.append_ms)
+        # Of another version's one record no part stands there yet: its body is as good as another one.
+        self._saved = Saved(stored.body, self._where(), stored.parts)
 
     def step(self) -> Round:
-        """One round: at most one batch and one tick, in at most one transaction.
+        """One round: at most one batch, one tick and one transaction.
 
         Raises:
             Fenced, StreamError: as ``run``.
         """
-        began = time.monotonic()
+        began, missed, dropped = time.monotonic(), self._sources.missed, self._pending.dropped
         self._transactor.poll()
-        batch = self._reader.read(gather(self._consumer, self._streaming.batch_size, self._wait_s()))
-        done = self._transact(batch, self._due_tick(), began)
+        messages = self._sources.read(self._streaming.batch_size, self._streaming.batch_wait_s)
+        for message in messages:
+            self._time.hear(message)
+        batch = self._reader.read(messages)
+        self._newest_ms = max(self._newest_ms, batch.time_ms)
+        outputs, letters = self._handle(batch)
+        self._pending.add(outputs, letters)
+        if self._is_due():
+            self._commit()
+        self._watch(batch, letters)
+        done = Round(
+            records=len(batch.records) + len(batch.letters) - len(letters),
+            dead_letters=len(letters),
+            outputs=len(outputs),
+            seconds=time.monotonic() - began,
+            forged=sum(isinstance(letter.error, SignatureError) for letter in letters),
+            missed=self._sources.missed - missed,
+            dropped=self._pending.dropped - dropped,
+        )
         self._on_round(done)
         return done
 
     def close(self) -> None:
         """Gives the connections back; a transaction that is open times out or is ended by the successor."""
-        self._consumer.close()
+        self._sources.close()
 
-    def _restore(self) -> None:
-        snapshots = read_snapshots(self._service, self._lineage)
-        snapshot = snapshots.get(self._service)
-        if snapshot is None:
-            self._committed = self._handler.snapshot()
-            return
-        try:
-            self._handler.restore(snapshot.body)
-        except ContractError as error:
-            raise StreamError(f"{self._service}: cannot restore its snapshot: {error}") from error
-        self._committed = snapshot.body
-
-    def _start(self, name: str) -> list[TopicPartition]:
-        """Where to begin in each partition: the committed offset, or the first that the log has."""
-        topic = self._lineage.topics.full(name)
-        with broker_errors(f"{self._service}: committed offsets of {topic}"):
-            numbers = sorted(self._consumer.list_topics(topic, BROKER_TIMEOUT_S).topics[topic].partitions)
-            if not numbers:
-                raise StreamError(f"{self._service}: no topic {topic}; `ol0 topics apply` makes it")
-            committed = self._consumer.committed([TopicPartition(topic, n) for n in numbers], BROKER_TIMEOUT_S)
-        bounds = self._lineage.clients.bounds(topic, numbers, BROKER_TIMEOUT_S)
-        offsets = {place.partition: place.offset for place in committed if place.offset != OFFSET_INVALID}
-        return [TopicPartition(topic, n, offsets.get(n, bounds[n][0])) for n in numbers]
-
-    def _wait_s(self) -> float:
-        """How long to wait for records: a tick that is due soon does not wait for them."""
-        if self._streaming.clock != "wall":
-            return self._streaming.batch_wait_s
-        return min(self._streaming.batch_wait_s, max(self._next_tick_ms - self._clock(), 0) / 1000)
-
-    def _due_tick(self) -> Tick | None:
-        now_ms = self._clock()
-        if self._streaming.clock != "wall" or now_ms < self._next_tick_ms:
-            return None
-        self._next_tick_ms = now_ms + self._tick_ms
-        return Tick(now_ms)
-
-    def _transact(self, batch: Batch, tick: Tick | None, began: float) -> Round:
-        """Handles a batch; after an aborted transaction once more, from the state before it.
-
-        The messages stay at hand, so nothing has to be read again.
-        """
-        rounds: list[Round] = []
-        retry_aborted(
-            lambda: rounds.append(self._attempt(batch, tick, began)),
-            lambda: self._handler.restore(self._committed),
-        )
-        return rounds[-1]
-
-    def _attempt(self, batch: Batch, tick: Tick | None, began: float) -> Round:
+    def _handle(self, batch: Batch) -> tuple[list[Record], list[DeadLetter]]:
         letters = list(batch.letters)
         outputs: list[Record] = []
         for message, record in batch.records:
+            if isinstance(record, Tick) and self._streaming.clock == "wall":
+                continue  # whoever wrote it: the time is the brokers'
             try:
                 outputs.extend(self._handler.handle(record))
             except ContractError as error:
                 letters.append(self._reader.letter(message, "handle", error))
-        if tick is not None:
+        if (tick := self._due_tick()) is not None:
             outputs.extend(self._handler.handle(tick))
-        if batch.offsets or outputs:
-            dead = [outgoing(letter, self._lineage.topics) for letter in letters]
-            time_ms = batch.time_ms or self._clock()
-            self._commit([*self._encode(outputs), *dead], batch.offsets, time_ms)
         self._warn(letters)
-        usable = Counter(coordinates(message)[0] for message, record in batch.records if not isinstance(record, Tick))
-        usable.subtract(letter.topic for letter in letters if letter.stage == "handle")
-        self._bad.count(usable, letters)
-        used = len(batch.records) + len(batch.letters) - len(letters)
-        forged = sum(isinstance(letter.error, SignatureError) for letter in letters)
-        return Round(used, len(letters), len(outputs), time.monotonic() - began, forged)
+        return outputs, letters
+
+    def _due_tick(self) -> Tick | None:
+        """The time of the brokers, once everything is read that there is.
+
+        Earlier it would close sessions whose outcomes still wait to be read. Before any broker's time is known, from a
+        record, a delivery or the snapshot, there is no tick.
+        """
+        now_ms = self._time.now_ms
+        if self._streaming.clock != "wall" or now_ms is None or now_ms < self._next_tick_ms:
+            return None
+        if not self._sources.caught_up:
+            return None
+        self._next_tick_ms = now_ms + int(self._streaming.tick_interval_s * 1000)
+        return Tick(now_ms)
+
+    @property
+    def _moved(self) -> bool:
+        return bool(self._pending.messages) or self._sources.places() != self._saved.where.topics
+
+    def _is_due(self) -> bool:
+        """Whether it is time for a transaction."""
+        passed_s = time.monotonic() - self._saved_at
+        if self._pending.flooded:
+            return True
+        if self._cost_s > FREE_S and passed_s < IDLE_SHARE * self._cost_s:
+            return False
+        return bool(self._pending.messages) or (passed_s >= self._streaming.commit_interval_s and self._moved)
+
+    def _commit(self) -> None:
+        """One transaction; parts of a snapshot that have not changed are not written again."""
+        began = time.monotonic()
+        saved = Saved.of(self._handler.snapshot(), self._where())
+        state = [to_message(one, self._lineage.topics, self._lineage.codec) for one in self._records(saved)]
+        gone = [Outgoing(self._state_topic, key.encode(), None) for key in surplus(self._service, self._saved, saved)]
+        self._cost_s = time.monotonic() - began
+        messages = [*self._pending.messages, *gone, *state]
+        try:
+            self._transactor.commit(messages, self._sources.consumer, moved_offsets(self._saved, saved))
+        except Aborted as aborted:
+            self._go_back(aborted)
+            return
+        self._saved, self._saved_at, self._aborts = saved, time.monotonic(), 0
+        self._pending.clear()
+
+    def _records(self, saved: Saved) -> list[Snapshot]:
+        """The snapshot in records, the head last; what stands on the topic already is not written again."""
+        changed = saved.body != self._saved.body or saved.parts != self._saved.parts
+        parts = parts_of(self._service, self._newest_ms, saved.body) if changed else []
+        return [*parts, head_of(self._service, self._newest_ms, saved.body, saved.where)]
+
+    def _go_back(self, aborted: Aborted) -> None:
+        """To the state of the last transaction, and to the records that came after it.
+
+        Raises:
+            Aborted: this was not the first time in a row.
+            StreamError: a topic that nothing may be left out of takes less than it was declared to.
+        """
+        if isinstance(aborted, TooLarge):
+            if aborted.topic == self._state_topic or aborted.topic.endswith(DEAD):
+                raise StreamError(f"{aborted}; `ol0 topics apply` gives {aborted.topic} the size that it needs")
+            self._pending.refuse(aborted.topic, aborted.size)
+        if self._aborts == len(BACK_OFF_S):
+            raise aborted
+        pause_s = BACK_OFF_S[self._aborts]
+        self._aborts += 1
+        self._log.warning("trying again", reason=str(aborted), pause_s=pause_s)
+        self._pending.clear()
+        self._handler.restore(self._saved.body)
+        self._sources.return_to(self._saved.where.topics)
+        time.sleep(pause_s)
+
+    def _where(self) -> Whereabouts:
+        return Whereabouts(self._sources.places(), self._time.now_ms)
+
+    def _note_time(self, time_ms: int | None) -> None:
+        if time_ms is not None:
+            self._time.note(time_ms)
 
     def _warn(self, letters: Sequence[DeadLetter]) -> None:
         """One line a batch, of the first letter, however many somebody sends; all of them are in the dead letters."""
         for letter in letters[:1]:
             self._log.warning("dead letters", count=len(letters), first=letter.place, reason=str(letter.error))
 
-    def _commit(self, messages: Sequence[Outgoing], offsets: Sequence[TopicPartition], time_ms: int) -> None:
-        """One transaction; an unchanged snapshot is not written again."""
-        body = self._handler.snapshot()
-        snapshot = [] if body == self._committed else self._encode([Snapshot(self._service, time_ms, body)])
-        self._transactor.commit([*messages, *snapshot], self._consumer, offsets)
-        self._committed = body
-
-    def _encode(self, records: Sequence[Record]) -> list[Outgoing]:
+    def _watch(self, batch: Batch, letters: Sequence[DeadLetter]) -> None:
+        """Counts what could be used; where nothing can, the letters are written before the end."""
+        usable = Counter(coordinates(message)[0] for message, record in batch.records if not isinstance(record, Tick))
+        usable.subtract(letter.topic for letter in letters if letter.stage == "handle")
         try:
-            return [to_message(record, self._lineage.topics, self._lineage.codec) for record in records]
-        except ContractError as error:
-            raise StreamError(f"{self._service} made a record that no reader would take: {error}") from error
+            self._bad.count(usable, letters)
+        except StreamError:
+            self._commit()
+            raise

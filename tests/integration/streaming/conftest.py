@@ -1,4 +1,3 @@
-import itertools
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 
@@ -58,9 +57,3 @@ def start(settings: Settings, lineage: Lineage) -> Iterator[Start]:
     yield start_one
     for loop in loops:
         loop.close()
-
-
-@pytest.fixture
-def clock() -> Callable[[], int]:
-    """A clock that moves on by a second whenever somebody looks at it."""
-    return itertools.count(1_700_000_000_000, 1_000).__next__

@@ -1,5 +1,6 @@
 from collections import Counter
 from dataclasses import replace
+from random import Random
 from threading import Event, Thread
 
 import pytest
@@ -8,7 +9,7 @@ from examples import CANDIDATE, DECISION, OUTCOME, SERVING_STATE, SNAPSHOT, TICK
 from kafka_log import put_bytes, read_messages, read_records
 from ol0.config import KafkaConfig, Settings
 from ol0.errors import ContractError, Fenced, StreamError
-from ol0.records import ServingState
+from ol0.records import Record, ServingState
 from ol0.streaming import admin
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.pile_sender import PileSender
@@ -51,19 +52,32 @@ def test_a_second_writer_fences_the_first(lineage: Lineage) -> None:
 def test_a_record_that_no_reader_takes_leaves_nothing_of_its_transaction(lineage: Lineage) -> None:
     writer = TransactionalWriter("learner", lineage)
     writer.init()
-    with pytest.raises(ContractError, match=r"Snapshot: \d+ bytes; .*state\.v1 takes"):
-        writer.write([CANDIDATE, replace(SNAPSHOT, body=bytes(9_000_000))])
-    assert read_messages(lineage, lineage.topics.full("candidates")) == []
+    with pytest.raises(ContractError, match=r"Candidate: \d+ bytes; .*candidates\.v1 takes"):
+        writer.write([SNAPSHOT, replace(CANDIDATE, heads=bytes(9_000_000))])
+    assert read_messages(lineage, lineage.topics.full("state")) == []
 
 
-def test_the_largest_snapshot_and_the_largest_candidate_go_through(lineage: Lineage) -> None:
-    writer = TransactionalWriter("learner", lineage)
+def test_snapshots_of_any_size_and_the_largest_candidate_go_through(lineage: Lineage) -> None:
+    writer, heads = TransactionalWriter("learner", lineage), bytes(range(256)) * (900 * 4)
     writer.init()
-    state = lineage.topics.spec("state").max_message_bytes
-    heads = bytes(range(256)) * (900 * 4)
-    writer.write([replace(CANDIDATE, heads=heads), replace(SNAPSHOT, body=bytes(state - 600))])
+    snapshot = replace(SNAPSHOT, service="learner/c", body=Random(1).randbytes(9_000_000))
+    writer.write([replace(CANDIDATE, heads=heads), snapshot])
     assert read_records(lineage, "candidates") == [replace(CANDIDATE, heads=heads)]
-    assert len(writer.read_snapshots("drift")["drift"].body) == state - 600
+    # When another process comes after it, then it finds the snapshot whole, and leaves no part of it behind
+    successor = TransactionalWriter("learner", lineage)
+    successor.init()
+    assert successor.read_snapshots("learner") == {"learner/c": snapshot}
+    smaller = replace(snapshot, body=snapshot.body[:2_500_000])
+    successor.write([smaller])
+    assert len(table_of(lineage)) == 4
+    assert successor.read_snapshots("learner") == {"learner/c": smaller}
+    successor.write([], ["learner/c"])
+    assert table_of(lineage) == {}
+
+
+def table_of(lineage: Lineage) -> dict[str, Record]:
+    with CompactedReader("state", lineage) as reader:
+        return reader.read_to_end(TIMEOUT_S)
 
 
 def test_a_pile_lands_where_single_records_of_the_same_sessions_do(settings: Settings) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -13,12 +14,13 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 import counting
 from counting import FORGED, REFUSED, SERVICE, Counting, make_loop
 from examples import OUTCOME, SERVING_STATE, SNAPSHOT
-from kafka_log import put_bytes, read_messages, read_records
+from kafka_log import alter, put_bytes, read_messages, read_records
 from ol0.config import Settings, StreamingConfig
 from ol0.errors import ContractError, Fenced, StreamError
 from ol0.records import Outcome, Record, Tick, Transition
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import Outgoing
+from ol0.streaming.round import Round
 from ol0.streaming.sender import RecordSender
 from ol0.streaming.table import CompactedReader
 from ol0.streaming.transactional import TransactionalLoop
@@ -47,7 +49,7 @@ def causes(lineage: Lineage) -> list[str]:
 
 def committed_offset(loop: TransactionalLoop, lineage: Lineage) -> int:
     topic = lineage.topics.full("outcomes")
-    (place,) = loop._consumer.committed([TopicPartition(topic, 0)], TIMEOUT_S)
+    (place,) = loop._sources.consumer.committed([TopicPartition(topic, 0)], TIMEOUT_S)
     return int(place.offset)
 
 
@@ -184,9 +186,7 @@ def test_an_undecodable_record_becomes_a_dead_letter_in_the_same_transaction(
 
 def test_garbage_in_a_topic_without_dead_letters_stops_the_service(settings: Settings, lineage: Lineage) -> None:
     put_bytes(lineage, "releases", b"garbage")
-    loop = TransactionalLoop(
-        "canary", ["releases"], Counting(), lineage=lineage, streaming=settings.streaming, clock=lambda: 1
-    )
+    loop = TransactionalLoop("canary", ["releases"], Counting(), lineage=lineage, streaming=settings.streaming)
     loop.open()
     with pytest.raises(StreamError, match=r"releases\.v1\[0\] at 0 cannot be used: .*no dead letters"):
         work_until(loop, lambda: False)
@@ -275,28 +275,62 @@ def test_an_aborted_transaction_is_tried_again_from_the_state_before_it(
     assert handler.count == 2
 
 
-def test_an_empty_round_writes_no_transaction(settings: Settings, lineage: Lineage, clock: Callable[[], int]) -> None:
-    wall = settings.model_copy(update={"streaming": StreamingConfig(batch_wait_s=0.05)})
+def test_ticks_come_when_everything_is_read_by_the_brokers_time_and_alone_write_nothing(
+    settings: Settings, lineage: Lineage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a host whose clock is a day ahead, and a handler whose state is ticks
+    now_ms = time.time_ns() // 1_000_000
+    monkeypatch.setattr(time, "time_ns", lambda: 10**6 * (now_ms + 86_400_000))
+    monkeypatch.setattr(time, "time", lambda: now_ms / 1000 + 86_400)
 
     class Restless(Counting):
         def snapshot(self) -> bytes:
             return str(self.ticks).encode()
 
+    wall = settings.model_copy(update={"streaming": StreamingConfig(batch_wait_s=0.05, tick_interval_s=0.05)})
     handler = Restless()
-    loop = make_loop(wall, lineage, handler, clock)
+    loop = make_loop(wall, lineage, handler)
     loop.open()
-    work_until(loop, lambda: len(handler.ticks) >= 5)
+    # When nothing was ever read or written, then nobody knows the time
+    for _ in range(3):
+        loop.step()
+    assert handler.ticks == []
+    # When one record was read, then ticks go on from the time at which the broker took it
+    RecordSender(lineage).send_all(outcomes(1))
+    work_until(loop, lambda: handler.ticks)
+    before = lineage.clients.bounds(lineage.topics.full("state"), [0], TIMEOUT_S)
+    work_until(loop, lambda: len(handler.ticks) >= 10)
     loop.close()
-    ends = lineage.clients.bounds(lineage.topics.full("state"), [0], TIMEOUT_S)
-    assert ends == {0: (0, 0)}
+    times = [tick for tick in handler.ticks if tick is not None]
+    assert times == sorted(times)
+    assert abs(times[0] - now_ms) < 60_000
+    assert lineage.clients.bounds(lineage.topics.full("state"), [0], TIMEOUT_S) == before
+
+
+def test_no_tick_comes_before_everything_is_read_that_there_is(settings: Settings, lineage: Lineage) -> None:
+    RecordSender(lineage).send_all(outcomes(20))
+    one_by_one = StreamingConfig(batch_size=1, batch_wait_s=0.05, tick_interval_s=0.001)
+    handler = Counting()
+    loop = make_loop(settings.model_copy(update={"streaming": one_by_one}), lineage, handler)
+    loop.open()
+    seen = []
+
+    def ticked() -> bool:
+        loop.step()
+        seen.append((handler.count, len(handler.ticks)))
+        return bool(handler.ticks)
+
+    wait_until(ticked, TIMEOUT_S)
+    loop.close()
+    assert seen[-1] == (20, 1)
 
 
 def test_what_a_tick_brings_is_written_together_with_the_state_that_it_leaves(
-    settings: Settings, lineage: Lineage, clock: Callable[[], int]
+    settings: Settings, lineage: Lineage
 ) -> None:
-    wall = settings.model_copy(update={"streaming": StreamingConfig(batch_wait_s=0.05)})
+    wall = settings.model_copy(update={"streaming": StreamingConfig(batch_wait_s=0.05, tick_interval_s=0.05)})
     RecordSender(lineage).send_all(outcomes(1))
-    loop = make_loop(wall, lineage, Counting(), clock)
+    loop = make_loop(wall, lineage, Counting())
     loop.open()
     work_until(loop, lambda: "1 since the last tick" in causes(lineage))
     loop.close()
@@ -305,7 +339,7 @@ def test_what_a_tick_brings_is_written_together_with_the_state_that_it_leaves(
 
 def test_a_tick_on_a_topic_brings_the_time_of_the_broker(settings: Settings, lineage: Lineage) -> None:
     now_ms = time.time_ns() // 1_000_000
-    RecordSender(lineage).send_to(Tick(), lineage.topics.full("outcomes"), 0)
+    RecordSender(lineage).send_ticks(Tick(), [(lineage.topics.full("outcomes"), 0)])
     handler = Counting()
     loop = make_loop(settings, lineage, handler)
     loop.open()
@@ -344,14 +378,64 @@ def test_a_snapshot_that_cannot_be_restored_stops_the_service(settings: Settings
         make_loop(settings, lineage, Choosy()).open()
 
 
-def test_what_a_service_makes_wrong_is_not_written(settings: Settings, lineage: Lineage) -> None:
+def test_what_a_service_makes_wrong_is_dropped_with_a_word_and_nothing_else_is(
+    settings: Settings, lineage: Lineage, capfd: pytest.CaptureFixture[str]
+) -> None:
     class Careless(Counting):
         def handle(self, record: Record) -> list[Record]:  # type: ignore[override]
-            return [replace(SERVING_STATE, time_ms=-1)] if isinstance(record, Outcome) else []
+            wrong = [replace(SERVING_STATE, time_ms=-1)] if isinstance(record, Outcome) else []
+            return [*wrong, *super().handle(record)]
 
-    RecordSender(lineage).send_all(outcomes(1))
-    loop = make_loop(settings, lineage, Careless())
+    RecordSender(lineage).send_all(outcomes(2))
+    handler = Careless()
+    rounds: list[Round] = []
+    loop = make_loop(settings, lineage, handler)
+    loop._on_round = rounds.append
     loop.open()
-    with pytest.raises(StreamError, match="made a record that no reader would take: time_ms: -1"):
-        work_until(loop, lambda: False)
+    work_until(loop, lambda: handler.count == 2)
     loop.close()
+    assert causes(lineage) == ["outcome 1", "outcome 2"]
+    assert sum(done.dropped for done in rounds) == 2
+    assert "dropped a ServingState that no reader would take" in "".join(capfd.readouterr())
+
+
+def test_a_topic_that_takes_less_than_declared_costs_one_output_and_not_the_service(
+    settings: Settings, lineage: Lineage, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # Given somebody who has halved what transitions may take, and an output that is larger
+    alter(lineage, "transitions", {"max.message.bytes": "2000"})
+
+    class Verbose(Counting):
+        def handle(self, record: Record) -> list[Transition]:
+            made = list(super().handle(record))
+            noise = Random(1).randbytes(5_000).hex()  # which shrinks by half, and not by more
+            return [replace(one, cause=noise) if self.count == 2 else one for one in made]
+
+    RecordSender(lineage).send_all(outcomes(3))
+    handler = Verbose()
+    loop = make_loop(settings, lineage, handler)
+    loop.open()
+    work_until(loop, lambda: "outcome 3" in causes(lineage))
+    loop.close()
+    assert causes(lineage) == ["outcome 1", "outcome 3"]
+    assert "its max.message.bytes is less" in "".join(capfd.readouterr())
+
+
+def test_who_is_fenced_in_the_middle_of_a_large_transaction_says_so(lineage: Lineage) -> None:
+    topic, payload = lineage.topics.full("transitions"), bytes(1_000)
+    for number in (100, 60_000):
+        ours, other = Transactor(SERVICE, lineage.clients), Transactor(SERVICE, lineage.clients)
+        ours.init()
+        ours._producer.begin_transaction()
+        for _ in range(100):
+            ours._write(Outgoing(topic, b"", payload))
+        other.init()
+        with pytest.raises(Fenced, match="another process writes for this service now"):
+            finish(ours, [Outgoing(topic, b"", payload)] * number)
+
+
+def finish(transactor: Transactor, messages: list[Outgoing]) -> None:
+    """The rest of a commit that has begun."""
+    for message in messages:
+        transactor._write(message)
+    transactor._step("commit_transaction", lambda: transactor._producer.commit_transaction(TIMEOUT_S))

@@ -154,7 +154,7 @@ def test_an_unwritable_dead_letter_topic_stops_a_transactional_service_and_loses
     with pytest.raises(OL0Error, match=complaint):
         work_until(stuck, lambda: False)
     topic = lineage.topics.full("outcomes")
-    (committed,) = stuck._consumer.committed([TopicPartition(topic, 0)], TIMEOUT_S)
+    (committed,) = stuck._sources.consumer.committed([TopicPartition(topic, 0)], TIMEOUT_S)
     stuck.close()
     outputs = len(read_messages(lineage, lineage.topics.full("transitions")))
     assert committed.offset <= 1

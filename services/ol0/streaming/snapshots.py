@@ -1,0 +1,120 @@
+"""How the state of a loop stands on the state topic: a head, which says where the loop was, and a body in parts.
+
+The head has the service's key, the parts are ``service/0``, ``service/1`` and so on. All are written in one
+transaction, the head last; parts that have not changed are not written again, and the head names them by their digest.
+So no state is too large for a record, and where a loop goes on never depends on what Kafka remembers of its group.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from ol0.errors import ContractError
+from ol0.records import Record, Snapshot
+
+HEAD: Final = b"OL0 head 1\n"
+PART: Final = b"OL0 part 1\n"
+PART_BYTES: Final = 1_000_000
+"""With its envelope a part stays below the 1 MiB that brokers take by default."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPlace:
+    """Where a loop is in one topic: which topic it is (see ``topic_ids``), and the next offset of each partition."""
+
+    topic_id: str
+    offsets: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where a loop is: its places by full topic name, and the newest append time of the broker it knows of, ms."""
+
+    topics: Mapping[str, TopicPlace]
+    append_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A snapshot that was put together. ``where`` None: an earlier version wrote it, in one record and without."""
+
+    time_ms: int
+    body: bytes
+    where: Whereabouts | None
+    parts: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    sha256: str
+    parts: int
+    where: Whereabouts
+
+
+_ADAPTER: Final = TypeAdapter(_Head)
+
+
+def parts_of(service: str, time_ms: int, body: bytes) -> list[Snapshot]:
+    """The body in records of ``PART_BYTES`` at most, in order."""
+    digest = sha256(body).digest()
+    pieces = [body[at : at + PART_BYTES] for at in range(0, len(body), PART_BYTES)]
+    return [Snapshot(part_key(service, number), time_ms, PART + digest + piece) for number, piece in enumerate(pieces)]
+
+
+def head_of(service: str, time_ms: int, body: bytes, where: Whereabouts) -> Snapshot:
+    """The head of a body whose parts stand on the topic, or come before it in the same transaction."""
+    head = _Head(sha256(body).hexdigest(), part_count(body), where)
+    return Snapshot(service, time_ms, HEAD + _ADAPTER.dump_json(head))
+
+
+def part_count(body: bytes) -> int:
+    """How many parts a body has; none where it is empty."""
+    return -(-len(body) // PART_BYTES)
+
+
+def part_key(service: str, number: int) -> str:
+    """The message key of one part."""
+    return f"{service}/{number}"
+
+
+def is_part(snapshot: Snapshot) -> bool:
+    """Whether this is only a piece of a snapshot."""
+    return snapshot.body.startswith(PART)
+
+
+def assemble(service: str, table: Mapping[str, Record]) -> Stored | None:
+    """The snapshot of a service out of the newest record of each key; None: it has none.
+
+    Raises:
+        ContractError: its head is none, or parts are missing or of another moment. On the way through a topic that is
+            so between the parts of one transaction and its head; at the topic's end it must not be.
+    """
+    snapshot = table.get(service)
+    if not isinstance(snapshot, Snapshot):
+        return None
+    if not snapshot.body.startswith(HEAD):
+        return Stored(snapshot.time_ms, snapshot.body, None, 0)
+    try:
+        head = _ADAPTER.validate_json(snapshot.body[len(HEAD) :])
+    except ValidationError as error:
+        raise ContractError(f"the head of {service} cannot be read: {error.error_count()} errors") from None
+    pieces = [_piece(table.get(part_key(service, number)), head) for number in range(head.parts)]
+    missing = [number for number, piece in enumerate(pieces) if piece is None]
+    if missing:
+        raise ContractError(f"the head of {service} names {head.parts} parts; of them {_few(missing)} are not there")
+    return Stored(snapshot.time_ms, b"".join(piece for piece in pieces if piece is not None), head.where, head.parts)
+
+
+def _piece(record: Record | None, head: _Head) -> bytes | None:
+    start = PART + bytes.fromhex(head.sha256)
+    if isinstance(record, Snapshot) and record.body.startswith(start):
+        return record.body[len(start) :]
+    return None
+
+
+def _few(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:5]))
+    return shown if len(numbers) <= 5 else f"{shown} and {len(numbers) - 5} more"  # noqa: PLR2004 - as shown
