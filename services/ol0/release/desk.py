@@ -13,8 +13,8 @@ from ol0.release.life import Life, Move, Rules
 from ol0.release.orders import obey
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.sender import RecordSender
-from ol0.streaming.snapshots import assemble
-from ol0.streaming.table import CompactedReader
+from ol0.streaming.snapshots import assemble_if_whole
+from ol0.streaming.table import CompactedReader, apply_changes
 from ol0.streaming.writer import READ_TIMEOUT_S, STATE, read_snapshots
 
 SERVICE: Final = "release"
@@ -75,9 +75,8 @@ def give(settings: Settings, order: OperatorCommand, within_s: float) -> Life:
         deadline_s = monotonic() + within_s
         while monotonic() < deadline_s:
             for key, record in reader.poll(POLL_S):
-                if record is not None:
-                    table[key] = record
-                stored = assemble(SERVICE, table) if key == SERVICE else None
+                apply_changes(table, [(key, record)])
+                stored = assemble_if_whole(SERVICE, table) if key == SERVICE else None
                 if stored is None:
                     continue
                 life = _life(stored.body)

@@ -21,7 +21,7 @@ from ol0.records import (
 )
 from ol0.soak import evaluation
 from ol0.soak.figures import NO_LIFT, CandidateStory, ReleaseSeen, Seen, Serving, Success, Trial
-from ol0.streaming.snapshots import assemble
+from ol0.streaming.snapshots import assemble_if_whole
 
 RECENT_REWARDS: Final = 1_000
 FEWEST_REWARDS: Final = 100
@@ -159,7 +159,9 @@ class Tally:
         """Keeps the evaluator's: its parts come first, and the head makes them whole."""
         if record.service.startswith(evaluation.SERVICE):
             self._state[record.service] = record
-        if record.service == evaluation.SERVICE and (stored := assemble(evaluation.SERVICE, self._state)) is not None:
+        if record.service != evaluation.SERVICE:
+            return
+        if (stored := assemble_if_whole(evaluation.SERVICE, self._state)) is not None:
             self.evaluation = Snapshot(record.service, stored.time_ms, stored.body)
 
     def _add_outcome(self, outcome: Outcome) -> None:

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Generic, Self, TypeVar
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartition
@@ -21,6 +21,15 @@ R = TypeVar("R", bound=Record)
 POLL_S: Final = 0.2
 AGAIN_S: Final = 5.0
 """Pause before a topic that cannot be read is read again, from its beginning."""
+
+
+def apply_changes(table: dict[str, Record], changes: Iterable[Change]) -> None:
+    """Takes changes into a table, in their order."""
+    for key, record in changes:
+        if record is None:
+            table.pop(key, None)
+        else:
+            table[key] = record
 
 
 class CompactedReader:
@@ -83,11 +92,7 @@ class CompactedReader:
                     f"{self._topic}: read to {self._next} within {timeout_s:g} s of {ends} (partition: "
                     "offset); a transaction that stays open holds readers back, `kafka-transactions.sh` names it"
                 )
-            for key, record in self.poll(POLL_S):
-                if record is None:
-                    table.pop(key, None)
-                else:
-                    table[key] = record
+            apply_changes(table, self.poll(POLL_S))
         return table
 
     def close(self) -> None:

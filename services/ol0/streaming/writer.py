@@ -1,5 +1,6 @@
 """Transactions without a source topic: the learner's, whose source is the replay store."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -18,11 +19,13 @@ from ol0.streaming.snapshots import (
     part_key,
     parts_of,
 )
-from ol0.streaming.table import CompactedReader
+from ol0.streaming.table import POLL_S, CompactedReader, apply_changes
 from ol0.streaming.transactor import Transactor, retry_aborted
 
 STATE: Final = "state"
 READ_TIMEOUT_S: Final = 30.0
+HEAD_TIMEOUT_S: Final = 5.0
+"""The rest of a transaction stands right behind its beginning."""
 
 
 class TransactionalWriter:
@@ -69,8 +72,7 @@ class TransactionalWriter:
         Raises:
             StreamError: one of them cannot be read, or the topic was not read to its end in time.
         """
-        table = _read_table(prefix, self._lineage)
-        found = _assemble_all(table)
+        found = _read(prefix, self._lineage)
         self._parts |= {key: stored.parts for key, stored in found.items()}
         return {key: Snapshot(key, it.time_ms, it.body) for key, it in found.items()}
 
@@ -85,8 +87,7 @@ def read_snapshots(prefix: str, lineage: Lineage) -> dict[str, Snapshot]:
     Raises:
         StreamError: one of them cannot be read, or the topic was not read to its end in time.
     """
-    found = _assemble_all(_read_table(prefix, lineage))
-    return {key: Snapshot(key, it.time_ms, it.body) for key, it in found.items()}
+    return {key: Snapshot(key, it.time_ms, it.body) for key, it in _read(prefix, lineage).items()}
 
 
 def read_stored(service: str, lineage: Lineage) -> Stored | None:
@@ -95,7 +96,7 @@ def read_stored(service: str, lineage: Lineage) -> Stored | None:
     Raises:
         StreamError: it cannot be read, or the topic was not read to its end in time.
     """
-    return _assemble(service, _read_table(service, lineage))
+    return _read(service, lineage).get(service)
 
 
 def _in_pieces(record: Record, parts: dict[str, int]) -> Sequence[Record]:
@@ -110,19 +111,9 @@ def _in_pieces(record: Record, parts: dict[str, int]) -> Sequence[Record]:
     return [*parts_of(record.service, record.time_ms, record.body), head]
 
 
-def _assemble_all(table: Mapping[str, Snapshot]) -> dict[str, Stored]:
-    stored = {key: _assemble(key, table) for key, value in table.items() if not is_part(value)}
-    return {key: it for key, it in stored.items() if it is not None}
+def _read(prefix: str, lineage: Lineage) -> dict[str, Stored]:
+    """Reads to the end; where that is in the middle of a transaction, on to its head."""
 
-
-def _assemble(service: str, table: Mapping[str, Snapshot]) -> Stored | None:
-    try:
-        return assemble(service, table)
-    except ContractError as error:
-        raise _unreadable(service, error) from error
-
-
-def _read_table(prefix: str, lineage: Lineage) -> dict[str, Snapshot]:
     def refuse(key: str, error: ContractError) -> None:
         """An older snapshot would not fit the positions that were written with this one."""
         if key.startswith(prefix):
@@ -130,7 +121,20 @@ def _read_table(prefix: str, lineage: Lineage) -> dict[str, Snapshot]:
 
     with CompactedReader(STATE, lineage, refuse) as reader:
         table = reader.read_to_end(READ_TIMEOUT_S)
-    return {key: value for key, value in table.items() if isinstance(value, Snapshot) and key.startswith(prefix)}
+        deadline = time.monotonic() + HEAD_TIMEOUT_S
+        while True:
+            try:
+                return _assemble_all(prefix, table)
+            except ContractError as error:
+                if time.monotonic() > deadline:
+                    raise _unreadable(prefix, error) from error
+            apply_changes(table, reader.poll(POLL_S))
+
+
+def _assemble_all(prefix: str, table: Mapping[str, Record]) -> dict[str, Stored]:
+    keys = [key for key, it in table.items() if key.startswith(prefix) and isinstance(it, Snapshot) and not is_part(it)]
+    stored = {key: assemble(key, table) for key in keys}
+    return {key: it for key, it in stored.items() if it is not None}
 
 
 def _unreadable(key: str, error: ContractError) -> StreamError:

@@ -14,8 +14,9 @@ from ol0.streaming import admin
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.pile_sender import PileSender
 from ol0.streaming.sender import Deliveries, RecordSender
+from ol0.streaming.snapshots import Whereabouts, head_of, parts_of
 from ol0.streaming.table import CompactedReader, LatestValue
-from ol0.streaming.writer import TransactionalWriter
+from ol0.streaming.writer import TransactionalWriter, read_snapshots
 from waiting import wait_until
 
 TIMEOUT_S = 30.0
@@ -73,6 +74,28 @@ def test_snapshots_of_any_size_and_the_largest_candidate_go_through(lineage: Lin
     assert successor.read_snapshots("learner") == {"learner/c": smaller}
     successor.write([], ["learner/c"])
     assert table_of(lineage) == {}
+
+
+def test_who_reads_into_the_middle_of_a_transaction_reads_on_to_its_head(
+    lineage: Lineage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a snapshot, and the part of the next one that a reader has come to, whose head stands right behind it
+    bodies, where = (b"one", b"two"), Whereabouts({}, None)
+    (part, head), (next_part, next_head) = (
+        [*parts_of("drift", 1, body), head_of("drift", 1, body, where)] for body in bodies
+    )
+    writer, read_to_end = TransactionalWriter("drift", lineage), CompactedReader.read_to_end
+    writer.init()
+    writer.write([part, head])
+    writer.write([next_part])
+
+    def then_the_head_comes(reader: CompactedReader, timeout_s: float) -> dict[str, Record]:
+        table = read_to_end(reader, timeout_s)
+        writer.write([next_head])
+        return table
+
+    monkeypatch.setattr(CompactedReader, "read_to_end", then_the_head_comes)
+    assert read_snapshots("drift", lineage)["drift"].body == b"two"
 
 
 def table_of(lineage: Lineage) -> dict[str, Record]:

@@ -10,6 +10,7 @@ from ol0.streaming.snapshots import (
     TopicPlace,
     Whereabouts,
     assemble,
+    assemble_if_whole,
     head_of,
     is_part,
     part_count,
@@ -47,6 +48,8 @@ def test_parts_of_another_moment_are_not_taken_for_those_of_the_head() -> None:
     table = written(body) | {part_key("drift", 1): parts_of("drift", 5, body + b"x")[1]}
     with pytest.raises(ContractError, match="of them 1 are not there"):
         assemble("drift", table)
+    assert assemble_if_whole("drift", table) is None
+    assert assemble_if_whole("drift", written(body)) is not None
 
 
 def test_an_earlier_version_has_one_record_and_no_places() -> None:
