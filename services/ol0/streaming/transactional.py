@@ -231,19 +231,24 @@ class TransactionalLoop:
             Aborted: this was not the first time in a row.
             StreamError: a topic that nothing may be left out of takes less than it was declared to.
         """
-        if isinstance(aborted, TooLarge):
-            if aborted.topic == self._state_topic or aborted.topic.endswith(DEAD):
-                raise StreamError(f"{aborted}; `ol0 topics apply` gives {aborted.topic} the size that it needs")
-            self._pending.refuse(aborted.topic, aborted.size)
-        if self._aborts == len(BACK_OFF_S):
-            raise aborted
-        pause_s = BACK_OFF_S[self._aborts]
-        self._aborts += 1
+        pause_s = self._after_too_large(aborted) if isinstance(aborted, TooLarge) else self._after_aborted(aborted)
         self._log.warning("trying again", reason=str(aborted), pause_s=pause_s)
         self._pending.clear()
         self._handler.restore(self._saved.body)
         self._sources.return_to(self._saved.where.topics)
         time.sleep(pause_s)
+
+    def _after_aborted(self, aborted: Aborted) -> float:
+        if self._aborts == len(BACK_OFF_S):
+            raise aborted
+        self._aborts += 1
+        return BACK_OFF_S[self._aborts - 1]
+
+    def _after_too_large(self, aborted: TooLarge) -> float:
+        if aborted.topic == self._state_topic or aborted.topic.endswith(DEAD):
+            raise StreamError(f"{aborted}; `ol0 topics apply` gives {aborted.topic} the size that it needs")
+        self._pending.refuse(aborted.topic, aborted.size)
+        return 0.0
 
     def _where(self) -> Whereabouts:
         return Whereabouts(self._sources.places(), self._time.now_ms)

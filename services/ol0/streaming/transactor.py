@@ -120,7 +120,7 @@ class Transactor:
             except KafkaException as exception:
                 error = error_of(exception)
                 if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-                    self._too_large = (message.topic, size_of(message.key, message.value))
+                    self._note_too_large(message.topic, size_of(message.key, message.value))
                 self._refuse_fatal("produce", error)
                 self._abort(f"produce: {error.str()}")
 
@@ -160,6 +160,11 @@ class Transactor:
         if cause.fatal() or cause.code() == KafkaError._FATAL:  # noqa: SLF001 - same
             raise StreamError(f"{self._service}, {name}: {cause.str()}; only a new producer can go on")
 
+    def _note_too_large(self, topic: str, size: int) -> None:
+        """A broker refuses whole batches: of all that it names, the largest message is to blame."""
+        if self._too_large is None or size > self._too_large[1]:
+            self._too_large = (topic, size)
+
     def _listen(self, wait_s: float) -> None:
         """Serves callbacks. A fatal error does not come by callback: ``poll`` raises it, once."""
         try:
@@ -173,7 +178,7 @@ class Transactor:
             self._on_delivered(message)
             return
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-            self._too_large = (str(message.topic()), size_of(message.key(), message.value()))
+            self._note_too_large(str(message.topic()), size_of(message.key(), message.value()))
         if not self._undelivered:
             self._undelivered = f"; {message.topic()} did not take a message: {error.str()}"
 
