@@ -38,7 +38,7 @@ HOLDBACK: Final = 0.1
 VOTED: Final = 0.4
 """Share of the decisions that somebody said something about."""
 PILES_S: Final = 0.1
-LOOK_S: Final = 10.0
+LOOK_S: Final = 20.0
 
 
 def _live(base: Digest) -> bytes:

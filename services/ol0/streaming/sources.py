@@ -1,7 +1,7 @@
 """Where a transactional loop reads: every partition of its topics, and what to do where a log is not as it was left."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -112,7 +112,8 @@ class Sources:
             self._next[topic, partition] = max(offset, self._next.get((topic, partition), 0))
         elif error.code() in LOST:
             self._compare(self._describe())
-            self._settle([(str(message.topic()), int(message.partition() or 0))])
+            number = message.partition() or 0
+            self._settle(str(message.topic()), [number], [number])
             self._assign()
         else:
             is_usable(message)
@@ -160,34 +161,32 @@ class Sources:
         self._ids[topic] = told.topic_id
         self._next = {key: offset for key, offset in self._next.items() if key[0] != topic}
         self._next |= {(topic, n): offsets.get(n, 0) for n in told.partitions}
-        self._settle([(topic, n) for n in told.partitions], expected=offsets.keys())
+        self._settle(topic, told.partitions, offsets.keys())
 
-    def _settle(self, places: Iterable[Place], expected: Iterable[int] | None = None) -> None:
-        """Moves positions that a log does not have, or has no more, to where it goes on."""
-        for topic, number in places:
-            first, end = self._clients.bounds(topic, [number], BROKER_TIMEOUT_S)[number]
+    def _settle(self, topic: str, numbers: Sequence[int], expected: Collection[int]) -> None:
+        """Moves positions that the log does not have, or has no more, to where it goes on.
+
+        Args:
+            topic: full name.
+            numbers: its partitions.
+            expected: those of which a place was known, so that something is missing.
+        """
+        for number, (first, end) in self._clients.bounds(topic, numbers, BROKER_TIMEOUT_S).items():
             was = self._next[topic, number]
-            self._next[topic, number] = min(max(was, first), end)
-            if expected is not None and number not in expected:
-                continue
-            if was < first:
+            self._next[topic, number] = now = min(max(was, first), end)
+            where = {"topic": topic, "partition": number, "was": was, "now": now}
+            if was < first and number in expected:
                 self.missed += first - was
                 self._log.error(
                     "records were deleted before they were read; going on where the log begins. They are lost to this "
                     "service alone: it was away for longer than the topic's retention (`ol0 topics diff`), or behind",
-                    topic=topic,
-                    partition=number,
-                    was=was,
-                    now=first,
+                    **where,
                     missed=first - was,
                 )
             elif was > end:
                 self._log.error(
                     "the log ends before the place that was read: a broker has lost its tail. Going on at its end",
-                    topic=topic,
-                    partition=number,
-                    was=was,
-                    now=end,
+                    **where,
                 )
 
     def _remembered(self, described: Mapping[str, Described], since_ms: int | None) -> dict[str, TopicPlace]:
