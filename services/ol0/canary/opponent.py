@@ -28,6 +28,7 @@ class OpponentSnapshot(TypedDict):
     voted: ArmSnapshot
     silent: ArmSnapshot
     balance: BalanceSnapshot
+    cleared: bool
     successes: list[float]
 
 
@@ -55,6 +56,7 @@ class Opponent:
         self._margin = safety.stage_margin
         self.voted = ArmComparison(share, safety.stage_margin)
         self.silent = ArmComparison(share, safety.stage_margin)
+        self._cleared = False  # whether silence was ever shown to hide no loss: what was shown stays shown
         self._successes = [0.0, 0.0, 0.0]  # sessions, and total and squares of what they say of successes
         self.balance = Balance(safety.alpha / 10, safety.rate_tolerance, min(share, 1 - share))
 
@@ -77,6 +79,8 @@ class Opponent:
             contribution = successes / self.share if treated else -successes / (1 - self.share)
             for place, term in enumerate((1.0, contribution, contribution * contribution)):
                 self._successes[place] += term
+            margin = self._margin * self.balance.control_vote_rate
+            self._cleared = self._cleared or self.silent.approval.excludes(-margin, SILENT_ALPHA)
 
     @property
     def is_heard(self) -> bool:
@@ -95,8 +99,7 @@ class Opponent:
     @property
     def is_safe_in_silence(self) -> bool:
         """Whether that would stay so if all that is missing had failed: votes, decisions, and whole sessions."""
-        margin = self._margin * self.balance.control_vote_rate
-        return self.silent.approval.excludes(-margin, SILENT_ALPHA) and self._keeps_successes()
+        return self._cleared and self._keeps_successes()
 
     def _keeps_successes(self) -> bool:
         sessions, total, squares = self._successes
@@ -110,6 +113,7 @@ class Opponent:
             voted=self.voted.snapshot(),
             silent=self.silent.snapshot(),
             balance=self.balance.snapshot(),
+            cleared=self._cleared,
             successes=list(self._successes),
         )
 
@@ -120,5 +124,6 @@ class Opponent:
         opponent.voted = ArmComparison.from_snapshot(snapshot["voted"])
         opponent.silent = ArmComparison.from_snapshot(snapshot["silent"])
         opponent.balance = Balance.from_snapshot(snapshot["balance"], safety.alpha / 10)
+        opponent._cleared = snapshot["cleared"]
         opponent._successes = list(snapshot["successes"])
         return opponent

@@ -25,6 +25,7 @@ class Evaluated:
 class _Figures:
     time_ms: int | None
     lift: LiftFigures | None
+    unbalanced: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def evaluated(body: bytes) -> Evaluated:
     if lift is None:
         return Evaluated(NO_LIFT, figures.time_ms)
     sessions = lift.treated_sessions + lift.control_sessions
-    return Evaluated(LiftInterval(lift.estimate, lift.low, lift.high, sessions), figures.time_ms)
+    return Evaluated(LiftInterval(lift.estimate, lift.low, lift.high, sessions, figures.unbalanced), figures.time_ms)
 
 
 @cache

@@ -41,12 +41,16 @@ class Success:
 
 @dataclass(frozen=True, slots=True)
 class LiftInterval:
-    """Relative lift over the holdback as a fraction, .1 being ten percent more; None while there is no evidence."""
+    """Relative lift over the holdback as a fraction, .1 being ten percent more; None while there is no evidence.
+
+    ``unbalanced`` says in words why it proves nothing: the arms are not heard of alike.
+    """
 
     estimate: float | None
     low: float | None
     high: float | None
     sessions: int = 0
+    unbalanced: str | None = None
 
 
 NO_LIFT = LiftInterval(None, None, None)
