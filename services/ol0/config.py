@@ -162,6 +162,19 @@ class SafetyConfig(Section):
     cooldown_s: NotNegative = 1_800.0
     max_consecutive_failures: Count = 3
 
+    @model_validator(mode="after")
+    def _lets_every_stage_end(self) -> Self:
+        """A stage that needs more decisions than it is given would reject every candidate as undecided."""
+        for stage in self.stages:
+            needed = round(stage.min_decisions / stage.share)
+            if stage.harm_only and needed > self.max_stage:
+                raise ValueError(
+                    f"stages: {stage.min_decisions} decisions of the candidate's own at a share of {stage.share} are "
+                    f"some {needed} of all arms, but max_stage ends a stage after {self.max_stage}; make min_decisions "
+                    "smaller or max_stage larger"
+                )
+        return self
+
 
 class EvaluationConfig(Section):
     """When the lift counts as proven."""

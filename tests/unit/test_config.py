@@ -74,6 +74,14 @@ def test_a_stage_that_leaves_live_nothing_is_refused_before_anything_starts(
         load_settings(written(tmp_path, json.dumps(tree), "ol0.json"))
 
 
+def test_a_stage_that_cannot_end_in_its_decisions_is_told_before_anything_starts(tmp_path: Path) -> None:
+    tree = {"safety": {"max_stage": 5_000}}
+    with pytest.raises(ConfigError, match=r"300 decisions .* are some 6000 of all arms, but max_stage ends .* 5000"):
+        load_settings(written(tmp_path, json.dumps(tree), "ol0.json"))
+    stages = [{"share": 0.05, "harm_only": True, "min_decisions": 200}, {"share": 0.25}]
+    load_settings(written(tmp_path, json.dumps({"safety": {"max_stage": 5_000, "stages": stages}}), "ol0.json"))
+
+
 # -- variables ----------------------------------------------------------------------------------------------------
 
 
