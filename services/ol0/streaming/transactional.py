@@ -25,6 +25,7 @@ from ol0.streaming.saved import Saved, moved_offsets, surplus
 from ol0.streaming.snapshots import Whereabouts, head_of, parts_of
 from ol0.streaming.sources import Sources
 from ol0.streaming.transactor import BACK_OFF_S, Aborted, TooLarge, Transactor
+from ol0.streaming.validation import EARLIEST_MS, LATEST_MS
 from ol0.streaming.writer import STATE, read_stored
 
 IDLE_SHARE: Final = 9
@@ -221,8 +222,10 @@ class TransactionalLoop:
     def _records(self, saved: Saved) -> list[Snapshot]:
         """The snapshot in records, the head last; what stands on the topic already is not written again."""
         changed = saved.body != self._saved.body or saved.parts != self._saved.parts
-        parts = parts_of(self._service, self._newest_ms, saved.body) if changed else []
-        return [*parts, head_of(self._service, self._newest_ms, saved.body, saved.where)]
+        # Nothing may have been read but markers of transactions, and what producers say of the time may be anything.
+        time_ms = min(max(self._newest_ms, EARLIEST_MS), LATEST_MS)
+        parts = parts_of(self._service, time_ms, saved.body) if changed else []
+        return [*parts, head_of(self._service, time_ms, saved.body, saved.where)]
 
     def _go_back(self, aborted: Aborted) -> None:
         """To the state of the last transaction, and to the records that came after it.

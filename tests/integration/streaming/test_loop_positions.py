@@ -186,18 +186,24 @@ def test_partitions_that_are_added_while_it_runs_are_read_from_their_beginning(
     assert sorted(handler.sessions) == sorted(sessions(1, 43))
 
 
+@pytest.mark.parametrize("committed", [True, False])
 def test_what_is_committed_passes_over_commit_markers_so_that_lag_comes_to_nothing(
-    settings: Settings, lineage: Lineage
+    settings: Settings, lineage: Lineage, *, committed: bool
 ) -> None:
-    # Given outcomes that were written in a transaction, whose marker takes an offset
+    # Given outcomes of a transaction, whose marker takes an offset; or nothing but one that was aborted
     topic = lineage.topics.full("outcomes")
-    writer = Transactor("writer", lineage.clients)
-    writer.init()
-    writer.commit([Outgoing(topic, b"s", lineage.codec.encode(one)) for one in outcomes(2)])
+    writer = lineage.clients.transactional_producer("writer", lineage.clients.log_error)
+    writer.init_transactions(TIMEOUT_S)
+    writer.begin_transaction()
+    for one in outcomes(2):
+        writer.produce(topic, lineage.codec.encode(one), b"s")
+    writer.flush(TIMEOUT_S)
+    end = writer.commit_transaction if committed else writer.abort_transaction
+    end(TIMEOUT_S)
     handler = Counting()
     loop = make_loop(settings, lineage, handler)
     loop.open()
-    work(loop, handler, 2)
+    work(loop, handler, 2 * committed)
 
     def lag() -> int:
         loop.step()
