@@ -37,6 +37,9 @@ class Sources:
         self.consumer: Consumer = lineage.clients.assigned_consumer(service)
         self._admin = lineage.clients.admin()
         self._ids: dict[str, str] = {}
+        self._retired: set[str] = (
+            set()
+        )  # ids of before a topic was made anew: a broker that lags may tell them
         self._next: dict[Place, int] = {}
         self._ended: set[Place] = set()
         self._asked: Asked | None = None
@@ -140,6 +143,8 @@ class Sources:
         changed = False
         for topic, told in described.items():
             known = {n for name, n in self._next if name == topic}
+            if told.topic_id in self._retired:
+                continue
             if told.topic_id != self._ids.get(topic) or not known >= set(told.partitions):
                 self._enter(topic, told, self.places().get(topic))
                 changed = True
@@ -149,6 +154,7 @@ class Sources:
         """Goes on in a topic as it is now, at ``place`` where that is a place in this very topic."""
         same = place is not None and place.topic_id in ("", told.topic_id)
         if place is not None and not same:
+            self._retired.add(place.topic_id)
             self._log.warning(
                 "a topic was made anew; reading it from its beginning, what was unread in the old one is lost",
                 topic=topic,
