@@ -48,6 +48,11 @@ class Figures:
     longest_deaf_s: float = 0.0
     problems: list[str] = field(default_factory=list)
 
+    def note(self, problem: str) -> None:
+        """Something that may not be: told at once, and at the end."""
+        self.problems.append(problem)
+        say(f"PROBLEM: {problem}")
+
     def row(self, kind: str) -> str:
         """Of the table in results.md."""
         sums = f"{self.made:,} | {self.delivered:,} | {self.dropped:,}"
@@ -90,7 +95,7 @@ def check(name: str, made: int, account: Account, figures: Figures) -> None:
     figures.dropped += account.dropped
     figures.reasons.update(account.reasons)
     if (account.made, account.delivered + account.dropped, account.waiting) != (made, made, 0):
-        figures.problems.append(f"{name}: {made:,} records were made; {account}")
+        figures.note(f"{name}: {made:,} records were made; {account}")
 
 
 def close(name: str, router: Router, traffic: Traffic, figures: Figures) -> None:
@@ -102,7 +107,7 @@ def close(name: str, router: Router, traffic: Traffic, figures: Figures) -> None
     figures.longest_close_s = max(figures.longest_close_s, took_s)
     figures.longest_decide_s = max(figures.longest_decide_s, traffic.longest_s)
     if took_s > BOUND_S:
-        figures.problems.append(f"{name}: close took {took_s:.1f} s")
+        figures.note(f"{name}: close took {took_s:.1f} s")
     check(name, made, router.account, figures)
 
 
@@ -124,9 +129,9 @@ def fork(router: Router, place: Place, sequence: int, figures: Figures) -> Calla
         finally:
             os._exit(status)
     if status := os.waitpid(pid, 0)[1]:
-        figures.problems.append(f"a forked child ended with {status}")
+        figures.note(f"a forked child ended with {status}")
     if router.account.made < before:
-        figures.problems.append("a fork has changed the parent's account")
+        figures.note("a fork has changed the parent's account")
     return lambda: place.release(sequence)
 
 
@@ -140,7 +145,7 @@ def recover(name: str, router: Router, sequence: int, figures: Figures) -> None:
     try:
         wait_until(recovered, WITHIN_S)
     except AssertionError:
-        figures.problems.append(f"{name}: deaf: {router.account}, serving {router.serving}, due {sequence}")
+        figures.note(f"{name}: deaf: {router.account}, serving {router.serving}, due {sequence}")
     figures.longest_deaf_s = max(figures.longest_deaf_s, time.monotonic() - began_s)
 
 
