@@ -48,7 +48,7 @@ class Feed:
         )
         handler = FeedbackHandler(self.config, DIMENSION, (EXPERTS,), Payloads(self.codec))
         self.join = FeedbackJoin(self.store, handler, _Nowhere)
-        self.offsets = {partition: self.join.claim(partition, Log("", 0)) for partition in (DECISIONS, FEEDBACK)}
+        self.offsets = {partition: self.join.claim(partition, Log("", 0, 0)) for partition in (DECISIONS, FEEDBACK)}
         self.now_ms = START_MS
 
     def apply(self, partition: Partition, records: Sequence[Record]) -> None:

@@ -30,6 +30,7 @@ class MemorySink:
         self.finished = 0
         self.claims: list[Partition] = []
         self.released: list[Partition] = []
+        self.skipped: list[tuple[int, Log]] = []
         self.gap_at: int | None = None
         self.apply_error: OL0Error | None = None
         self.claim_error: OL0Error | None = None
@@ -65,6 +66,12 @@ class MemorySink:
         self.offsets[partition] = next_offset
         self.records.extend(records)
         return True
+
+    def skip(self, partition: Partition, log: Log) -> int:
+        assert partition not in self.under_way, "the last portion comes first"
+        self.skipped.append((self.offsets[partition], log))
+        self.offsets[partition] = max(log.first_offset, min(self.offsets[partition], log.end))
+        return self.offsets[partition]
 
     def release(self, partition: Partition) -> None:
         assert partition not in self.under_way, "partitions change hands between two portions"

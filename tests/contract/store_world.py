@@ -310,7 +310,8 @@ class World:
             self.positions[partition] = self.owners[partition].claim(partition, self._log(partition))
 
     def _log(self, partition: Partition) -> Log:
-        return Log(f"id of {partition.topic}", self.starts[SourcePartition(partition.topic, partition.number)])
+        first = self.starts[SourcePartition(partition.topic, partition.number)]
+        return Log(f"id of {partition.topic}", first, self.ends[partition])
 
     def _assign(self, partitions: Sequence[Partition]) -> None:
         """A new worker takes partitions over."""

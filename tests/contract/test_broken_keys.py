@@ -68,6 +68,9 @@ class Calls:
     def admit(self) -> None:
         assert self.store.registration.admit(NEWCOMER, "topic", 0) is Admitted.NEW
 
+    def skip(self) -> None:
+        self.store.skip(PARTITION, self.claim, 7)
+
     def retire(self) -> None:
         self.store.registration.retire(PARTITION)
 
@@ -104,6 +107,7 @@ SCRIPTS: dict[str, Callable[[Calls], object]] = {
     "claim": Calls.take_over,
     "admit": Calls.admit,
     "retire": Calls.retire,
+    "skip": Calls.skip,
     "apply": Calls.apply,
     "due": Calls.due,
     "commit": Calls.commit,

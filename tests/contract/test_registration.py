@@ -1,15 +1,24 @@
 """A partition is of one topic: an offset in another one of that name means nothing."""
 
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
 import pytest
 from redis import Redis
 
 from contract.store_calls import DECISIONS, FEEDBACK, arrivals
 from contract.store_keys import contents
-from ol0.errors import Fenced, StoreError
+from contract.store_world import Delivered
+from ol0.errors import Fenced, Gap, StoreError
+from ol0.feedback.join import FeedbackJoin
 from ol0.replay.lua import store_key
 from ol0.replay.registration import Admitted
 from ol0.replay.store import ReplayStore
 from ol0.replay.windows import Claim, SourcePartition
+from ol0.streaming.sink import Log, Partition
+
+if TYPE_CHECKING:
+    from ol0.feedback.handler import FeedbackHandler
 
 NEWCOMER = SourcePartition("t.decisions.v1", 1)
 OLD, NEW = "topic-1", "topic-2"
@@ -82,3 +91,38 @@ def test_another_store_admits_nobody(store: ReplayStore, client: Redis, prefix: 
 
     with pytest.raises(StoreError, match="not registered in this incarnation"):
         other.registration.admit(NEWCOMER, OLD, 0)
+
+
+@pytest.mark.parametrize(
+    ("end", "to", "counted"),
+    [(200, 90, {"expired": 30}), (45, 45, {"cut": 15}), (200, 0, {})],  # nothing to do: it is all there
+)
+def test_what_a_log_has_lost_is_passed_over_and_counted(
+    store: ReplayStore, end: int, to: int, counted: dict[str, int]
+) -> None:
+    claim = store.claim(DECISIONS)
+    store.apply(DECISIONS, claim, 60, arrivals(9_000, 1, deadline_ms=20_000))
+    join = FeedbackJoin(store, cast("FeedbackHandler", None), lambda _: Delivered())
+    place, first = Partition(*DECISIONS), to if "expired" in counted else 0
+    join.claim(place, Log(OLD, first, end))
+
+    assert join.skip(place, Log(OLD, first, end)) == (to or 60)
+
+    assert store.claim(DECISIONS).next_offset == (to or 60)
+    counters = store.counters()
+    assert (counters.expired, counters.cut) == (counted.get("expired", 0), counted.get("cut", 0))
+    assert counters.open == 1
+
+
+def test_passing_over_happens_once_and_only_for_the_owner(store: ReplayStore) -> None:
+    claim = store.claim(DECISIONS)
+    for _ in range(2):  # the first reply was lost
+        store.skip(DECISIONS, claim, 90)
+    assert store.counters().expired == 85
+
+    with pytest.raises(Gap):
+        store.skip(DECISIONS, claim, 95)
+    store.claim(DECISIONS)
+    with pytest.raises(Fenced):
+        store.skip(DECISIONS, replace(claim, next_offset=90), 95)
+    assert store.claim(DECISIONS).next_offset == 90

@@ -1,5 +1,7 @@
 """Whom event time waits for, and why: what the store says of its partitions, held against the broker."""
 
+from typing import Final
+
 from ol0.config import Settings
 from ol0.errors import StreamError
 from ol0.feedback.service import GROUP
@@ -9,12 +11,16 @@ from ol0.streaming.holdups import AskedEnds, readers_of, reason
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.sink import Partition
 
+APART_MS: Final = 5_000
+"""Ticks come every second: what is closer together is not held up."""
+
 
 def find_holdups(settings: Settings, stats: StoreStats) -> dict[str, str]:
     """Why partitions hold the watermark back, by name; empty where there is nothing to be seen."""
-    offsets = {it.name: it.next_offset for it in stats.partitions if it.name in stats.holding_back}
-    if not offsets:
+    furthest_ms = max((it.watermark_ms for it in stats.partitions), default=0)
+    if furthest_ms - stats.watermark_ms < APART_MS:
         return {}
+    offsets = {it.name: it.next_offset for it in stats.partitions if it.name in stats.holding_back}
     places = {name: Partition(*SourcePartition.parse(name)) for name in offsets}
     lineage = Lineage.of(settings.kafka)
     admin = lineage.clients.admin()

@@ -97,6 +97,16 @@ class FeedbackJoin:
 
         return Later(taken)
 
+    def skip(self, partition: Partition, log: Log) -> int:
+        """Goes on where the log begins, or ends, when it no longer has what comes next. Raises StoreError."""
+        source = _source(partition)
+        claim = self._claims[source]
+        to = max(log.first_offset, min(claim.next_offset, log.end))
+        if to != claim.next_offset:
+            self._store.skip(source, claim, to)
+            self._claims[source] = replace(claim, next_offset=to)
+        return to
+
     def release(self, partition: Partition) -> None:
         """Forgets a partition that somebody else takes over. Nothing is pending: every apply was whole."""
         self._claims.pop(_source(partition), None)

@@ -83,6 +83,9 @@ def _figures(stats: StoreStats) -> Table:
         ("memory", memory),
     ):
         table.add_row(name, text)
+    if counters.expired or counters.cut:
+        lost = f"{counters.expired:,} offsets expired before they were read; {counters.cut:,} lost after they were read"
+        table.add_row("holes in the logs", lost)
     for problem in counters.imbalances():
         table.add_row("does not add up", problem)
     return table

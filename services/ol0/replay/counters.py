@@ -58,6 +58,8 @@ class Counters:
         feedback_used: feedback that a reward was made of.
         feedback_dropped: feedback that counts for nothing, by reason.
         waiting: feedback whose window has not closed, or whose decision has not come.
+        expired: offsets of the sources that were gone before they were read.
+        cut: offsets of the sources that were read, and of which the brokers have lost the records since.
     """
 
     decisions: int
@@ -73,6 +75,8 @@ class Counters:
     feedback_used: int
     feedback_dropped: Mapping[FeedbackDrop, int]
     waiting: int
+    expired: int = 0
+    cut: int = 0
 
     @classmethod
     def parse(cls, meta: Mapping[bytes, bytes], open_windows: int) -> Self:
@@ -95,6 +99,8 @@ class Counters:
             feedback_used=count("feedback_used"),
             feedback_dropped={reason: count(name) for reason, name in FEEDBACK_DROPPED.items()},
             waiting=count("waiting"),
+            expired=count("expired"),
+            cut=count("cut"),
         )
 
     def imbalances(self) -> list[str]:

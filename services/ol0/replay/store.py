@@ -190,6 +190,19 @@ class ReplayStore:
 
         return Later(applied)
 
+    def skip(self, partition: SourcePartition, claim: Claim, to: int) -> None:
+        """Goes to another offset of the same log, which no longer has ``claim.next_offset``; counts what is between.
+
+        Raises:
+            Fenced, Gap, StoreError: as ``apply``.
+        """
+        counter = "expired" if to > claim.next_offset else "cut"
+        reply = self._scripts.call(
+            "skip", str(partition), self.incarnation, claim.epoch, claim.next_offset, to, counter
+        )
+        if reply[0] != b"OK":
+            raise refusal(reply, f"{partition}, offset {claim.next_offset}, epoch {claim.epoch}")
+
     def turn(
         self, limit: int, commit: Commit | None = None, sent: Unsent | None = None, *, ask_unsent: bool = True
     ) -> Later[Turn]:

@@ -8,7 +8,7 @@ from threading import Event
 from typing import Final
 
 import structlog
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from ol0.config import StreamingConfig
 from ol0.errors import Fenced, Gap, OL0Error
@@ -18,7 +18,7 @@ from ol0.streaming.bad_records import BadRecords
 from ol0.streaming.dead_letters import DeadLetters
 from ol0.streaming.holdups import HoldupWatch
 from ol0.streaming.lineage import Lineage
-from ol0.streaming.messages import broker_errors, by_partition, is_usable
+from ol0.streaming.messages import broker_errors, by_partition, coordinates, is_usable
 from ol0.streaming.portion import Portion, PortionReader
 from ol0.streaming.round import Round
 from ol0.streaming.sink import Partition, Sink
@@ -29,6 +29,7 @@ COMMIT_INTERVAL_S: Final = 5.0
 """Kafka's own offsets only show the lag to people; the sink's are the ones that count."""
 SOON_S: Final = 0.002
 """How long a poll may take while the sink has work to go on with: less than what the store takes for a step of it."""
+LOST: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001 - its own
 MAX_GAPS: Final = 3
 """Gaps of one partition in a row; one is a restored store, this many is a sink that contradicts itself."""
 
@@ -90,6 +91,7 @@ class ConsumeLoop:
         self._held: dict[Partition, Portion] = {}
         self._under_way: list[_UnderWay] = []
         self._gaps: dict[Partition, int] = {}
+        self._lost: set[Partition] = set()
         self._wait_s = streaming.batch_wait_s
         self._commit_at = time.monotonic() + COMMIT_INTERVAL_S
         self._log = structlog.get_logger("ol0.consume").bind(service=service)
@@ -140,6 +142,7 @@ class ConsumeLoop:
         polled = self._consumer.consume(self._streaming.batch_size, self._wait_s)
         messages = [message for message in polled if message.error() is None or self._is_usable(message)]
         letters = self._take(messages)
+        self._find_again()
         self._ticker.tick(partition for partition in self._next if partition not in self._held)
         batch_wait_s = self._streaming.batch_wait_s
         self._wait_s = min(SOON_S, batch_wait_s) if self._sink.idle() else batch_wait_s
@@ -185,6 +188,11 @@ class ConsumeLoop:
         return len(letters)
 
     def _is_usable(self, message: Message) -> bool:
+        error = message.error()
+        if error is not None and error.code() in LOST:
+            topic, number, _ = coordinates(message)
+            self._lost.add(Partition(topic, number))
+            return False
         try:
             return is_usable(message)
         except Fenced as error:
@@ -192,6 +200,26 @@ class ConsumeLoop:
                 f"another {self._service} process has the name {self._member!r} too and took this one's place: give "
                 f"each a --member of its own, or none ({error})"
             ) from error
+
+    def _find_again(self) -> None:
+        """Goes on in partitions whose logs no longer have what comes next; what was polled before is in by then."""
+        if not self._lost:
+            return
+        self._settle()
+        for partition in self._lost & self._next.keys():
+            log, before = self._topics.again(partition), self._next[partition]
+            self._held.pop(partition, None)
+            self._next[partition] = self._sink.skip(partition, log)
+            self._log.error(
+                "the log no longer has what comes next: it expired unread, or the log was cut",
+                partition=str(partition),
+                missing=before,
+                first=log.first_offset,
+                end=log.end,
+                goes_on=self._next[partition],
+            )
+            self._go_on(partition)
+        self._lost.clear()
 
     def _deliver(self, partition: Partition, portion: Portion) -> None:
         """Hands a portion to the sink, which has taken in those of the poll before."""

@@ -26,10 +26,12 @@ class Log:
     Attributes:
         topic_id: of its topic: another one where the topic was made anew under its name; empty where there are none.
         first_offset: that the log still has.
+        end: offset of the next record that will be written.
     """
 
     topic_id: str
     first_offset: int
+    end: int
 
 
 class SourceRecord(NamedTuple):
@@ -80,6 +82,16 @@ class Sink(Protocol):
         Raises:
             Fenced: from the result: a newer owner has the partition.
             Gap: from the result: the sink expects another offset; the loop claims again and seeks there.
+        """
+        ...
+
+    def skip(self, partition: Partition, log: Log) -> int:
+        """The log no longer has the offset that comes next: says where to go on, and counts what is passed over.
+
+        That is where the log begins, if what comes next has expired, or where it ends, if it was cut.
+
+        Raises:
+            Fenced: a newer owner has the partition.
         """
         ...
 

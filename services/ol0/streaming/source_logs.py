@@ -1,5 +1,6 @@
-"""What the broker says of the logs that a sink reads: of which topic they are, and where they begin."""
+"""What the broker says of the logs that a sink reads: of which topic they are, where they begin and end."""
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -15,6 +16,7 @@ from ol0.streaming.sink import Log, Partition
 from ol0.streaming.topic_ids import describe
 
 TIMEOUT_S: Final = 10.0
+AGAIN_S: Final = 0.2
 NO_ID: Final = "A" * 22
 """Sixteen zeros, in base 64: what a broker answers that gives its topics no ids (Kafka before 2.8, some others)."""
 
@@ -22,7 +24,7 @@ NO_ID: Final = "A" * 22
 def source_logs(
     admin: AdminClient, partitions: Iterable[Partition], timeout_s: float = TIMEOUT_S
 ) -> dict[Partition, Log]:
-    """The logs of partitions, in two questions for all of them.
+    """The logs of partitions, in three questions for all of them.
 
     Raises:
         StreamError: the broker does not answer, or one of the topics is gone.
@@ -34,20 +36,36 @@ def source_logs(
     described = describe(admin, topics, timeout_s)
     if missing := set(topics) - set(described):
         raise StreamError(f"no topic {min(missing)}; `ol0 topics apply` makes it")
-    firsts = _first_offsets(admin, wanted, timeout_s)
-    return {it: Log(_known(described[it.topic].topic_id), firsts[it]) for it in wanted}
+    firsts = _offsets(admin, wanted, OffsetSpec.earliest(), timeout_s)  # type: ignore[no-untyped-call]
+    ends = _offsets(admin, wanted, OffsetSpec.latest(), timeout_s)  # type: ignore[no-untyped-call]
+    return {it: Log(_known(described[it.topic].topic_id), firsts[it], ends[it]) for it in wanted}
 
 
 def _known(topic_id: str) -> str:
     return "" if topic_id == NO_ID else topic_id
 
 
-def _first_offsets(admin: AdminClient, partitions: Sequence[Partition], timeout_s: float) -> dict[Partition, int]:
-    beginning = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-    wanted = {TopicPartition(it.topic, it.number): beginning for it in partitions}
-    with broker_errors("first offsets of the sources"):
+def _offsets(
+    admin: AdminClient, partitions: Sequence[Partition], which: OffsetSpec, timeout_s: float
+) -> dict[Partition, int]:
+    """Asks again while leaders are elected: partitions change hands just when a broker is gone."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return _offsets_now(admin, partitions, which, max(deadline - time.monotonic(), AGAIN_S))
+        except StreamError:
+            if time.monotonic() + AGAIN_S > deadline:
+                raise
+            time.sleep(AGAIN_S)
+
+
+def _offsets_now(
+    admin: AdminClient, partitions: Sequence[Partition], which: OffsetSpec, timeout_s: float
+) -> dict[Partition, int]:
+    wanted = {TopicPartition(it.topic, it.number): which for it in partitions}
+    with broker_errors("offsets of the sources"):
         answers = admin.list_offsets(wanted, request_timeout=timeout_s)
         try:
             return {Partition(it.topic, it.partition): one.result(timeout_s).offset for it, one in answers.items()}
         except TimeoutError as error:
-            raise StreamError(f"first offsets of the sources: no answer within {timeout_s:g} s") from error
+            raise StreamError(f"offsets of the sources: no answer within {timeout_s:g} s") from error

@@ -37,6 +37,17 @@ class TopicWatch:
         self._logs |= found
         return found
 
+    def again(self, partition: Partition) -> Log:
+        """The log of an owned partition as it is now.
+
+        Raises:
+            StreamError: its topic was made anew; or as ``logs``.
+        """
+        before, found = self._logs[partition], source_logs(self._admin, [partition])[partition]
+        if before.topic_id != found.topic_id:
+            raise made_anew(partition, before.topic_id, found.topic_id)
+        return found
+
     def forget(self, partition: Partition) -> None:
         """Somebody else reads it."""
         self._logs.pop(partition, None)
@@ -63,8 +74,12 @@ class TopicWatch:
         for partition, log in self._logs.items():
             found = described.get(partition.topic)
             if found is not None and log.topic_id and found.topic_id != log.topic_id:
-                raise StreamError(
-                    f"{partition.topic} was deleted and made anew while it was read (id {log.topic_id}, now "
-                    f"{found.topic_id}): offsets of the old one mean nothing in it. `ol0 topics apply` begins at the "
-                    "first record of the new log"
-                )
+                raise made_anew(partition, log.topic_id, found.topic_id)
+
+
+def made_anew(partition: Partition, known_id: str, found_id: str) -> StreamError:
+    """The error where a topic is another one than it was."""
+    return StreamError(
+        f"{partition.topic} was deleted and made anew while it was read (id {known_id}, now {found_id}): offsets of "
+        "the old one mean nothing in it. `ol0 topics apply` begins at the first record of the new log"
+    )

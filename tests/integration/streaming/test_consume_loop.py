@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from confluent_kafka import TopicPartition
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 from structlog.testing import capture_logs
 
@@ -14,7 +15,10 @@ from kafka_log import put_bytes, read_messages
 from memory_sink import TIMEOUT_S, MemorySink, decisions, work_until
 from ol0.config import Settings, StreamingConfig
 from ol0.errors import Fenced, Gap, RangeError, StreamError
+from ol0.feedback.holdups import find_holdups
 from ol0.records import Decision, Record, Tick, UserFeedback
+from ol0.replay.counters import Counters
+from ol0.replay.stats import PartitionState, StoreStats
 from ol0.streaming import admin
 from ol0.streaming.consume import MAX_GAPS, ConsumeLoop
 from ol0.streaming.lineage import Lineage
@@ -348,7 +352,7 @@ def test_transaction_markers_take_offsets_and_do_no_harm(lineage: Lineage, start
 
 
 def test_a_transaction_that_others_leave_open_is_named_as_what_time_waits_for(
-    lineage: Lineage, start: Start, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, lineage: Lineage, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ol0.streaming.holdups.SILENT_S", 0.3)
     monkeypatch.setattr("ol0.streaming.holdups.LOOK_EVERY_S", 0.1)
@@ -363,6 +367,9 @@ def test_a_transaction_that_others_leave_open_is_named_as_what_time_waits_for(
         foreign.flush(TIMEOUT_S)
 
         work_until(loop, lambda: [line for line in lines if "nothing comes" in line["event"]])
+        (place,) = sink.offsets
+        shown = find_holdups(settings, stats_of({str(place): (sink.offsets[place], 0), "t.ahead.v1[0]": (0, 60_000)}))
+    assert "another producer's transaction is open" in shown[str(place)]
     foreign.abort_transaction(TIMEOUT_S)
 
     (said,) = (line for line in lines if "nothing comes" in line["event"])
@@ -373,12 +380,32 @@ def test_a_transaction_that_others_leave_open_is_named_as_what_time_waits_for(
     assert {type(source.record) for source in sink.records} == {Tick}, "what was aborted does not count"
 
 
-def test_a_hole_in_the_log_is_seen(lineage: Lineage, start: Start) -> None:
-    sink = MemorySink()
-    sink.offsets[Partition(lineage.topics.full("decisions"), 0)] = 1_000
+def test_records_that_expired_unread_are_passed_over_and_counted(lineage: Lineage, start: Start) -> None:
+    sink, topic, clients = MemorySink(), lineage.topics.full("decisions"), lineage.clients.admin()
+    RecordSender(lineage).send_all(decisions(5))
+    for deleted in clients.delete_records([TopicPartition(topic, 0, 3)]).values():
+        deleted.result(TIMEOUT_S)
+    sink.offsets[Partition(topic, 0)] = 0
+
+    work_until(start(sink), lambda: sink.turns() == [3, 4])
+
+    ((expected, log),) = sink.skipped
+    assert (expected, log.first_offset) == (0, 3)
+
+
+def test_where_a_log_was_cut_what_is_written_from_there_on_counts(lineage: Lineage, start: Start) -> None:
+    # Given a sink that has read more than the broker has
+    sink, place = MemorySink(), Partition(lineage.topics.full("decisions"), 0)
+    RecordSender(lineage).send_all(decisions(2))
+    sink.offsets[place] = 1_000
     loop = start(sink)
-    with pytest.raises(StreamError, match=r"decisions\.v1\[0\] at .* records were deleted before they were read"):
-        work_until(loop, lambda: False)
+    work_until(loop, lambda: sink.skipped)
+    assert sink.offsets[place] == 2
+
+    RecordSender(lineage).send_all(decisions(3, first=2))
+
+    work_until(loop, lambda: sink.turns() == [2, 3, 4])
+    assert len(sink.skipped) == 1
 
 
 def test_a_stop_ends_the_loop_within_ten_seconds(settings: Settings, lineage: Lineage) -> None:
@@ -392,3 +419,9 @@ def test_a_stop_ends_the_loop_within_ten_seconds(settings: Settings, lineage: Li
     assert not runner.is_alive()
     assert Counter(sink.claims) == Counter(sink.released)
     assert sink.finished == 1
+
+
+def stats_of(partitions: dict[str, tuple[int, int]]) -> StoreStats:
+    """A store of partitions with these next offsets and watermarks, and else empty."""
+    states = tuple(PartitionState(name, 1, *state) for name, state in partitions.items())
+    return StoreStats("store", Counters.parse({}, 0), 0, 0, None, 0, 0, states, 0, 0, 0)

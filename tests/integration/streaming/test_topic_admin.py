@@ -78,7 +78,7 @@ def test_source_partitions_come_with_the_first_offset_of_their_logs(settings: Se
     RecordSender(lineage).send_all([DECISION, replace(DECISION, turn=3)])
     topic = lineage.topics.full("decisions")
     (topic_id,) = (described.topic_id for described in describe(lineage.clients.admin(), [topic], 10).values())
-    assert admin.source_partitions(settings, ["decisions"]) == {Partition(topic, 0): Log(topic_id, 0)}
+    assert admin.source_partitions(settings, ["decisions"]) == {Partition(topic, 0): Log(topic_id, 0, 2)}
 
 
 def test_source_partitions_of_a_missing_topic_name_the_command_that_makes_it(settings: Settings) -> None:

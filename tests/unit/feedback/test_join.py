@@ -105,7 +105,7 @@ def make(store: MemoryStore, publish: Publish = ignore) -> FeedbackJoin:
     return FeedbackJoin(cast("ReplayStore", store), handler, publish, batch_size=2)
 
 
-LOG = Log("topic-1", 0)
+LOG = Log("topic-1", 0, 100)
 TICKS = [SourceRecord(10, 5_000, Tick())]
 
 
