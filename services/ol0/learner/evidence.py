@@ -1,16 +1,18 @@
-"""Is there anything to learn? Two tests on examples that nothing was trained on yet.
+"""Is there anything to learn? Three tests on examples that nothing was trained on yet.
 
 *Novelty.* Do live prompts look unlike the base's own? The rank of a fresh prompt's mixer score among those of the
 held-out anchors is uniform within [0, 1] if not (Mann and Whitney, 1947). Of equal prompts the first one counts.
 *Skill.* Do the votes say anything? Between the reward model's prediction of a fresh vote and the vote itself there is
 no correlation if not, and exploration always gives both good and bad choices to tell apart.
+*Variety.* Are there different prompts at all? When an embedder stands still, every prompt is the same vector: votes
+still tell good choices from bad, but no feature says for whom, and what was new before would go on counting as new.
 
-Where either fails, the mixer stays closed and nothing is offered: there every change would be chance, and on kinds of
-prompts that nobody sends it would even go unnoticed.
+Where one of them fails, the mixer stays closed and nothing is offered: there every change would be chance, and on kinds
+of prompts that nobody sends it would even go unnoticed.
 """
 
 import math
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -18,6 +20,8 @@ import numpy as np
 from ol0.controller.heads import Floats
 
 WINDOW = 2_000.0  # fresh examples that count, the last ones most
+SHORT_WINDOW = 128.0  # the same for their variety: an embedder breaks from one prompt to the next
+MOST_ALIKE = 0.75  # of neighbouring prompts, the share that may be equal: then one prompt is seven eighths of all
 _UNIFORM_SD = 1 / math.sqrt(12)
 
 
@@ -34,6 +38,7 @@ class Evidence:
         predicted_squared: sum of R^2.
         rewards_squared: sum of r^2.
         products: sum of R r.
+        alike: of examples that came one after the other, the share with equal features; of the last ones.
     """
 
     count: float = 0.0
@@ -44,21 +49,35 @@ class Evidence:
     predicted_squared: float = 0.0
     rewards_squared: float = 0.0
     products: float = 0.0
+    alike: float = 0.0
 
     def after(self, ranks: Floats, predicted: Floats, rewards: Floats) -> Self:
         """With these fresh examples, all of shape (n,), and the ranks of those that came for the first time."""
         keep = min(1.0, WINDOW / max(self.count, 1.0))
-        sums = (
-            float(len(rewards)),
-            float(len(ranks)),
-            float(ranks.sum()),
-            float(predicted.sum()),
-            float(rewards.sum()),
-            float(predicted @ predicted),
-            float(rewards @ rewards),
-            float(predicted @ rewards),
-        )
-        return type(self)(*(keep * old + new for old, new in zip(astuple(self), sums, strict=True)))
+        sums = {
+            "count": float(len(rewards)),
+            "ranked": float(len(ranks)),
+            "ranks": float(ranks.sum()),
+            "predicted": float(predicted.sum()),
+            "rewards": float(rewards.sum()),
+            "predicted_squared": float(predicted @ predicted),
+            "rewards_squared": float(rewards @ rewards),
+            "products": float(predicted @ rewards),
+        }
+        return replace(self, **{name: keep * getattr(self, name) + new for name, new in sums.items()})
+
+    def seen(self, features: Floats) -> Self:
+        """With the features of these fresh examples, shape (n, D), in the order in which they came."""
+        equal = (features[1:] == features[:-1]).all(axis=1)
+        if not len(equal):
+            return self
+        step = 1 - math.exp(-len(equal) / SHORT_WINDOW)
+        return replace(self, alike=self.alike + step * (float(equal.mean()) - self.alike))
+
+    @property
+    def varied(self) -> bool:
+        """Whether prompts differ enough for features to say anything."""
+        return self.alike <= MOST_ALIKE
 
     def novelty(self, anchors: int) -> float:
         """How many standard errors the mean rank lies above 1/2; ``anchors``: how many gave the ranks."""

@@ -70,6 +70,7 @@ class LearnerHandler:
         self._learner.follow(read_checkpoint(state.live.heads, state.live.digest))
         prefix = snapshot_key(Digest(""))
         kept = {Digest(key.removeprefix(prefix)): body for key, body in snapshots.items() if key.startswith(prefix)}
+        self._varied = True
         self._checkpoints = CheckpointManager(keys, config.max_checkpoints, kept)
         packed = snapshots.get(SERVICE)
         progress = Progress.first(state) if packed is None else Progress.unpack(packed)
@@ -111,6 +112,7 @@ class LearnerHandler:
             watermark_ms=watermark_ms,
             min_replay=self._config.min_replay,
         )
+        self._note_variety()
         if not allowed or not self._training.steps or not self._learner.convinced:
             return []
         step = max(self._progress.step, self._state.decided_step) + 1
@@ -141,6 +143,15 @@ class LearnerHandler:
         progress = self._progress
         stale = self._checkpoints.prune((progress.offered, progress.serving, progress.resume), progress.releases)
         return [snapshot_key(digest) for digest in stale]
+
+    def _note_variety(self) -> None:
+        """Says once that prompts do not differ, until they do."""
+        if self._varied and not self._learner.varied:
+            self._log.warning(
+                "nearly all of the last prompts have the same features: nothing can be learnt from them, and nothing "
+                "is offered. Is the host's embedder stuck?"
+            )
+        self._varied = self._learner.varied
 
     def _note_offer(self, proposal: Proposal, step: int) -> None:
         digest = proposal.controller.digest

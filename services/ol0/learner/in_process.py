@@ -158,6 +158,11 @@ class OnlineLearner:
             return (
                 f"nothing was trained since the last candidate: add {config.examples_per_update} examples and train()"
             )
+        if not warm.trainer.varied and config.evidence_errors:
+            return (
+                "nearly all of the last prompts have the same features, which can say nothing then: is the embedder "
+                "stuck? There is a candidate again when prompts differ"
+            )
         if not warm.trainer.convinced:
             return (
                 "live prompts do not look new, or their rewards not predictable, by evidence_errors = "

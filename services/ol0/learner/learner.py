@@ -101,7 +101,12 @@ class HeadTrainer:
         found = self._state.evidence
         strength = min(found.novelty(len(self._anchors.held_out)), found.skill())
         errors = self._config.evidence_errors
-        return not errors or strength >= errors or not len(self._anchors.held_out)
+        return not errors or (self.varied and (strength >= errors or not len(self._anchors.held_out)))
+
+    @property
+    def varied(self) -> bool:
+        """Whether the last live prompts differ from each other: see ``evidence``."""
+        return self._state.evidence.varied
 
     @property
     def live_rows(self) -> int:
@@ -138,7 +143,7 @@ class HeadTrainer:
         scores = features[state.known.first_times(fresh.features)] @ state.mixer
         self._state = replace(
             state,
-            evidence=state.evidence.after(ranks(scores, among), predicted, fresh.rewards),
+            evidence=state.evidence.after(ranks(scores, among), predicted, fresh.rewards).seen(fresh.features),
             known=state.known.after(fresh.features),
             trust=state.trust.seen(fresh.users),
             seen=seen,
@@ -263,6 +268,7 @@ class HeadTrainer:
             "mixer_threshold": controller.mixer.threshold,
             "novelty": self._state.evidence.novelty(len(self._anchors.held_out)),
             "skill": self._state.evidence.skill(),
+            "alike": self._state.evidence.alike,
             "steps": float(self._state.steps),
         }
 

@@ -64,3 +64,33 @@ def test_prompts_that_came_before_say_nothing_of_novelty_and_their_votes_do_of_s
 def test_nothing_seen_is_no_evidence() -> None:
     assert (Evidence().novelty(ANCHORS), Evidence().skill()) == (0, 0)
     assert not ranks(np.ones(3, np.float32), np.zeros(0, np.float32)).any()
+
+
+def test_prompts_that_are_all_one_are_not_varied_until_others_come() -> None:
+    rng = np.random.default_rng(0)
+    prompts, one = rng.normal(size=(2_000, 3)).astype(np.float32), np.ones((32, 3), np.float32)
+    evidence = Evidence()
+    for rows in np.array_split(prompts, 60):
+        evidence = evidence.seen(rows)
+    assert evidence.varied
+    waits = 0
+    while evidence.varied:
+        evidence, waits = evidence.seen(one), waits + 1
+    assert 32 * waits < 256
+    for rows in np.array_split(prompts[:200], 6):
+        evidence = evidence.seen(rows)
+    assert evidence.varied
+
+
+@pytest.mark.parametrize("kinds", [2, 3, 10])
+def test_few_prompts_that_come_again_and_again_are_varied(kinds: int) -> None:
+    draws = np.random.default_rng(1).integers(0, kinds, 4_000)
+    evidence, prompts = Evidence(), np.eye(kinds, dtype=np.float32)[draws]
+    for rows in np.array_split(prompts, 125):
+        evidence = evidence.seen(rows)
+        assert evidence.varied
+
+
+def test_one_prompt_alone_says_nothing_of_variety() -> None:
+    assert Evidence(alike=0.5).seen(np.ones((1, 3), np.float32)) == Evidence(alike=0.5)
+    assert Evidence(alike=0.5).seen(np.ones((0, 3), np.float32)) == Evidence(alike=0.5)

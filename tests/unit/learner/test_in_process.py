@@ -195,6 +195,20 @@ def test_where_nothing_is_new_there_is_no_candidate() -> None:
     assert "evidence_errors = 1e+06" in (learner.obstacle() or "")
 
 
+def test_where_all_prompts_are_one_there_is_no_candidate_until_they_differ() -> None:
+    # Given a learner that is convinced, and an embedder that stands still
+    learner = warm(SMALL.model_copy(update={"evidence_errors": 1e-9}))
+    learner.learn(examples(400))
+    assert learner.obstacle() is None
+    (one,) = examples(1)
+    learner.learn(replace(example, features=one.features) for example in examples(400, seed=3))
+    assert learner.candidate() is None
+    assert "is the embedder stuck?" in (learner.obstacle() or "")
+    # When it is mended
+    learner.learn(examples(100, seed=4))
+    assert learner.candidate() is not None
+
+
 def test_an_example_that_does_not_fit_is_named_and_none_is_taken() -> None:
     learner = warm()
     wrong = Example([0.0] * 5, (0, 0), (1.0, 1.0), 1.0, "s-9")

@@ -2,7 +2,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import count
 
+import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from ol0.config import OnlineLearningConfig
 from ol0.controller.checkpoint import digest_of, read_checkpoint
@@ -267,3 +269,23 @@ def test_the_trust_region_follows_what_serves() -> None:
     before = lineage.handler._learner._region.live
     lineage.release()
     assert (lineage.handler._learner._region.live != before).any()
+
+
+def test_when_all_prompts_are_one_it_says_so_once_and_offers_nothing() -> None:
+    lineage = Lineage(SMALL.model_copy(update={"evidence_errors": 1e-9}))
+    for _ in range(20):
+        lineage.more()
+        lineage.train()
+    lineage.tell(as_release(lineage.offer()))
+    batch = logged(BASE, 400, seed=9, new=True)
+    lineage.replay.add(replace(batch, features=np.ones_like(batch.features)), watermark_ms=3_000)
+    with capture_logs() as logs:
+        for _ in range(10):
+            lineage.train()
+            lineage.write(lineage.handler.offer())
+    assert [entry["log_level"] for entry in logs] == ["warning"]
+    assert "embedder stuck" in logs[0]["event"]
+    assert len(lineage.candidates) == 1
+    lineage.replay.add(logged(BASE, 200, seed=10, new=True), watermark_ms=4_000)
+    lineage.train(10)
+    assert lineage.offer().step == 2
