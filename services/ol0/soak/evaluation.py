@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ol0.errors import ContractError
 from ol0.soak.figures import NO_LIFT, LiftInterval
+from ol0.soak.words import moment
 from ol0.statistics.lift import LiftFigures
 
 SERVICE: Final = "evaluator"
@@ -26,6 +27,14 @@ class _Figures:
     time_ms: int | None
     lift: LiftFigures | None
     unbalanced: str | None = None
+    inputs_away_since_ms: int | None = None
+
+    @property
+    def doubt(self) -> str | None:
+        """Why no lift is proven now, whatever its interval; None where nothing is amiss."""
+        if self.inputs_away_since_ms is not None:
+            return f"inputs do not look like the anchors since {moment(self.inputs_away_since_ms)}; see what drift says"
+        return self.unbalanced
 
 
 @dataclass(frozen=True)
@@ -48,8 +57,9 @@ def evaluated(body: bytes) -> Evaluated:
     lift = figures.lift
     if lift is None:
         return Evaluated(NO_LIFT, figures.time_ms)
-    sessions = lift.treated_sessions + lift.control_sessions
-    return Evaluated(LiftInterval(lift.estimate, lift.low, lift.high, sessions, figures.unbalanced), figures.time_ms)
+    sessions, doubt = lift.treated_sessions + lift.control_sessions, figures.doubt
+    low, high = (lift.low, lift.high) if doubt is None else (None, None)
+    return Evaluated(LiftInterval(lift.estimate, low, high, sessions, doubt), figures.time_ms)
 
 
 @cache

@@ -43,14 +43,14 @@ class Success:
 class LiftInterval:
     """Relative lift over the holdback as a fraction, .1 being ten percent more; None while there is no evidence.
 
-    ``unbalanced`` says in words why it proves nothing: the arms are not heard of alike.
+    Where there is a ``doubt``, such as arms that are not heard of alike, no interval is evidence: both ends are None.
     """
 
     estimate: float | None
     low: float | None
     high: float | None
     sessions: int = 0
-    unbalanced: str | None = None
+    doubt: str | None = None
 
 
 NO_LIFT = LiftInterval(None, None, None)

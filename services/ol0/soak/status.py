@@ -52,7 +52,7 @@ def status_screen(now: Observation, counters: Counters, lineage: str, clock_ms: 
     return Group(
         Text(f"lineage {lineage}", style="bold"),
         facts(now, _as_of(now, clock_ms)),
-        *map(Text, _cautions(now, clock_ms)),
+        *map(Text, _trial(now, clock_ms)),
         Text(f"store    {done}; {waits}"),
         Text(),
         candidates(now.candidates, rows=min(len(now.candidates), 8), at=_offered),
@@ -68,10 +68,8 @@ def _as_of(now: Observation, clock_ms: int) -> str | None:
     return f"as of {moment(now.evaluated_ms)} event time, written {age((clock_ms - now.written_ms) / 1000)} ago"
 
 
-def _cautions(now: Observation, clock_ms: int) -> Iterator[str]:
-    """Why the lift proves nothing, and when a trial came to its present stage: how it goes there, the canary says."""
-    if now.lift.unbalanced is not None:
-        yield f"unequal  the lift proves nothing: {now.lift.unbalanced}"
+def _trial(now: Observation, clock_ms: int) -> Iterator[str]:
+    """When a trial came to its present stage: how it goes there, the canary says."""
     trial = None if now.serving is None else now.serving.staged
     story = None if trial is None else now.story(trial.digest)
     if trial is not None and story is not None and story.stage_began_ms is not None:

@@ -91,6 +91,8 @@ def lift_words(lift: LiftInterval) -> str:
     if lift.estimate is None:
         return "not known yet"
     estimate = signed_percent(lift.estimate)
+    if lift.doubt is not None:
+        return f"{estimate}, which proves nothing: {lift.doubt}"
     if lift.low is not None and lift.high is not None:
         return f"{estimate}, between {signed_percent(lift.low)} and {signed_percent(lift.high)}"
     if lift.low is not None:

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from made_up_run import (
@@ -21,6 +23,7 @@ from ol0.soak.figures import LiftInterval
 from ol0.soak.observation import Observer
 from ol0.soak.sources import Sources
 from ol0.soak.tally import FEWEST_REWARDS, RECENT_REWARDS, Tally
+from ol0.soak.words import lift_words
 from ol0.statistics.lift import LiftFigures
 from unit.soak.scripted import Scripted, evaluation
 from waiting import wait_until
@@ -148,6 +151,24 @@ def test_an_observer_has_caught_up_only_when_the_last_records_are_in_its_figures
 
 def test_an_evaluator_that_knows_nothing_yet_has_no_lift() -> None:
     assert evaluated(OnlineEvaluator().snapshot()) == Evaluated(LiftInterval(None, None, None, 0), None)
+
+
+def test_what_makes_a_lift_doubtful_takes_its_interval_and_says_so() -> None:
+    plain = json.loads(OnlineEvaluator().snapshot())["figures"]
+    shown = {
+        **plain,
+        "lift": {"treated_sessions": 90, "control_sessions": 10, "estimate": 0.18, "low": 0.1, "high": 0.3},
+    }
+    lift = evaluated(json.dumps({"figures": shown}).encode()).lift
+    assert (lift.low, lift.high, lift.doubt) == (0.1, 0.3, None)
+    for doubt, words in (
+        ({"inputs_away_since_ms": 1_700_000_000_000}, "do not look like the anchors since 2023-11-14 22:13:20Z"),
+        ({"unbalanced": "the arms are not heard of alike"}, "the arms are not heard of alike"),
+    ):
+        lift = evaluated(json.dumps({"figures": {**shown, **doubt}}).encode()).lift
+        assert (lift.estimate, lift.low, lift.high) == (0.18, None, None)
+        assert lift_words(lift).startswith("+18.0 %, which proves nothing: ")
+        assert words in lift_words(lift)
 
 
 def test_a_snapshot_that_is_none_is_refused() -> None:

@@ -40,7 +40,7 @@ def page(report: RunReport) -> str:
 
 
 def test_a_lift_of_arms_that_are_not_heard_of_alike_proves_nothing(report: RunReport) -> None:
-    uneven = with_lift(report, LiftInterval(0.3, 0.2, 0.4, unbalanced="0 of 60 users are in the arm, 54.0 are due"))
+    uneven = with_lift(report, LiftInterval(0.3, 0.2, 0.4, doubt="0 of 60 users are in the arm, 54.0 are due"))
     assert any("0 of 60 users" in missing for missing in uneven.missing())
 
 

@@ -197,12 +197,8 @@ class RunReport:
         name, figure, lift = "The lift is above zero", lift_words(self.observation.lift), self.observation.lift
         if lift.high is not None and lift.high < 0:
             return Check(name, figure, [f"The lift over the holdback is proven to be below 0: {figure}."])
-        if lift.unbalanced is not None:
-            return Check(
-                name,
-                figure,
-                missing=[f"The lift proves nothing, for its arms are not heard of alike: {lift.unbalanced}."],
-            )
+        if lift.doubt is not None:
+            return Check(name, figure, missing=[f"The lift proves nothing: {lift.doubt}."])
         if lift.low is not None and lift.low > 0:
             return Check(name, figure)
         return Check(name, figure, missing=[f"The lift over the holdback is not proven to be above 0: {figure}."])
