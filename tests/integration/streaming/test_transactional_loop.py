@@ -408,7 +408,7 @@ def test_a_topic_that_takes_less_than_declared_costs_one_output_and_not_the_serv
     class Verbose(Counting):
         def handle(self, record: Record) -> list[Transition]:
             made = list(super().handle(record))
-            noise = Random(1).randbytes(5_000).hex()  # which shrinks by half, and not by more
+            noise = Random(1).randbytes(3_500).hex()  # which shrinks by half, and not by more
             return [replace(one, cause=noise) if self.count == 2 else one for one in made]
 
     RecordSender(lineage).send_all(outcomes(3))
