@@ -37,9 +37,7 @@ class Sources:
         self.consumer: Consumer = lineage.clients.assigned_consumer(service)
         self._admin = lineage.clients.admin()
         self._ids: dict[str, str] = {}
-        self._retired: set[str] = (
-            set()
-        )  # ids of before a topic was made anew: a broker that lags may tell them
+        self._retired: set[str] = set()  # ids of before a topic was made anew: a broker that lags may tell them
         self._next: dict[Place, int] = {}
         self._ended: set[Place] = set()
         self._asked: Asked | None = None
