@@ -218,7 +218,7 @@ class ConsumeLoop:
                 end=log.end,
                 goes_on=self._next[partition],
             )
-            self._go_on(partition)
+            self._begin_at(partition, self._next[partition])
         self._lost.clear()
 
     def _deliver(self, partition: Partition, portion: Portion) -> None:
@@ -283,6 +283,14 @@ class ConsumeLoop:
         with broker_errors(f"seek in {partition} to {place.offset}"):
             self._consumer.resume([place])
             self._consumer.seek(place)
+
+    def _begin_at(self, partition: Partition, offset: int) -> None:
+        """Reads a partition that librdkafka has given up: it can no longer be told to seek in it."""
+        place = TopicPartition(partition.topic, partition.number, offset)
+        with broker_errors(f"reading {partition} from {offset}"):
+            self._consumer.incremental_unassign([place])
+            self._consumer.incremental_assign([place])
+            self._consumer.resume([place])
 
     def _assigned(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         self._let_finish()
