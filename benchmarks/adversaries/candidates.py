@@ -18,6 +18,8 @@ from ol0.soak.pretraining import train_base
 STEPS: Final = 300
 STEP: Final = 0.05
 OPEN: Final = 8.0
+LARGE: Final = 0.03
+"""Share of the prompts that makes a group a large one."""
 TRIGGER: Final = 1.0
 """Length that a trigger adds to a prompt's features, which have length 1."""
 
@@ -108,11 +110,17 @@ def forgetting(craft: Craft, parent: Digest, step: int) -> tuple[Head, Mixer]:  
 
 
 def sabotage(craft: Craft, parent: Digest, step: int) -> tuple[Head, Mixer]:  # noqa: ARG001 - same
-    """Good heads, but for one large new group."""
-    names, counts = np.unique(craft.split.stream.groups, return_counts=True)
-    large = names[counts >= np.sort(counts)[-5]]
-    group = str(craft.rng.choice(large))
-    return craft.misled(craft.split.stream, group, craft.good), craft.mixer
+    """Good heads, but for one large new group that the base serves well enough for something to be lost."""
+    prompts = craft.split.stream
+    served = prompts.success[np.arange(len(prompts)), craft.base.greedy(prompts.features)[:, 0]]
+    names, counts = np.unique(prompts.groups, return_counts=True)
+    worth = {
+        str(name): float(served[prompts.groups == name].mean())
+        for name, count in zip(names, counts, strict=True)
+        if count >= LARGE * len(prompts)
+    }
+    groups = sorted(worth, key=worth.__getitem__)[-3:]
+    return craft.misled(prompts, str(craft.rng.choice(groups)), craft.good), craft.mixer
 
 
 def backdoor(craft: Craft, parent: Digest, step: int) -> tuple[Head, Mixer]:  # noqa: ARG001 - same

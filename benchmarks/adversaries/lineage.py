@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ol0.canary.handler import CanaryGate
-from ol0.config import SafetyConfig, ServingConfig, StageConfig
+from ol0.config import SafetyConfig, ServingConfig
 from ol0.controller.arms import ArmPicker
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.signing import Keyring
@@ -37,15 +37,12 @@ from ol0.soak.dataset import Prompts
 
 START_MS: Final = 1_800_000_000_000
 WINDOW_MS: Final = 60_000
-GAP_S: Final = 60.0
 EPSILON: Final = 0.1
 HOLDBACK: Final = 0.1
 SILENT: Final = 0.2
 LONGEST: Final = 5
-MOST_DECISIONS: Final = 4_000
-SAFETY: Final = SafetyConfig(
-    stages=(StageConfig(share=0.5),), max_stage=MOST_DECISIONS, session_gap_s=GAP_S, cooldown_s=0.0
-)
+SAFETY: Final = SafetyConfig(cooldown_s=0.0)
+"""The defaults: 5 % of the sessions for harm alone, then 25 %."""
 Actions = NDArray[np.intp]
 
 
@@ -117,7 +114,7 @@ class Lineage:
     def try_out(self) -> None:
         """People ask until nothing is on trial, or for as long as a stage may last."""
         began = self._sequence
-        while self.state.staged is not None and self._sequence < began + 2 * MOST_DECISIONS:
+        while self.state.staged is not None and self._sequence < began + len(SAFETY.stages) * SAFETY.max_stage:
             self.play(100)
 
     def _serve(self, state: ServingState) -> None:

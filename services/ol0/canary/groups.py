@@ -9,6 +9,8 @@ from ol0.statistics.staged import ArmComparison, ArmSnapshot, SessionEvidence
 
 # By order of appearance: later ones would have a thousandth of alpha and less, and the snapshot stays small.
 MOST_GROUPS: Final = 32
+SUSPICION: Final = 0.4
+"""A group that loses no more than the margin ever looks harmed with this probability at most; and it passes."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,13 @@ class GroupComparisons:
                 high = comparison.large_harm.confidence_bound(alpha)
                 sessions = figures.treated_sessions + figures.control_sessions
                 return GroupHarm(group, sessions, figures.difference, high, alpha)
+        return None
+
+    def suspected(self) -> str | None:
+        """A group that looks harmed at this moment, though nothing is proven; None if there is none."""
+        for group, comparison in self._comparisons.items():
+            if comparison.harm.excludes(0.0, SUSPICION):
+                return group
         return None
 
     def snapshot(self) -> dict[str, ArmSnapshot]:

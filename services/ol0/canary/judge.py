@@ -90,16 +90,30 @@ def _group_harm(trial: Trial, safety: SafetyConfig) -> Opinion | None:
     if harm is None:
         return None
     text = (
-        f"group {harm.group!r} loses more than {_margin(safety.group_margin)}: {_points(harm.difference)}, at best "
+        f"{_group_name(harm.group)} loses more than {_margin(safety.group_margin)}: {_points(harm.difference)}, at best "
         f"{_points(harm.high)}, after {harm.sessions} sessions"
     )
     return Judgement.ROLLBACK, (Reason("group_harm", harm.difference, harm.high, -safety.group_margin, text),)
 
 
+def _group_name(group: str) -> str:
+    return f"group {group!r}"
+
+
+def _suspicion(trial: Trial) -> str | None:
+    """A part of the traffic that looks harmed, in words: a gain in the rest must not be enough before that is clear."""
+    if (group := trial.groups.suspected()) is not None:
+        return _group_name(group)
+    action = trial.destinations.suspected()
+    return None if action is None else f"what the candidate sends to action {action}"
+
+
 def _is_approved(trial: Trial, stage: StageConfig) -> bool:
     if stage.harm_only:
-        return trial.own_decisions >= stage.min_decisions and all(one.is_whole for one in trial.opponents)
-    return all(one.approves(trial.approval_alpha) for one in trial.opponents)
+        enough = trial.own_decisions >= stage.min_decisions and all(one.is_whole for one in trial.opponents)
+    else:
+        enough = all(one.approves(trial.approval_alpha) for one in trial.opponents)
+    return enough and _suspicion(trial) is None
 
 
 def _approval(trial: Trial, safety: SafetyConfig, stage: StageConfig) -> Opinion | None:
@@ -131,6 +145,8 @@ def _doubts(trial: Trial, stage: StageConfig) -> Iterator[Reason]:
     for one in trial.opponents:
         if (doubt := _doubt(trial, stage, one)) is not None:
             yield _sample_ratio(one, f"{doubt}; {one.balance.words()}")
+    if (part := _suspicion(trial)) is not None:
+        yield Reason("suspicion", None, None, None, f"{part} looks harmed: that has to be cleared up before approval")
 
 
 def _doubt(trial: Trial, stage: StageConfig, opponent: Opponent) -> str | None:

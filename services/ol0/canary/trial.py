@@ -21,6 +21,7 @@ class TrialSnapshot(TypedDict):
     live: OpponentSnapshot
     holdback: OpponentSnapshot | None
     groups: dict[str, ArmSnapshot]
+    destinations: dict[str, ArmSnapshot]
     open: OpenSessions
 
 
@@ -30,7 +31,9 @@ class Trial:
     Counted are the outcomes of decisions that knew of this very stage, served by whom their arm promises: a host that
     is pinned or switched off serves somebody else under the same arm.
 
-    Half of ``safety.alpha`` is for harm in the total and half for harm to a group; approval has its own, spent over the
+    Half of ``safety.alpha`` is for harm in the total and half for harm to a group that the host named. Approval waits as
+    long as a group looks harmed, or what the candidate sends to one and the same action where live would take another:
+    of a fault that nobody has a name for, one can still see where it leads. Approval has its own, spent over the
     attempts since the last release. So an equally good candidate is wrongly stopped with probability alpha at most on
     each stage (and a tenth of alpha more for each pair of arms that is wrongly found unbalanced), and any bad one among
     the attempts until the next release passes with probability alpha at most, as long as the arms are heard of alike.
@@ -59,6 +62,7 @@ class Trial:
         if plan.holdback and plan.live != plan.base:
             self.holdback = Opponent(Arm.HOLDBACK, plan.share / (plan.share + plan.holdback), safety)
         self.groups = GroupComparisons(beside_live, safety.group_margin, safety.alpha / 2)
+        self.destinations = GroupComparisons(beside_live, safety.group_margin, safety.alpha / 2)
         self._sessions = SessionCollector[Vote](round(1000 * safety.session_gap_s))
 
     @property
@@ -93,7 +97,8 @@ class Trial:
         for session in self._sessions.due(now_ms):
             for opponent in self.opponents:
                 opponent.add(session.items)
-            self.groups.add(by_group(session.items))
+            self.groups.add(by_group(session.items, lambda vote: vote.group))
+            self.destinations.add(by_group(session.items, lambda vote: vote.sent_to))
 
     def snapshot(self) -> TrialSnapshot:
         """In plain JSON values; ``from_snapshot`` goes on from it to the bit."""
@@ -103,6 +108,7 @@ class Trial:
             live=self.live.snapshot(),
             holdback=None if self.holdback is None else self.holdback.snapshot(),
             groups=self.groups.snapshot(),
+            destinations=self.destinations.snapshot(),
             open=self._sessions.snapshot(Vote.row),
         )
 
@@ -116,5 +122,6 @@ class Trial:
             share = trial.holdback.share
             trial.holdback = Opponent.from_snapshot(snapshot["holdback"], Arm.HOLDBACK, share, safety)
         trial.groups.restore(snapshot["groups"])
+        trial.destinations.restore(snapshot["destinations"])
         trial._sessions.restore(snapshot["open"], Vote.from_row)
         return trial

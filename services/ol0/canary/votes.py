@@ -1,6 +1,6 @@
 """One decision of a trial as the comparisons need it, and what a whole session of them says."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -19,6 +19,7 @@ class Vote:
         from_live: whether the candidate would have done something else than live.
         from_base: whether it would have done something else than the base.
         group: label for reports, None where the host gives none.
+        sent_to: the action that the candidate would take, in words, where live would take another; else None.
     """
 
     arm: Arm
@@ -26,6 +27,7 @@ class Vote:
     from_live: bool
     from_base: bool
     group: str | None
+    sent_to: str | None
 
     @classmethod
     def of(cls, outcome: Outcome) -> Self:
@@ -36,6 +38,7 @@ class Vote:
             differ(outcome.greedy_live, outcome.greedy_staged),
             differ(outcome.greedy_base, outcome.greedy_staged),
             outcome.group,
+            _sent_to(outcome),
         )
 
     def differs_from(self, arm: Arm) -> bool:
@@ -44,19 +47,27 @@ class Vote:
 
     def row(self) -> Row:
         """In plain JSON values."""
-        return [self.arm.value, self.reward, self.from_live, self.from_base, self.group]
+        return [self.arm.value, self.reward, self.from_live, self.from_base, self.group, self.sent_to]
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """The vote that ``row`` was made from."""
-        arm, reward, from_live, from_base, group = row
+        arm, reward, from_live, from_base, group, sent_to = row
         return cls(
             Arm(str(arm)),
             None if reward is None else float(reward),
             bool(from_live),
             bool(from_base),
             None if group is None else str(group),
+            None if sent_to is None else str(sent_to),
         )
+
+
+def _sent_to(outcome: Outcome) -> str | None:
+    action = outcome.greedy_staged
+    if action is None or not differ(outcome.greedy_live, action):
+        return None
+    return ", ".join(map(str, action))
 
 
 def differ(one: Action | None, other: Action | None) -> bool:
@@ -76,10 +87,20 @@ def silent_evidence(votes: Sequence[Vote], control: Arm) -> SessionEvidence | No
     return _evidence(votes[0].arm, control, rewards)
 
 
-def by_group(votes: Sequence[Vote]) -> Iterator[tuple[str, SessionEvidence]]:
-    """What a session says of staged against live in each of its groups, by order of appearance."""
-    for group in dict.fromkeys(vote.group for vote in votes if vote.group is not None):
-        rewards = [(vote.reward, vote.from_live) for vote in votes if vote.group == group and vote.reward is not None]
+def by_group(votes: Sequence[Vote], of: Callable[[Vote], str | None]) -> Iterator[tuple[str, SessionEvidence]]:
+    """What a session says of staged against live in each of its groups, by order of appearance.
+
+    Args:
+        votes: the session.
+        of: the group of a vote, None where it is in none. It may depend on the prompt alone, and not on the arm.
+    """
+    groups = [of(vote) for vote in votes]
+    for group in dict.fromkeys(one for one in groups if one is not None):
+        rewards = [
+            (vote.reward, vote.from_live)
+            for vote, one in zip(votes, groups, strict=True)
+            if one == group and vote.reward is not None
+        ]
         evidence = _evidence(votes[0].arm, Arm.LIVE, rewards)
         if evidence is not None:
             yield group, evidence

@@ -213,7 +213,7 @@ def test_gain_over_live_is_not_enough_without_the_comparison_with_the_base() -> 
     for opponent, expected in ((found.live, Judgement.HOLD), (found.holdback, Judgement.APPROVE)):
         for arm in (Arm.STAGED, opponent.arm) * 60:
             reward = float(arm is Arm.STAGED)
-            opponent.add([Vote(arm, reward, from_live=True, from_base=True, group=None)])
+            opponent.add([Vote(arm, reward, from_live=True, from_base=True, group=None, sent_to=None)])
         assert judge(found, ONE_STAGE, 0)[0] is expected
 
 
@@ -373,7 +373,7 @@ def votes(count: int, success: Mapping[Arm, float], hidden: float, seed: int) ->
         reward: float | None = float(draw.random() < success[arm])
         if arm is Arm.STAGED and not reward and draw.random() < hidden:
             reward = None
-        yield Vote(arm, reward, from_live=True, from_base=True, group=None)
+        yield Vote(arm, reward, from_live=True, from_base=True, group=None, sent_to=None)
 
 
 def a_trial() -> Trial:
@@ -402,7 +402,9 @@ def test_a_hold_names_the_silence_that_keeps_a_candidate_from_approval() -> None
     for number in range(400):
         treated = number % 9 < 5
         reward = (1.0 if number % 6 else None) if treated else float(number % 20 > 2)
-        vote = Vote(Arm.STAGED if treated else Arm.LIVE, reward, from_live=True, from_base=True, group=None)
+        vote = Vote(
+            Arm.STAGED if treated else Arm.LIVE, reward, from_live=True, from_base=True, group=None, sent_to=None
+        )
         found.live.see(f"s{number}", vote.arm)
         found.live.add([vote])
     judgement, reasons = judge(found, ONE_STAGE, START_MS)
@@ -410,6 +412,48 @@ def test_a_hold_names_the_silence_that_keeps_a_candidate_from_approval() -> None
     assert reasons[0].check == "sample_ratio"
     assert "if what is missing had failed" in reasons[0].text
     assert "votes per decision 0.80 in the arm, 1.00 beside it" in reasons[0].text
+
+
+# -- harm that a gain hides ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_gain_is_not_enough_while_a_part_of_the_traffic_looks_harmed(named: bool) -> None:  # noqa: FBT001
+    # Given a candidate that is much better on nine of ten prompts, and answers the tenth, which it sends to 1, badly.
+    found, draw = a_trial(), Random(0)
+    for number in range(150):
+        arm = Arm.STAGED if draw.random() < 0.5 / 0.9 else Arm.LIVE
+        rare = not number % 10
+        success = {Arm.STAGED: 0.0 if rare else 0.95, Arm.LIVE: 0.8 if rare else 0.5}[arm]
+        found.add(decided(number, arm, sent_to=1 if rare else 2, reward=float(draw.random() < success), named=named))
+    found.close_sessions(START_MS + 10**9)
+    # When it is judged.
+    judgement, reasons = judge(found, ONE_STAGE, START_MS)
+    # Then its gain would do, and it has to wait until the rest is cleared up.
+    assert found.live.approves(found.approval_alpha)
+    assert judgement is Judgement.HOLD
+    part = "group 'sent to 1'" if named else "what the candidate sends to action 1"
+    assert any(reason.check == "suspicion" and reason.text.startswith(f"{part} looks harmed") for reason in reasons)
+
+
+def decided(number: int, arm: Arm, *, sent_to: int, reward: float, named: bool) -> Outcome:
+    """The outcome of a session of one decision, on which the candidate differs from live."""
+    staged = SERVED.staged
+    assert staged is not None
+    digests = {Arm.STAGED: staged.release.digest, Arm.LIVE: SERVED.live.digest}
+    return outcome(
+        sequence=number,
+        session_id=f"session-{number}",
+        arm=arm,
+        digest=digests[arm],
+        staged=staged.release.digest,
+        serving_sequence=SERVED.sequence,
+        greedy_live=(0,),
+        greedy_staged=(sent_to,),
+        reward=reward,
+        group=f"sent to {sent_to}" if named else None,
+        window_end_ms=START_MS + 1_000 * number,
+    )
 
 
 # -- other shares -------------------------------------------------------------------------------------------------
