@@ -15,6 +15,7 @@ from ol0.streaming.lineage import Lineage
 from ol0.streaming.pile_sender import PileSender
 from ol0.streaming.sender import Deliveries, RecordSender
 from ol0.streaming.snapshots import Whereabouts, head_of, parts_of
+from ol0.streaming.serving import read_serving
 from ol0.streaming.table import CompactedReader, LatestValue
 from ol0.streaming.writer import TransactionalWriter, read_snapshots
 from waiting import wait_until
@@ -185,6 +186,7 @@ def test_the_newest_serving_state_is_followed_and_garbage_is_passed_over(lineage
     put_bytes(lineage, "releases", lineage.codec.encode(TICK), b"serving")
     assert not latest.poll(0.5)
     assert latest.value.sequence == 149
+    assert read_serving(lineage) == latest.value, "whoever starts without it finds the same"
 
     # And when a newer one comes, it is seen
     sender.send_all([replace(SERVING_STATE, sequence=150)])
@@ -197,6 +199,7 @@ def test_a_table_of_an_empty_topic_is_empty_and_read_at_once(lineage: Lineage) -
     with CompactedReader("releases", lineage) as reader:
         assert reader.read_to_end(TIMEOUT_S) == {}
         wait_until(lambda: reader.poll(0.1) or reader.caught_up, TIMEOUT_S)
+    assert read_serving(lineage) is None
 
 
 def test_a_reader_without_a_broker_says_so_in_time_and_polls_in_peace() -> None:
