@@ -14,8 +14,8 @@ from ol0.streaming import admin
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.pile_sender import PileSender
 from ol0.streaming.sender import Deliveries, RecordSender
-from ol0.streaming.snapshots import Whereabouts, head_of, parts_of
 from ol0.streaming.serving import read_serving
+from ol0.streaming.snapshots import Whereabouts, head_of, parts_of
 from ol0.streaming.table import CompactedReader, LatestValue
 from ol0.streaming.writer import TransactionalWriter, read_snapshots
 from waiting import wait_until
