@@ -90,8 +90,8 @@ def _group_harm(trial: Trial, safety: SafetyConfig) -> Opinion | None:
     if harm is None:
         return None
     text = (
-        f"{_group_name(harm.group)} loses more than {_margin(safety.group_margin)}: {_points(harm.difference)}, at best "
-        f"{_points(harm.high)}, after {harm.sessions} sessions"
+        f"{_group_name(harm.group)} loses more than {_margin(safety.group_margin)}: {_points(harm.difference)}, at "
+        f"best {_points(harm.high)}, after {harm.sessions} sessions"
     )
     return Judgement.ROLLBACK, (Reason("group_harm", harm.difference, harm.high, -safety.group_margin, text),)
 

@@ -33,7 +33,7 @@ class Trial:
 
     Half of ``safety.alpha`` is for harm in the total and half for harm to a group that the host named. Approval waits as
     long as a group looks harmed, or what the candidate sends to one and the same action where live would take another:
-    of a fault that nobody has a name for, one can still see where it leads. Approval has its own, spent over the
+    of a fault that nobody has a name for, one can still see where it leads. Approval has its own alpha, spent over the
     attempts since the last release. So an equally good candidate is wrongly stopped with probability alpha at most on
     each stage (and a tenth of alpha more for each pair of arms that is wrongly found unbalanced), and any bad one among
     the attempts until the next release passes with probability alpha at most, as long as the arms are heard of alike.
