@@ -31,12 +31,13 @@ class Trial:
     Counted are the outcomes of decisions that knew of this very stage, served by whom their arm promises: a host that
     is pinned or switched off serves somebody else under the same arm.
 
-    Half of ``safety.alpha`` is for harm in the total and half for harm to a group that the host named. Approval waits as
-    long as a group looks harmed, or what the candidate sends to one and the same action where live would take another:
-    of a fault that nobody has a name for, one can still see where it leads. Approval has its own alpha, spent over the
-    attempts since the last release. So an equally good candidate is wrongly stopped with probability alpha at most on
-    each stage (and a tenth of alpha more for each pair of arms that is wrongly found unbalanced), and any bad one among
-    the attempts until the next release passes with probability alpha at most, as long as the arms are heard of alike.
+    Half of ``safety.alpha`` is for harm in the total and half for harm to a group that the host named. Approval waits
+    as long as a group looks harmed, or what the candidate sends to one and the same action where live would take
+    another: of a fault that nobody has a name for, one can still see where it leads. Approval has its own alpha, spent
+    over the attempts since the last release. So an equally good candidate is wrongly stopped with probability alpha at
+    most on each stage (and a tenth of alpha more for each pair of arms that is wrongly found unbalanced), and any bad
+    one among the attempts until the next release passes with probability alpha at most, as long as the arms are heard
+    of alike.
 
     Seen is only what comes of different actions. A fault that spoils answers although the actions agree (a slow host)
     is no matter of the candidate and does not show.
