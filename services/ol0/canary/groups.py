@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
+from ol0.statistics.betting import log_threshold
 from ol0.statistics.spending import candidate_alpha
 from ol0.statistics.staged import ArmComparison, ArmSnapshot, SessionEvidence
 
 # By order of appearance: later ones would have a thousandth of alpha and less, and the snapshot stays small.
 MOST_GROUPS: Final = 32
 SUSPICION: Final = 0.4
-"""A group that loses no more than the margin ever looks harmed with this probability at most; and it passes."""
+"""A group that loses nothing ever looks harmed with this probability at most; and it passes."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,14 @@ class GroupComparisons:
         treated_share: probability that a session of the two arms is the candidate's.
         margin: what a group may lose, in reward per voted decision.
         alpha: the probability that any group is wrongly found harmed, ever.
+        earlier: ``capital`` of the same candidate's stage before.
     """
 
-    def __init__(self, treated_share: float, margin: float, alpha: float) -> None:
+    def __init__(
+        self, treated_share: float, margin: float, alpha: float, earlier: Mapping[str, float] = MappingProxyType({})
+    ) -> None:
         self.treated_share, self.margin, self.alpha = treated_share, margin, alpha
+        self.earlier = dict(earlier)
         self._comparisons: dict[str, ArmComparison] = {}
 
     def add(self, sessions: Iterable[tuple[str, SessionEvidence]]) -> None:
@@ -68,12 +74,18 @@ class GroupComparisons:
                 return GroupHarm(group, sessions, figures.difference, high, alpha)
         return None
 
+    def capital(self) -> dict[str, float]:
+        """The present log capital of all stages against "this group loses nothing", in nats, by group.
+
+        Of capital won in stage after stage the product is capital in one game, whatever the shares.
+        """
+        now = {group: comparison.harm.log_capital for group, comparison in self._comparisons.items()}
+        return {group: self.earlier.get(group, 0.0) + now.get(group, 0.0) for group in {**self.earlier, **now}}
+
     def suspected(self) -> str | None:
         """A group that looks harmed at this moment, though nothing is proven; None if there is none."""
-        for group, comparison in self._comparisons.items():
-            if comparison.harm.excludes(0.0, SUSPICION):
-                return group
-        return None
+        least = log_threshold(SUSPICION)
+        return next((group for group, capital in self.capital().items() if capital >= least), None)
 
     def snapshot(self) -> dict[str, ArmSnapshot]:
         """In plain JSON values; the order of appearance is part of it."""

@@ -10,7 +10,7 @@ from ol0.canary.judge import is_final, judge
 from ol0.canary.offers import Offer, OfferSnapshot, Standing, StandingSnapshot
 from ol0.canary.offline import Finding, judge_base, judge_candidate, run_suite
 from ol0.canary.plan import TrialPlan
-from ol0.canary.trial import Trial, TrialSnapshot
+from ol0.canary.trial import NO_CAPITAL, Trial, TrialSnapshot
 from ol0.config import SafetyConfig
 from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.controller.signing import OPEN, Keyring
@@ -182,7 +182,11 @@ class CanaryGate:
         return []
 
     def _begin(self, plan: TrialPlan) -> None:
-        self._trial, self._open = Trial(plan, self._safety), True
+        """What a stage said of harm to parts of the traffic counts in the candidate's next one."""
+        before = self._trial
+        goes_on = before is not None and (before.plan.digest, before.plan.live) == (plan.digest, plan.live)
+        earlier = before.capital if before is not None and goes_on and before.plan.stage < plan.stage else NO_CAPITAL
+        self._trial, self._open = Trial(plan, self._safety, earlier), True
         self._held, self._held_ms = 0, plan.began_ms
 
     def _no_comparison(self, plan: TrialPlan, time_ms: int) -> Verdict:

@@ -1,6 +1,6 @@
 """One stage of one candidate: the evidence that people's sessions give, and when it is enough."""
 
-from typing import Self, TypedDict
+from typing import Final, Self, TypedDict
 
 from ol0.canary.groups import GroupComparisons
 from ol0.canary.opponent import Opponent, OpponentSnapshot
@@ -13,6 +13,16 @@ from ol0.statistics.spending import candidate_alpha
 from ol0.statistics.staged import ArmSnapshot
 
 
+class Capital(TypedDict):
+    """What the stages so far say of harm to parts of the traffic; see ``GroupComparisons.capital``."""
+
+    groups: dict[str, float]
+    destinations: dict[str, float]
+
+
+NO_CAPITAL: Final = Capital(groups={}, destinations={})
+
+
 class TrialSnapshot(TypedDict):
     """The whole state of a ``Trial`` in plain JSON values."""
 
@@ -22,6 +32,7 @@ class TrialSnapshot(TypedDict):
     holdback: OpponentSnapshot | None
     groups: dict[str, ArmSnapshot]
     destinations: dict[str, ArmSnapshot]
+    earlier: Capital
     open: OpenSessions
 
 
@@ -47,12 +58,13 @@ class Trial:
     Args:
         plan: what is tried.
         safety: margins and levels.
+        earlier: ``capital`` of the same candidate's stage before.
 
     Attributes:
         decisions: outcomes of the trial so far, of all arms, voted or not.
     """
 
-    def __init__(self, plan: TrialPlan, safety: SafetyConfig) -> None:
+    def __init__(self, plan: TrialPlan, safety: SafetyConfig, earlier: Capital = NO_CAPITAL) -> None:
         self.plan = plan
         self.decisions = 0
         self.harm_alpha = safety.alpha / 2
@@ -62,8 +74,9 @@ class Trial:
         self.holdback: Opponent | None = None
         if plan.holdback and plan.live != plan.base:
             self.holdback = Opponent(Arm.HOLDBACK, plan.share / (plan.share + plan.holdback), safety)
-        self.groups = GroupComparisons(beside_live, safety.group_margin, safety.alpha / 2)
-        self.destinations = GroupComparisons(beside_live, safety.group_margin, safety.alpha / 2)
+        levels = beside_live, safety.group_margin, safety.alpha / 2
+        self.groups = GroupComparisons(*levels, earlier["groups"])
+        self.destinations = GroupComparisons(*levels, earlier["destinations"])
         self._sessions = SessionCollector[Vote](round(1000 * safety.session_gap_s))
 
     @property
@@ -80,6 +93,11 @@ class Trial:
     def own_decisions(self) -> int:
         """The candidate's own, in complete sessions."""
         return self.live.balance.treated_decisions
+
+    @property
+    def capital(self) -> Capital:
+        """What this stage and those before it say of harm to parts of the traffic."""
+        return Capital(groups=self.groups.capital(), destinations=self.destinations.capital())
 
     def add(self, outcome: Outcome) -> bool:
         """Take an outcome; whether it belongs to this trial."""
@@ -110,13 +128,14 @@ class Trial:
             holdback=None if self.holdback is None else self.holdback.snapshot(),
             groups=self.groups.snapshot(),
             destinations=self.destinations.snapshot(),
+            earlier=Capital(groups=self.groups.earlier, destinations=self.destinations.earlier),
             open=self._sessions.snapshot(Vote.row),
         )
 
     @classmethod
     def from_snapshot(cls, snapshot: TrialSnapshot, safety: SafetyConfig) -> Self:
         """The trial that ``snapshot`` was taken from."""
-        trial = cls(TrialPlan.from_snapshot(snapshot["plan"]), safety)
+        trial = cls(TrialPlan.from_snapshot(snapshot["plan"]), safety, snapshot["earlier"])
         trial.decisions = snapshot["decisions"]
         trial.live = Opponent.from_snapshot(snapshot["live"], Arm.LIVE, trial.live.share, safety)
         if snapshot["holdback"] is not None and trial.holdback is not None:
