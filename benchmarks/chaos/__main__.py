@@ -168,7 +168,17 @@ def fresh_stack() -> Iterator[NativeStack]:
     shutil.rmtree(RUN / "stack")  # the logs of a long run are gigabytes
 
 
-def report(audit: Audit, run: Run, unlucky: Unlucky, options: argparse.Namespace) -> None:
+def settle(world: World) -> list[str]:
+    """Waits until everything that was sent is in the store and published; says what is not."""
+    try:
+        world.settle(SETTLE_S)
+    except AssertionError as error:
+        traffic = world.traffic
+        return [f"{error}: sent {traffic.decisions:,} and {traffic.feedback:,}, in the store {world.counters()}"]
+    return []
+
+
+def report(audit: Audit, run: Run, unlucky: Unlucky, problems: list[str], options: argparse.Namespace) -> None:
     """Writes the figures of the run to ``RESULT``, and says what memory did."""
     figures = {
         "minutes": options.minutes,
@@ -189,7 +199,7 @@ def report(audit: Audit, run: Run, unlucky: Unlucky, options: argparse.Namespace
         "recoveries_s": unlucky.recoveries_s,
         "restarts_of_the_unlucky": dict(unlucky.restarts),
         "memory": run.memory.figures(),
-        "problems": [*audit.problems[:50], *unlucky.problems],
+        "problems": problems[:50],
     }
     RESULT.write_text(json.dumps(figures, indent=2) + "\n")
     for name, of in run.memory.figures().items():
@@ -223,14 +233,18 @@ def main() -> int:
             plot(run.memory, options.every, PLOT)
             print("settling", flush=True)
             world.finish_traffic()
-            world.settle(SETTLE_S)
+            unsettled = settle(world)
         audit = read_back(world)
-    report(audit, run, unlucky, options)
-    for problem in [*audit.problems[:20], *unlucky.problems]:
+    problems = [*audit.problems, *unsettled, *unlucky.problems]
+    report(audit, run, unlucky, problems, options)
+    for problem in problems[:20]:
         print(f"problem: {problem}")
-    problems = len(audit.problems) + len(unlucky.problems)
     print(f"{audit.decisions:,} decisions, {audit.closed:,} outcomes, {audit.examples:,} examples: ", end="")
-    print(f"{problems} problems" if problems else "all of it adds up, byte for byte, and everything went on by itself")
+    print(
+        f"{len(problems)} problems"
+        if problems
+        else "all of it adds up, byte for byte, and everything went on by itself"
+    )
     return bool(problems)
 
 
