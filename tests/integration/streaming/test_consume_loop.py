@@ -13,6 +13,7 @@ from examples import DECISION, USER_FEEDBACK
 from integration.streaming.conftest import Start
 from kafka_log import put_bytes, read_messages
 from memory_sink import TIMEOUT_S, MemorySink, decisions, work_until
+from ol0.clock import wall_clock_ms
 from ol0.config import Settings, StreamingConfig
 from ol0.errors import Fenced, Gap, RangeError, StreamError
 from ol0.feedback.holdups import find_holdups
@@ -116,7 +117,7 @@ def test_a_topic_that_is_mostly_bad_is_said_aloud_and_one_that_is_all_bad_stops_
 
     # When a minute later nothing else has come, though time has, then it stops, with every letter written
     clock.now_s += 60
-    RecordSender(lineage).send_to(Tick(), lineage.topics.full("decisions"), 0)
+    RecordSender(lineage).send_ticks(Tick(wall_clock_ms()), [(lineage.topics.full("decisions"), 0)])
     put_bytes(lineage, "decisions", b"garbage")
     with pytest.raises(StreamError, match=r"not one of 1,001 records .*`ol0 dlq list`"):
         work_until(loop, lambda: False)
