@@ -13,6 +13,7 @@ import pytest
 from hostile import hostile_files
 from keyrings import keyring, new_keys
 from lineages import KINDS, RARE_KIND, USELESS, Journal, Place, bring_in, services
+from ol0.clock import wall_clock_ms
 from ol0.config import SecurityConfig, Signer, load_settings
 from ol0.controller.checkpoint import digest_of, write_checkpoint
 from ol0.controller.controller import Manifest
@@ -192,7 +193,7 @@ def test_approvals_that_the_gates_did_not_sign_let_nothing_serve(trials: Trials)
 
 def approval(digest: Digest, base: Digest, parent: Digest, gate: Gate) -> Verdict:
     reason = Reason("suite_base", 0.99, 0.98, 0.95, "passes")
-    return Verdict(digest, base, parent, 0, None, gate, Judgement.APPROVE, (reason,), 1_200, 1)
+    return Verdict(digest, base, parent, 0, None, gate, Judgement.APPROVE, (reason,), 1_200, wall_clock_ms())
 
 
 def test_a_learner_whose_new_key_was_not_known_serves_once_it_is_and_its_dead_letter_is_replayed(
@@ -231,7 +232,7 @@ def test_a_router_refuses_a_state_that_the_gates_did_not_sign_and_goes_on_with_t
     base = replace(unsigned, approvals=tuple(map(gates.sign, approvals)))
     good = ServingState(
         1,
-        1,
+        wall_clock_ms(),
         Mode.APPLY,
         frozen=False,
         base=base,
