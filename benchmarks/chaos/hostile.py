@@ -58,7 +58,7 @@ class Hostile:
         yield "feedback.user", b"hostile", json.dumps({**thumb, "session_id": long}).encode()
         yield "feedback.user", b"hostile", json.dumps({**thumb, "source": long}).encode()
         yield "feedback.user", b"hostile", json.dumps({**thumb, "time_ms": now_ms // 1000}).encode()
-        yield "feedback.user", bytes(LARGE_KEY_BYTES), json.dumps(thumb).encode()
+        yield "feedback.user", bytes(LARGE_KEY_BYTES), b"unreadable: with a key that is only long, a thumb would count"
         yield "feedback.user", b"hostile", _avro_thumb({**thumb, "session_id": long})
         yield "feedback.tool", b"hostile", b'{"feedback_id": "a", "feedback_id": "b"}'
         yield "feedback.implicit", b"hostile", b"\x00\x00\x00\x00\x63 framed with somebody else's id"

@@ -11,10 +11,8 @@ from ol0.errors import StreamError
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import GATHER_S, broker_errors, coordinates, is_usable
 from ol0.streaming.snapshots import TopicPlace
+from ol0.streaming.stalls import Place, StallWatch
 from ol0.streaming.topic_ids import Asked, Described, describe
-
-Place = tuple[str, int]
-"""Full name of a topic, and a partition."""
 
 BROKER_TIMEOUT_S: Final = 10.0
 LOOK_S: Final = 5.0
@@ -40,6 +38,7 @@ class Sources:
         self._retired: set[str] = set()  # ids of before a topic was made anew: a broker that lags may tell them
         self._next: dict[Place, int] = {}
         self._ended: set[Place] = set()
+        self._stalls = StallWatch(self._admin)
         self._asked: Asked | None = None
         self._ask_at = 0.0
         self._log = structlog.get_logger("ol0.sources").bind(service=service)
@@ -96,6 +95,7 @@ class Sources:
             topic, partition, offset = coordinates(message)
             self._next[topic, partition] = offset + 1
             self._ended.discard((topic, partition))
+            self._stalls.heard((topic, partition))
         for message in messages:
             if (error := message.error()) is not None:
                 self._note(error, message)
@@ -110,6 +110,7 @@ class Sources:
             # Behind the last record there may be a commit marker, which takes an offset and is no record.
             topic, partition, offset = coordinates(message)
             self._ended.add((topic, partition))
+            self._stalls.heard((topic, partition))
             self._next[topic, partition] = max(offset, self._next.get((topic, partition), 0))
         elif error.code() in LOST:
             self._compare(self._describe())
@@ -120,7 +121,15 @@ class Sources:
             is_usable(message)
 
     def _look(self) -> None:
-        """Asks now and then what partitions there are, and waits for no answer."""
+        """Asks now and then what partitions there are, and whether one is stuck; waits for no answer."""
+        if stalled := self._stalls.stalled(self._next):
+            self._log.warning(
+                "the consumer gives nothing of partitions that have more to read; going on with a new one",
+                partitions={f"{topic}[{n}]": self._next[topic, n] for topic, n in stalled},
+            )
+            self.consumer.close()
+            self.consumer = self._clients.assigned_consumer(self._service)
+            self._assign()
         now = time.monotonic()
         if self._asked is None:
             if now >= self._ask_at:

@@ -12,7 +12,7 @@ from examples import OUTCOME, SNAPSHOT
 from kafka_log import delete_records, read_messages
 from ol0.config import Settings, StreamingConfig
 from ol0.records import Outcome, Record, Transition
-from ol0.streaming import admin
+from ol0.streaming import admin, stalls
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import Outgoing
 from ol0.streaming.sender import RecordSender
@@ -267,3 +267,25 @@ def test_a_state_of_any_size_is_written_in_parts_and_read_back_whole(settings: S
     loop.open()
     assert handler.count == 2
     loop.close()
+
+
+def test_a_partition_of_which_the_consumer_says_nothing_any_more_is_read_on(
+    lineage: Lineage, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a loop whose consumer gives nothing of a partition, without an error.
+    handler = Counting()
+    loop = make_loop(settings, lineage, handler)
+    loop.open()
+    RecordSender(lineage).send_all(outcomes(1))
+    work(loop, handler, 1)
+    monkeypatch.setattr(stalls, "STALL_S", 0.5)
+    loop._sources.consumer.pause([TopicPartition(lineage.topics.full("outcomes"), n) for n in partitions(lineage)])
+    # When there is more to read, then it is read.
+    RecordSender(lineage).send_all(outcomes(2, first=2))
+    work(loop, handler, 3)
+    loop.close()
+
+
+def partitions(lineage: Lineage) -> tuple[int, ...]:
+    topic = lineage.topics.full("outcomes")
+    return describe(lineage.clients.admin(), [topic], TIMEOUT_S)[topic].partitions
