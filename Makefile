@@ -5,7 +5,7 @@
 #   make lint    ruff, mypy --strict, import-linter
 #   make bench   the benchmarks, each against its peer in the same run
 #   make evaluate  how good the learner is: against baselines, without its parts, and when things go wrong
-#   make chaos   half an hour of full load, a fault every 20 seconds, then every log read back
+#   make chaos   half an hour of full load on three brokers, a fault every 20 seconds, then every log read back
 #   make lock    requirements.lock anew from pyproject.toml
 #   make clean   removes what the above made, the download cache excepted
 
