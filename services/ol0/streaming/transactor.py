@@ -9,8 +9,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from ol0.errors import Fenced, StreamError
 from ol0.streaming.clients import Clients
+from ol0.streaming.hung import must_return
 from ol0.streaming.messages import Outgoing, error_of, write
 
+HUNG_S: Final = 30.0
+"""What a step may take beyond its time before nobody waits for it any more."""
 STEP_TIMEOUT_S: Final = 8.0
 """Longest wait for one step of a transaction: below the ten seconds in which a service leaves."""
 INIT_TIMEOUT_S: Final = 30.0
@@ -128,7 +131,8 @@ class Transactor:
         deadline = time.monotonic() + timeout_s
         while True:
             try:
-                return call()
+                with must_return(f"{self._service}, {name}", STEP_TIMEOUT_S + HUNG_S):
+                    return call()
             except KafkaException as exception:
                 error = error_of(exception)
                 self._refuse_fatal(name, error)
