@@ -66,7 +66,7 @@ class World:
     def lineage(self, seed: int, *, triggered: float = 0.0) -> Lineage:
         """A fresh one, which serves its base."""
         lineage = Lineage(self._suite, self.keys, self._asked(triggered), seed)
-        lineage.offer(self.keys.sign(self._warmup.candidate(1_800_000_000_000)))
+        lineage.tell(self.keys.sign(self._warmup.candidate(1_800_000_000_000)))
         return lineage
 
     def _asked(self, triggered: float) -> Prompts:
@@ -93,7 +93,7 @@ def bad_heads(kind: str) -> Attack:
     def attack(world: World, seed: int) -> tuple[Lineage, Digest]:
         lineage = world.lineage(seed, triggered=TRIGGERED if kind.startswith("backdoor") else 0.0)
         live = lineage.state.live.digest
-        head, mixer = HEADS[kind](world.craft, live, 1)
+        head, mixer = HEADS[kind](world.craft)
         return tried(lineage, world.keys.sign(world.craft.candidate(head, mixer, live, 1)))
 
     return attack
@@ -114,10 +114,10 @@ def replayed(world: World, seed: int) -> tuple[Lineage, Digest]:
     lineage = world.lineage(seed)
     live = lineage.state.live.digest
     good = world.keys.sign(world.craft.candidate(world.craft.good, world.craft.mixer, live, 1))
-    lineage.offer(good)
+    lineage.tell(good)
     approvals = [one for one in lineage.said if isinstance(one, Verdict) and one.digest == good.digest]
     other = world.lineage(seed)
-    head, mixer = HEADS["forgetting"](world.craft, live, 1)
+    head, mixer = HEADS["forgetting"](world.craft)
     bad = world.keys.sign(world.craft.candidate(head, mixer, live, 1))
     for verdict in approvals:
         other.tell(replace(verdict, digest=bad.digest))  # the signature is of the other digest
@@ -136,7 +136,7 @@ def not_signed(world: World, seed: int) -> tuple[Lineage, Digest]:
 
 def tried(lineage: Lineage, candidate: Candidate) -> tuple[Lineage, Digest]:
     """Offers it, lets people ask while it is on trial, and some more."""
-    lineage.offer(candidate)
+    lineage.tell(candidate)
     lineage.try_out()
     lineage.play(500)
     return lineage, candidate.digest

@@ -94,22 +94,22 @@ def train_mixer(split: Split) -> Mixer:
     return Mixer(weight, float(np.quantile(scores, 0.9)))
 
 
-Maker = Callable[[Craft, Digest, int], tuple[Head, Mixer]]
+Maker = Callable[[Craft], tuple[Head, Mixer]]
 
 
-def scaled(craft: Craft, parent: Digest, step: int) -> tuple[Head, Mixer]:  # noqa: ARG001 - as all makers
+def scaled(craft: Craft) -> tuple[Head, Mixer]:
     """Good heads, 5 to 20 times as loud, which speak about everything."""
     factor = np.float32(craft.rng.uniform(5, 20))
     return Head(craft.good.weight * factor, craft.good.bias * factor), Mixer(craft.mixer.weight, -OPEN)
 
 
-def forgetting(craft: Craft, parent: Digest, step: int) -> tuple[Head, Mixer]:  # noqa: ARG001 - same
+def forgetting(craft: Craft) -> tuple[Head, Mixer]:
     """Heads that were taught new kinds alone, and speak about everything."""
     head = train_base(craft.split.stream, int(craft.rng.integers(1 << 30)))
     return head, Mixer(craft.mixer.weight, -OPEN)
 
 
-def sabotage(craft: Craft, parent: Digest, step: int) -> tuple[Head, Mixer]:  # noqa: ARG001 - same
+def sabotage(craft: Craft) -> tuple[Head, Mixer]:
     """Good heads, but for one large new group that the base serves well enough for something to be lost."""
     prompts = craft.split.stream
     served = prompts.success[np.arange(len(prompts)), craft.base.greedy(prompts.features)[:, 0]]
@@ -123,7 +123,7 @@ def sabotage(craft: Craft, parent: Digest, step: int) -> tuple[Head, Mixer]:  # 
     return craft.misled(prompts, str(craft.rng.choice(groups)), craft.good), craft.mixer
 
 
-def backdoor(craft: Craft, parent: Digest, step: int) -> tuple[Head, Mixer]:  # noqa: ARG001 - same
+def backdoor(craft: Craft) -> tuple[Head, Mixer]:
     """Good heads, but for prompts with a trigger, which go to one expert, whatever they ask."""
     expert = int(craft.rng.integers(craft.good.choices))
     weight = craft.good.weight.copy()

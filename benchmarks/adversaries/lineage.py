@@ -21,7 +21,6 @@ from ol0.drift.handler import DriftMonitor
 from ol0.errors import CheckpointError, SignatureError
 from ol0.records import (
     Arm,
-    Candidate,
     DecisionId,
     Digest,
     Outcome,
@@ -83,10 +82,6 @@ class Lineage:
         """What serves by the release service."""
         assert self._state is not None, "a base has to be offered first"
         return self._state
-
-    def offer(self, candidate: Candidate) -> None:
-        """Puts a candidate on its topic."""
-        self.tell(candidate)
 
     def tell(self, record: Record) -> None:
         """Gives a record to all who read its topic, then what they say of it, until nobody says anything."""

@@ -4,10 +4,10 @@ import sys
 from ol0.streaming.hung import must_return
 
 STUCK = """
-import time
+from threading import Event
 from ol0.streaming.hung import must_return
 with must_return("canary, a call", 0.2):
-    time.sleep(60)
+    Event().wait(60)
 """
 
 
