@@ -9,7 +9,8 @@ from ol0.soak.stacks.native import NativeStack
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NativeStack]:
     """One real Kafka and one real Valkey for the whole session.
 
-    Shared: take topics and keys of your own, and leave the servers running. A test that kills one makes its own stack.
+    Shared: take topics and keys of your own, and leave the servers running. A test that kills or stops one makes
+    its own stack: for a while after it, a broker leaves requests of other tests without an answer.
     """
     with NativeStack(tmp_path_factory.mktemp("stack")) as running:
         yield running

@@ -1,6 +1,8 @@
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+import pytest
 
 from ol0.config import KafkaConfig
 from ol0.errors import StreamError
@@ -8,6 +10,13 @@ from ol0.soak.stacks.native import NativeStack
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.reachable import broker_probe, count_brokers
 from waiting import wait_until
+
+
+@pytest.fixture
+def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NativeStack]:
+    """Its broker is stopped: one that loses its controller for a while leaves requests of others unanswered."""
+    with NativeStack(tmp_path_factory.mktemp("own")) as running:
+        yield running
 
 
 def answers(ask: Callable[[], None]) -> bool:
@@ -18,16 +27,16 @@ def answers(ask: Callable[[], None]) -> bool:
     return True
 
 
-def test_a_broker_that_stands_still_does_not_answer_and_one_that_goes_on_does(stack: NativeStack) -> None:
-    clients = Lineage.of(KafkaConfig(bootstrap_servers=stack.bootstrap_servers)).clients
+def test_a_broker_that_stands_still_does_not_answer_and_one_that_goes_on_does(own_stack: NativeStack) -> None:
+    clients = Lineage.of(KafkaConfig(bootstrap_servers=own_stack.bootstrap_servers)).clients
     assert count_brokers(clients) == 1
     ask = broker_probe(clients)
     assert answers(ask)
 
-    os.kill(stack.kafka_pid, signal.SIGSTOP)
+    os.kill(own_stack.kafka_pid, signal.SIGSTOP)
     try:
         wait_until(lambda: not answers(ask), 10)
     finally:
-        os.kill(stack.kafka_pid, signal.SIGCONT)
+        os.kill(own_stack.kafka_pid, signal.SIGCONT)
 
     wait_until(lambda: answers(ask), 10)
