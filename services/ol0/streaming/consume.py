@@ -83,7 +83,7 @@ class ConsumeLoop:
         self._consumer = lineage.clients.group_consumer(service, member)
         admin = lineage.clients.admin()
         self._topics = TopicWatch(admin)
-        self._holdups = HoldupWatch(admin)
+        self._holdups = HoldupWatch(admin, ticking=streaming.clock == "wall")
         self._dead_letters = DeadLetters(lineage)
         self._ticker = Ticker(lineage, streaming)
         self._bad = BadRecords(lineage.topics, streaming.bad_record_share)
@@ -148,7 +148,7 @@ class ConsumeLoop:
         self._wait_s = min(SOON_S, batch_wait_s) if self._sink.idle() else batch_wait_s
         self._commit_lag()
         self._topics.look()
-        self._holdups.look(self._next)
+        self._holdups.look({it: offset for it, offset in self._next.items() if it not in self._held})
         done = Round(len(messages) - letters, letters, 0, time.monotonic() - began)
         self._on_round(done)
         return done

@@ -1,5 +1,6 @@
 """Why a partition brings nothing: nobody reads it, its reader is behind, or a transaction of others is open in it."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -24,6 +25,8 @@ LOOK_EVERY_S: Final = 5.0
 SILENT_S: Final = 10.0
 """A quiet partition gets a tick every second; one that has brought none for so long is held up."""
 SAY_EVERY_S: Final = 60.0
+STALLED_S: Final = 30.0
+"""For so long a consumer may give nothing from a place behind which there is more; after brokers had died one did."""
 REMEDY: Final = (
     "`kafka-transactions.sh describe-producers --topic TOPIC --partition N` names its producer, `abort` ends it; by "
     "itself it ends after that producer's transaction.timeout.ms"
@@ -107,14 +110,18 @@ class HoldupWatch:
 
     Args:
         admin: asks the broker.
+        ticking: whether this process writes ticks. Without them the marker of a transaction may be all that comes, and
+            a consumer that gives nothing cannot be told from one that has nothing to give.
         clock: seconds.
     """
 
-    def __init__(self, admin: AdminClient, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, admin: AdminClient, *, ticking: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self._admin = admin
+        self._stalled_s = STALLED_S if ticking else math.inf
         self._clock = clock
         self._heard_at: dict[Partition, float] = {}
         self._said_at: dict[Partition, float] = {}
+        self._behind: dict[Partition, tuple[int, float]] = {}
         self._asked: AskedEnds | None = None
         self._look_at = clock() + LOOK_EVERY_S
         self._log = structlog.get_logger("ol0.consume")
@@ -127,7 +134,10 @@ class HoldupWatch:
         """Asks when it is time, and reads what was answered; waits for nothing.
 
         Args:
-            next_offsets: of the owned partitions.
+            next_offsets: of the owned partitions that are read: one that waits for the sink brings nothing either.
+
+        Raises:
+            StreamError: the consumer has stood still at a place behind which there is more. A new one does not.
         """
         if self._asked is not None and self._asked.answered:
             asked, self._asked = self._asked, None
@@ -151,9 +161,23 @@ class HoldupWatch:
         except StreamError:
             return  # the consumer says so
         now = self._clock()
+        self._find_stalled({it: at for it, at in next_offsets.items() if it in ends and at < ends[it].stable}, now)
         for partition, end in ends.items():
             why = reason(next_offsets.get(partition, end.high), end, is_read=True)
             if why and now - self._said_at.get(partition, now - SAY_EVERY_S) >= SAY_EVERY_S:
                 self._said_at[partition] = now
                 silent_s = round(now - self._heard_at.get(partition, now))
                 self._log.warning("nothing comes, time waits", partition=str(partition), silent_s=silent_s, reason=why)
+
+    def _find_stalled(self, behind: Mapping[Partition, int], now: float) -> None:
+        """Notes since when each partition stands where it stands."""
+        before = self._behind
+        self._behind = {
+            it: before[it] if it in before and before[it][0] == at else (at, now) for it, at in behind.items()
+        }
+        for partition, (offset, since) in self._behind.items():
+            if now - since >= self._stalled_s:
+                raise StreamError(
+                    f"the consumer has given nothing of {partition} for {now - since:.0f} s, though there is more "
+                    f"from offset {offset:,} on: ending, to be started again with a new one"
+                )

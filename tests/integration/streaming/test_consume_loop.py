@@ -20,7 +20,7 @@ from ol0.feedback.holdups import find_holdups
 from ol0.records import Decision, Record, Tick, UserFeedback
 from ol0.replay.counters import Counters
 from ol0.replay.stats import PartitionState, StoreStats
-from ol0.streaming import admin
+from ol0.streaming import admin, holdups
 from ol0.streaming.consume import MAX_GAPS, ConsumeLoop
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import Outgoing, write
@@ -426,3 +426,24 @@ def stats_of(partitions: dict[str, tuple[int, int]]) -> StoreStats:
     """A store of partitions with these next offsets and watermarks, and else empty."""
     states = tuple(PartitionState(name, 1, *state) for name, state in partitions.items())
     return StoreStats("store", Counters.parse({}, 0), 0, 0, None, 0, 0, states, 0, 0, 0)
+
+
+def test_a_consumer_that_gives_nothing_though_there_is_more_ends_the_loop(
+    lineage: Lineage, start: Start, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LOOK_EVERY_S", "SILENT_S", "STALLED_S"):
+        monkeypatch.setattr(holdups, name, 0.5)
+    # Given a loop that has taken in what there was
+    sender, sink = RecordSender(lineage), MemorySink()
+    loop = start(sink, streaming=settings.streaming.model_copy(update={"clock": "wall", "tick_interval_s": 0.5}))
+    sender.send_all(decisions(1))
+    work_until(loop, lambda: sink.turns() == [0])
+    # When its consumer falls silent, as librdkafka's did after brokers had died
+    (owned,) = loop.owned
+    loop._consumer.pause([TopicPartition(owned.topic, owned.number)])
+    sender.send_all(decisions(1, first=1))
+    # Then the loop ends, so that it is started again; the next one goes on
+    with pytest.raises(StreamError, match=r"has given nothing of .*decisions\.v1\[0\] for \d+ s"):
+        work_until(loop, lambda: False)
+    loop.close()
+    work_until(start(sink), lambda: sink.turns() == [0, 1])
