@@ -40,7 +40,7 @@ from ol0.streaming.follow import Follower
 
 FIRST_RELEASE_S = 60.0  # six services import and join in about ten seconds; a loaded machine takes longer
 DRAIN_S = 90.0  # a service that was just killed comes back and catches up; the windows' own time comes on top
-SNAPSHOT_S = 3.0  # the evaluator writes what it found every two seconds: the last word has to be in the report
+MARGIN_S = 1.0  # beyond the interval at which the evaluator writes what it found: its last word has to be in the report
 LOOK_S = 0.25
 
 SettingsTree = Mapping[str, Mapping[str, object]]
@@ -205,7 +205,8 @@ class Run:
                     asked_ms = clock()
                     router.close()
                     scale = plan.time_scale or 1
-                    rest_s = 2 * settings.safety.session_gap_s / scale + SNAPSHOT_S
+                    written_s = settings.streaming.commit_interval_s + MARGIN_S
+                    rest_s = 2 * settings.safety.session_gap_s / scale + written_s
                     settled = Settled(store, users.tally, observer, rest_s)
                     _watch(observer, view, services, settled, DRAIN_S + _open_s(settings) / scale)
                 finally:
