@@ -50,7 +50,7 @@ class Deck:
 
 
 class Faults:
-    """The faults themselves; ``kinds`` names them. Whoever stops brokers holds ``alone`` meanwhile."""
+    """The faults themselves; ``kinds`` names them. Whoever stops brokers, or gives them orders, holds ``alone``."""
 
     def __init__(self, world: World, stack: NativeStack, workers: Workers, rng: random.Random, alone: Lock) -> None:
         self._world, self._stack, self._workers, self._rng = world, stack, workers, rng
@@ -125,10 +125,11 @@ class Faults:
         """One more for a topic, as an operator would with Kafka's own tool, who does not ask OL0."""
         admin, topics = self._world.lineage.clients.admin(), self._world.lineage.topics
         topic = topics.full(self._rng.choice(GROWING))
-        count = len(admin.list_topics(topic, TIMEOUT_S).topics[topic].partitions)
-        if count < MOST_PARTITIONS:
-            for answer in admin.create_partitions([NewPartitions(topic, count + 1)]).values():
-                answer.result(TIMEOUT_S)
+        with self._alone:
+            count = len(admin.list_topics(topic, TIMEOUT_S).topics[topic].partitions)
+            if count < MOST_PARTITIONS:
+                for answer in admin.create_partitions([NewPartitions(topic, count + 1)]).values():
+                    answer.result(TIMEOUT_S)
 
     def _foreign_transaction(self) -> None:
         """Somebody writes feedback in a transaction, thinks about it for long, and takes it back."""

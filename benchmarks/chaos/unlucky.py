@@ -63,7 +63,7 @@ class Unlucky:
 
     Attributes:
         problems: what did not come back by itself.
-        alone: held by whoever stops brokers.
+        alone: held by whoever stops brokers, or gives them orders.
         recoveries_s: for each kind of fault, how long every service took to count what came after it.
     """
 
@@ -148,9 +148,10 @@ class Unlucky:
     def _recreate(self) -> None:
         topic = self._topic(SAMPLED)
         admin = self._place.lineage().clients.admin()
-        admin.delete_topics([topic])[topic].result(TIMEOUT_S)
-        wait_until(lambda: topic not in admin.list_topics(timeout=TIMEOUT_S).topics, TIMEOUT_S)
-        apply_topics(self._place.settings)
+        with self.alone:  # an operator waits until there are brokers to take orders
+            admin.delete_topics([topic])[topic].result(TIMEOUT_S)
+            wait_until(lambda: topic not in admin.list_topics(timeout=TIMEOUT_S).topics, TIMEOUT_S)
+            apply_topics(self._place.settings)
 
     def _expire(self) -> None:
         """Whoever reads the topic stands still, and what comes meanwhile is gone when it goes on."""
@@ -158,7 +159,8 @@ class Unlucky:
         readers = ("canary", "drift", "evaluator") if name == "outcomes" else ("feedback",)
         with self._standing_still(readers):
             time.sleep(PAUSED_S)
-            self._delete_records(self._place.lineage().topics.full(name))
+            with self.alone:
+                self._delete_records(self._place.lineage().topics.full(name))
 
     @contextmanager
     def _standing_still(self, services: Sequence[str]) -> Iterator[None]:
