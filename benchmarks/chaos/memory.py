@@ -48,7 +48,8 @@ def plot(memory: Memory, every_s: float, path: Path) -> None:
     """Draws the memory of every process over time."""
     figure, axes = plt.subplots(figsize=(9, 4.5))
     for name, points in sorted(memory.series.items()):
-        axes.plot([at / 60 for at, _ in points], [mib for _, mib in points], label=name, linewidth=1)
+        dashes = "--" if name.startswith("unlucky") else "-"
+        axes.plot([at / 60 for at, _ in points], [mib for _, mib in points], dashes, label=name, linewidth=1)
     axes.set(
         xlabel="minutes",
         ylabel="resident memory, MiB",
