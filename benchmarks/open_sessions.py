@@ -157,7 +157,7 @@ def _settings(place: Stage, folder: Path) -> Path:
     write_suite(
         suite,
         rng.normal(size=(40, DIMENSION)).astype(np.float32),
-        rng.integers(EXPERTS, size=(40, 1)),
+        [np.eye(EXPERTS, dtype=np.float32)[rng.integers(EXPERTS, size=40)]],
         np.zeros(40, np.uint8),
     )
     tree = json.loads(place.config.read_text())

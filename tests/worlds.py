@@ -16,7 +16,7 @@ from ol0.controller.checkpoint import digest_of, read_checkpoint, write_checkpoi
 from ol0.controller.controller import Controller, Manifest
 from ol0.controller.exploration import propensity
 from ol0.controller.heads import Floats, Head, Mixer
-from ol0.controller.suite import KINDS, Suite
+from ol0.controller.suite import KINDS, Suite, known_good
 from ol0.records import (
     Action,
     Arm,
@@ -132,7 +132,7 @@ def make_suite(prompts: int = 1_200, kinds: Sequence[int] = OLD) -> Suite:
     features = np.eye(KIND_COUNT, dtype=np.float32)[prompt_kinds]
     actions = (prompt_kinds % EXPERTS)[:, None].astype(np.intp)
     checks = (np.arange(prompts) // len(kinds) % len(KINDS)).astype(np.uint8)
-    return Suite(Digest("5" * 64), features, actions, checks)
+    return Suite(Digest("5" * 64), features, known_good(actions, (EXPERTS,)), checks)
 
 
 def serving_state(

@@ -20,7 +20,7 @@ from ol0.config import OnlineLearningConfig, ServingConfig, WarmupConfig
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.controller import Controller
 from ol0.controller.heads import Floats
-from ol0.controller.suite import KINDS, write_suite
+from ol0.controller.suite import KINDS, known_good, write_suite
 from ol0.controller.warmup import Anchor, Warmup, base_checkpoint, check_suite_share
 from ol0.errors import OL0Error
 
@@ -36,17 +36,19 @@ class Baseline:
         anchors: decisions that were well logged, for the replay store.
         fisher: diagonal of the Fisher information of the heads, shape (hidden_dim + 1, K of all parts).
         metrics: figures.
+        choices: K of every part.
     """
 
     suite: Calibration
     anchors: tuple[Anchor, ...]
     fisher: Floats
     metrics: BaselineMetrics
+    choices: tuple[int, ...]
 
     def write_suite(self, path: Path) -> None:
-        """Writes the suite file that ``safety.suite`` names."""
+        """Writes the suite file that ``safety.suite`` names: of other actions than those served nothing is known."""
         kinds = np.full(len(self.suite), KINDS.index("performance"), np.uint8)
-        write_suite(path, self.suite.features, self.suite.actions, kinds)
+        write_suite(path, self.suite.features, known_good(self.suite.actions, self.choices), kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,4 +189,5 @@ class WarmupManager:
             anchors=anchors_of(base, parted.kept, self._anchors, SEED),
             fisher=fisher_of(base, parted.kept.features[: self._config.fisher_samples]),
             metrics=metrics_of(base, calibration, suite_share(base, parted.suite)),
+            choices=base.choices,
         )

@@ -54,7 +54,7 @@ class CanaryGate:
     Args:
         suite: the trusted prompts.
         safety: margins, levels and stages.
-        canary_threshold: share of the suite that the base itself must pass (``warmup.canary_threshold``).
+        canary_threshold: share of the suite's worth that the base itself must have (``warmup.canary_threshold``).
         holdback: share of all sessions that the base serves (``serving.holdback``); must be what the SDK uses.
         keys: what it signs with, and whom it believes.
         newest: what serves by the log; asked once after a restart that needs it.
@@ -147,7 +147,7 @@ class CanaryGate:
 
     def _findings(self, offer: Offer) -> list[Finding]:
         if self._standing is None or not offer.step:
-            return judge_base(offer.result, self._canary_threshold)
+            return judge_base(self._suite, offer.result, self._canary_threshold)
         standing = self._standing
         return judge_candidate(self._suite, self._safety, offer.result, standing.base, standing.live)
 
@@ -241,7 +241,7 @@ class CanaryGate:
             gate=Gate.CANARY,
             judgement=judgement,
             reasons=reasons,
-            evidence=len(self._suite.features),
+            evidence=len(self._suite),
             time_ms=offer.time_ms,
         )
 
@@ -297,11 +297,11 @@ class CanaryGate:
             self._begin(replace(began_anew, counted_from_ms=self._clock.now_ms or 0))
 
     def _restore_offers(self, state: CanarySnapshot) -> None:
-        """Of another suite, what was passed says nothing: base and live are asked anew, and who waits is sent back."""
-        prompts, standing = len(self._suite.features), state["standing"]
+        """Of another suite, what was found says nothing: base and live are asked anew, and who waits is sent back."""
+        standing = state["standing"]
         if state["suite"] == self._suite.digest:
-            self._standing = None if standing is None else Standing.from_snapshot(standing, prompts)
-            self._pending = [Offer.from_snapshot(one, prompts) for one in state["pending"]]
+            self._standing = None if standing is None else Standing.from_snapshot(standing)
+            self._pending = [Offer.from_snapshot(one) for one in state["pending"]]
         else:
             self._standing = None
-            self._pending = [Offer.without_result(one, prompts) for one in state["pending"]]
+            self._pending = [Offer.without_result(one) for one in state["pending"]]

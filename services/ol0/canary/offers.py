@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Self, TypedDict
 
-import numpy as np
-
 from ol0.canary.offline import ResultSnapshot, SuiteResult, run_suite
 from ol0.config import SafetyConfig
 from ol0.controller.suite import Suite
@@ -63,9 +61,9 @@ class Standing:
         )
 
     @classmethod
-    def from_snapshot(cls, snapshot: StandingSnapshot, prompts: int) -> Self:
+    def from_snapshot(cls, snapshot: StandingSnapshot) -> Self:
         """What ``snapshot`` was taken from."""
-        base, live = (SuiteResult.from_snapshot(one, prompts) for one in (snapshot["base"], snapshot["live"]))
+        base, live = (SuiteResult.from_snapshot(one) for one in (snapshot["base"], snapshot["live"]))
         return cls(snapshot["sequence"], snapshot["live_step"], base, live)
 
 
@@ -121,17 +119,16 @@ class Offer:
         )
 
     @classmethod
-    def from_snapshot(cls, snapshot: OfferSnapshot, prompts: int) -> Self:
+    def from_snapshot(cls, snapshot: OfferSnapshot) -> Self:
         """The offer that ``snapshot`` was taken from."""
-        result = SuiteResult.from_snapshot(snapshot["result"], prompts)
+        result = SuiteResult.from_snapshot(snapshot["result"])
         base, parent = Digest(snapshot["base"]), Digest(snapshot["parent"])
         return cls(result.digest, base, parent, snapshot["step"], snapshot["time_ms"], result)
 
     @classmethod
-    def without_result(cls, snapshot: OfferSnapshot, prompts: int) -> Self:
+    def without_result(cls, snapshot: OfferSnapshot) -> Self:
         """An offer that another suite was asked about. Its heads are gone, so it cannot be asked anew."""
-        nothing = np.zeros(prompts, np.bool_)
         flaw = "the canary suite was changed while it waited for a serving state; the new one judges the next candidate"
-        result = SuiteResult(Digest(snapshot["result"]["digest"]), flaw, nothing, nothing)
+        result = SuiteResult.flawed(Digest(snapshot["result"]["digest"]), flaw)
         base, parent = Digest(snapshot["base"]), Digest(snapshot["parent"])
         return cls(result.digest, base, parent, snapshot["step"], snapshot["time_ms"], result)

@@ -6,25 +6,28 @@ from typing import Final, Self, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from ol0.canary.paired import PairedCounts, lower_bound
+from ol0.canary.paired import Differences, lower_bound
 from ol0.config import SafetyConfig
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.controller import Controller
-from ol0.controller.suite import KINDS, Suite
+from ol0.controller.heads import Floats
+from ol0.controller.suite import KINDS, Suite, share_of
 from ol0.errors import CheckpointError
 from ol0.records import Digest, Reason
 
 Flags = NDArray[np.bool_]
 # One-sided, for each candidate anew. The learner sees of the suite only that a candidate was rejected.
 SUITE_ALPHA: Final = 0.05
+KEPT: Final = 0.5
+"""A critical prompt fails where less than this share of what the base's answer is worth is left of it."""
 
 
 class ResultSnapshot(TypedDict):
-    """A ``SuiteResult`` in plain JSON values: one hexadecimal digit for four prompts."""
+    """A ``SuiteResult`` in plain JSON values, its arrays as the hexadecimal digits of their bytes."""
 
     digest: str
     flaw: str | None
-    passed: str
+    worth: str
     critical: str
 
 
@@ -35,26 +38,32 @@ class SuiteResult:
     Attributes:
         digest: which checkpoint.
         flaw: why it cannot be judged, in words; None if it can.
-        passed: per prompt whether its greedy action is the good one, shape (N,).
-        critical: per prompt whether its own base heads find the good action and are sure of it, shape (N,).
+        worth: per prompt what its greedy action is worth, shape (N,).
+        critical: per prompt whether its own base heads find a good action and are sure of it, shape (N,).
     """
 
     digest: Digest
     flaw: str | None
-    passed: Flags
+    worth: Floats
     critical: Flags
 
     def snapshot(self) -> ResultSnapshot:
         """In plain JSON values."""
-        return ResultSnapshot(
-            digest=self.digest, flaw=self.flaw, passed=_pack(self.passed), critical=_pack(self.critical)
-        )
+        worth, critical = self.worth.astype("<f4").tobytes().hex(), np.packbits(self.critical).tobytes().hex()
+        return ResultSnapshot(digest=self.digest, flaw=self.flaw, worth=worth, critical=critical)
 
     @classmethod
-    def from_snapshot(cls, snapshot: ResultSnapshot, prompts: int) -> Self:
+    def from_snapshot(cls, snapshot: ResultSnapshot) -> Self:
         """The result that ``snapshot`` was taken from."""
-        passed, critical = (_unpack(flags, prompts) for flags in (snapshot["passed"], snapshot["critical"]))
-        return cls(Digest(snapshot["digest"]), snapshot["flaw"], passed, critical)
+        worth = np.frombuffer(bytes.fromhex(snapshot["worth"]), "<f4").astype(np.float32)
+        bits = np.frombuffer(bytes.fromhex(snapshot["critical"]), np.uint8)
+        critical = np.unpackbits(bits, count=len(worth)).astype(np.bool_)
+        return cls(Digest(snapshot["digest"]), snapshot["flaw"], worth, critical)
+
+    @classmethod
+    def flawed(cls, digest: Digest, flaw: str) -> Self:
+        """Of a checkpoint that cannot be judged."""
+        return cls(digest, flaw, np.zeros(0, np.float32), np.zeros(0, np.bool_))
 
 
 def run_suite(suite: Suite, digest: Digest, heads: bytes, safety: SafetyConfig) -> SuiteResult:
@@ -66,37 +75,35 @@ def run_suite(suite: Suite, digest: Digest, heads: bytes, safety: SafetyConfig) 
         heads: its bytes.
         safety: says which prompts are critical.
     """
-    nothing = np.zeros(len(suite.features), np.bool_)
     try:
         controller = read_checkpoint(heads, expected=digest)
     except CheckpointError as error:
-        return SuiteResult(digest, str(error), nothing, nothing)
-    found, expected = (controller.dimension, len(controller.choices)), (suite.features.shape[1], suite.actions.shape[1])
-    if found != expected:
-        flaw = (
-            f"it takes {found[0]} features and decides {found[1]} parts; the suite has {expected[0]} and {expected[1]}"
-        )
-        return SuiteResult(digest, flaw, nothing, nothing)
+        return SuiteResult.flawed(digest, str(error))
+    if flaw := suite.misfit(controller):
+        return SuiteResult.flawed(digest, flaw)
     # Finite weights may still overflow: such a policy is NaN, and its greedy action is wrong or right as any other.
     with np.errstate(all="ignore"):
-        return SuiteResult(digest, None, suite.passes(controller), _critical(controller, suite, safety))
+        worth = suite.worth(controller.greedy(suite.features))
+        return SuiteResult(digest, None, worth, _critical(controller, suite, safety))
 
 
 def _critical(controller: Controller, suite: Suite, safety: SafetyConfig) -> Flags:
-    """Where the base is right and sure of it, and surer than elsewhere.
+    """Where the base's action is worth at least half of the best, and it is sure of it, and surer than elsewhere.
 
-    The second half is there because what a probability says depends on how the base was trained and on the scale of its
+    The last is asked because what a probability says depends on how the base was trained and on the scale of its
     features: one that is more than 90 % sure of 90 % of its prompts made every prompt critical, and nothing was ever
     released.
     """
     sure = np.ones(len(suite.features))
-    right = np.ones(len(suite.features), np.bool_)
-    for part, head in enumerate(controller.base):
+    taken = []
+    for head in controller.base:
         logits = head.logits(suite.features).astype(np.float64)
         probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         sure *= probabilities.max(axis=1)
-        right &= probabilities.argmax(axis=1) == suite.actions[:, part]
+        taken.append(probabilities.argmax(axis=1))
+    worth = suite.worth(np.stack(taken, axis=1))
+    right = (worth > 0) & (worth >= KEPT * suite.best)
     surest = np.argsort(-sure, kind="stable")[: int(safety.critical_share * len(sure))]
     among_surest = np.zeros(len(sure), np.bool_)
     among_surest[surest] = True
@@ -111,10 +118,13 @@ class Finding:
     passed: bool
 
 
-def judge_base(result: SuiteResult, threshold: float) -> list[Finding]:
-    """Candidate 0 has nobody to be held against: it must pass its share of the suite."""
-    share = float(result.passed.mean())
-    text = f"the base passes {share:.1%} of {len(result.passed)} prompts; warmup.canary_threshold wants {threshold:.1%}"
+def judge_base(suite: Suite, result: SuiteResult, threshold: float) -> list[Finding]:
+    """Candidate 0 has nobody to be held against: it must be worth its share of the suite."""
+    share = share_of(result.worth, suite.best)
+    text = (
+        f"on {len(suite)} prompts the base is worth {share:.1%} of the best answers; warmup.canary_threshold wants "
+        f"{threshold:.1%}"
+    )
     return [Finding(Reason("suite_pass", share, None, threshold, text), share >= threshold)]
 
 
@@ -124,62 +134,59 @@ def judge_candidate(
     """The candidate against base and parent, prompt by prompt.
 
     Against the base too, or small losses would add up over releases. Each reference asks two questions, and the base a
-    third, with no failure tolerated: prompts that the base passes and is sure of.
+    third, with no failure tolerated: prompts that the base answers well and is sure of.
     """
     references = [("base", base)] + ([("parent", parent)] if parent.digest != base.digest else [])
     findings = []
     for name, reference in references:
-        findings.append(_not_worse(safety, result, name, reference))
+        findings.append(_not_worse(suite, safety, result, name, reference))
         findings.extend(_kept_by_kind(suite, safety, result, name, reference))
     findings.append(_critical_kept(safety, result, base))
     return findings
 
 
-def _not_worse(safety: SafetyConfig, result: SuiteResult, name: str, reference: SuiteResult) -> Finding:
-    gains, losses = int((result.passed & ~reference.passed).sum()), int((reference.passed & ~result.passed).sum())
-    counts = PairedCounts(len(result.passed), gains, losses)
-    low = lower_bound(counts, SUITE_ALPHA)
+def _not_worse(suite: Suite, safety: SafetyConfig, result: SuiteResult, name: str, reference: SuiteResult) -> Finding:
+    """In units of what the best answers are worth, so that a margin means the same where rewards are rare."""
+    change = result.worth.astype(np.float64) - reference.worth
+    unit, largest = float(suite.best.mean()), float(suite.best.max())
+    difference, low = change.mean() / unit, lower_bound(Differences.of(change), largest, SUITE_ALPHA) / unit
     text = (
-        f"against the {name} it gains {gains} and loses {losses} of {counts.prompts} prompts: "
-        f"{counts.difference:+.1%}, at worst {low:+.1%} (one-sided 95 %); down to {-safety.suite_margin:.1%} is allowed"
+        f"against the {name} it gains on {(change > 0).sum()} and loses on {(change < 0).sum()} of {len(suite)} "
+        f"prompts: {difference:+.1%} of what the best answers are worth, at worst {low:+.1%} (one-sided 95 %); down to "
+        f"{-safety.suite_margin:.1%} is allowed"
     )
-    reason = Reason(f"suite_{name}", counts.difference, low, -safety.suite_margin, text)
+    reason = Reason(f"suite_{name}", float(difference), low, -safety.suite_margin, text)
     return Finding(reason, low >= -safety.suite_margin)
 
 
 def _kept_by_kind(
     suite: Suite, safety: SafetyConfig, result: SuiteResult, name: str, reference: SuiteResult
 ) -> list[Finding]:
-    """A point estimate on purpose: kinds are small, and a bound would fail every candidate. Few prompts: no slack."""
+    """A point estimate on purpose: kinds are small, and a bound would fail every candidate. Few prompts: no slack.
+
+    A gain on one prompt does not make up for a loss on another.
+    """
     findings = []
+    kept = np.minimum(result.worth, reference.worth).astype(np.float64)
     for index, kind in enumerate(KINDS):
-        held = reference.passed & (suite.kinds == index)
-        count = int(held.sum())
-        if not count:
+        of_kind = suite.kinds == index
+        whole = float(reference.worth[of_kind].sum(dtype=np.float64))
+        if not whole:
             continue
-        kept = int((result.passed & held).sum())
+        share = float(kept[of_kind].sum()) / whole
         text = (
-            f"of {count} {kind} prompts that the {name} passes, it passes {kept}: {kept / count:.1%}; "
-            f"safety.suite_pass wants {safety.suite_pass:.1%}"
+            f"of what the {name} is worth on {of_kind.sum()} {kind} prompts, it keeps {share:.1%}; safety.suite_pass "
+            f"wants {safety.suite_pass:.1%}"
         )
-        reason = Reason(f"{kind}_{name}", kept / count, None, safety.suite_pass, text)
-        findings.append(Finding(reason, kept >= safety.suite_pass * count))
+        reason = Reason(f"{kind}_{name}", share, None, safety.suite_pass, text)
+        findings.append(Finding(reason, share >= safety.suite_pass))
     return findings
 
 
 def _critical_kept(safety: SafetyConfig, result: SuiteResult, base: SuiteResult) -> Finding:
-    critical = base.critical & base.passed
-    count, failed = int(critical.sum()), int((critical & ~result.passed).sum())
+    count, failed = int(base.critical.sum()), int((base.critical & (result.worth < KEPT * base.worth)).sum())
     text = (
-        f"it fails {failed} of {count} critical prompts (the base is right, more than "
-        f"{safety.critical_confidence:.0%} sure, and surer than elsewhere); none may fail"
+        f"it fails {failed} of {count} critical prompts (the base answers well, is more than "
+        f"{safety.critical_confidence:.0%} sure, and surer than elsewhere); none may lose half of its worth"
     )
     return Finding(Reason("critical", float(failed), None, 0.0, text), not failed)
-
-
-def _pack(flags: Flags) -> str:
-    return np.packbits(flags).tobytes().hex()
-
-
-def _unpack(text: str, prompts: int) -> Flags:
-    return np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8), count=prompts).astype(np.bool_)

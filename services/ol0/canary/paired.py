@@ -1,84 +1,121 @@
-"""Non-inferiority of two pass shares measured on the same prompts."""
+"""Non-inferiority of what two controllers are worth on the same prompts."""
 
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Final
+from typing import Final, Self
 
-BISECTIONS: Final = 40  # of a range of 2: far below what any figure shows
+import numpy as np
+from numpy.typing import NDArray
+
+BISECTIONS: Final = 50  # of a bounded range: far below what any figure shows
+
+Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class PairedCounts:
-    """Which prompts one of two controllers passes and the other fails.
+class Differences:
+    """What an answer of the candidate is worth minus that of the reference, over the prompts.
 
     Attributes:
         prompts: how many were asked, at least one.
-        gains: passed by the candidate alone.
-        losses: passed by the reference alone.
+        sizes: the different differences, shape (m,).
+        shares: of the prompts with each, shape (m,); they sum to 1.
     """
 
     prompts: int
-    gains: int
-    losses: int
+    sizes: Numbers
+    shares: Numbers
+
+    @classmethod
+    def of(cls, change: Numbers) -> Self:
+        """Of every prompt's difference, shape (N,)."""
+        sizes, counts = np.unique(change, return_counts=True)
+        return cls(len(change), sizes, counts / len(change))
 
     @property
-    def difference(self) -> float:
-        """Pass share of the candidate minus that of the reference."""
-        return (self.gains - self.losses) / self.prompts
+    def mean(self) -> float:
+        """The mean difference that was seen."""
+        return float(self.sizes @ self.shares)
 
 
-def score(counts: PairedCounts, difference: float) -> float:
-    r"""Tango's score statistic of "the true difference is ``difference``"; about standard normal if it is.
+def null_variance(seen: Differences, largest: float, mean: float) -> float:
+    r"""The variance of one prompt's difference that is most likely if the true mean is ``mean``.
 
-    With b gains and c losses among n prompts, D the difference and q the probability of a loss that is most likely
-    under it,
+    The distribution of maximal likelihood under that constraint, over the differences that were seen and the largest
+    possible loss, seen or not, weighs what has the share s and lies c above the mean with
 
-        Z(D) = (b - c - n D) / sqrt(n (2 q + D (1 - D)))
-        q = (sqrt(B^2 - 8 n C) - B) / (4 n),   B = -b - c + (2 n - b + c) D,   C = -c D (1 - D)
+        s / (1 + lambda c),   0 <= lambda <= 1 / (largest + mean)
 
-    Why this test: prompts are paired, so only the discordant ones speak (McNemar), and there are few of them: 30 in
-    1,200. The usual normal interval takes its deviation from these few and is of width 0 when there are none, so that
-    five agreeing prompts "prove" everything. The score test takes the deviation that the *null* implies: at a margin
-    of .02 it wants 133 prompts even if all agree. An exact test would have to maximise over q, and gains nothing at
-    these sizes.
+    and the largest loss with what is missing to 1.
 
     Args:
-        counts: what was seen.
-        difference: D, within (-1, 1).
+        seen: the differences.
+        largest: what one prompt can lose at most.
+        mean: above -largest and at most the mean that was seen.
+
+    References:
+        Owen, "Empirical likelihood", 2001, section 2.
+    """
+    centred = seen.sizes - mean
+    low, high = 0.0, 1 / (largest + mean)
+    for _ in range(BISECTIONS):
+        tilt = (low + high) / 2
+        if (seen.shares * centred / (1 + tilt * centred)).sum() > 0:
+            low = tilt
+        else:
+            high = tilt
+    weights = seen.shares / (1 + low * centred)
+    return float(weights @ centred**2 + max(0.0, 1 - weights.sum()) * (largest + mean) ** 2)
+
+
+def score(seen: Differences, largest: float, mean: float) -> float:
+    """The score statistic of "the true mean difference is ``mean``"; about standard normal if it is.
+
+    Where differences are 1, 0 and -1 it is Tango's statistic. Why this test: prompts are paired, so only those speak
+    on which the two differ (McNemar), and there are few of them: 30 in 1,200. The usual normal interval takes its
+    deviation from these few and is of width 0 when there are none, so that five agreeing prompts "prove" everything.
+    The score test takes the deviation that the *null* implies: at a margin of .02 it wants 133 prompts even if all
+    agree.
 
     References:
         Tango, "Equivalence test and confidence interval for the difference in proportions for the paired-sample
         design", Statistics in Medicine 17, 1998.
 
-    >>> round(score(PairedCounts(prompts=44, gains=1, losses=0), 0.0), 2)
+    >>> round(score(Differences.of(np.array([1.0] + [0.0] * 43)), 1.0, 0.0), 2)
     1.0
     """
-    n, b, c = counts.prompts, counts.gains, counts.losses
-    linear = -b - c + (2 * n - b + c) * difference
-    constant = -c * difference * (1 - difference)
-    loss = (math.sqrt(max(linear**2 - 8 * n * constant, 0.0)) - linear) / (4 * n)
-    variance = n * (2 * loss + difference * (1 - difference))
-    distance = b - c - n * difference
+    variance, distance = null_variance(seen, largest, mean), seen.mean - mean
     if variance <= 0:
-        return math.copysign(math.inf, distance) if distance else 0.0
-    return distance / math.sqrt(variance)
+        return math.inf if distance > 0 else 0.0
+    return distance * math.sqrt(seen.prompts / variance)
 
 
-def lower_bound(counts: PairedCounts, alpha: float) -> float:
-    """The one-sided 1 - alpha lower bound of the true difference: where the score reaches the normal quantile.
+def lower_bound(seen: Differences, largest: float, alpha: float) -> float:
+    """The one-sided 1 - alpha lower bound of the true mean: where the score reaches the normal quantile.
 
-    >>> round(lower_bound(PairedCounts(prompts=1_200, gains=15, losses=20), 0.05), 4)
+    >>> change = np.repeat([1.0, -1.0, 0.0], [15, 20, 1_165])
+    >>> round(lower_bound(Differences.of(change), 1.0, 0.05), 4)
     -0.0127
-    >>> round(lower_bound(PairedCounts(prompts=133, gains=0, losses=0), 0.05), 3)
+    >>> round(lower_bound(Differences.of(np.zeros(133)), 1.0, 0.05), 3)
     -0.02
     """
     quantile = NormalDist().inv_cdf(1 - alpha)
-    excluded, standing = -1.0 + 1e-9, counts.difference
+    excluded, standing = -largest * (1 - 1e-9), seen.mean
     for _ in range(BISECTIONS):
         middle = (excluded + standing) / 2
-        if score(counts, middle) >= quantile:
+        if score(seen, largest, middle) >= quantile:
             excluded = middle
         else:
             standing = middle
     return excluded
+
+
+def prompts_needed(seen: Differences, largest: float, margin: float, alpha: float) -> int:
+    """On how many prompts such differences would show that the true mean is above ``-margin``.
+
+    >>> prompts_needed(Differences.of(np.zeros(1)), 1.0, 0.02, 0.05)
+    133
+    """
+    distance = seen.mean + margin
+    return math.ceil(NormalDist().inv_cdf(1 - alpha) ** 2 * null_variance(seen, largest, -margin) / distance**2)

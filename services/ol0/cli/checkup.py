@@ -55,15 +55,14 @@ def _check_files(settings: Settings) -> None:
     suite = read_suite(suite_path) if suite_path is not None and suite_path.exists() else None
     if base is None or suite is None:
         return
-    if suite.features.shape[1] != base.dimension:
+    if flaw := suite.misfit(base):
         raise ConfigError(
-            f"safety.suite {suite_path} has {suite.features.shape[1]} features, serving.base {base_path} takes "
-            f"{base.dimension}: `ol0 warmup` writes two that fit"
+            f"serving.base {base_path} does not fit safety.suite {suite_path}: {flaw}; `ol0 warmup` writes two that fit"
         )
-    share, threshold = float(suite.passes(base).mean()), settings.warmup.canary_threshold
+    share, threshold = suite.share(base), settings.warmup.canary_threshold
     if share < threshold:
         raise ConfigError(
-            f"warmup.canary_threshold {threshold}: the base passes {share:.3f} of safety.suite, so that canary would "
+            f"warmup.canary_threshold {threshold}: the base is worth {share:.3f} of safety.suite, so that canary would "
             "refuse it; lower the threshold, if this is what the prompts allow"
         )
 

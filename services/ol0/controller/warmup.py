@@ -30,7 +30,7 @@ class Warmup:
     Attributes:
         checkpoint: the base.
         anchors: what the replay store holds before anybody has asked.
-        suite_pass_share: share of the canary suite that the base passes.
+        suite_pass_share: what the base is worth on the canary suite, over what the best actions are.
     """
 
     checkpoint: bytes
@@ -100,11 +100,11 @@ def check_suite_share(share: float, threshold: float) -> None:
     """A base that fails its own suite is no yardstick.
 
     Raises:
-        ConfigError: it passes less than the threshold.
+        ConfigError: it is worth less than the threshold.
     """
     if share < threshold:
         raise ConfigError(
-            f"the base passes {share:.1%} of its canary suite, below warmup.canary_threshold = {threshold:.0%}: "
+            f"the base is worth {share:.1%} of its canary suite, below warmup.canary_threshold = {threshold:.0%}: "
             f"train a better base, or, if this is what the prompts allow, set warmup.canary_threshold to "
             f"{floor(100 * share) / 100} at most, for the services too"
         )

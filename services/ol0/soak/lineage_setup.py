@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ol0.ar1.architecture import PARTS
 from ol0.ar1.warmup import Imported
 from ol0.clock import wall_clock_ms
 from ol0.config import Settings, Signer
@@ -155,13 +154,9 @@ def _suite_share(settings: Settings, imported: Imported) -> float:
         suite = read_suite(settings.safety.suite)
     except ConfigError as error:
         raise ConfigError(f"{error}; --calibration FILE makes a suite of logged decisions") from None
-    found, expected = (suite.features.shape[1], suite.actions.shape[1]), (imported.base.dimension, len(PARTS))
-    if found != expected:
-        raise ConfigError(
-            f"canary suite {settings.safety.suite} has {found[0]} features and {found[1]} parts; this base has "
-            f"{expected[0]} and {expected[1]}: --calibration FILE makes one that fits"
-        )
-    return float(suite.passes(imported.base).mean())
+    if flaw := suite.misfit(imported.base):
+        raise ConfigError(f"canary suite {settings.safety.suite}: {flaw}; --calibration FILE makes one that fits")
+    return suite.share(imported.base)
 
 
 def offer_base(settings: Settings, warmup: Warmup, out: Path) -> Digest:

@@ -9,7 +9,6 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.controller import Controller
@@ -33,20 +32,17 @@ def prepare(split: Split, *, epsilon: float, anchors: int, seed: int) -> Warmup:
     """
     checkpoint = base_checkpoint((PART,), (train_base(split.base, seed),), epsilon)
     base = read_checkpoint(checkpoint)
-    share = float((base.greedy(split.suite.features)[:, 0] == _best(split.suite)).mean())
+    success = split.suite.success
+    share = split.suite.expected_success(base.greedy(split.suite.features)[:, 0]) / float(success.max(axis=1).mean())
     rng = Random(seed)  # noqa: S311 - simulated users, no secret
     rows = rng.sample(range(len(split.base)), min(anchors, len(split.base) // 2))
     return Warmup(checkpoint, _log_anchors(base, split.base.rows(np.array(rows, np.intp)), rng), share)
 
 
 def write_labelled_suite(prompts: Prompts, path: Path) -> None:
-    """Writes the suite file that ``safety.suite`` names: the good action of a prompt is its best expert."""
+    """Writes the suite file that ``safety.suite`` names: an expert is worth how often it answers well."""
     kinds = np.full(len(prompts), KINDS.index("performance"), np.uint8)
-    write_suite(path, prompts.features, _best(prompts)[:, None], kinds)
-
-
-def _best(prompts: Prompts) -> NDArray[np.intp]:
-    return np.asarray(prompts.success.argmax(axis=1), np.intp)
+    write_suite(path, prompts.features, [prompts.success], kinds)
 
 
 def _log_anchors(base: Controller, prompts: Prompts, rng: Random) -> tuple[Anchor, ...]:

@@ -91,7 +91,9 @@ def test_anchors_and_suite_share_no_row_and_the_suite_is_what_was_rewarded(tmp_p
     assert 50 <= len(suite) < 100
     assert (baseline.suite.rewards >= 0.5).all()
     baseline.write_suite(tmp_path / "suite")
-    assert read_suite(tmp_path / "suite").actions.shape == (len(suite), 4)
+    written = read_suite(tmp_path / "suite")
+    np.testing.assert_array_equal(written.best, 1)
+    assert (len(written), written.choices) == (len(suite), (3, 2, 3, 4))
 
 
 def test_an_anchor_is_the_logged_decision_with_its_propensity_and_group(tmp_path: Path) -> None:

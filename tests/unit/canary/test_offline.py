@@ -6,9 +6,10 @@ import pytest
 from ol0.canary.handler import CanaryGate
 from ol0.canary.offline import run_suite
 from ol0.config import SafetyConfig
-from ol0.controller.suite import Suite
+from ol0.controller.suite import Suite, known_good
 from ol0.records import Candidate, Digest, Judgement, Verdict
 from worlds import (
+    EXPERTS,
     KIND_COUNT,
     NEW,
     OLD,
@@ -67,7 +68,7 @@ def test_heads_that_forget_the_old_kinds_are_stopped() -> None:
     forgetful = make_candidate(BASE, takes=experts(wrong=OLD), opens=range(8))
     judged = verdict(serving(), forgetful.candidate())
     assert judged.judgement is Judgement.REJECT
-    assert "loses 1200 of 1200 prompts" in judged.reasons[0].text
+    assert "loses on 1200 of 1200 prompts" in judged.reasons[0].text
 
 
 def test_a_loss_within_the_share_that_must_pass_is_stopped_by_the_bound() -> None:
@@ -97,7 +98,7 @@ def test_one_critical_prompt_that_fails_is_enough() -> None:
     suite = replace(
         make_suite(),
         features=np.where(kinds == 3, 2, 1)[:, None] * np.eye(KIND_COUNT, dtype=np.float32)[kinds],
-        actions=(kinds % 4)[:, None],
+        values=known_good((kinds % 4)[:, None], (EXPERTS,)),
         kinds=kinds * 0,
     )
     suite = replace(suite, kinds=suite.kinds.astype(np.uint8))

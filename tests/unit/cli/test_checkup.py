@@ -19,7 +19,7 @@ def files(folder: Path, threshold: float) -> Settings:
     base, suite = folder / "base.safetensors", folder / "suite.safetensors"
     base.write_bytes(make_base().heads)
     prompts = make_suite(kinds=(*OLD, *NEW))
-    write_suite(suite, prompts.features, prompts.actions, prompts.kinds)
+    write_suite(suite, prompts.features, prompts.values, prompts.kinds)
     return Settings(
         serving=ServingConfig(base=base),
         safety=SafetyConfig(suite=suite),
@@ -29,7 +29,7 @@ def files(folder: Path, threshold: float) -> Settings:
 
 def test_a_threshold_that_the_base_does_not_pass_is_told_with_what_it_passes(tmp_path: Path) -> None:
     refuse_impossible(files(tmp_path, 0.5))
-    with pytest.raises(ConfigError, match=r"warmup\.canary_threshold 1\.0: the base passes 0\.\d+ of safety\.suite"):
+    with pytest.raises(ConfigError, match=r"warmup\.canary_threshold 1\.0: the base is worth 0\.\d+ of safety\.suite"):
         refuse_impossible(files(tmp_path, 1.0))
 
 
