@@ -18,6 +18,7 @@ from ol0.records import Digest, Reason
 Flags = NDArray[np.bool_]
 # One-sided, for each candidate anew. The learner sees of the suite only that a candidate was rejected.
 SUITE_ALPHA: Final = 0.05
+ROUNDING: Final = 1e-9  # of a sum of probabilities, which depends on the order of the choices
 KEPT: Final = 0.5
 """A critical prompt fails where less than this share of what the base's answer is worth is left of it."""
 
@@ -104,10 +105,9 @@ def _critical(controller: Controller, suite: Suite, safety: SafetyConfig) -> Fla
         taken.append(probabilities.argmax(axis=1))
     worth = suite.worth(np.stack(taken, axis=1))
     right = (worth > 0) & (worth >= KEPT * suite.best)
-    surest = np.argsort(-sure, kind="stable")[: int(safety.critical_share * len(sure))]
-    among_surest = np.zeros(len(sure), np.bool_)
-    among_surest[surest] = True
-    return np.asarray(right & among_surest & (sure > safety.critical_confidence))
+    # What is as sure as the prompt after them is not surer than elsewhere, however the base came to be sure.
+    bar = np.append(np.sort(sure)[::-1], 0.0)[int(safety.critical_share * len(sure))]
+    return np.asarray(right & (sure > max(bar + ROUNDING, safety.critical_confidence)))
 
 
 @dataclass(frozen=True)

@@ -60,9 +60,13 @@ def warmup(
 
 def tell_offer(settings: Settings, digest: Digest, folder: Path) -> None:
     """What a warm-up ends with: the base, and what the settings have to name before it can serve."""
+    from ol0.canary.size import check_size
     from ol0.cli.pasted import settings_to_paste
-    from ol0.soak.lineage_setup import BASE
+    from ol0.controller.suite import read_suite
+    from ol0.soak.lineage_setup import BASE, SUITE
 
+    if (folder / SUITE).exists() and (few := check_size(read_suite(folder / SUITE).best, settings.safety)):
+        typer.echo(few)
     typer.echo(f"offered base {digest[:12]} from {folder / BASE}; it serves once both gates approve")
     for line in settings_to_paste(settings, folder):
         typer.echo(line)

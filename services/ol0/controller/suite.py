@@ -81,8 +81,9 @@ def _counts(choices: Sequence[int]) -> str:
 
 
 def share_of(worth: Floats, best: Floats) -> float:
-    """What actions are worth, over what the best are; both of shape (N,)."""
-    return float(worth.sum(dtype=np.float64) / best.sum(dtype=np.float64))
+    """What actions are worth, over what the best are; both of shape (N,). 0 where none is worth anything."""
+    whole = best.sum(dtype=np.float64)
+    return float(worth.sum(dtype=np.float64) / whole) if whole else 0.0
 
 
 def known_good(actions: Actions, choices: Sequence[int]) -> tuple[Floats, ...]:

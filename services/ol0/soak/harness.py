@@ -13,6 +13,7 @@ from time import monotonic
 
 from rich.console import Console
 
+from ol0.canary.size import check_size
 from ol0.clock import wall_clock_ms
 from ol0.config import Settings, load_settings
 from ol0.errors import ConfigError
@@ -153,6 +154,8 @@ class Run:
             view.say("A base controller is trained on the old kinds of prompts; topics and anchors are set up.")
             apply_topics(settings)
             warm_up(settings, self._split, self._plan.out, self._plan.seed)
+            if few := check_size(self._split.suite.best, settings.safety):
+                view.say(few)
             clock = resources.enter_context(_clock(settings, self._plan.time_scale))
             view.say("Six services are starting.")
             services = resources.enter_context(Services(path, self._plan.out / "logs", view.say))

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from ol0.ar1.warmup import Imported
+from ol0.canary.size import check_size
 from ol0.clock import wall_clock_ms
 from ol0.config import Settings, Signer
+from ol0.controller.heads import Floats
 from ol0.controller.signing import Keyring
 from ol0.controller.suite import read_suite
 from ol0.controller.warmup import Warmup, check_suite_share
@@ -109,12 +113,13 @@ def warm_up(settings: Settings, split: Split, out: Path, seed: int) -> Digest:
         The digest of the base.
 
     Raises:
-        ConfigError: the base fails its own suite.
+        ConfigError: the base fails its own suite, or that is too small to approve anything.
         StoreError: the store holds the anchors of another base.
     """
     epsilon, anchors = settings.serving.epsilon, settings.online_learning.anchors
     warmup = prepare(split, epsilon=epsilon, anchors=anchors, seed=seed)
     check_suite_share(warmup.suite_pass_share, settings.warmup.canary_threshold)
+    check_size(split.suite.best, settings.safety)
     out.mkdir(parents=True, exist_ok=True)
     write_labelled_suite(split.suite, out / SUITE)
     return offer_base(settings, warmup, out)
@@ -134,11 +139,12 @@ def bring_in_ar1(settings: Settings, imported: Imported, out: Path) -> Digest:
         The digest of the base.
 
     Raises:
-        ConfigError: the base fails its suite, or there is no suite.
+        ConfigError: the base fails its suite, or that is too small to approve anything, or there is none.
         StoreError: the store holds the anchors of another base.
     """
-    share = _suite_share(settings, imported)
+    share, best = _asked(settings, imported)
     check_suite_share(share, settings.warmup.canary_threshold)
+    check_size(best, settings.safety)
     out.mkdir(parents=True, exist_ok=True)
     (out / "encoder.safetensors").write_bytes(imported.encoder_file)
     if imported.baseline is not None:
@@ -146,17 +152,17 @@ def bring_in_ar1(settings: Settings, imported: Imported, out: Path) -> Digest:
     return offer_base(settings, imported.warmup(share), out)
 
 
-def _suite_share(settings: Settings, imported: Imported) -> float:
-    """Of the calibration file's suite; without one, of the host's own."""
+def _asked(settings: Settings, imported: Imported) -> tuple[float, Floats]:
+    """The base's share of the calibration file's suite, or of the host's own, and what its best answers are worth."""
     if imported.baseline is not None:
-        return imported.baseline.metrics.canary_pass_rate
+        return imported.baseline.metrics.canary_pass_rate, np.ones(len(imported.baseline.suite), np.float32)
     try:
         suite = read_suite(settings.safety.suite)
     except ConfigError as error:
         raise ConfigError(f"{error}; --calibration FILE makes a suite of logged decisions") from None
     if flaw := suite.misfit(imported.base):
         raise ConfigError(f"canary suite {settings.safety.suite}: {flaw}; --calibration FILE makes one that fits")
-    return suite.share(imported.base)
+    return suite.share(imported.base), suite.best
 
 
 def offer_base(settings: Settings, warmup: Warmup, out: Path) -> Digest:

@@ -13,7 +13,7 @@ import numpy as np
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.controller import Controller
 from ol0.controller.exploration import explore
-from ol0.controller.suite import KINDS, write_suite
+from ol0.controller.suite import KINDS, share_of, write_suite
 from ol0.controller.warmup import Anchor, Warmup, base_checkpoint, log_anchor
 from ol0.soak.dataset import Prompts, Split
 from ol0.soak.pretraining import train_base
@@ -32,8 +32,8 @@ def prepare(split: Split, *, epsilon: float, anchors: int, seed: int) -> Warmup:
     """
     checkpoint = base_checkpoint((PART,), (train_base(split.base, seed),), epsilon)
     base = read_checkpoint(checkpoint)
-    success = split.suite.success
-    share = split.suite.expected_success(base.greedy(split.suite.features)[:, 0]) / float(success.max(axis=1).mean())
+    suite = split.suite
+    share = share_of(suite.success[np.arange(len(suite)), base.greedy(suite.features)[:, 0]], suite.best)
     rng = Random(seed)  # noqa: S311 - simulated users, no secret
     rows = rng.sample(range(len(split.base)), min(anchors, len(split.base) // 2))
     return Warmup(checkpoint, _log_anchors(base, split.base.rows(np.array(rows, np.intp)), rng), share)
