@@ -284,7 +284,7 @@ def made_up_report(observation: Observation | None = None, **other: object) -> R
             feedback_dropped={"late": 21, "orphan": 3},
             outcomes_read=19_996,
         ),
-        "policy": Policy(new=KindPolicy(0.392, 0.581), old=KindPolicy(0.709, 0.705)),
+        "policy": Policy(new=KindPolicy(0.392, 0.581, 0.243, 0.95), old=KindPolicy(0.709, 0.705, 0.212, 0.95)),
         "seed": 0,
         "data": "real prompts of debian_sections",
         "began": "2026-11-23 07:30 UTC",

@@ -16,6 +16,7 @@ from rich.console import Console
 from ol0.canary.size import check_size
 from ol0.clock import wall_clock_ms
 from ol0.config import Settings, load_settings
+from ol0.controller.checkpoint import read_base
 from ol0.errors import ConfigError
 from ol0.observability.logs import configure_logs
 from ol0.replay.connection import connect
@@ -30,8 +31,9 @@ from ol0.soak.lineage_setup import apply_topics, warm_up
 from ol0.soak.observation import OBSERVED_TOPICS, Observation, Observer
 from ol0.soak.report.model import ENOUGH_DECISIONS, EventTime, RunReport
 from ol0.soak.report.report import summary_text, write_report
+from ol0.soak.report.sentences import base_words
 from ol0.soak.services import Services
-from ol0.soak.settlement import Settled, environment, policy, reconciliation, settings_that_matter
+from ol0.soak.settlement import Settled, environment, kind_policy, policy, reconciliation, settings_that_matter
 from ol0.soak.sources import Sources
 from ol0.soak.stacks.stack import Stack
 from ol0.soak.users import UserHabits, Users
@@ -154,6 +156,8 @@ class Run:
             view.say("A base controller is trained on the old kinds of prompts; topics and anchors are set up.")
             apply_topics(settings)
             warm_up(settings, self._split, self._plan.out, self._plan.seed)
+            base, old = read_base(settings.serving.base), self._split.old_test
+            view.say(base_words(kind_policy(old, base, base)))
             if few := check_size(self._split.suite.best, settings.safety):
                 view.say(few)
             clock = resources.enter_context(_clock(settings, self._plan.time_scale))

@@ -70,12 +70,14 @@ def policy(settings: Settings, split: Split) -> Policy:
     if not isinstance(state, ServingState):
         raise StreamError("the releases topic holds no serving state at the end of the run")
     base, live = (read_checkpoint(release.heads, release.digest) for release in (state.base, state.live))
-    return Policy(new=_kind(split.new_test, base, live), old=_kind(split.old_test, base, live))
+    return Policy(new=kind_policy(split.new_test, base, live), old=kind_policy(split.old_test, base, live))
 
 
-def _kind(prompts: Prompts, base: Controller, final: Controller) -> KindPolicy:
+def kind_policy(prompts: Prompts, base: Controller, final: Controller) -> KindPolicy:
+    """What both would do greedily on these prompts, beside what could be had."""
     first, last = (prompts.expected_success(it.greedy(prompts.features)[:, 0]) for it in (base, final))
-    return KindPolicy(first, last)
+    single, ceiling = float(prompts.success.mean(axis=0).max()), float(prompts.best.mean())
+    return KindPolicy(first, last, single, ceiling)
 
 
 def environment() -> Mapping[str, str]:

@@ -15,7 +15,7 @@ from ol0.errors import ConfigError, StreamError
 from ol0.evaluator.figures import EvaluationFigures
 from ol0.evaluator.handler import OnlineEvaluator
 from ol0.soak.harness import play
-from ol0.soak.report.model import OLD_MARGIN, RunReport, RunVerdict
+from ol0.soak.report.model import RunReport, RunVerdict
 from ol0.soak.report.report import summary_text
 from ol0.soak.soak import soak_plan
 from ol0.soak.stacks.native import NativeStack
@@ -71,7 +71,7 @@ class SoakTestResult:
             baseline_metrics=baseline,
             final_metrics=figures,
             aggregate_improvement=improvement,
-            has_regressions=report.policy is not None and report.policy.old.change < -OLD_MARGIN,
+            has_regressions=report.policy is not None and report.policy.old.hurt,
             summary="\n".join([summary_text(report), *_more(figures, baseline)]),
         )
 

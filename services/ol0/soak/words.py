@@ -10,6 +10,7 @@ MINUS: Final = "\N{MINUS SIGN}"
 DASH: Final = "\N{EN DASH}"
 DIGEST_LENGTH: Final = 8
 INVISIBLE: Final = 0.0005
+RARE: Final = 0.01
 DIFFERENCES: Final = frozenset({"harm", "group_harm", "suite_base", "suite_parent", "harm_to_base", "lost_lift"})
 SAYS: Final = {
     Judgement.APPROVE: "approves",
@@ -63,8 +64,10 @@ def moment(time_ms: int) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A rate: ``57.8 %``."""
-    return DASH if share is None else f"{_minus(f'{share * 100:.1f}')} %"
+    """A rate: ``57.8 %``; of a rare one both digits that matter: ``0.49 %``."""
+    if share is None:
+        return DASH
+    return f"{_minus(f'{share * 100:.{2 if 0 < abs(share) < RARE else 1}f}')} %"
 
 
 def signed_percent(share: float | None) -> str:

@@ -53,7 +53,8 @@ def without_releases(report: RunReport) -> RunReport:
 
 
 def with_policy(report: RunReport, new_final: float, old_final: float) -> RunReport:
-    return replace(report, policy=Policy(KindPolicy(0.392, new_final), KindPolicy(0.709, old_final)))
+    new, old = KindPolicy(0.392, new_final, 0.243, 1.0), KindPolicy(0.709, old_final, 0.212, 1.0)
+    return replace(report, policy=Policy(new, old))
 
 
 def with_counts(report: RunReport, **counts: object) -> RunReport:
@@ -154,7 +155,7 @@ def test_an_approval_of_another_checkpoint_is_no_approval(report: RunReport) -> 
 def test_old_kinds_that_lose_more_than_a_point_are_a_problem(report: RunReport) -> None:
     assert with_policy(report, 0.58, 0.6995).verdict is RunVerdict.PASSED
     (problem,) = with_policy(report, 0.58, 0.698).problems()
-    assert problem.startswith("Old kinds are more than 1 point below the base: 70.9 % at first, 69.8 % at the end")
+    assert problem.startswith("Old kinds lost more than 1% of their ceiling: 70.9 % at first, 69.8 % at the end")
 
 
 @pytest.mark.parametrize("final", [0.392, 0.3825])
@@ -166,7 +167,7 @@ def test_new_kinds_that_are_not_better_are_missing(report: RunReport, final: flo
 
 def test_new_kinds_that_lose_more_than_a_point_are_a_problem(report: RunReport) -> None:
     (problem,) = with_policy(report, 0.38, 0.709).problems()
-    assert problem.startswith("New kinds are more than 1 point below the base: 39.2 % at first, 38.0 % at the end")
+    assert problem.startswith("New kinds lost more than 1% of their ceiling: 39.2 % at first, 38.0 % at the end")
 
 
 def test_without_right_answers_the_policy_is_not_judged(bare: RunReport) -> None:
@@ -184,7 +185,10 @@ def test_the_files_say_what_a_machine_needs(report: RunReport, bare: RunReport, 
     assert read["verdict"] == "passed"
     assert (read["reasons"], read["missing"], read["event_time"]) == ([], [], None)
     assert read["lift"].keys() >= {"estimate", "low", "high"}
-    assert read["policy"] == {"new": {"base": 0.392, "final": 0.581}, "old": {"base": 0.709, "final": 0.705}}
+    assert read["policy"] == {
+        "new": {"base": 0.392, "final": 0.581, "single": 0.243, "ceiling": 0.95},
+        "old": {"base": 0.709, "final": 0.705, "single": 0.212, "ceiling": 0.95},
+    }
     assert read["reconciliation"]["decisions_dropped"] == {"too late": 4}
     assert read["restarts"] == {"feedback": 1, "learner": 1, "canary": 0}
     assert (read["seed"], read["duration_s"], read["data"]) == (0, LENGTH_S + 5, "real prompts of debian_sections")
@@ -245,6 +249,23 @@ def test_the_summary_is_ten_to_fifteen_lines_of_a_hundred_columns(report: RunRep
     assert 10 <= len(lines) <= 15
     assert max(map(len, lines)) <= 100
     assert "  decisions   20,000 = 19,996 outcomes + 4 dropped (4 too late)" in lines
+
+
+def test_what_could_be_had_stands_beside_what_was_reached(bare: RunReport) -> None:
+    yardsticks = "best single expert 24.3 % (new), 21.2 % (old); ceiling 95.0 %, 95.0 %"
+    assert f"  yardsticks  {yardsticks}" in summary_text(bare).splitlines()
+    page = html(bare).replace("\N{NO-BREAK SPACE}", " ")
+    cells = re.findall(r"<tr><td>(new|old) kinds</td>(.*?)</tr>", page)
+    found = {kind: re.findall(r">([\d.]+ %)<", row) for kind, row in cells}
+    assert found == {"new": ["24.3 %", "39.2 %", "58.1 %", "95.0 %"], "old": ["21.2 %", "70.9 %", "70.5 %", "95.0 %"]}
+
+
+def test_where_rewards_are_rare_a_small_loss_is_a_large_one(report: RunReport) -> None:
+    rare = replace(
+        report, policy=Policy(KindPolicy(0.005, 0.006, 0.005, 0.007), KindPolicy(0.005, 0.004, 0.005, 0.007))
+    )
+    (problem,) = rare.problems()
+    assert problem.startswith("Old kinds lost more than 1% of their ceiling: 0.50 % at first, 0.40 % at the end")
 
 
 def test_the_page_needs_nothing_but_itself(page: str) -> None:

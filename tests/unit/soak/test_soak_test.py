@@ -21,8 +21,8 @@ from ol0.soak.report.model import KindPolicy, Policy, RunReport, RunVerdict
 from ol0.soak.soak_test import SoakTestResult, run_24hour_soak_test
 
 BASELINE = BaselineMetrics(0.8, 0.95, 0.3, 0.97, 400)
-KEPT = Policy(new=KindPolicy(0.4, 0.6), old=KindPolicy(0.7, 0.7))
-HURT = Policy(new=KindPolicy(0.4, 0.6), old=KindPolicy(0.7, 0.6))
+KEPT = Policy(new=KindPolicy(0.4, 0.6, 0.3, 0.9), old=KindPolicy(0.7, 0.7, 0.3, 0.9))
+HURT = Policy(new=KindPolicy(0.4, 0.6, 0.3, 0.9), old=KindPolicy(0.7, 0.6, 0.3, 0.9))
 
 
 def evaluated(better: float = 0.3) -> OnlineEvaluator:
@@ -80,7 +80,7 @@ def test_without_a_proven_improvement_it_is_none() -> None:
 def test_a_run_that_does_not_hold_is_none_whatever_the_lift() -> None:
     soak = judged(evaluated(), HURT)
     assert (soak.success, soak.verdict, soak.has_regressions) == (False, RunVerdict.FAILED, True)
-    assert "Old kinds are more than 1 point below the base" in soak.summary
+    assert "Old kinds lost more than 1% of their ceiling" in soak.summary
 
 
 def test_without_feedback_there_is_no_improvement_to_tell() -> None:

@@ -9,7 +9,7 @@ from typing import Final
 from ol0.records import Verdict
 from ol0.soak.report.model import RunReport, from_to
 from ol0.soak.report.page import html
-from ol0.soak.report.sentences import closing_words, event_time_words
+from ol0.soak.report.sentences import closing_words, event_time_words, yardsticks
 from ol0.soak.words import clock, lift_words, percent, plural, short
 
 NAME_WIDTH: Final = 12
@@ -72,6 +72,7 @@ def summary_text(report: RunReport) -> str:
     lines += [f"  - {text}" for text in (*report.problems(), *report.missing())]
     if report.policy is not None:
         lines += [_line("new kinds", from_to(report.policy.new)), _line("old kinds", from_to(report.policy.old))]
+        lines += [_line("yardsticks", yardsticks(report.policy))]
     capped = f" + {sums.capped:,} beyond a user's limit" if sums.capped else ""
     arms = (f"{arm} {percent(success.overall)}" for arm, success in now.arms.items())
     lines += [

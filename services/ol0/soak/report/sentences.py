@@ -3,7 +3,7 @@
 from ol0.records import Arm
 from ol0.soak.figures import LiftInterval
 from ol0.soak.observation import Observation
-from ol0.soak.report.model import ENOUGH_DECISIONS, EventTime, Policy, RunReport, RunVerdict
+from ol0.soak.report.model import ENOUGH_DECISIONS, EventTime, KindPolicy, Policy, RunReport, RunVerdict
 from ol0.soak.words import clock, percent, plural, sentence
 
 
@@ -34,6 +34,23 @@ def headline(report: RunReport) -> str:
     if now.releases:
         parts.append(f"until {clock(now.releases[0].at_s)} the base was live")
     return sentence(f"After {plural(now.decisions, 'decision')}, {'; '.join(parts)}")
+
+
+def yardsticks(policy: Policy) -> str:
+    """What could be had, on new kinds and on old ones."""
+    new, old = policy.new, policy.old
+    return (
+        f"best single expert {percent(new.single)} (new), {percent(old.single)} (old); "
+        f"ceiling {percent(new.ceiling)}, {percent(old.ceiling)}"
+    )
+
+
+def base_words(old: KindPolicy) -> str:
+    """What the base brings before anything is learnt, and what could be had."""
+    return sentence(
+        f"The base's success on the old kinds is {percent(old.base)}; the best single expert's is "
+        f"{percent(old.single)}, that of the best expert for each prompt, the ceiling, {percent(old.ceiling)}"
+    )
 
 
 def _policy_sentence(policy: Policy, *, released: bool) -> str:
