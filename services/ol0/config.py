@@ -116,7 +116,9 @@ class StreamingConfig(Section):
 class WarmupConfig(Section):
     """How a base comes in."""
 
-    canary_threshold: Share = Field(0.9, description="share of the suite that the base must pass")
+    canary_threshold: Share = Field(
+        0.9, description="what the base must be worth on the suite, of what the best answers are"
+    )
     calibration: Path | None = Field(None, description="logged decisions of an AR1 policy (.npz); see ar1/calibration")
     suite_share: Share = Field(0.25, description="of the calibration rows, held back for the canary suite")
     fisher_samples: Count = Field(1_000, description="calibration rows that the Fisher information stands on")
@@ -135,10 +137,15 @@ class StageConfig(Section):
 class SafetyConfig(Section):
     """What the gates hold a candidate against."""
 
-    suite: Path | None = Field(None, description="trusted prompts with known good actions (safetensors)")
-    suite_pass: Share = Field(0.9, description="of the prompts that the base passes, the share that must still pass")
-    suite_margin: Share = Field(0.02, description="non-inferiority on the suite, against base and parent")
-    critical_confidence: Share = Field(0.9, description="base probability above which a passed prompt is critical")
+    suite: Path | None = Field(None, description="trusted prompts, with the value of every choice (safetensors)")
+    suite_pass: Share = Field(0.9, description="of what the base's answers are worth, the share that must be kept")
+    suite_margin: Share = Field(
+        0.02,
+        description="loss against base and parent that the suite must rule out, of what the best answers are worth",
+    )
+    critical_confidence: Share = Field(
+        0.9, description="base probability above which a well answered prompt is critical"
+    )
     critical_share: Share = Field(0.25, description="of the suite, the largest share that is critical: the surest")
     stages: tuple[StageConfig, ...] = (StageConfig(share=0.05, harm_only=True), StageConfig(share=0.25))
     stage_margin: Share = Field(0.02, description="loss on live traffic that approval must rule out")

@@ -180,8 +180,8 @@ def test_saying_nothing_of_a_decision_is_refused_with_the_options_that_say_somet
 def test_a_base_that_fails_its_suite_is_refused_with_the_threshold_that_it_would_pass(tmp_path: Path) -> None:
     refused = ol0("warmup", "--out", tmp_path / "out", "--config", write(tmp_path, {}))
     assert refused.returncode == WRONG_SETTING
-    assert "the base is worth 71.7% of its canary suite" in refused.stderr
-    assert "set warmup.canary_threshold to 0.71 at most" in refused.stderr
+    assert "the base is worth 73.1% of its canary suite" in refused.stderr
+    assert "set warmup.canary_threshold to 0.73 at most" in refused.stderr
     assert not (tmp_path / "out").exists()
 
 

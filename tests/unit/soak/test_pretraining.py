@@ -8,7 +8,7 @@ from ol0.controller.heads import Floats, Head
 from ol0.soak.dataset import Prompts
 from ol0.soak.pretraining import train_base
 
-COUNT = 1_200
+COUNT = 800
 Numbers = Floats | NDArray[np.float64]
 
 
@@ -21,7 +21,7 @@ def noise(choices: int, scale: float, seed: int = 0) -> Prompts:
     rng = np.random.default_rng(seed)
     success = rng.random((COUNT, choices)) < 0.6
     success[:, -2] |= rng.random(COUNT) < 0.5
-    return prompts(scale * success, rng.normal(size=(COUNT, 16)) / 4)
+    return prompts(scale * success, rng.normal(size=(COUNT, 128)) / 4)
 
 
 def structure(choices: int, scale: float, seed: int = 0) -> Prompts:
@@ -51,7 +51,7 @@ def test_where_the_prompt_tells_the_base_listens_though_half_of_the_experts_are_
     choices: int, scale: float
 ) -> None:
     head = train_base(structure(choices, scale), seed=0)
-    assert worth(head, structure(choices, scale, seed=1)) > 0.85 * scale
+    assert worth(head, structure(choices, scale, seed=1)) > 0.8 * scale
 
 
 def test_the_order_of_the_experts_does_not_matter() -> None:
