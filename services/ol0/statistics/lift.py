@@ -1,12 +1,12 @@
 """The relative lift of the learnt policy over the holdback, with an interval that holds at every moment."""
 
-import base64
 from dataclasses import dataclass, field
-from typing import Final, Self, TypedDict
+from typing import Final, Self
 
 import numpy as np
 
-from ol0.statistics.betting import BetGrid, FloatArray, log_threshold, mixture
+from ol0.statistics.betting import BetGrid, FloatArray
+from ol0.statistics.capital import CapitalSnapshot, LiftCapital
 
 # The centre only takes away deviation; kept inside, it lets the bets be larger.
 CENTRE_LOW: Final = 0.2
@@ -87,7 +87,7 @@ class LiftFigures:
     high: float | None
 
 
-class LiftSnapshot(TypedDict):
+class LiftSnapshot(CapitalSnapshot):
     """The whole state of a ``RelativeLift`` in plain JSON values, about 50 kB with the usual grid.
 
     The grid belongs to the state: evidence cannot move to another one, so a changed config takes effect in a new lift.
@@ -103,7 +103,6 @@ class LiftSnapshot(TypedDict):
     sessions: list[int]
     weights: list[float]
     values: list[float]
-    log_wealth: str  # base64 of little-endian float64 [2, lifts, bets]: exact and half the size of decimals
 
 
 class RelativeLift:
@@ -150,11 +149,9 @@ class RelativeLift:
 
     def __init__(self, config: LiftConfig) -> None:
         self.config = config
-        self._lifts = config.grid()
-        self._ratios = 1 + self._lifts
-        # [below / above, lifts, bets]: the worst session costs the largest bet .9 of its wealth.
-        self._bets = np.stack([1 / self._reach_below(), -1 / self._reach_above()])[..., None] * config.bets.fractions()
-        self._log_wealth = np.zeros_like(self._bets)
+        lifts = config.grid()
+        self._ratios = 1 + lifts
+        self._capital = LiftCapital(lifts, self._reach_below(), self._reach_above(), config.bets)
         self._sessions = [0, 0]  # control, treated; so are the next two
         self._weights = [0.0, 0.0]
         self._values = [0.0, 0.0]
@@ -172,11 +169,11 @@ class RelativeLift:
                 "start a new lift with a smaller smallest_share"
             )
         centre = self._centre()
+        surprise = (session.value - centre) / share
         if session.treated:
-            gain = (session.value - self._ratios * centre) / share
+            self._capital.add(surprise, centre / share)
         else:
-            gain = -self._ratios * ((session.value - centre) / share)
-        self._log_wealth += np.log1p(self._bets * gain[:, None])
+            self._capital.add(-surprise, surprise)
         arm = int(session.treated)
         self._sessions[arm] += 1
         self._weights[arm] += 1 / share
@@ -184,16 +181,13 @@ class RelativeLift:
 
     def figures(self, alpha: float) -> LiftFigures:
         """Estimate and two-sided 1 - alpha interval of the average lift so far."""
-        below, above = mixture(self._log_wealth) >= log_threshold(alpha / 2)
-        # Fallen without a gap from the outside in: only then the first lift that is true answers for all beyond it.
-        lows = int(np.logical_and.accumulate(below).sum())
-        highs = int(np.logical_and.accumulate(above[::-1]).sum())
+        low, high = self._capital.interval(alpha)
         return LiftFigures(
             treated_sessions=self._sessions[1],
             control_sessions=self._sessions[0],
             estimate=self._estimate(),
-            low=float(self._lifts[lows - 1]) if lows else None,
-            high=float(self._lifts[-highs]) if highs else None,
+            low=low,
+            high=high,
         )
 
     def snapshot(self) -> LiftSnapshot:
@@ -210,7 +204,7 @@ class RelativeLift:
             sessions=list(self._sessions),
             weights=list(self._weights),
             values=list(self._values),
-            log_wealth=base64.b64encode(self._log_wealth.astype("<f8").tobytes()).decode("ascii"),
+            **self._capital.snapshot(),
         )
 
     @classmethod
@@ -223,8 +217,7 @@ class RelativeLift:
         bets = BetGrid(snapshot["smallest_bet"], snapshot["largest_bet"], snapshot["bets"])
         config = LiftConfig(snapshot["lowest"], snapshot["highest"], snapshot["step"], snapshot["smallest_share"], bets)
         lift = cls(config)
-        wealth = np.frombuffer(base64.b64decode(snapshot["log_wealth"]), dtype="<f8").astype(np.float64)
-        lift._log_wealth = wealth.reshape(lift._bets.shape)
+        lift._capital.restore(snapshot)
         lift._sessions = list(snapshot["sessions"])
         lift._weights, lift._values = list(snapshot["weights"]), list(snapshot["values"])
         return lift

@@ -124,7 +124,7 @@ def test_the_wealth_is_that_of_constant_bets_on_the_difference(stream: list[Lift
         else:
             wealth += math.log1p(-bet * ratio * (s.value - centre) / (1 - s.treated_share))
             total, weight = total + s.value / (1 - s.treated_share), weight + 1 / (1 - s.treated_share)
-    assert relative._log_wealth[0, j, -1] == pytest.approx(wealth, abs=1e-9)
+    assert relative._capital.log_wealth[0, j, -1] == pytest.approx(wealth, abs=1e-9)
 
 
 @settings(max_examples=25)
@@ -147,9 +147,9 @@ def test_a_restored_snapshot_goes_on_to_the_bit(stream: list[LiftSession], cut: 
 def test_no_session_ruins_a_bet(stream: list[LiftSession]) -> None:
     relative = RelativeLift(COARSE)
     for session in stream:
-        before = relative._log_wealth.copy()
+        before = relative._capital.log_wealth.copy()
         relative.add(session)
-        assert np.all(relative._log_wealth - before >= math.log(0.1) - 1e-9)
+        assert np.all(relative._capital.log_wealth - before >= math.log(0.1) - 1e-9)
 
 
 def test_shares_may_change_from_session_to_session() -> None:
@@ -168,7 +168,7 @@ def test_the_ends_of_the_interval_are_the_innermost_lifts_that_have_fallen() -> 
     for session in draw(constant(3000), 0.5, 0):
         relative.add(session)
     figures = relative.figures(0.05)
-    below, above = mixture(relative._log_wealth) >= math.log(2 / 0.05)
+    below, above = mixture(relative._capital.log_wealth) >= math.log(2 / 0.05)
     assert figures.low == COARSE.grid()[below].max()
     assert figures.high == COARSE.grid()[above].min()
 
