@@ -126,9 +126,10 @@ class Prompt:
         if tools.features_dtype is FeaturesDtype.FLOAT16:
             # As they will be logged: a decision on features that are rounded afterwards could not be repeated.
             vector = vector.astype(np.float16).astype(np.float32)
-        action, probabilities = policy.greedy(vector, previous), self._calm
+        greedy, probabilities = policy.greedy(vector, previous), self._calm
+        action = greedy
         if tools.rng.random() < self._exploring:
-            greedy, action = action, self._explore(action)
+            action = self._explore(greedy)
             probabilities = propensity(action, greedy, policy.choices, self._epsilon)
         turn = self._turn
         if not turn % COUNTED:
@@ -137,7 +138,8 @@ class Prompt:
         decision_id = cast("DecisionId", f"{self._prefix}{turn % COUNTED:04x}")
         choice = Choice(decision_id, action, probabilities, self._arm, policy.digest)
         if self._log is not None:
-            self._log(self._decision(choice, vector, previous, turn))
+            known = previous is None or not policy.looks_back
+            self._log(self._decision(choice, vector, greedy if known else None, turn))
         return choice
 
     def _explore(self, greedy: Action) -> Action:
@@ -155,20 +157,22 @@ class Prompt:
             drawn, left = drawn or explores, left - 1
         return tuple(action)
 
-    def _decision(self, choice: Choice, vector: Floats, previous: Action | None, turn: int) -> Decision:
-        """The record; what each controller would do stands in it while a candidate is on trial.
+    def _decision(self, choice: Choice, vector: Floats, greedy: Action | None, turn: int) -> Decision:
+        """The record; what each controller would do with the prompt stands in it.
 
-        Not after an action that hysteresis may keep. The gates pass over prompts on which two controllers agree, which
-        is fair as long as that depends on the prompt alone; the action before came from the session's own arm, so there
-        they may agree on what only one of them has led to. What is not known counts as a difference: valid, if wider.
+        Not after an action that hysteresis may keep (``greedy`` is None then). Gates and evaluator pass over prompts on
+        which two controllers agree, which is fair as long as that depends on the prompt alone; the action before came
+        from the session's own arm, so there they may agree on what only one of them has led to. What is not known
+        counts as a difference: valid, if wider.
         """
         view, who, dtype = self.view, self._who, self._tools.features_dtype
-        greedy_base = greedy_live = greedy_staged = staged = None
-        if view.staged is not None:
-            staged = view.staged.digest
-            if previous is None or not self._policy.looks_back:
-                greedy_base, greedy_live = view.base.greedy(vector), view.live.greedy(vector)
-                greedy_staged = view.staged.greedy(vector)
+        greedy_base = greedy_live = greedy_staged = None
+        if greedy is not None:
+            known = {self._policy.digest: greedy}
+            greedy_base, greedy_live, greedy_staged = (
+                None if one is None else known.get(one.digest) or known.setdefault(one.digest, one.greedy(vector))
+                for one in (view.base, view.live, view.staged)
+            )
         return Decision(
             decision_id=choice.decision_id,
             session_id=who.session_id,
@@ -177,7 +181,7 @@ class Prompt:
             time_ms=self._tools.clock(),
             digest=choice.digest,
             arm=choice.arm,
-            staged=staged,
+            staged=None if view.staged is None else view.staged.digest,
             serving_sequence=view.sequence,
             features=vector.astype("<f4" if dtype is FeaturesDtype.FLOAT32 else "<f2").tobytes(),
             features_dtype=dtype,

@@ -71,7 +71,8 @@ def test_the_record_says_what_was_decided() -> None:
         assert (record.session_id, record.group, record.serving_sequence, record.staged) == ("session", "new", 9, None)
         assert record.user is not None
         assert len(record.user) == 32
-        assert record.greedy_base is record.greedy_live is record.greedy_staged is None
+        greedy = [tuple(read_checkpoint(one.heads).greedy(vector).tolist()) for one in (BASE, LIVE)]
+        assert [record.greedy_base, record.greedy_live, record.greedy_staged] == [*greedy, None]
         np.testing.assert_array_equal(record.feature_vector(), vector)
     assert [record.turn for record in log.decisions] == [3, 4]
     assert b"ann" not in repr(log.records).encode()
