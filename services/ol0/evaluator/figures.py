@@ -62,7 +62,8 @@ class EvaluationFigures:
         time_ms: event time; None before the first outcome.
         arms: each arm by itself.
         treated: live and staged together, by assignment and whatever served them (intention to treat).
-        lift: treated over holdback as a ratio, by session, anytime-valid; None where there is no holdback.
+        lift: treated over holdback as a ratio, by session and paired by prompt, anytime-valid; None where there is no
+            holdback.
         points: the same in points of mean reward, treated minus holdback, by session.
         aggregate_improvement_percent: of the aggregates, over the parts that both have.
         proven: the target is reached, the lower end of the lift's interval is above 0, and the arms are heard of alike.
@@ -74,6 +75,10 @@ class EvaluationFigures:
         baseline_shift: mean reward of the holdback less that of the baseline. The base serves both: far from 0, live
             traffic or its feedback is not what the base was measured on.
         unbalanced: what was found amiss with the sample ratio or the vote rates of the arms, None while nothing is.
+        unpaired: why the lift compares sessions and not prompts: what is asked was found to depend on who answers.
+            None: it compares what both arms would have done with the same prompts, which is about half as wide.
+        design_effect: by how much evidence is discounted because users come again, 1 where they bring nothing of their
+            own; None where sessions are compared.
         lift_since_ms: lift, points and balance are of the decisions since then, because the holdback was changed or the
             inputs left the anchors or came back; None: of all.
         inputs_away_since_ms: since when prompts do not look like the anchors (see ``drift/inputs.py``); while they do
@@ -94,6 +99,8 @@ class EvaluationFigures:
     baseline: BaselineMetrics | None = None
     baseline_shift: float | None = None
     unbalanced: str | None = None
+    unpaired: str | None = None
+    design_effect: float | None = None
     lift_since_ms: int | None = None
     inputs_away_since_ms: int | None = None
 

@@ -14,8 +14,9 @@ from ol0.controller.signing import OPEN, Keyring
 from ol0.errors import ContractError
 from ol0.evaluator.figures import EvaluationFigures, improvement_percent, shift, summary
 from ol0.evaluator.ledger import Ledger, LedgerSnapshot
-from ol0.evaluator.lift import SessionLift, SessionLiftSnapshot
-from ol0.evaluator.modes import Modes
+from ol0.evaluator.lift import LAYOUT, SessionLift, SessionLiftSnapshot
+from ol0.evaluator.served import Served, ServedSnapshot
+from ol0.evaluator.votes import vote_of
 from ol0.records import (
     INPUTS_AWAY,
     INPUTS_BACK,
@@ -48,7 +49,7 @@ class EvaluatorSnapshot(TypedDict):
     clock: ClockSnapshot
     ledger: LedgerSnapshot
     lift: SessionLiftSnapshot | None
-    outside: list[tuple[int, int | None]]
+    served: ServedSnapshot
     inputs: NotRequired[InputBreak]
     aside: int
     transitions: dict[str, int]
@@ -84,7 +85,7 @@ class OnlineEvaluator:
         self._clock = OutcomeClock(patience_ms, lag_ms=patience_ms)
         self._lift = self._new_lift(since_ms=None)
         self._ledger = Ledger()
-        self._modes = Modes()
+        self._served = Served()
         self._aside = 0
         self._transitions: Counter[Phase] = Counter()
         self._adapter = TypeAdapter(EvaluationFigures)
@@ -111,7 +112,7 @@ class OnlineEvaluator:
             case Transition():
                 self._transitions[record.to_phase] += 1
             case ServingState():
-                self._modes.take(record)
+                self._served.take(record)
             case Verdict(gate=Gate.DRIFT) if self._keys.flaw(record) is None:
                 self._note_inputs(record)
             case _:
@@ -145,17 +146,19 @@ class OnlineEvaluator:
             baseline=self._baseline,
             baseline_shift=shift(holdback, self._baseline),
             unbalanced=unbalanced,
+            unpaired=None if self._lift is None else self._lift.unpaired,
+            design_effect=None if self._lift is None else self._lift.design_effect,
             lift_since_ms=since,
             inputs_away_since_ms=away,
         )
 
     def snapshot(self) -> bytes:
-        """JSON: ``figures``, for people and `ol0 status`, and ``state``; some 60 kB, 51 of them the lift."""
+        """JSON: ``figures``, for people and `ol0 status`, and ``state``; some 140 kB, 120 of them the lift."""
         state = EvaluatorSnapshot(
             clock=self._clock.snapshot(),
             ledger=self._ledger.snapshot(),
             lift=None if self._lift is None else self._lift.snapshot(),
-            outside=self._modes.spans,
+            served=self._served.snapshot(),
             inputs=self._inputs,
             aside=self._aside,
             transitions={phase.value: count for phase, count in sorted(self._transitions.items())},
@@ -179,14 +182,18 @@ class OnlineEvaluator:
         self._ledger = Ledger()
         self._ledger.restore(state["ledger"])
         self._restore_lift(state["lift"])
-        self._modes.spans = [(start, stop) for start, stop in state["outside"]]
+        # Earlier versions kept the spans outside of apply alone.
+        self._served.restore(state.get("served") or ServedSnapshot(outside=state.get("outside", [])))
         self._inputs = state.get("inputs", InputBreak(at_ms=None, away=False))
         self._aside = state["aside"]
         self._transitions = Counter({Phase(phase): count for phase, count in state["transitions"].items()})
 
     def _restore_lift(self, lift: SessionLiftSnapshot | None) -> None:
-        """Sessions are weighed with the share under which they were drawn: another holdback is another lift."""
-        if lift is not None and lift.get("holdback") == self._holdback:
+        """Sessions are weighed with the share under which they were drawn: another holdback is another lift.
+
+        So is another layout: what was not written down of past sessions cannot be paired.
+        """
+        if lift is not None and (lift.get("layout"), lift.get("holdback")) == (LAYOUT, self._holdback):
             self._lift = self._new_lift(since_ms=None)
             assert self._lift is not None, "a lift has a holdback"
             self._lift.restore(lift)
@@ -195,8 +202,9 @@ class OnlineEvaluator:
         self._lift = self._new_lift(since_ms=self._clock.now_ms)
         if self._lift is not None or lift is not None:
             before = "none" if lift is None else lift.get("holdback", "unknown")
+            cause = "another version kept it" if before == self._holdback else "serving.holdback was changed"
             structlog.get_logger("ol0.evaluator").warning(
-                "serving.holdback was changed: the lift begins anew", before=before, now=self._holdback
+                f"{cause}: the lift begins anew", before=before, now=self._holdback
             )
 
     def _new_lift(self, since_ms: int | None) -> SessionLift | None:
@@ -217,10 +225,10 @@ class OnlineEvaluator:
     def _take(self, outcome: Outcome) -> None:
         if not self._clock.take(outcome.sequence, outcome.window_end_ms):
             return  # a repeat: the relay delivers at least once
-        if self._modes.applied(outcome.serving_sequence):
+        if self._served.applied(outcome.serving_sequence):
             self._ledger.add(outcome)
             if self._lift is not None:
-                self._lift.add(outcome)
+                self._lift.add(outcome, vote_of(outcome, self._served, self._holdback))
         else:
             self._aside += 1
         self._close_sessions()

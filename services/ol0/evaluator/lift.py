@@ -1,30 +1,29 @@
 """The lift over holdback, session by session."""
 
-from dataclasses import dataclass
-from typing import TypedDict
+from typing import Final, TypedDict
 
-from ol0.records import Arm, Outcome
+from ol0.evaluator.votes import Vote
+from ol0.records import Outcome
 from ol0.statistics.balance import Balance, BalanceSnapshot, HeardSession
-from ol0.statistics.columns import Row
 from ol0.statistics.lift import LiftConfig, LiftFigures, LiftSession, LiftSnapshot, RelativeLift
+from ol0.statistics.paired_lift import PairedLift, PairedSnapshot
+from ol0.statistics.pairing import Pairing, PairingSnapshot, SessionShape
 from ol0.statistics.sessions import OpenSessions, Session, SessionCollector
 
-
-@dataclass(frozen=True, slots=True)
-class Vote:
-    """One decision of a session: whether the learnt policy was to serve it, and its reward."""
-
-    treated: bool
-    reward: float | None
+LAYOUT: Final = 2
+"""Of the snapshot. The first one held no actions; of those sessions nothing can be paired any more."""
 
 
 class SessionLiftSnapshot(TypedDict):
     """The whole state in plain JSON values."""
 
+    layout: int
     holdback: float
     since_ms: int | None
     sessions: OpenSessions
     lift: LiftSnapshot
+    paired: PairedSnapshot
+    pairing: PairingSnapshot
     balance: BalanceSnapshot
     counts: list[int]
     totals: list[float]
@@ -33,12 +32,15 @@ class SessionLiftSnapshot(TypedDict):
 class SessionLift:
     """Puts votes together to sessions, and sessions to a lift. A session without a vote says nothing and is left out.
 
+    The lift is that of the pairs (see ``PairedLift``), as long as prompts do not depend on which arm answered. Where
+    they were found to (``Pairing``), it is the plain comparison of sessions from then on, which is wider.
+
     Beside it stands the balance of the arms: where they are not heard of alike, a lift is nothing that was shown.
 
     Args:
         holdback: share of the sessions that the base serves, above 0.
         gap_ms: silence after which a session is complete.
-        alpha: level at which the arms are found unbalanced.
+        alpha: level at which the arms are found unbalanced, and prompts to depend on the arm.
         tolerance: see ``Balance``.
         since_ms: decisions before it were drawn under another holdback and do not count; None: all do.
     """
@@ -52,14 +54,14 @@ class SessionLift:
         self._sessions = SessionCollector[Vote](gap_ms)
         # Half the holdback, so that it can be halved without a new lift; see LiftConfig.
         self._lift = RelativeLift(LiftConfig(smallest_share=min(holdback, 1 - holdback) / 2))
+        self._paired, self._pairing = PairedLift(holdback), Pairing(holdback, alpha)
         self._counts = [0, 0]  # sessions of the holdback, treated; so are the totals of their values
         self._totals = [0.0, 0.0]
 
-    def add(self, outcome: Outcome) -> None:
-        """Takes one decision."""
+    def add(self, outcome: Outcome, vote: Vote) -> None:
+        """Takes one decision, and what it says."""
         if self.since_ms is not None and outcome.time_ms < self.since_ms:
             return
-        vote = Vote(outcome.arm is not Arm.HOLDBACK, outcome.reward)
         unit = outcome.user or outcome.session_id
         self.balance.see(unit, treated=vote.treated, treated_share=self._treated_share)
         self._sessions.add(outcome.session_id, outcome.window_end_ms, vote)
@@ -70,12 +72,30 @@ class SessionLift:
             self._take(session)
 
     def figures(self, alpha: float) -> LiftFigures:
-        """Estimate and interval of the relative lift."""
-        return self._lift.figures(alpha)
+        """Estimate and interval of the relative lift.
+
+        What is spent on finding that prompts depend on the arm is taken from the pairs, so that an interval that was
+        shown and does not hold the lift has probability ``alpha`` at most, both intervals together.
+        """
+        if self.unpaired is not None:
+            return self._lift.figures(alpha)
+        return self._paired.figures(alpha - self._alpha)
+
+    @property
+    def unpaired(self) -> str | None:
+        """Why sessions are compared and not prompts, None where prompts are."""
+        return self._pairing.found
+
+    @property
+    def design_effect(self) -> float | None:
+        """How much more the sums vary because users come again; None where sessions are compared."""
+        return self._paired.design_effect if self.unpaired is None else None
 
     @property
     def points(self) -> float | None:
-        """Mean value of the treated sessions minus that of the holdback's."""
+        """The same as a difference, in mean reward: treated less holdback."""
+        if self.unpaired is None:
+            return self._paired.points
         if not all(self._counts):
             return None
         control, treated = (total / count for total, count in zip(self._totals, self._counts, strict=True))
@@ -84,39 +104,40 @@ class SessionLift:
     def snapshot(self) -> SessionLiftSnapshot:
         """The state; ``restore`` goes on from it to the bit."""
         return SessionLiftSnapshot(
+            layout=LAYOUT,
             holdback=self._holdback,
             since_ms=self.since_ms,
             balance=self.balance.snapshot(),
-            sessions=self._sessions.snapshot(_encode),
+            sessions=self._sessions.snapshot(Vote.row),
             lift=self._lift.snapshot(),
+            paired=self._paired.snapshot(),
+            pairing=self._pairing.snapshot(),
             counts=list(self._counts),
             totals=list(self._totals),
         )
 
     def restore(self, snapshot: SessionLiftSnapshot) -> None:
-        """Takes the state of ``snapshot``, which must be of the same holdback."""
+        """Takes the state of ``snapshot``, which must be of the same holdback and layout."""
         self.since_ms = snapshot["since_ms"]
         self.balance = Balance.from_snapshot(snapshot["balance"], self._alpha)
-        self._sessions.restore(snapshot["sessions"], _decode)
+        self._sessions.restore(snapshot["sessions"], Vote.from_row)
         self._lift = RelativeLift.from_snapshot(snapshot["lift"])
+        self._paired = PairedLift.from_snapshot(snapshot["paired"])
+        self._pairing = Pairing.from_snapshot(snapshot["pairing"], self._alpha)
         self._counts, self._totals = list(snapshot["counts"]), list(snapshot["totals"])
 
     def _take(self, session: Session[Vote]) -> None:
-        rewards = [vote.reward for vote in session.items if vote.reward is not None]
-        treated = session.items[0].treated
-        self.balance.add(HeardSession(treated, self._treated_share, len(session.items), len(rewards)))
-        if not rewards:
+        votes = session.items
+        said = [vote.said for vote in votes if vote.said is not None]
+        treated = votes[0].treated
+        self.balance.add(HeardSession(treated, self._treated_share, len(votes), len(said)))
+        alike = [vote.said.reward for vote in votes if vote.agrees and vote.said is not None]
+        agreeing, reward = sum(vote.agrees for vote in votes), sum(alike) / len(alike) if alike else None
+        self._pairing.add(SessionShape(len(votes), len(said), agreeing, reward), treated=treated)
+        if not said:
             return
-        value = sum(rewards) / len(rewards)
+        self._paired.add(said, treated=treated, bucket=votes[0].bucket)
+        value = sum(one.reward for one in said) / len(said)
         self._lift.add(LiftSession(treated=treated, value=value, treated_share=self._treated_share))
         self._counts[treated] += 1
         self._totals[treated] += value
-
-
-def _encode(vote: Vote) -> Row:
-    return [vote.treated, vote.reward]
-
-
-def _decode(row: Row) -> Vote:
-    treated, reward = row
-    return Vote(bool(treated), None if reward is None else float(reward))

@@ -1,0 +1,98 @@
+"""Under which serving state decisions were made: whether the learnt policy was allowed to serve, and beside whom."""
+
+from bisect import bisect_right
+from typing import Final, NotRequired, TypedDict
+
+from ol0.controller.checkpoint import read_checkpoint
+from ol0.errors import CheckpointError
+from ol0.records import Action, Digest, Mode, Outcome, ServingState
+
+REMEMBERED: Final = 64
+"""Candidates and shares. An outcome comes a reward window after its decision, in which few are tried."""
+
+
+class Exploration(TypedDict):
+    """How every checkpoint of a lineage explores: the share of each part's draws, and how many choices it has."""
+
+    base: Digest
+    epsilon: float
+    choices: list[int]
+
+
+class ServedSnapshot(TypedDict):
+    """The whole state in plain JSON values."""
+
+    outside: list[tuple[int, int | None]]
+    exploration: NotRequired[Exploration | None]
+    trials: NotRequired[list[tuple[int, Digest | None, float]]]
+
+
+class Served:
+    """Remembers the serving sequences outside of mode apply, the shares of candidates, and how decisions explore.
+
+    Outside of apply the base serves everybody and logs as holdback. To count that as holdback would compare hours, not
+    arms: the lift rests on a coin that was thrown for each session, and in those hours nobody threw it.
+    """
+
+    def __init__(self) -> None:
+        self._outside: list[tuple[int, int | None]] = []  # first sequence outside of apply, first back; None: it lasts
+        self._trials: list[tuple[int, Digest | None, float]] = []
+        self._exploration: Exploration | None = None
+
+    def take(self, state: ServingState) -> None:
+        """Takes a serving state, in the order of sequence."""
+        outside = bool(self._outside) and self._outside[-1][1] is None
+        if state.mode is not Mode.APPLY and not outside:
+            self._outside.append((state.sequence, None))
+        elif state.mode is Mode.APPLY and outside:
+            self._outside[-1] = (self._outside[-1][0], state.sequence)
+        staged = (None, 0.0) if state.staged is None else (state.staged.release.digest, state.staged.share)
+        if not self._trials or (state.sequence > self._trials[-1][0] and staged != self._trials[-1][1:]):
+            self._trials = [*self._trials, (state.sequence, *staged)][-REMEMBERED:]
+        if self._exploration is None or self._exploration["base"] != state.base.digest:
+            self._exploration = _exploration(state)
+
+    def applied(self, sequence: int) -> bool:
+        """Whether a decision under this serving sequence belongs to an arm."""
+        return not any(start <= sequence and (stop is None or sequence < stop) for start, stop in self._outside)
+
+    def staged_share(self, outcome: Outcome) -> float | None:
+        """The share of all sessions that the candidate had beside this decision; None where it is not known."""
+        if outcome.staged is None:
+            return 0.0
+        place = bisect_right(self._trials, outcome.serving_sequence, key=lambda entry: entry[0])
+        _, digest, share = self._trials[place - 1] if place else (0, None, 0.0)
+        return share if digest == outcome.staged else None
+
+    def chance(self, action: Action, greedy: Action) -> float:
+        """The probability that a controller takes ``action`` where its greedy one is ``greedy``.
+
+        Raises:
+            LookupError: it is not known how this lineage explores.
+        """
+        known = self._exploration
+        if known is None or not len(action) == len(greedy) == len(known["choices"]):
+            raise LookupError(f"no base that explores in {len(action)} parts is known")
+        chance = 1.0
+        for taken, best, count in zip(action, greedy, known["choices"], strict=True):
+            chance *= (1 - known["epsilon"]) * (taken == best) + known["epsilon"] / count
+        return chance
+
+    def snapshot(self) -> ServedSnapshot:
+        """In plain JSON values."""
+        return ServedSnapshot(outside=self._outside, exploration=self._exploration, trials=self._trials)
+
+    def restore(self, snapshot: ServedSnapshot) -> None:
+        """Go on from ``snapshot``."""
+        self._outside = [(start, stop) for start, stop in snapshot["outside"]]
+        self._exploration = snapshot.get("exploration")
+        self._trials = [(sequence, digest, share) for sequence, digest, share in snapshot.get("trials", ())]
+
+
+def _exploration(state: ServingState) -> Exploration | None:
+    """What the base says, for every release has it from there. Hosts refuse a base that cannot be read, too."""
+    try:
+        base = read_checkpoint(state.base.heads, state.base.digest)
+    except CheckpointError:
+        return None
+    return Exploration(base=base.digest, epsilon=base.manifest.epsilon, choices=list(base.choices))
