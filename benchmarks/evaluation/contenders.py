@@ -83,9 +83,16 @@ class Ours:
     def settle(self) -> None:
         """The next candidate serves."""
         self._settled += 1
-        proposal = self._trainer.candidate(self._serving.digest, self._settled)
-        self._serving = self.served(proposal.controller)
-        self._trainer.follow(self._serving)
+        self.serve(self.served(self.candidate(self._settled)))
+
+    def candidate(self, step: int) -> Controller:
+        """What was learnt so far."""
+        return self._trainer.candidate(self._serving.digest, step).controller
+
+    def serve(self, controller: Controller) -> None:
+        """From now on this one serves."""
+        self._serving = controller
+        self._trainer.follow(controller)
 
     def served(self, candidate: Controller) -> Controller:
         """What becomes of a candidate."""
