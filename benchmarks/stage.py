@@ -18,12 +18,14 @@ from ol0.controller.checkpoint import write_checkpoint
 from ol0.controller.controller import Manifest
 from ol0.controller.heads import Head, Mixer
 from ol0.records import Tick
+from ol0.replay.budget import MOST_OPEN
 from ol0.replay.connection import connect
 from ol0.replay.store import ReplayStore
 from ol0.replay.windows import SourcePartition
 from ol0.soak.lineage_setup import apply_topics
-from ol0.soak.stacks.native import GIB, NativeStack
+from ol0.soak.stacks.native import NativeStack
 from ol0.soak.stacks.ports import LOOPBACK
+from ol0.soak.stacks.stack import STORE_BYTES
 from ol0.soak.stacks.valkey import Valkey
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import to_message, write
@@ -105,7 +107,7 @@ class Stage:
         store.register(
             {SourcePartition(*place): 0 for place in self.places},
             self.settings.online_learning.replay_size,
-            self.settings.streaming.max_open,
+            self.settings.streaming.max_open or MOST_OPEN,
         )
         return store
 
@@ -137,7 +139,7 @@ def stage() -> Iterator[Stage]:
 def store() -> Iterator[Redis]:
     """A store without a broker."""
     with scratch() as folder:
-        valkey = Valkey(folder, maxmemory_bytes=GIB)
+        valkey = Valkey(folder, maxmemory_bytes=STORE_BYTES)
         valkey.start()
         try:
             client = connect(RedisConfig(url=SecretStr(f"redis://{LOOPBACK}:{valkey.port}/0")))

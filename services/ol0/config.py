@@ -94,7 +94,10 @@ class StreamingConfig(Section):
     reward_window_s: Positive = Field(600.0, description="from the decision until its outcome is made")
     allowed_lateness_s: NotNegative = Field(60.0, description="how far a partition may run out of order")
     early_skew_s: NotNegative = Field(1.0, description="how much earlier than its decision feedback may claim to be")
-    max_open: Count = Field(200_000, description="open windows; beyond it decisions wait in Kafka")
+    max_open: Count | None = Field(
+        None,
+        description="open windows; beyond it decisions wait in Kafka; none: as many as fit, 200,000 at most",
+    )
     batch_size: Count = Field(500, description="records per poll")
     batch_wait_s: Positive = Field(0.2, description="longest wait for a batch to fill")
     commit_interval_s: Positive = Field(
@@ -330,15 +333,19 @@ def load_settings(path: Path | None) -> Settings:
         ConfigError: the file is missing or malformed, or a key, a value or a variable is wrong; says which and what is
             right.
     """
+    return settings_of({} if path is None else translate(_read(path), _is_key), str(path or "environment"))
+
+
+def settings_of(values: Mapping[str, object], source: str) -> Settings:
+    """The tree of these values, which are from ``source``, and the environment over them. Raises ConfigError."""
     check_environment(Settings, os.environ)
-    values = {} if path is None else translate(_read(path), _is_key)
     try:
         return Settings.model_validate({}) if not values else Settings(**values)  # type: ignore[arg-type]
     except ValidationError as error:
         lines = "\n".join(
             f"  {_explain(problem['loc'], problem['type'], problem['msg'])}" for problem in error.errors()
         )
-        raise ConfigError(f"{path or 'environment'}:\n{lines}") from None
+        raise ConfigError(f"{source}:\n{lines}") from None
 
 
 def _read(path: Path) -> dict[str, object]:

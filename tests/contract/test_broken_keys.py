@@ -68,6 +68,9 @@ class Calls:
     def admit(self) -> None:
         assert self.store.registration.admit(NEWCOMER, "topic", 0) is Admitted.NEW
 
+    def bound(self) -> None:
+        self.store.registration.bound(77)
+
     def skip(self) -> None:
         self.store.skip(PARTITION, self.claim, 7)
 
@@ -107,6 +110,7 @@ SCRIPTS: dict[str, Callable[[Calls], object]] = {
     "claim": Calls.take_over,
     "admit": Calls.admit,
     "retire": Calls.retire,
+    "bound": Calls.bound,
     "skip": Calls.skip,
     "apply": Calls.apply,
     "due": Calls.due,

@@ -91,6 +91,8 @@ def test_a_store_that_was_made_anew_is_not_the_one_that_was_claimed(
         store.apply(DECISIONS, claim, 6, arrivals(0, 1))
     with pytest.raises(StoreError, match="ol0 replay rebuild"):
         store.claim(DECISIONS)
+    with pytest.raises(StoreError, match="ol0 replay rebuild"):
+        store.registration.bound(9)
     with pytest.raises(StoreError, match=f"is {other.incarnation}, expected {store.incarnation}"):
         ReplayStore(client, prefix).attach(store.incarnation)
 

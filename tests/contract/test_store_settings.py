@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from contract.store_calls import DECISIONS, FEEDBACK, arrivals, trim, unsent
 from ol0.config import StoreRisk
 from ol0.errors import ConfigError, StoreError
-from ol0.replay.budget import largest_store_bytes
+from ol0.replay.budget import BYTES_PER_NUMBER, ENVELOPE_BYTES, MOST_OPEN, Budget
 from ol0.replay.checks import check_memory, check_settings, check_version
 from ol0.replay.entries import FeedbackEntry, feedback_key, source_key
 from ol0.replay.stats import read_stats
@@ -31,7 +31,7 @@ def settings(client: Redis) -> Iterator[Redis]:
 
 def test_the_right_settings_pass(settings: Redis) -> None:
     check_settings(settings)
-    check_memory(settings, 64 * 1024**2)
+    check_memory(settings, Budget(8, 100, 1_000))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_what_is_accepted_by_name_passes_and_nothing_else(settings: Redis) -> No
         check_settings(settings, [StoreRisk.NO_APPEND_ONLY_FILE])
     assert "appendonly" not in str(refusal.value)
     check_settings(settings, list(StoreRisk))
-    check_memory(settings, 64 * 1024**4)
+    check_memory(settings, Budget(4_096, 10**7, 10**7))
 
 
 def test_keys_that_never_expire_are_never_volatile(settings: Redis) -> None:
@@ -91,9 +91,31 @@ def test_all_wrong_settings_are_named_at_once(settings: Redis) -> None:
 def test_a_limit_below_what_the_budget_allows_is_refused_with_both_figures(settings: Redis) -> None:
     settings.config_set("maxmemory", "100mb")
 
-    check_memory(settings, 100 * 1024**2)
-    with pytest.raises(StoreError, match=r"100 MiB .* 101 MiB.*CONFIG SET maxmemory 101mb.*streaming\.max_open"):
-        check_memory(settings, 101 * 1024**2)
+    assert check_memory(settings, Budget(384, 12_000, 20_000)) == 20_000
+    with pytest.raises(StoreError, match=r"100 MiB .* 40,000 open windows of 384 features .* 141 MiB: raise its limit"):
+        check_memory(settings, Budget(384, 12_000, 40_000))
+
+
+def test_where_nobody_says_how_many_windows_may_be_open_the_servers_memory_does(settings: Redis) -> None:
+    settings.config_set("maxmemory", "0")
+    assert check_memory(settings, Budget(4_096, 12_000, None)) == MOST_OPEN
+    settings.config_set("maxmemory", "1gb")
+    assert check_memory(settings, Budget(384, 12_000, None)) == MOST_OPEN
+    assert 30_000 < check_memory(settings, Budget(4_096, 12_000, None)) < 50_000
+    settings.config_set("maxmemory", "200mb")
+    with pytest.raises(StoreError, match=r"12,000 examples and 1,000 open windows of 4,096 features"):
+        check_memory(settings, Budget(4_096, 12_000, None))
+
+
+def test_the_bound_of_open_windows_follows_whoever_reads(store: ReplayStore) -> None:
+    claim = store.claim(DECISIONS)
+    store.apply(FEEDBACK, store.claim(FEEDBACK), 1, arrivals(0))
+    store.apply(DECISIONS, claim, 6, arrivals(10, 1))
+    claim = replace(claim, next_offset=6, watermark_ms=10)
+    store.registration.bound(2)
+    assert store.apply(DECISIONS, claim, 7, arrivals(10, 2, 3)) is Applied.FULL
+    store.registration.bound(3)
+    assert store.apply(DECISIONS, claim, 7, arrivals(10, 2, 3)) is Applied.DONE
 
 
 def test_a_server_at_its_limit_still_takes_records_in_closes_windows_and_frees_memory(
@@ -119,6 +141,7 @@ def test_a_server_at_its_limit_still_takes_records_in_closes_windows_and_frees_m
 def test_a_store_whose_budget_is_used_up_takes_no_more_memory_than_it_says(client: Redis, prefix: str) -> None:
     # Given as many windows as may be open, each with as much feedback as it may have
     open_windows, payload_bytes = 2_000, 400
+    budget = Budget((payload_bytes - ENVELOPE_BYTES) // BYTES_PER_NUMBER, 100, open_windows)
     store = ReplayStore(client, prefix)
     store.register({DECISIONS: 0, FEEDBACK: 0}, capacity=100, max_open=open_windows)
     ids = [number.to_bytes(16) for number in range(open_windows)]
@@ -133,5 +156,6 @@ def test_a_store_whose_budget_is_used_up_takes_no_more_memory_than_it_says(clien
 
     taken = read_stats(client, prefix).memory_bytes
 
-    assert taken < largest_store_bytes(open_windows, 100, 0, payload_bytes)
-    assert taken > largest_store_bytes(open_windows, 100, 0, payload_bytes) / 2, "or the limit would be far too high"
+    assert budget.needed_bytes(open_windows) / 2 < taken < budget.needed_bytes(open_windows), (
+        "or the limit would be far too high"
+    )

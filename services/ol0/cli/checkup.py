@@ -13,7 +13,8 @@ from ol0.controller.suite import read_suite
 from ol0.errors import ConfigError, ContractError, OL0Error, StreamError
 from ol0.observability.health import check_address
 from ol0.records import Arm, ServingState
-from ol0.replay.checks import open_store
+from ol0.replay.budget import Budget
+from ol0.replay.checks import check_memory, open_store
 from ol0.replay.connection import connect
 from ol0.replay.stats import read_stats
 from ol0.replay.store import ReplayStore
@@ -151,6 +152,9 @@ def compare_holdback(declared: float, decisions: Mapping[Arm, int]) -> Iterator[
 def _look_at_store(settings: Settings) -> Iterator[Finding]:
     prefix = settings.kafka.topic_prefix
     client = open_store(settings.redis, prefix)
+    base = settings.serving.base
+    if base is not None and base.exists():
+        check_memory(client, Budget.of(settings, read_base(base).dimension))
     if not ReplayStore(client, prefix).exists():
         return
     capacity = read_stats(client, prefix).capacity

@@ -69,7 +69,7 @@ def _figures(stats: StoreStats) -> Table:
     for name, text in (
         ("store", stats.incarnation),
         ("decisions", _sum(counters.decisions, counters.decisions_dropped, outcomes=counters.outcomes)),
-        ("open windows", f"{counters.open:,}"),
+        ("open windows", f"{counters.open:,} of {stats.max_open:,} at most"),
         ("outcomes", _sum(counters.outcomes, {}, **made)),
         ("feedback", _sum(counters.feedback, counters.feedback_dropped, used=counters.feedback_used)),
         ("waiting feedback", f"{counters.waiting:,}"),

@@ -15,6 +15,7 @@ from ol0.config import Settings
 from ol0.errors import StoreError, StreamError
 from ol0.feedback.service import GROUP, SOURCES
 from ol0.records import Outcome
+from ol0.replay.budget import MOST_OPEN
 from ol0.replay.checks import open_store
 from ol0.replay.connection import connect
 from ol0.replay.entries import decision_key
@@ -89,7 +90,7 @@ def rebuild(settings: Settings, plan: RebuildPlan, *, force: bool) -> None:
         settings.kafka.topic_prefix,
         starts={partition: first for partition, (first, _) in plan.logs.items()},
         capacity=settings.online_learning.replay_size,
-        max_open=settings.streaming.max_open,
+        max_open=settings.streaming.max_open or MOST_OPEN,
         published=plan.published,
         next_outcome=plan.next_outcome,
     )

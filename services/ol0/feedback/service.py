@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from threading import Event
 
+import structlog
+
 from ol0.config import Settings
 from ol0.controller.checkpoint import read_base
 from ol0.feedback.forgotten import ForgottenUsers
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.join import FeedbackJoin
 from ol0.feedback.time_watch import TimeWatch
-from ol0.replay.budget import largest_store_bytes
+from ol0.replay.budget import Budget
 from ol0.replay.checks import check_memory, open_store
 from ol0.replay.store import ReplayStore
 from ol0.streaming import admin
@@ -24,10 +26,6 @@ GROUP = "feedback"
 SOURCES = ("decisions", "feedback.user", "feedback.tool", "feedback.implicit")
 
 
-BYTES_PER_NUMBER = 4  # float32; half of it for float16
-ENVELOPE_BYTES = 300  # of a decision, beside its features
-
-
 def run(settings: Settings, stop: Event, on_round: Callable[[Round], None], member: str | None = None) -> None:
     """Runs until ``stop`` is set. Raises OL0Error.
 
@@ -39,9 +37,11 @@ def run(settings: Settings, stop: Event, on_round: Callable[[Round], None], memb
     """
     base = read_base(settings.serving.base)
     client = open_store(settings.redis, settings.kafka.topic_prefix)
-    check_memory(client, _largest_store_bytes(settings, base.dimension))
+    max_open = check_memory(client, Budget.of(settings, base.dimension))
     store = ReplayStore(client, settings.kafka.topic_prefix)
     store.attach()
+    store.registration.bound(max_open)
+    structlog.get_logger("ol0.feedback").info("budget", open_windows=max_open, features=base.dimension)
     lineage = Lineage.of(settings.kafka)
     on_the_wall = settings.streaming.clock == "wall"
     if on_the_wall:
@@ -74,9 +74,3 @@ def run(settings: Settings, stop: Event, on_round: Callable[[Round], None], memb
             check=handler.check,
             on_round=finish_round,
         ).run(stop)
-
-
-def _largest_store_bytes(settings: Settings, dimension: int) -> int:
-    learning = settings.online_learning
-    payload_bytes = dimension * BYTES_PER_NUMBER + ENVELOPE_BYTES
-    return largest_store_bytes(settings.streaming.max_open, learning.replay_size, learning.anchors, payload_bytes)

@@ -1,6 +1,5 @@
 """The settings of a server without which it would lose examples."""
 
-import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
@@ -10,10 +9,10 @@ from redis.exceptions import RedisError
 
 from ol0.config import RedisConfig, StoreRisk
 from ol0.errors import ConfigError, StoreError
+from ol0.replay.budget import Budget
 from ol0.replay.connection import connect
 from ol0.replay.lua import refused, store_key
 
-MIB: Final = 1024**2
 OLDEST: Final = 7
 """Major version of the first Redis whose scripts have flags, as Valkey's have: what frees memory runs in a full one."""
 COSTS: Final[Mapping[StoreRisk, str]] = {
@@ -69,19 +68,22 @@ def check_settings(client: Redis, accepted: Collection[StoreRisk] = ()) -> None:
         )
 
 
-def check_memory(client: Redis, needed_bytes: int) -> None:
-    """Refuses a server whose limit lies below what the store may come to need: see ``budget.py``.
+def check_memory(client: Redis, budget: Budget) -> int:
+    """Refuses a server whose limit lies below what the store may come to need.
+
+    Returns:
+        How many windows may be open at once.
 
     Raises:
-        StoreError: names both figures, and the settings that change them.
+        StoreError: names both figures, and what changes them.
     """
-    limit = int(str(_info(client, "memory")["maxmemory"]))
-    if 0 < limit < needed_bytes:
+    limit_bytes = int(str(_info(client, "memory")["maxmemory"]))
+    if (shortage := budget.shortage(limit_bytes)) is not None:
         raise StoreError(
-            f"the replay store may hold {limit / MIB:,.0f} MiB (maxmemory), and with these settings comes to need "
-            f"{needed_bytes / MIB:,.0f} MiB: `CONFIG SET maxmemory {math.ceil(needed_bytes / MIB)}mb`, or a smaller "
-            "streaming.max_open"
+            f"{shortage}: raise its limit (`CONFIG SET maxmemory`), or take fewer features, a smaller "
+            f"online_learning.replay_size{'' if budget.max_open is None else ' or a smaller streaming.max_open'}"
         )
+    return budget.windows(limit_bytes)
 
 
 def store_probe(config: RedisConfig, prefix: str, timeout_s: float) -> Callable[[], None]:

@@ -17,7 +17,7 @@ class Admitted(Enum):
 
 
 class Registration:
-    """The partitions of one store, each with the id of its topic beside its offset."""
+    """The partitions of one store, each with the id of its topic beside its offset; and how much they may open."""
 
     def __init__(self, scripts: Scripts, incarnation: str) -> None:
         self._scripts = scripts
@@ -51,6 +51,12 @@ class Registration:
         reply = self._scripts.call("retire", str(partition))
         if reply[0] != b"OK":
             raise refusal(reply, str(partition))
+
+    def bound(self, max_open: int) -> None:
+        """Sets how many windows may be open. Raises StoreError, also where the store is another one by now."""
+        reply = self._scripts.call("bound", self._incarnation, max_open)
+        if reply[0] != b"OK":
+            raise refusal(reply, "the bound of open windows")
 
     def _admit(self, partition: SourcePartition, topic_id: str, first_offset: int, begins_again: str) -> Admitted:
         reply = self._scripts.call("admit", str(partition), self._incarnation, topic_id, first_offset, begins_again)

@@ -42,6 +42,7 @@ class StoreStats:
         incarnation: name of the store; another one means that it was made anew.
         counters: what came in and what became of it.
         capacity: slots of the ring.
+        max_open: windows that may be open.
         filled: slots with an example.
         priorities: the least, the median and the largest of them; None where the ring is empty.
         anchors: how many there are.
@@ -55,6 +56,7 @@ class StoreStats:
     incarnation: str
     counters: Counters
     capacity: int
+    max_open: int
     filled: int
     priorities: tuple[float, float, float] | None
     anchors: int
@@ -108,7 +110,7 @@ def read_stats(client: Redis, prefix: str) -> StoreStats:
             "wiped, and `ol0 replay rebuild` makes it again from the logs"
         )
     try:
-        capacity = int(meta[b"capacity"])
+        capacity, max_open = int(meta[b"capacity"]), int(meta[b"max_open"])
         counters, partitions = Counters.parse(meta, open_windows), _partitions(meta, watermarks)
     except (KeyError, ValueError) as error:
         raise damaged(keys["m"], f"{type(error).__name__}: {error}") from error
@@ -121,6 +123,7 @@ def read_stats(client: Redis, prefix: str) -> StoreStats:
         incarnation=meta[b"incarnation"].decode(),
         counters=counters,
         capacity=capacity,
+        max_open=max_open,
         filled=len(drawable),
         priorities=(float(drawable.min()), float(np.median(drawable)), float(drawable.max()))
         if len(drawable)

@@ -69,7 +69,7 @@ class ReplayStore:
 
     @property
     def registration(self) -> Registration:
-        """Takes partitions in. Raises StoreError before ``register`` or ``attach``."""
+        """Takes partitions in, and bounds what is open. Raises StoreError before ``register`` or ``attach``."""
         return Registration(self._scripts, self.incarnation)
 
     def register(self, starts: Mapping[SourcePartition, int], capacity: int, max_open: int) -> str:
@@ -78,7 +78,7 @@ class ReplayStore:
         Args:
             starts: first offset to read, of every source partition; ignored where the store knows the partition.
             capacity: slots of the ring; fixed for the life of the store.
-            max_open: open windows beyond which decisions are refused (FULL); the newest value holds.
+            max_open: of a store that is made; ``Registration.bound`` changes it.
 
         Returns:
             The incarnation.

@@ -15,10 +15,11 @@ from rich.console import Console
 
 from ol0.canary.size import check_size
 from ol0.clock import wall_clock_ms
-from ol0.config import Settings, load_settings
+from ol0.config import Settings, load_settings, settings_of
 from ol0.controller.checkpoint import read_base
 from ol0.errors import ConfigError
 from ol0.observability.logs import configure_logs
+from ol0.replay.budget import Budget
 from ol0.replay.connection import connect
 from ol0.replay.counters import Counters
 from ol0.replay.store import ReplayStore
@@ -35,8 +36,8 @@ from ol0.soak.report.sentences import base_words
 from ol0.soak.services import Services
 from ol0.soak.settlement import Settled, environment, kind_policy, policy, reconciliation, settings_that_matter
 from ol0.soak.sources import Sources
-from ol0.soak.stacks.stack import Stack
-from ol0.soak.users import UserHabits, Users
+from ol0.soak.stacks.stack import STORE_BYTES, Stack
+from ol0.soak.users import Tally, UserHabits, Users
 from ol0.soak.view import View, make_view
 from ol0.soak.words import plural
 from ol0.streaming.follow import Follower
@@ -137,6 +138,7 @@ class Run:
         self._stack = stack
         self._console = console
         prompts, old = read_prompts(plan.data)
+        _check_room(plan, prompts.features.shape[1])
         self._split = split_prompts(prompts, old, plan.seed)
         self._kinds = kinds_of(prompts.groups, old)
 
@@ -220,12 +222,12 @@ class Run:
                     stop.set()
                     traffic.join()
                 times = _event_time(plan, asked_ms - began_ms, clock() - began_ms)
-                return Played(observer.observe(), store.counters(), times)
+                return Played(observer.observe(), store.counters(), users.tally, times)
 
     def _report(self, settings: Settings, played: "Played", began: datetime, faults: FaultInjector) -> RunReport:
         return RunReport(
             observation=played.observation,
-            reconciliation=reconciliation(played.counters, played.observation.outcomes),
+            reconciliation=reconciliation(played.counters, played.observation.outcomes, played.sent),
             policy=policy(settings, self._split),
             seed=self._plan.seed,
             data=(self._plan.data or Path(DEFAULT_DATA)).name,
@@ -243,6 +245,7 @@ class Played:
 
     observation: Observation
     counters: Counters
+    sent: Tally
     event_time: EventTime | None
 
 
@@ -261,6 +264,16 @@ def _event_time(plan: RunPlan, asking_ms: int, played_ms: int) -> EventTime | No
         return None
     asked_s = plan.decisions / plan.habits.rate_per_s * plan.time_scale
     return EventTime(plan.time_scale, asked_s, asking_ms / 1000, played_ms / 1000)
+
+
+def _check_room(plan: RunPlan, dimension: int) -> None:
+    """Whether the stack's store has room for examples of so many features. Raises ConfigError."""
+    budget = Budget.of(settings_of(plan.settings, "environment"), dimension)
+    if (shortage := budget.shortage(STORE_BYTES)) is not None:
+        raise ConfigError(
+            f"{plan.data or DEFAULT_DATA}: {shortage}: project the features to fewer, or set "
+            "OL0_ONLINE_LEARNING__REPLAY_SIZE to fewer examples"
+        )
 
 
 def _too_short(decisions: int) -> str:

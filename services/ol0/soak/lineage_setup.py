@@ -19,7 +19,8 @@ from ol0.errors import ConfigError, StoreError
 from ol0.feedback.service import SOURCES
 from ol0.records import Digest
 from ol0.replay.anchors import AnchorStore
-from ol0.replay.checks import open_store
+from ol0.replay.budget import MOST_OPEN, Budget
+from ol0.replay.checks import check_memory, open_store
 from ol0.replay.connection import connect
 from ol0.replay.entries import NOBODY
 from ol0.replay.registration import Admitted
@@ -73,7 +74,7 @@ def apply_topics(settings: Settings) -> Applied:
     store.register(
         {partition: log.first_offset for partition, log in logs.items()},
         settings.online_learning.replay_size,
-        settings.streaming.max_open,
+        settings.streaming.max_open or MOST_OPEN,  # until a feedback process knows how many fit
     )
     begun = [it for it, log in logs.items() if _begin(store, it, log) is Admitted.ANEW]
     gone = sorted(set(store.partitions()) - {str(partition) for partition in logs})
@@ -114,8 +115,9 @@ def warm_up(settings: Settings, split: Split, out: Path, seed: int) -> Digest:
 
     Raises:
         ConfigError: the base fails its own suite, or that is too small to approve anything.
-        StoreError: the store holds the anchors of another base.
+        StoreError: the store is too small for such prompts, or holds the anchors of another base.
     """
+    _check_room(settings, split.base.features.shape[1])
     epsilon, anchors = settings.serving.epsilon, settings.online_learning.anchors
     warmup = prepare(split, epsilon=epsilon, anchors=anchors, seed=seed)
     check_suite_share(warmup.suite_pass_share, settings.warmup.canary_threshold)
@@ -140,8 +142,9 @@ def bring_in_ar1(settings: Settings, imported: Imported, out: Path) -> Digest:
 
     Raises:
         ConfigError: the base fails its suite, or that is too small to approve anything, or there is none.
-        StoreError: the store holds the anchors of another base.
+        StoreError: the store is too small for such prompts, or holds the anchors of another base.
     """
+    _check_room(settings, imported.base.dimension)
     share, best = _asked(settings, imported)
     check_suite_share(share, settings.warmup.canary_threshold)
     check_size(best, settings.safety)
@@ -150,6 +153,10 @@ def bring_in_ar1(settings: Settings, imported: Imported, out: Path) -> Digest:
     if imported.baseline is not None:
         imported.baseline.write_suite(out / SUITE)
     return offer_base(settings, imported.warmup(share), out)
+
+
+def _check_room(settings: Settings, dimension: int) -> None:
+    check_memory(open_store(settings.redis, settings.kafka.topic_prefix), Budget.of(settings, dimension))
 
 
 def _asked(settings: Settings, imported: Imported) -> tuple[float, Floats]:

@@ -15,6 +15,8 @@ from ol0.supervisor.supervisor import Event as ServiceEvent
 from ol0.supervisor.supervisor import EventKind, Supervisor
 
 POLL_S = 0.2
+DEATHS = 6
+"""In a row, each within half a minute of its start: what a restart of a server has cured by then."""
 
 
 class Services:
@@ -57,9 +59,12 @@ class Services:
 
         Raises:
             ConfigError: one refuses its settings; says why.
+            StackError: one dies again and again; says why.
         """
         if self._supervisor.refusal is not None:
             raise ConfigError(self._supervisor.refusal)
+        if (failing := self._supervisor.failing(DEATHS)) is not None:
+            raise StackError(failing)
 
     def wait_for_release(self, settings: Settings, limit_s: float) -> None:
         """Waits until something serves.

@@ -43,8 +43,8 @@ class Settled:
         return seen.outcomes >= now.outcomes and monotonic() - self._since_s >= self._rest_s
 
 
-def reconciliation(counters: Counters, outcomes_read: int) -> Reconciliation:
-    """The store's account, held against the outcomes that were read from the topic."""
+def reconciliation(counters: Counters, outcomes_read: int, sent: Tally) -> Reconciliation:
+    """The store's account, held against what users sent and the outcomes that were read from the topic."""
     return Reconciliation(
         decisions=counters.decisions,
         outcomes=counters.outcomes,
@@ -56,6 +56,8 @@ def reconciliation(counters: Counters, outcomes_read: int) -> Reconciliation:
         decisions_dropped={reason.value: count for reason, count in counters.decisions_dropped.items()},
         feedback_dropped={reason.value: count for reason, count in counters.feedback_dropped.items()},
         outcomes_read=outcomes_read,
+        decisions_sent=sent.decisions,
+        feedback_sent=sent.feedback,
     )
 
 

@@ -153,6 +153,15 @@ class Supervisor:
         """Which command cannot run with its settings, and why, in its words; None: none has said so."""
         return self._refusal
 
+    def failing(self, deaths: int) -> str | None:
+        """A command that has died so often in a row, and its last words; None: there is none."""
+        for charge in self._charges.values():
+            if charge.deaths_in_a_row >= deaths:
+                name, log = charge.command.name, charge.command.log
+                said = last_words(log) or f"the end of {log} says why"
+                return f"{name} has died {charge.deaths_in_a_row} times in a row: {said}"
+        return None
+
     @property
     def finished(self) -> bool:
         """Whether no command will be started again: all were stopped, or one refuses its settings."""

@@ -146,7 +146,7 @@ def test_a_wiped_store_is_refused_with_the_command_that_helps_and_rebuilt_byte_f
     ("setting", "wrong", "remedy"),
     [
         ("maxmemory-policy", "allkeys-lru", "CONFIG SET maxmemory-policy noeviction"),
-        ("maxmemory", "100mb", "a smaller streaming.max_open"),
+        ("maxmemory", "2mb", "a smaller online_learning.replay_size"),
     ],
 )
 def test_no_feedback_process_starts_on_a_store_that_would_lose_examples(
@@ -157,3 +157,5 @@ def test_no_feedback_process_starts_on_a_store_that_would_lose_examples(
     done = ol0("feedback", "--config", world.config)
     assert done.returncode != 0
     assert remedy in " ".join((done.stdout + done.stderr).split())
+    checked = ol0("config", "check", "--config", world.config)
+    assert (checked.returncode, remedy in " ".join(checked.stdout.split())) == (1, True)

@@ -425,7 +425,7 @@ def test_a_stop_ends_the_loop_within_ten_seconds(settings: Settings, lineage: Li
 def stats_of(partitions: dict[str, tuple[int, int]]) -> StoreStats:
     """A store of partitions with these next offsets and watermarks, and else empty."""
     states = tuple(PartitionState(name, 1, *state) for name, state in partitions.items())
-    return StoreStats("store", Counters.parse({}, 0), 0, 0, None, 0, 0, states, 0, 0, 0)
+    return StoreStats("store", Counters.parse({}, 0), 0, 0, 0, None, 0, 0, states, 0, 0, 0)
 
 
 def test_a_consumer_that_gives_nothing_though_there_is_more_ends_the_loop(

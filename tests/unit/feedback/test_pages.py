@@ -16,6 +16,7 @@ STATS = StoreStats(
         {b"count:decisions": b"12", b"count:decisions_late": b"2", b"count:outcomes": b"9", b"count:examples": b"9"}, 1
     ),
     capacity=10,
+    max_open=2_000,
     filled=8,
     priorities=(0.5, 1.0, 4.25),
     anchors=3,

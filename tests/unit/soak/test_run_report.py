@@ -11,7 +11,7 @@ from ol0.records import Arm, Gate, Judgement, Reason, Verdict
 from ol0.soak.figures import NO_LIFT, LiftInterval, Seen, Success
 from ol0.soak.observation import Observation
 from ol0.soak.report.evidence import trials
-from ol0.soak.report.model import EventTime, KindPolicy, Policy, RunReport, RunVerdict
+from ol0.soak.report.model import EventTime, KindPolicy, Policy, Reconciliation, RunReport, RunVerdict
 from ol0.soak.report.page import html
 from ol0.soak.report.report import as_json, summary_text, write_report
 from ol0.soak.report.sentences import headline
@@ -91,6 +91,16 @@ def test_feedback_that_does_not_add_up_is_a_problem(report: RunReport) -> None:
 def test_an_outcome_that_never_came_out_is_a_problem(report: RunReport) -> None:
     (problem,) = with_counts(report, outcomes_read=19_995).problems()
     assert "19,995 different ones read from the topic" in problem
+
+
+def test_a_join_that_read_nothing_of_what_users_sent_is_a_problem(report: RunReport) -> None:
+    # Each sum of nothing adds up: 0 = 0
+    nothing = Reconciliation(0, 0, 0, 0, 0, 0, outcomes_read=0, decisions_sent=20_000, feedback_sent=17_204)
+    assert replace(report, reconciliation=nothing).problems() == [
+        "20,000 decisions that users sent are not 0 read by the join = 0: 20,000 missing.",
+        "17,204 feedback that users sent are not 0 read by the join = 0: 17,204 missing.",
+    ]
+    assert with_counts(report, decisions_sent=20_000, feedback_sent=17_204).verdict is RunVerdict.PASSED
 
 
 def test_nobody_having_counted_the_outcomes_is_none(report: RunReport) -> None:

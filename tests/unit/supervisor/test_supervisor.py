@@ -67,6 +67,21 @@ def world() -> World:
     return World()
 
 
+def test_a_command_that_dies_again_and_again_is_told_with_its_last_words(world: World, tmp_path: Path) -> None:
+    (tmp_path / "feedback.log").write_text("reading\nol0: the replay store may hold 1 MiB\n")
+    supervisor = world.supervise("feedback", logs=tmp_path)
+    supervisor.start()
+    for _ in range(3):
+        assert supervisor.failing(3) is None
+        die(world, supervisor)
+        delay_until_restart(world, supervisor)
+    assert supervisor.failing(3) == "feedback has died 3 times in a row: the replay store may hold 1 MiB"
+    # When it has run for long, its next death is a first one again
+    world.clock.now_s += 60
+    die(world, supervisor)
+    assert supervisor.failing(3) is None
+
+
 def die(world: World, supervisor: Supervisor, exit_code: int = 1) -> None:
     world.started[-1].exit_code = exit_code
     supervisor.step()

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Makes the store where there is none, and takes in source partitions that it does not know yet. Idempotent.
--- ARGV: incarnation for a new store, ring capacity, max open windows, then partition and start offset in turn.
+-- ARGV: incarnation, ring capacity and max open windows of a new store, then partition and start offset in turn.
 -- Returns the incarnation and the capacity that hold.
 
 local incarnation, capacity, max_open = ARGV[1], tonumber(ARGV[2]), ARGV[3]
@@ -12,7 +12,7 @@ if call('EXISTS', META) == 0 then
     if call('EXISTS', key) == 1 then return {'CORRUPT', key .. ' is there, but ' .. META .. ' is not'} end
   end
   call('HSET', META, 'capacity', capacity, 'head', 0, 'sequence', 0, 'max_priority', 1, 'count:waiting', 0,
-    'next_outcome', 0, 'incarnation', incarnation)
+    'next_outcome', 0, 'max_open', max_open, 'incarnation', incarnation)
   call('SETRANGE', PRIORITIES, capacity * PRIORITY_BYTES - 1, '\0')
   call('SETRANGE', ENTRIES, capacity * ENTRY_BYTES - 1, '\0')
 else
@@ -20,7 +20,6 @@ else
   if not meta then return {'CORRUPT', flaw} end
   watermark = meta.watermark or 0
 end
-call('HSET', META, 'max_open', max_open)
 
 for i = 4, #ARGV, 2 do
   if call('HSETNX', META, 'next:' .. ARGV[i], ARGV[i + 1]) == 1 then call('HSET', WATERMARKS, ARGV[i], watermark) end

@@ -82,7 +82,10 @@ class Sum:
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """Where every record went. ``outcomes_read`` are the different ones on the topic; None where nobody counted."""
+    """Where every record went. None where nobody counted.
+
+    ``outcomes_read`` are the different ones on the topic; ``decisions_sent`` and ``feedback_sent`` are what users sent.
+    """
 
     decisions: int
     outcomes: int
@@ -94,6 +97,8 @@ class Reconciliation:
     feedback_dropped: Mapping[str, int] = field(default_factory=dict)
     capped: int = 0
     outcomes_read: int | None = None
+    decisions_sent: int | None = None
+    feedback_sent: int | None = None
 
     def sums(self) -> list[Sum]:
         """The equations that must hold."""
@@ -112,6 +117,12 @@ class Reconciliation:
         ]
         if self.outcomes_read is not None:
             sums.append(Sum("outcomes", self.outcomes, {"different ones read from the topic": self.outcomes_read}))
+        for name, sent, joined in (
+            ("decisions that users sent", self.decisions_sent, self.decisions),
+            ("feedback that users sent", self.feedback_sent, self.feedback),
+        ):
+            if sent is not None:
+                sums.append(Sum(name, sent, {"read by the join": joined}))
         return sums
 
 

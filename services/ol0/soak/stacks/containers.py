@@ -13,6 +13,7 @@ from testcontainers.core.container import DockerContainer
 from ol0.errors import StackError
 from ol0.soak.stacks.ports import LOOPBACK, free_ports
 from ol0.soak.stacks.readiness import kafka_answers, valkey_answers
+from ol0.soak.stacks.stack import STORE_BYTES
 
 KAFKA_IMAGE = "apache/kafka:4.3.1"
 VALKEY_IMAGE = "valkey/valkey:9.1"
@@ -49,7 +50,8 @@ def kafka_container(port: int) -> DockerContainer:
 def valkey_container(port: int) -> DockerContainer:
     """With the settings that the replay store asks for."""
     # Without a password it would refuse whoever comes from outside the container; its port is on the loopback address.
-    options = '--protected-mode no --appendonly yes --maxmemory 1gb --maxmemory-policy noeviction --save ""'
+    memory = f"--maxmemory {STORE_BYTES} --maxmemory-policy noeviction"
+    options = f'--protected-mode no --appendonly yes {memory} --save ""'
     return _bound(DockerContainer(VALKEY_IMAGE).with_command(f"valkey-server {options}"), 6379, port)
 
 

@@ -5,9 +5,8 @@ from typing import Self
 
 from ol0.soak.stacks.kafka import Cluster, Kafka
 from ol0.soak.stacks.ports import LOOPBACK
+from ol0.soak.stacks.stack import STORE_BYTES
 from ol0.soak.stacks.valkey import Valkey
-
-GIB = 1024**3
 
 
 class NativeStack:
@@ -23,7 +22,7 @@ class NativeStack:
         *,
         brokers: int = 1,
         kafka_heap_mb: int = 400,
-        redis_maxmemory_bytes: int = GIB,
+        redis_maxmemory_bytes: int = STORE_BYTES,
         cache: Path | None = None,
     ) -> None:
         """Choose ports; start nothing.

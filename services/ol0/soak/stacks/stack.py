@@ -1,4 +1,7 @@
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
+
+STORE_BYTES: Final = 1024**3
+"""What the store of a stack may hold, unless somebody asks for another limit."""
 
 
 class Stack(Protocol):
