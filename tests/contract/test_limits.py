@@ -19,11 +19,12 @@ from examples import (
     VERDICT,
 )
 from ol0.config import KafkaConfig
+from ol0.controller.checkpoint import MAX_BYTES
 from ol0.errors import ContractError
 from ol0.records import Action, OperatorKind, Reason, Record, Release, Snapshot, Staged, Tick
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import to_message
-from ol0.streaming.validation import LATEST_MS, MAX_HEADS_BYTES
+from ol0.streaming.validation import LATEST_MS
 
 LINEAGE = Lineage.of(KafkaConfig(topic_prefix="p" * 200))
 LABEL, TEXT, SIGNATURE = "é" * 128, "é" * 4_096, bytes(64)
@@ -41,7 +42,7 @@ CHOICE: dict[str, Any] = {
 WHO: dict[str, Any] = {"feedback_id": LABEL, "session_id": LABEL, "source": LABEL, "time_ms": LATEST_MS}
 REASONS = tuple(Reason(LABEL, 1.0, 1.0, 1.0, "é" * 128) for _ in range(32))
 LONG_VERDICT = replace(VERDICT, reasons=REASONS, signature=SIGNATURE)
-LONG_RELEASE = Release(VERDICT.digest, 2**62, bytes(MAX_HEADS_BYTES), (LONG_VERDICT, LONG_VERDICT))
+LONG_RELEASE = Release(VERDICT.digest, 2**62, bytes(MAX_BYTES), (LONG_VERDICT, LONG_VERDICT))
 LARGEST: tuple[Record, ...] = (
     replace(DECISION, **CHOICE, features=bytes(4 * 250_000)),  # a million bytes; the base says how many there are
     replace(OUTCOME, **CHOICE, window_end_ms=LATEST_MS, sequence=2**63 - 1),
@@ -50,7 +51,7 @@ LARGEST: tuple[Record, ...] = (
     replace(IMPLICIT_FEEDBACK, **WHO),
     replace(
         CANDIDATE,
-        heads=bytes(MAX_HEADS_BYTES),
+        heads=bytes(MAX_BYTES),
         summary={f"{number:0256}": 1.0 for number in range(256)},
         signature=SIGNATURE,
     ),
@@ -79,6 +80,6 @@ def test_every_text_of_every_record_has_a_limit(record: Any) -> None:  # noqa: A
     for field in fields(record):
         value = getattr(record, field.name)
         if type(value) is str or (type(value) is bytes and field.name not in {"features", "body"}):
-            endless = value * (1_000_000 // len(value))
+            endless = value * (3_000_000 // len(value))
             with pytest.raises(ContractError):
                 LINEAGE.codec.encode(replace(record, **{field.name: endless}))

@@ -6,7 +6,7 @@ this order, before a tensor is used.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -16,12 +16,14 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from ol0.controller.controller import Controller, Manifest
-from ol0.controller.header import Header, Shape, read_header
+from ol0.controller.header import ITEM_BYTES, Header, Shape, read_header
 from ol0.controller.heads import Floats, Head, Mixer
 from ol0.errors import CheckpointError, ConfigError
 from ol0.records import Digest
 
-MAX_BYTES = 900_000  # a Kafka record of the candidates topic holds 1 MiB
+MAX_BYTES = 2_500_000
+"""A serving state holds three, and is one record: of 8 MiB, the most that managed brokers take."""
+HEADER_BYTES = 8_192  # four parts need 3 KB
 MAX_NAMED = 8  # of unknown tensors: a header has room for a thousand
 
 
@@ -54,6 +56,34 @@ def _fields(manifest: Manifest) -> dict[str, object]:
     if manifest.hysteresis is None:
         del fields["hysteresis"]
     return fields
+
+
+def check_size(dimension: int, choices: Sequence[int]) -> None:
+    """Refuses heads whose checkpoint would be too large, before anything is trained or sent.
+
+    Args:
+        dimension: D.
+        choices: K of every part.
+
+    Raises:
+        ConfigError: names D, K, the limit, and how far each of them may go.
+    """
+    numbers = (MAX_BYTES - HEADER_BYTES) // ITEM_BYTES
+    total = sum(choices)
+    needed = _numbers(dimension, total)
+    if needed > numbers:
+        most, widest = (numbers - dimension - 1) // (2 * (dimension + 1)), (numbers - 2 * total - 1) // (2 * total + 1)
+        fewer = f"leave experts out (up to {most:,} choices, of all parts together), or " if most > 1 else ""
+        raise ConfigError(
+            f"D = {dimension:,} features and K = {total:,} choices make a checkpoint of "
+            f"{(needed * ITEM_BYTES + HEADER_BYTES) / 1e6:.1f} MB, and {MAX_BYTES / 1e6:.1f} MB is the most: {fewer}"
+            f"project the features to fewer (up to {widest:,})"
+        )
+
+
+def _numbers(dimension: int, choices: int) -> int:
+    """Base heads and learnt heads, the mixer and its threshold."""
+    return 2 * choices * (dimension + 1) + dimension + 1
 
 
 def read_checkpoint(data: bytes, expected: Digest | None = None) -> Controller:

@@ -6,10 +6,12 @@ from typing import ClassVar, Self
 from pydantic import ConfigDict
 
 from ol0.config import SafetyConfig
+from ol0.controller.checkpoint import MAX_BYTES
 from ol0.records import Candidate, Digest, Gate, Mode, Phase, Release, ServingState, Staged, Verdict
 
-HISTORY_BYTES = 2_000_000
-"""Largest history. With four checkpoints of 900 kB beside it, its snapshot still fits a record of the state topic."""
+HISTORY_BYTES = 2 * MAX_BYTES
+"""Largest history: two of the largest checkpoints, or all that ``max_checkpoints`` allows of small ones. With three
+beside it, a snapshot has 17 MB at most, in parts, once for every change of what serves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 
 import numpy as np
 
+from ol0.controller.checkpoint import MAX_BYTES
 from ol0.errors import RangeError
 from ol0.records import (
     Action,
@@ -58,8 +59,6 @@ MAX_FIGURES: Final = 256
 MAX_SIGNATURE_BYTES: Final = 64
 """Ed25519."""
 MAX_RATING: Final = 5
-MAX_HEADS_BYTES: Final = 900 * 1024
-"""A candidate has to fit into a message of 1 MiB with its summary and signature."""
 EARLIEST_MS: Final = 946_684_800_000
 """The year 2000. What is before it was given in seconds, or by a clock that nobody has set."""
 LATEST_MS: Final = 10**13 - 1
@@ -265,8 +264,8 @@ def _at_most(name: str, found: Sequence[object] | Mapping[str, object], limit: i
 
 
 def _heads(heads: bytes) -> None:
-    if len(heads) > MAX_HEADS_BYTES:
-        raise RangeError(f"heads: {len(heads)} bytes; {MAX_HEADS_BYTES} at most")
+    if len(heads) > MAX_BYTES:
+        raise RangeError(f"heads: {len(heads)} bytes; {MAX_BYTES} at most")
 
 
 def _signature(signature: bytes | None) -> None:

@@ -8,6 +8,7 @@ import pytest
 from examples import CANDIDATE, DECISION, OUTCOME, SERVING_STATE, SNAPSHOT, TICK, TIME_MS
 from kafka_log import put_bytes, read_messages, read_records
 from ol0.config import KafkaConfig, Settings
+from ol0.controller.checkpoint import MAX_BYTES
 from ol0.errors import ContractError, Fenced, StreamError
 from ol0.records import Record, ServingState
 from ol0.streaming import admin
@@ -54,13 +55,13 @@ def test_a_second_writer_fences_the_first(lineage: Lineage) -> None:
 def test_a_record_that_no_reader_takes_leaves_nothing_of_its_transaction(lineage: Lineage) -> None:
     writer = TransactionalWriter("learner", lineage)
     writer.init()
-    with pytest.raises(ContractError, match="heads: 9000000 bytes; 921600 at most"):
+    with pytest.raises(ContractError, match="heads: 9000000 bytes; 2500000 at most"):
         writer.write([SNAPSHOT, replace(CANDIDATE, heads=bytes(9_000_000))])
     assert read_messages(lineage, lineage.topics.full("state")) == []
 
 
 def test_snapshots_of_any_size_and_the_largest_candidate_go_through(lineage: Lineage) -> None:
-    writer, heads = TransactionalWriter("learner", lineage), bytes(range(256)) * (900 * 4)
+    writer, heads = TransactionalWriter("learner", lineage), Random(0).randbytes(MAX_BYTES)
     writer.init()
     snapshot = replace(SNAPSHOT, service="learner/c", body=Random(1).randbytes(9_000_000))
     writer.write([replace(CANDIDATE, heads=heads), snapshot])

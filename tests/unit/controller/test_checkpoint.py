@@ -1,14 +1,16 @@
 import json
+import re
 import struct
 
 import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from ol0.controller.checkpoint import MAX_BYTES, digest_of, read_checkpoint, write_checkpoint
+from ol0.controller.checkpoint import MAX_BYTES, check_size, digest_of, read_checkpoint, write_checkpoint
 from ol0.controller.controller import Manifest
 from ol0.controller.heads import Head, Mixer
-from ol0.errors import CheckpointError
+from ol0.controller.warmup import base_checkpoint
+from ol0.errors import CheckpointError, ConfigError
 from ol0.records import Digest
 
 MANIFEST = Manifest(base=None, parent=None, step=0, parts=("expert", "scope"), epsilon=0.1)
@@ -85,3 +87,21 @@ def test_a_checkpoint_without_a_manifest_is_refused() -> None:
 def test_a_checkpoint_larger_than_a_record_is_refused_before_it_is_parsed() -> None:
     with pytest.raises(CheckpointError, match="at most"):
         read_checkpoint(b"\x00" * (MAX_BYTES + 1), Digest("0" * 64))
+
+
+def test_64_choices_over_4096_features_are_taken() -> None:
+    head = Head(np.ones((64, 4_096), np.float32), np.ones(64, np.float32))
+    assert read_checkpoint(base_checkpoint(("expert",), (head,), 0.1)).choices == (64,)
+
+
+@pytest.mark.parametrize("dimension", [384, 1_024, 1_536, 4_096])
+def test_heads_are_refused_with_what_would_fit_and_that_fits(dimension: int) -> None:
+    with pytest.raises(ConfigError, match=r"up to [\d,]+ choices.*up to [\d,]+\)") as refusal:
+        check_size(dimension, [900])
+    most, widest = (int(found.replace(",", "")) for found in re.findall(r"up to ([\d,]+)", str(refusal.value)))
+    check_size(widest, [900])
+    head = Head(np.zeros((most, dimension), np.float32), np.zeros(most, np.float32))
+    assert MAX_BYTES * 0.95 < len(base_checkpoint(("expert",), (head,), 0.1)) <= MAX_BYTES
+    one_more = Head(np.zeros((most + 1, dimension), np.float32), np.zeros(most + 1, np.float32))
+    with pytest.raises(ConfigError, match=f"D = {dimension:,} features and K = {most + 1:,} choices"):
+        base_checkpoint(("expert",), (one_more,), 0.1)
