@@ -46,16 +46,19 @@ def _begin(path: Path) -> bytes:
 
 def _array(path: Path, archive: np.lib.npyio.NpzFile, name: str) -> NDArray[np.generic]:
     try:
-        return np.asarray(archive[name])
+        found = archive[name]
     except (BadZipFile, EOFError, zlib.error) as error:
         raise ConfigError(f"{path}: {name} is damaged ({error}); save it again") from None
-    except ValueError as error:
+    except Exception as error:  # noqa: BLE001 - what zipfile, tokenize and numpy raise at bytes of others is a long list
         if "Object arrays" in str(error):
             raise ConfigError(
                 f"{path}: {name} holds Python objects, which are never loaded; save it as numbers or text: "
                 f"{name}.astype(float) or {name}.astype(str)"
             ) from None
         raise ConfigError(f"{path}: {name} cannot be read ({error}); save it again") from None
+    if isinstance(found, bytes):
+        raise ConfigError(f"{path}: {name} is no array; save it with numpy.savez")
+    return np.asarray(found)
 
 
 def _what_it_is(begin: bytes) -> str:

@@ -15,9 +15,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ol0.controller.checkpoint import check_size
 from ol0.controller.heads import Floats
 from ol0.controller.npz import read_npz
 from ol0.errors import ConfigError
+from ol0.soak.words import plural
 
 REQUIRED: Final = ("X", "P", "old", "group")
 SHAPES: Final = {"X": 2, "P": 2, "old": 1, "group": 1}
@@ -27,12 +29,15 @@ LONGEST_BYTES: Final = 256
 """Of a label: what a record takes."""
 SMALLEST_KIND: Final = 200
 """Below it a quarter holds fewer than 50 prompts, and no figure means anything."""
+ROUNDING: Final = 1e-5
+"""By which a softmax of float32 may miss 0 and 1."""
 PROBABILITIES: Final = "probabilities within 0..1 are right"
 TRUTHS: Final = "true and false, or 1 and 0, are right"
 NUMBERS, WHOLE, TEXT = "fiub", "iub", "US"
 """Letters of numpy's kinds of types."""
 
 Array = NDArray[np.generic]
+Numbers = NDArray[np.float32] | NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,8 @@ def read_prompt_file(path: Path) -> PromptArrays:
             _features(arrays["X"]), _success(arrays["P"]), _old(arrays["old"]), _labels(arrays["group"])
         )
         _check_kinds(prompts.old)
-    except ValueError as error:
+        check_size(prompts.features.shape[1], prompts.success.shape[1:])
+    except (ValueError, ConfigError) as error:
         raise ConfigError(f"{path}: {error}") from None
     return prompts
 
@@ -85,20 +91,22 @@ def _features(array: Array) -> Floats:
     numbers = _numbers("X", array, "real numbers are right")
     if (wrong := ~np.isfinite(numbers)).any():
         raise ValueError(f"X holds {_first(numbers, wrong)}; finite numbers are right")
-    if (wrong := np.abs(numbers) > LARGEST).any():
-        raise ValueError(f"X holds {_first(numbers, wrong)}; scale the features to at most {LARGEST:,.0f}")
-    return numbers.astype(np.float32)
+    if max(numbers.max(), -numbers.min()) > LARGEST:
+        found = _first(numbers, np.abs(numbers) > LARGEST)
+        raise ValueError(f"X holds {found}; scale the features to at most {LARGEST:,.0f}")
+    return numbers.astype(np.float32, copy=False)
 
 
 def _success(array: Array) -> Floats:
     numbers = _numbers("P", array, PROBABILITIES)
     if numbers.shape[1] < 2:  # noqa: PLR2004 - nobody routes to one
-        raise ValueError(f"P has {numbers.shape[1]} columns; with fewer than two experts there is nothing to choose")
-    if (wrong := ~((numbers >= 0) & (numbers <= 1))).any():
+        found = plural(numbers.shape[1], "column")
+        raise ValueError(f"P has {found}; with fewer than two experts there is nothing to choose")
+    if (wrong := ~((numbers >= -ROUNDING) & (numbers <= 1 + ROUNDING))).any():
         raise ValueError(f"P holds {_first(numbers, wrong)}; {PROBABILITIES}")
     if (numbers == numbers[:, :1]).all():
         raise ValueError("P holds the same for all experts in every row: there is nothing to choose")
-    return numbers.astype(np.float32)
+    return numbers.clip(0, 1).astype(np.float32)
 
 
 def _old(array: Array) -> NDArray[np.bool_]:
@@ -116,8 +124,11 @@ def _labels(array: Array) -> NDArray[np.str_]:
     except UnicodeDecodeError:
         raise ValueError("group holds bytes that are no ASCII; text (str) is right") from None
     for row, label in enumerate(labels):
-        if len(label.encode()) > LONGEST_BYTES:
-            raise ValueError(f"group, row {row}, is {len(label.encode()):,} bytes long; {LONGEST_BYTES} are the most")
+        size = len(label.encode(errors="replace"))
+        if size > LONGEST_BYTES:
+            raise ValueError(f"group, row {row}, is {size:,} bytes long; {LONGEST_BYTES} are the most")
+        if size != len(label.encode(errors="ignore")):
+            raise ValueError(f"group, row {row}, holds half a surrogate; text that UTF-8 can write is right")
     return labels
 
 
@@ -127,14 +138,16 @@ def _check_kinds(old: NDArray[np.bool_]) -> None:
         raise ValueError(f"{known:,} old and {new:,} new prompts; {SMALLEST_KIND} of each are the fewest")
 
 
-def _numbers(name: str, array: Array, right: str) -> NDArray[np.float64]:
+def _numbers(name: str, array: Array, right: str) -> Numbers:
+    """As float32 where nothing is lost: a file may have a gigabyte of them."""
     if array.dtype.kind not in NUMBERS:
         found = f"text ({array.dtype})" if array.dtype.kind in TEXT else str(array.dtype)
         raise ValueError(f"{name} holds {found}; {right}")
-    return array.astype(np.float64)
+    narrow = array.dtype.kind == "f" and array.dtype.itemsize <= np.dtype(np.float32).itemsize
+    return array.astype(np.float32, copy=False) if narrow else array.astype(np.float64, copy=False)
 
 
-def _first(numbers: NDArray[np.float64], wrong: NDArray[np.bool_]) -> str:
+def _first(numbers: Numbers, wrong: NDArray[np.bool_]) -> str:
     """The first number that is wrong, and where."""
     place = tuple(int(index) for index in np.argwhere(wrong)[0])
     return f"{numbers[place]:g} in row {', column '.join(map(str, place))}"

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from ol0.soak.prompt_file import read_prompt_file
 
 Arrays = dict[str, object]
 COUNT = 500
+HUGE = b"{'descr': '<f8', 'fortran_order': False, 'shape': (900000000, 4096), }"
 
 
 def right() -> Arrays:
@@ -61,6 +63,8 @@ def refusal(path: Path) -> str:
         {"group": np.arange(COUNT)},
         {"group": np.array(right()["group"]).astype("S")},
         {"more": np.zeros(3)},
+        {"X": np.array(right()["X"]).astype(">f4")},
+        {"P": np.array(right()["P"]).astype("f4") * np.float32(1 / 0.9 + 1e-6)},  # a softmax may miss 1 by so much
     ],
 )
 def test_what_means_the_same_is_taken(tmp_path: Path, changed: Arrays) -> None:
@@ -85,7 +89,7 @@ def test_what_means_the_same_is_taken(tmp_path: Path, changed: Arrays) -> None:
         (with_value("X", (3, 2), 1e39), "X holds 1e+39 in row 3, column 2; scale the features to at most 1,000,000"),
         ({"P": np.zeros((COUNT - 1, 3))}, "P has shape (499, 3); (500, K) is right, a row for each row of X"),
         ({"P": np.zeros(COUNT, int)}, "the probability of each expert, not the number of one. Of labels, numpy.eye(K)"),
-        ({"P": np.ones((COUNT, 1))}, "P has 1 columns; with fewer than two experts there is nothing to choose"),
+        ({"P": np.ones((COUNT, 1))}, "P has 1 column; with fewer than two experts there is nothing to choose"),
         ({"P": np.ones((COUNT, 3))}, "P holds the same for all experts in every row: there is nothing to choose"),
         (with_value("P", (7, 1), 1.5), "P holds 1.5 in row 7, column 1; probabilities within 0..1 are right"),
         (with_value("P", (7, 1), np.nan), "P holds nan in row 7, column 1; probabilities within 0..1 are right"),
@@ -96,6 +100,15 @@ def test_what_means_the_same_is_taken(tmp_path: Path, changed: Arrays) -> None:
         ({"group": np.full(COUNT, np.nan)}, "group holds float64; text or whole numbers are right"),
         ({"group": np.full(COUNT, "é".encode("latin-1"))}, "group holds bytes that are no ASCII; text (str) is right"),
         ({"group": np.full(COUNT, "é" * 129)}, "group, row 0, is 258 bytes long; 256 are the most"),
+        (
+            {"group": np.full(COUNT, "\ud800")},
+            "group, row 0, holds half a surrogate; text that UTF-8",
+        ),
+        ({"P": np.zeros((COUNT, 0))}, "P has 0 columns; with fewer than two experts"),
+        (
+            {"X": np.ones((COUNT, 4_096), "f2"), "P": np.eye(COUNT, 120)},
+            "D = 4,096 features and K = 120 choices",
+        ),
     ],
 )
 def test_an_array_that_is_none_of_ours_is_named_with_what_is_right(tmp_path: Path, changed: Arrays, said: str) -> None:
@@ -126,6 +139,21 @@ def test_a_damaged_array_is_named(tmp_path: Path) -> None:
     data[data.index(b"X.npy") + 300] ^= 0xFF
     path.write_bytes(data)
     assert re.match(r"X is damaged \(Bad CRC-32 .*\); save it again", refusal(path))
+
+
+@pytest.mark.parametrize(
+    ("member", "said"),
+    [
+        (b"1,2", "X is no array; save it with numpy.savez"),
+        (b"\x93NUMPY\x01\x00v\x00" + b"{" * 118, "X cannot be read"),  # what numpy raises here is no ValueError
+        (b"\x93NUMPY\x01\x00v\x00" + HUGE.ljust(117) + b"\n", "X cannot be read (Unable to allocate"),
+    ],
+)
+def test_a_member_that_is_no_array_is_named(tmp_path: Path, member: bytes, said: str) -> None:
+    path = saved(tmp_path, X=None)
+    with ZipFile(path, "a") as archive:
+        archive.writestr("X.npy", member)
+    assert refusal(path).startswith(said)
 
 
 def test_nobody_is_ever_told_to_load_a_file_unsafely(tmp_path: Path) -> None:
