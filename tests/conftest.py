@@ -1,8 +1,13 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from ol0.soak.stacks.native import NativeStack
+
+# How long an example takes says what else the machine does.
+settings.register_profile("ol0", deadline=None)
+settings.load_profile("ol0")
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,6 @@ def lived(client: Redis, prefix: str, seed: int, schedule: list[tuple[Partition,
 
 @settings(
     max_examples=20,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

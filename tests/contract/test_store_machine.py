@@ -193,7 +193,6 @@ def test_the_store_holds_what_the_definition_says(client: Redis, new_prefix: Cal
         stateful_step_count=STEPS,
         derandomize=SEED is None,
         database=None,
-        deadline=None,
         phases=[Phase.generate, Phase.shrink] if SHRINKS else [Phase.generate],
         suppress_health_check=list(HealthCheck),
     )

@@ -233,7 +233,6 @@ TestRelease = Release.TestCase
 TestRelease.settings = settings(
     max_examples=40,
     stateful_step_count=30,
-    deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
