@@ -153,7 +153,7 @@ class OnlineEvaluator:
         )
 
     def snapshot(self) -> bytes:
-        """JSON: ``figures``, for people and `ol0 status`, and ``state``; some 140 kB, 120 of them the lift."""
+        """JSON: ``figures``, for people and `ol0 status`, and ``state``; some 160 kB, 140 of them the lift."""
         state = EvaluatorSnapshot(
             clock=self._clock.snapshot(),
             ledger=self._ledger.snapshot(),
