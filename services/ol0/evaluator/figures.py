@@ -78,7 +78,7 @@ class EvaluationFigures:
         unpaired: why the lift compares sessions and not prompts: what is asked was found to depend on who answers.
             None: it compares what both arms would have done with the same prompts, which is about half as wide.
         design_effect: by how much evidence is discounted because users come again, 1 where they bring nothing of their
-            own; None where sessions are compared.
+            own; None where there is no holdback.
         lift_since_ms: lift, points and balance are of the decisions since then, because the holdback was changed or the
             inputs left the anchors or came back; None: of all.
         inputs_away_since_ms: since when prompts do not look like the anchors (see ``drift/inputs.py``); while they do

@@ -5,6 +5,7 @@ from typing import Final, TypedDict
 from ol0.evaluator.votes import Vote
 from ol0.records import Outcome
 from ol0.statistics.balance import Balance, BalanceSnapshot, HeardSession
+from ol0.statistics.clusters import Clusters, ClustersSnapshot
 from ol0.statistics.lift import LiftConfig, LiftFigures, LiftSession, LiftSnapshot, RelativeLift
 from ol0.statistics.paired_lift import PairedLift, PairedSnapshot
 from ol0.statistics.pairing import Pairing, PairingSnapshot, SessionShape
@@ -24,6 +25,7 @@ class SessionLiftSnapshot(TypedDict):
     lift: LiftSnapshot
     paired: PairedSnapshot
     pairing: PairingSnapshot
+    clusters: ClustersSnapshot
     balance: BalanceSnapshot
     counts: list[int]
     totals: list[float]
@@ -54,6 +56,7 @@ class SessionLift:
         self._sessions = SessionCollector[Vote](gap_ms)
         # Half the holdback, so that it can be halved without a new lift; see LiftConfig.
         self._lift = RelativeLift(LiftConfig(smallest_share=min(holdback, 1 - holdback) / 2))
+        self._clusters = Clusters()
         self._paired, self._pairing = PairedLift(holdback), Pairing(holdback, alpha)
         self._counts = [0, 0]  # sessions of the holdback, treated; so are the totals of their values
         self._totals = [0.0, 0.0]
@@ -78,7 +81,7 @@ class SessionLift:
         shown and does not hold the lift has probability ``alpha`` at most, both intervals together.
         """
         if self.unpaired is not None:
-            return self._lift.figures(alpha)
+            return self._lift.figures(alpha, self._clusters.effect)
         return self._paired.figures(alpha - self._alpha)
 
     @property
@@ -87,9 +90,9 @@ class SessionLift:
         return self._pairing.found
 
     @property
-    def design_effect(self) -> float | None:
-        """How much more the sums vary because users come again; None where sessions are compared."""
-        return self._paired.design_effect if self.unpaired is None else None
+    def design_effect(self) -> float:
+        """How much more the sums vary because users come again, at least 1."""
+        return self._paired.design_effect if self.unpaired is None else self._clusters.effect
 
     @property
     def points(self) -> float | None:
@@ -112,6 +115,7 @@ class SessionLift:
             lift=self._lift.snapshot(),
             paired=self._paired.snapshot(),
             pairing=self._pairing.snapshot(),
+            clusters=self._clusters.snapshot(),
             counts=list(self._counts),
             totals=list(self._totals),
         )
@@ -124,6 +128,7 @@ class SessionLift:
         self._lift = RelativeLift.from_snapshot(snapshot["lift"])
         self._paired = PairedLift.from_snapshot(snapshot["paired"])
         self._pairing = Pairing.from_snapshot(snapshot["pairing"], self._alpha)
+        self._clusters = Clusters.from_snapshot(snapshot["clusters"])
         self._counts, self._totals = list(snapshot["counts"]), list(snapshot["totals"])
 
     def _take(self, session: Session[Vote]) -> None:
@@ -138,6 +143,7 @@ class SessionLift:
             return
         self._paired.add(said, treated=treated, bucket=votes[0].bucket)
         value = sum(one.reward for one in said) / len(said)
-        self._lift.add(LiftSession(treated=treated, value=value, treated_share=self._treated_share))
+        says = self._lift.add(LiftSession(treated=treated, value=value, treated_share=self._treated_share))
+        self._clusters.add(votes[0].bucket, says)
         self._counts[treated] += 1
         self._totals[treated] += value

@@ -140,8 +140,8 @@ class RelativeLift:
 
     >>> lift = RelativeLift(LiftConfig())
     >>> for i in range(2000):
-    ...     lift.add(LiftSession(treated=True, value=float(i % 5 < 3), treated_share=0.5))
-    ...     lift.add(LiftSession(treated=False, value=float(i % 5 < 2), treated_share=0.5))
+    ...     _ = lift.add(LiftSession(treated=True, value=float(i % 5 < 3), treated_share=0.5))
+    ...     _ = lift.add(LiftSession(treated=False, value=float(i % 5 < 2), treated_share=0.5))
     >>> figures = lift.figures(alpha=0.05)
     >>> round(figures.estimate, 2), figures.low, figures.high
     (0.5, 0.34, 0.69)
@@ -156,8 +156,8 @@ class RelativeLift:
         self._weights = [0.0, 0.0]
         self._values = [0.0, 0.0]
 
-    def add(self, session: LiftSession) -> None:
-        """Take one session, in the order in which sessions close.
+    def add(self, session: LiftSession) -> float:
+        """Take one session, in the order in which sessions close; what it says of the difference of the means.
 
         Raises:
             ValueError: one arm had less than ``smallest_share`` of the sessions, where the guarantee would end.
@@ -170,18 +170,17 @@ class RelativeLift:
             )
         centre = self._centre()
         surprise = (session.value - centre) / share
-        if session.treated:
-            self._capital.add(surprise, centre / share)
-        else:
-            self._capital.add(-surprise, surprise)
+        difference, control = (surprise, centre / share) if session.treated else (-surprise, surprise)
+        self._capital.add(difference, control)
         arm = int(session.treated)
         self._sessions[arm] += 1
         self._weights[arm] += 1 / share
         self._values[arm] += session.value / share
+        return difference
 
-    def figures(self, alpha: float) -> LiftFigures:
-        """Estimate and two-sided 1 - alpha interval of the average lift so far."""
-        low, high = self._capital.interval(alpha)
+    def figures(self, alpha: float, design_effect: float = 1.0) -> LiftFigures:
+        """Estimate and two-sided 1 - alpha interval of the average lift so far; see ``LiftCapital.interval``."""
+        low, high = self._capital.interval(alpha, design_effect)
         return LiftFigures(
             treated_sessions=self._sessions[1],
             control_sessions=self._sessions[0],

@@ -185,7 +185,6 @@ def test_where_prompts_depend_on_the_arm_sessions_are_compared() -> None:
     figures = evaluator.figures()
     assert figures.unpaired is not None
     assert "depends on who answers" in figures.unpaired
-    assert figures.design_effect is None
     sessions: dict[tuple[bool, str], list[float]] = {}
     for one in records:
         sessions.setdefault((one.arm is Arm.HOLDBACK, one.session_id), []).append(one.reward or 0.0)
@@ -214,3 +213,16 @@ def test_sessions_of_an_earlier_version_cannot_be_paired_and_the_lift_begins_ane
     assert figures.lift_since_ms == first.figures().time_ms
     assert figures.lift is not None
     assert figures.lift.treated_sessions == 0
+
+
+def test_users_who_come_again_count_where_sessions_are_compared_too() -> None:
+    """Twelve users, who like everything or nothing: twelve coins show nothing, however many sessions there are."""
+    arms, bases = [Arm.HOLDBACK, Arm.LIVE, Arm.LIVE] * 4, [(0, 0), (1, 0), (1, 0)] * 4
+    records = [
+        replace(one, user=f"u{who}", reward=float(who < 6), arm=arms[who], greedy_base=bases[who])
+        for one, who in zip(traffic(3_000, learnt=0.9), list(range(12)) * 250, strict=True)
+    ]
+    figures = after(iter(records)).figures()
+    assert figures.unpaired is not None
+    assert figures.design_effect is not None
+    assert figures.design_effect > 50
