@@ -82,9 +82,9 @@ class Checkpoint:
         return Candidate(self.digest, self.parent, self.base, self.step, time_ms, self.heads, {})
 
 
-def make_base(epsilon: float = EPSILON) -> Checkpoint:
-    """Candidate 0: right on every old kind, wrong on every new one."""
-    base = head(BASE_TAKES)
+def make_base(epsilon: float = EPSILON, sureness: float = 6.0) -> Checkpoint:
+    """Candidate 0: right on every old kind, wrong on every new one; ``sureness`` as in ``head``."""
+    base = head(BASE_TAKES, sureness)
     heads = write_checkpoint(Manifest(None, None, 0, ("expert",), epsilon), (base,), (base,), Mixer.closed(KIND_COUNT))
     digest = digest_of(heads)
     return Checkpoint(digest, digest, digest, 0, heads, read_checkpoint(heads))

@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -27,6 +27,11 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+REMOVED: Final = {
+    "safety.norm_critical": "drift judges by answers now; take it out, and see safety.changed_critical, "
+    "safety.lost_critical and safety.loudness_critical",
+}
+"""Settings that there were, and what to do about each."""
 
 
 class Section(BaseModel):
@@ -165,7 +170,13 @@ class SafetyConfig(Section):
     kl_warning: Positive = 0.05
     kl_critical: Positive = 0.1
     kl_emergency: Positive = 0.2
-    norm_critical: Positive = Field(3.0, description="norm of learnt - base over base; good ones stay below 1.7")
+    changed_critical: Share = Field(
+        0.5, description="share of the suite's greedy answers that may change for the worse"
+    )
+    lost_critical: Share = Field(0.05, description="of what the suite's best answers are worth, how much may be lost")
+    loudness_critical: Share = Field(
+        0.75, description="share of the base's doubt that learnt heads may have lost where no prompt lies"
+    )
     lift_warning: Positive = Field(0.02, description="loss of the lift since the release")
     lift_critical: Positive = 0.05
     lift_emergency: Positive = 0.1
@@ -338,7 +349,7 @@ def load_settings(path: Path | None) -> Settings:
 
 def settings_of(values: Mapping[str, object], source: str) -> Settings:
     """The tree of these values, which are from ``source``, and the environment over them. Raises ConfigError."""
-    check_environment(Settings, os.environ)
+    check_environment(Settings, os.environ, REMOVED)
     try:
         return Settings.model_validate({}) if not values else Settings(**values)  # type: ignore[arg-type]
     except ValidationError as error:
@@ -372,6 +383,8 @@ def _explain(location: tuple[int | str, ...], kind: str, message: str) -> str:
         return message.removeprefix("Value error, ")
     if kind != "extra_forbidden":
         return f"{name}: {message}"
+    if name in REMOVED:
+        return f"{name}: no setting any more: {REMOVED[name]}"
     model: type[BaseModel] = Settings
     for part in location[:-1]:
         field = model.model_fields.get(str(part))

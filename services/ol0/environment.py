@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from pydantic import BaseModel
@@ -27,17 +28,27 @@ OWN: Final = (
 SERVICE_LINK: Final = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?$")
 
 
-def check_environment(settings: type[BaseModel], environment: Mapping[str, str]) -> None:
+def check_environment(
+    settings: type[BaseModel], environment: Mapping[str, str], removed: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Refuses what begins as a setting does and is none.
+
+    Args:
+        settings: the whole tree.
+        environment: every variable.
+        removed: settings that there were, as section.key, and what to do about each.
 
     Raises:
         ConfigError: names each, and the nearest right one.
     """
     known = [*OWN, *(f"{PREFIX}{name}" for name in _names(settings))]
+    gone = {f"{PREFIX}{name.replace('.', BETWEEN)}".upper(): advice for name, advice in removed.items()}
     lines = []
     for name, value in sorted(environment.items()):
         upper = name.upper()
-        if upper.startswith(PREFIX) and not _is_known(upper, known) and not _is_service_link(upper, value):
+        if upper in gone:
+            lines.append(f"\n  {name}: no setting any more: {gone[upper]}")
+        elif upper.startswith(PREFIX) and not _is_known(upper, known) and not _is_service_link(upper, value):
             nearest = difflib.get_close_matches(upper, known, n=1, cutoff=0)[0]
             lines.append(f"\n  {name}: unknown variable; did you mean {nearest}?")
     if lines:

@@ -81,7 +81,7 @@ PLACES: Final[Mapping[str, Mapping[str, tuple[str, str] | None]]] = {
         "kl_critical_threshold": ("safety", "kl_critical"),
         "kl_emergency_threshold": ("safety", "kl_emergency"),
         "param_norm_warning_threshold": NOT_HERE,
-        "param_norm_critical_threshold": NOT_HERE,  # an absolute norm there, relative to the base here
+        "param_norm_critical_threshold": NOT_HERE,  # weights say little of what people are answered
         "gradient_norm_threshold": NOT_HERE,
         "window_size": NOT_HERE,
         "check_frequency": NOT_HERE,

@@ -55,7 +55,7 @@ def test_heads_that_grew_tenfold_are_stopped_by_drift_alone(trials: Trials) -> N
     assert trials.verdict(Gate.CANARY, loud.digest).judgement is Judgement.APPROVE
     drift = trials.verdict(Gate.DRIFT, loud.digest)
     assert drift.judgement is Judgement.REJECT
-    assert against(drift) == {"norm"}
+    assert against(drift) == {"loudness"}
     assert "drift says reject at stage 0" in trials.transition(loud.digest, Phase.REJECTED).cause
     assert trials.settled(loud.step).live.digest == trials.place.base.digest
     trials.check_never_served(loud.digest)

@@ -40,6 +40,14 @@ def test_an_unknown_key_names_the_nearest_right_one(tmp_path: Path) -> None:
         load_settings(written(tmp_path, "[safety]\nsuite_margn = 0.1\n"))
 
 
+def test_a_setting_that_there_was_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"safety\.norm_critical: no setting any more: .* take it out"):
+        load_settings(written(tmp_path, "[safety]\nnorm_critical = 3.0\n"))
+    monkeypatch.setenv("OL0_SAFETY__NORM_CRITICAL", "3")
+    with pytest.raises(ConfigError, match=r"OL0_SAFETY__NORM_CRITICAL: no setting any more: .* take it out"):
+        load_settings(None)
+
+
 def test_an_unknown_section_names_the_nearest_right_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="kafak: unknown key; did you mean kafka"):
         load_settings(written(tmp_path, "[kafak]\n"))

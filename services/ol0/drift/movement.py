@@ -1,26 +1,21 @@
-"""How far a candidate has moved from its base: on the probes, and in its weights."""
+"""How far a candidate has moved from its base in what it answers: on the probes, and where no prompt lies."""
 
-from dataclasses import dataclass
-from typing import Final, Self, TypedDict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ol0.config import SafetyConfig
 from ol0.controller.controller import Controller
-from ol0.controller.heads import Floats, Head
+from ol0.controller.heads import Floats, Head, Mixer, sigmoid, softmax
+from ol0.controller.suite import Suite
 from ol0.records import Reason
 
 SMALLEST_PROBABILITY: Final = 1e-12  # float32 policies reach 0, where the divergence would be infinite
-
-
-class MovementSnapshot(TypedDict):
-    """A ``Movement`` in plain JSON values."""
-
-    mean_kl: float
-    tail_kl: float
-    norm: float
-    spectral: float
+NO_DOUBT: Final = 0.01  # a doubt so small is none: of sharp heads nothing is left that could be lost
+SPEAKS: Final = 0.01  # mean share of the policy below which learnt heads say nothing where no prompt lies
 
 
 @dataclass(frozen=True)
@@ -30,70 +25,107 @@ class Movement:
     Attributes:
         mean_kl: mean over the probes of KL(base || candidate) in nats, summed over the parts of the action.
         tail_kl: its 99th percentile.
+        changed: share of the probes whose greedy action is another one than the base's, and worth less. Where many
+            actions are equally good, others may change.
+        lost: share of what the best actions on the probes are worth that the base's bring, less the candidate's share.
+        loudness: share of the base's doubt that learnt heads have lost where no prompt lies, the worst part; below 0
+            they have more. See ``_loudness``.
         norm: Frobenius norm of learnt - base over that of base, weights and biases of all parts together.
         spectral: largest singular value of a learnt head over that of its base head, the worst part.
     """
 
     mean_kl: float
     tail_kl: float
+    changed: float
+    lost: float
+    loudness: float
     norm: float
     spectral: float
 
-    def snapshot(self) -> MovementSnapshot:
+    def snapshot(self) -> dict[str, float]:
         """In plain JSON values."""
-        return MovementSnapshot(mean_kl=self.mean_kl, tail_kl=self.tail_kl, norm=self.norm, spectral=self.spectral)
+        return asdict(self)
 
     @classmethod
-    def from_snapshot(cls, snapshot: MovementSnapshot) -> Self:
-        """The movement that ``snapshot`` was taken from."""
-        return cls(**snapshot)
+    def from_snapshot(cls, snapshot: Mapping[str, float]) -> Self:
+        """The movement that ``snapshot`` was taken from. One that an earlier version had not is within no limit."""
+        return cls(**{field.name: snapshot.get(field.name, np.nan) for field in fields(cls)})
 
 
-def measure(controller: Controller, probes: Floats) -> Movement:
+def measure(controller: Controller, probes: Suite) -> Movement:
     """Asks base heads and policy of one checkpoint about the probes.
 
     The base's policy is its base heads alone, for it has learnt nothing yet; so one verified file is enough.
 
     Args:
         controller: the candidate.
-        probes: features, shape (N, D).
+        probes: prompts, with what every action is worth.
     """
+    features = probes.features
     # Finite weights may overflow: the figures become NaN, and NaN is below no limit.
     with np.errstate(all="ignore"):
-        divergences = np.zeros(len(probes))
-        for head, policy in zip(controller.base, controller.policy(probes), strict=True):
-            divergences += _divergence(head, policy, probes)
+        divergences = np.zeros(len(features))
+        for head, policy in zip(controller.base, controller.policy(features), strict=True):
+            divergences += _divergence(head, policy, features)
+        frozen = replace(controller, learnt=controller.base, mixer=Mixer.closed(controller.dimension))
         base = np.concatenate([_matrix(head).ravel() for head in controller.base])
         learnt = np.concatenate([_matrix(head).ravel() for head in controller.learnt])
-        norm = float(np.linalg.norm(learnt - base) / np.linalg.norm(base))
-        pairs = zip(controller.learnt, controller.base, strict=True)
-        spectral = max(float(np.linalg.norm(_matrix(one), 2) / np.linalg.norm(_matrix(two), 2)) for one, two in pairs)
-        return Movement(float(divergences.mean()), float(np.quantile(divergences, 0.99)), norm, spectral)
+        gains = zip(map(_gain, controller.learnt), map(_gain, controller.base), strict=True)
+        return Movement(
+            mean_kl=float(divergences.mean()),
+            tail_kl=float(np.quantile(divergences, 0.99)),
+            changed=float((probes.worth(controller.greedy(features)) < probes.worth(frozen.greedy(features))).mean()),
+            lost=probes.share(frozen) - probes.share(controller),
+            loudness=_loudness(controller, features),
+            norm=float(np.linalg.norm(learnt - base) / np.linalg.norm(base)),
+            spectral=max(float(one / two) for one, two in gains),
+        )
 
 
 def judge(movement: Movement, safety: SafetyConfig) -> tuple[bool, tuple[Reason, ...]]:
     """Whether the candidate stays near enough, and every figure with its limit; the deciding ones first.
 
-    KL alone lets "weights x 10" pass: the mixer keeps the base's share of the policy, which bounds KL by -log(1 - g).
-    Calibrated on the demo's data, 5 splits, 77 candidates in 40,000 decisions: relative norm at most 1.63 (median 1.36,
-    still growing slowly), KL at most .041; the same heads x 3: at least 4.3, x 10: at least 15.8, base heads x 10: 9.0,
-    with KL .03 to .08. So the norm decides too. The spectral ratio (3.1 against 5.3 and more) separates less well.
+    What decides is what people would be answered. Weights say little of that: from a small base any useful head lies
+    many base norms away, and behind a closed mixer the loudest one says nothing. Figures of honest and of bad
+    candidates: ADR 23.
     """
-    near = movement.mean_kl <= safety.kl_critical
-    small = movement.norm <= safety.norm_critical
-    return near and small, (
+    decide = (
         _reason("kl", movement.mean_kl, safety.kl_critical, _kl_text(movement.mean_kl, safety)),
         _reason(
-            "norm",
-            movement.norm,
-            safety.norm_critical,
-            f"learnt weights lie {movement.norm:.2f} base norms from the base; {safety.norm_critical:g} is allowed",
+            "changed",
+            movement.changed,
+            safety.changed_critical,
+            f"{movement.changed:.1%} of the greedy answers to the probes change for the worse; "
+            f"{safety.changed_critical:.1%} may",
         ),
+        _reason(
+            "lost",
+            movement.lost,
+            safety.lost_critical,
+            f"of what the best answers to the probes are worth {movement.lost:+.1%} is lost; "
+            f"{safety.lost_critical:.1%} may be",
+        ),
+        _reason(
+            "loudness",
+            movement.loudness,
+            safety.loudness_critical,
+            f"where no prompt lies, {movement.loudness:.0%} of the base's doubt is gone; "
+            f"{safety.loudness_critical:.0%} may be",
+        ),
+    )
+    return all(map(_is_within, decide)), (
+        *decide,
+        _reason("norm", movement.norm, None, f"learnt - base is {movement.norm:.2f} of the base's norm; reported only"),
         _reason("kl_99", movement.tail_kl, None, f"99th percentile of KL: {movement.tail_kl:.3f} nats; reported only"),
         _reason(
             "spectral", movement.spectral, None, f"largest gain {movement.spectral:.2f} of the base; reported only"
         ),
     )
+
+
+def _is_within(reason: Reason) -> bool:
+    """A figure that is not finite is within no limit."""
+    return reason.figure is not None and reason.threshold is not None and reason.figure <= reason.threshold
 
 
 def _kl_text(figure: float, safety: SafetyConfig) -> str:
@@ -120,6 +152,38 @@ def _divergence(head: Head, policy: Floats, probes: Floats) -> NDArray[np.float6
     return np.asarray(np.maximum((base * ratio).sum(axis=1), 0.0), np.float64)
 
 
+def _loudness(controller: Controller, features: Floats) -> float:
+    """1 - doubt of the learnt heads / doubt of the base's, on random vectors of the probes' lengths.
+
+    Doubt is the mean of 1 - max p, weighted by how much the mixer lets learnt heads say there; where it lets them say
+    nothing, it does not matter. Heads that are combinations of prompts respond little to a vector that is none,
+    whatever their norm: there they should be about as unsure as the base.
+
+    Args:
+        controller: the candidate.
+        features: of the probes, shape (N, D), of which only the lengths count.
+    """
+    vectors = np.random.default_rng(0).normal(size=features.shape)
+    vectors *= (np.linalg.norm(features, axis=1) / np.linalg.norm(vectors, axis=1))[:, None]
+    nowhere = vectors.astype(np.float32)
+    say = sigmoid(nowhere @ controller.mixer.weight - np.float32(controller.mixer.threshold))
+    if say.mean() < SPEAKS:
+        return 0.0
+    pairs = zip(controller.learnt, controller.base, strict=True)
+    return 1 - min(_doubt(learnt, nowhere, say) / _doubt(base, nowhere, say) for learnt, base in pairs)
+
+
+def _doubt(head: Head, features: Floats, weights: Floats) -> float:
+    """Weighted mean of 1 - the probability of the best choice."""
+    doubts = 1 - softmax(head.logits(features)).max(axis=1)
+    return float(np.average(doubts, weights=weights)) + NO_DOUBT
+
+
 def _matrix(head: Head) -> NDArray[np.float64]:
     """Weight and bias side by side, shape (K, D + 1)."""
     return np.column_stack([head.weight, head.bias]).astype(np.float64)
+
+
+def _gain(head: Head) -> np.floating:
+    """Largest singular value."""
+    return np.linalg.norm(_matrix(head), 2)

@@ -5,7 +5,7 @@ from typing import Self, TypedDict
 
 from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.controller.suite import Suite
-from ol0.drift.movement import Movement, MovementSnapshot, measure
+from ol0.drift.movement import Movement, measure
 from ol0.drift.structure import Structure, StructureSnapshot
 from ol0.errors import CheckpointError
 from ol0.records import Candidate, Digest
@@ -20,7 +20,7 @@ class OfferSnapshot(TypedDict):
     step: int
     time_ms: int
     structure: StructureSnapshot
-    movement: MovementSnapshot
+    movement: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,9 @@ class Offer:
             SignatureError: it is not signed by whom it should be.
             CheckpointError: it is unsound, contradicts its record, or does not take these probes.
         """
-        controller, taken = checkpoints.open(candidate), probes.features.shape[1]
-        if controller.dimension != taken:
-            problem = f"it takes {controller.dimension} features, the probes have {taken}"
-            raise CheckpointError(f"checkpoint {candidate.digest[:12]}: {problem}")
+        controller = checkpoints.open(candidate)
+        if flaw := probes.misfit(controller):
+            raise CheckpointError(f"checkpoint {candidate.digest[:12]}: {flaw}")
         return cls(
             candidate.digest,
             candidate.base,
@@ -54,7 +53,7 @@ class Offer:
             candidate.step,
             candidate.time_ms,
             Structure.of(controller),
-            measure(controller, probes.features),
+            measure(controller, probes),
         )
 
     def snapshot(self) -> OfferSnapshot:

@@ -5,23 +5,24 @@ import numpy as np
 import pytest
 
 from ol0.config import SafetyConfig
-from ol0.controller.heads import Head
+from ol0.controller.heads import Head, Mixer
 from ol0.controller.hysteresis import Hysteresis
+from ol0.controller.suite import Suite
 from ol0.drift.handler import DriftMonitor
-from ol0.drift.movement import judge, measure
+from ol0.drift.movement import Movement, judge, measure
 from ol0.drift.structure import Structure
 from ol0.records import Candidate, Judgement, Verdict
-from worlds import OLD, experts, make_base, make_candidate, make_suite, serving_state
+from worlds import OLD, Checkpoint, experts, make_base, make_candidate, make_suite, serving_state
 
 SAFETY = SafetyConfig()
 BASE = make_base()
 PROBES = make_suite()
 
 
-def monitor() -> DriftMonitor:
+def monitor(base: Checkpoint = BASE) -> DriftMonitor:
     """A monitor that knows what serves."""
     drift = DriftMonitor(PROBES, SAFETY, holdback=0.1)
-    drift.handle(serving_state(BASE))
+    drift.handle(serving_state(base))
     return drift
 
 
@@ -35,18 +36,69 @@ def test_the_base_and_a_good_candidate_are_approved() -> None:
     assert verdict(BASE.candidate()).judgement is Judgement.APPROVE
     judged = verdict(make_candidate(BASE).candidate())
     assert (judged.judgement, judged.stage, judged.evidence) == (Judgement.APPROVE, 0, 1_200)
-    assert [reason.check for reason in judged.reasons] == ["kl", "norm", "kl_99", "spectral"]
+    assert [reason.check for reason in judged.reasons] == [
+        "kl",
+        "changed",
+        "lost",
+        "loudness",
+        "norm",
+        "kl_99",
+        "spectral",
+    ]
 
 
-def test_weights_times_ten_are_stopped() -> None:
-    judged = verdict(make_candidate(BASE, scale=10).candidate())
+def failed(judged: Verdict) -> list[str]:
+    """The checks that stand against a candidate."""
+    return [one.check for one in judged.reasons if one.threshold is not None and (one.figure or 0) > one.threshold]
+
+
+@pytest.mark.parametrize("sureness", [0.1, 1.0, 6.0, 60.0], ids=["small", "flat", "usual", "sharp"])
+def test_from_every_base_good_heads_pass_and_bad_ones_do_not(sureness: float) -> None:
+    base = make_base(sureness=sureness)
+    assert verdict(make_candidate(base).candidate(), monitor(base)).judgement is Judgement.APPROVE
+    bad = {
+        "forgetting": make_candidate(base, takes=experts(wrong=OLD), opens=range(8)),
+        "one old group sabotaged": make_candidate(base, takes=experts(wrong=[0]), opens=range(8)),
+        "all to one expert": make_candidate(base, takes=dict.fromkeys(range(8), 0), opens=range(8)),
+    }
+    for name, candidate in bad.items():
+        judged = verdict(candidate.candidate(), monitor(base))
+        assert judged.judgement is Judgement.REJECT, name
+        assert "lost" in failed(judged), name
+
+
+@pytest.mark.parametrize("sureness", [0.1, 1.0, 6.0], ids=["small", "flat", "usual"])
+def test_weights_times_ten_are_stopped_though_no_answer_to_a_probe_changes(sureness: float) -> None:
+    base = make_base(sureness=sureness)
+    judged = verdict(make_candidate(base, scale=10).candidate(), monitor(base))
     assert judged.judgement is Judgement.REJECT
-    kl, norm = judged.reasons[:2]
     # KL does not see it: the mixer leaves the probes to the base.
-    assert kl.figure is not None
-    assert kl.figure < SAFETY.kl_warning
+    assert failed(judged) == ["loudness"]
+
+
+def test_loud_heads_that_say_nothing_are_no_matter() -> None:
+    # Behind a mixer that is closed everywhere, and beside a base that has no doubt left that could be lost.
+    closed = replace(make_candidate(BASE, scale=10).controller, mixer=Mixer(np.zeros(8, np.float32), 20.0))
+    sharp = make_base(sureness=6_000.0)
+    for controller in (closed, make_candidate(sharp, scale=10_000).controller):
+        assert measure(controller, PROBES).loudness <= SAFETY.loudness_critical
+
+
+def test_the_norm_alone_stops_nobody() -> None:
+    base = make_base(sureness=0.1)
+    judged = verdict(make_candidate(base).candidate(), monitor(base))
+    assert judged.judgement is Judgement.APPROVE
+    (norm,) = (one for one in judged.reasons if one.check == "norm")
     assert norm.figure is not None
-    assert norm.figure > SAFETY.norm_critical
+    assert norm.figure > 50
+    assert norm.threshold is None
+
+
+def test_a_figure_that_an_earlier_version_had_not_is_within_no_limit() -> None:
+    snapshot = measure(BASE.controller, PROBES).snapshot()
+    del snapshot["loudness"]
+    near, _ = judge(Movement.from_snapshot(json.loads(json.dumps(snapshot))), SAFETY)
+    assert not near
 
 
 def test_heads_that_move_on_old_prompts_are_stopped() -> None:
@@ -59,10 +111,19 @@ def test_heads_that_move_on_old_prompts_are_stopped() -> None:
     ("mean_kl", "near", "word"), [(0.01, True, "allowed"), (0.07, True, "warning"), (0.15, False, "critical")]
 )
 def test_kl_decides_at_its_levels(mean_kl: float, near: bool, word: str) -> None:  # noqa: FBT001 - a table
-    movement = replace(measure(BASE.controller, PROBES.features), mean_kl=mean_kl)
+    movement = replace(measure(BASE.controller, PROBES), mean_kl=mean_kl)
     passed, reasons = judge(movement, SAFETY)
     assert passed is near
     assert word in reasons[0].text
+
+
+@pytest.mark.parametrize("check", ["kl", "changed", "lost", "loudness"])
+def test_every_limit_stops_by_itself(check: str) -> None:
+    still = measure(BASE.controller, PROBES)
+    figure = "mean_kl" if check == "kl" else check
+    far, reasons = judge(replace(still, **{figure: getattr(SAFETY, f"{check}_critical") + 0.01}), SAFETY)
+    assert not far
+    assert [one.check for one in reasons if one.threshold is not None and (one.figure or 0) > one.threshold] == [check]
 
 
 def test_kl_is_that_of_the_definition() -> None:
@@ -71,7 +132,7 @@ def test_kl_is_that_of_the_definition() -> None:
         one.policy(PROBES.features)[0].astype(np.float64) for one in (BASE.controller, candidate.controller)
     )
     expected = float((base * np.log(base / learnt)).sum(axis=1).mean())
-    assert measure(candidate.controller, PROBES.features).mean_kl == pytest.approx(expected, rel=1e-4)
+    assert measure(candidate.controller, PROBES).mean_kl == pytest.approx(expected, rel=1e-4)
 
 
 def test_weights_that_overflow_are_stopped() -> None:
@@ -117,9 +178,17 @@ def test_a_record_that_contradicts_its_file_is_stopped(change: dict[str, object]
     assert (judged.judgement, judged.reasons[0].check) == (Judgement.REJECT, "checkpoint")
 
 
-def test_probes_of_another_dimension_are_an_answer_and_not_a_crash() -> None:
-    narrow = replace(PROBES, features=PROBES.features[:, :5])
-    assert verdict(BASE.candidate(), DriftMonitor(narrow, SAFETY, 0.1)).judgement is Judgement.REJECT
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(PROBES, features=PROBES.features[:, :5]),
+        replace(PROBES, values=PROBES.values * 3),
+    ],
+    ids=["features", "parts"],
+)
+def test_probes_of_another_dimension_are_an_answer_and_not_a_crash(other: Suite) -> None:
+    judged = verdict(BASE.candidate(), DriftMonitor(other, SAFETY, 0.1))
+    assert (judged.judgement, judged.reasons[0].check) == (Judgement.REJECT, "checkpoint")
 
 
 def test_a_candidate_waits_until_its_base_is_known() -> None:
