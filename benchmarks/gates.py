@@ -139,7 +139,7 @@ class Traffic:
             lost = treated and not success and draw.random() < case.failures_lost
             silent = draw.random() > case.voted or (treated and not success and draw.random() < case.censored)
             if not gone and not lost:
-                heard.append(Vote(arm, None if silent else float(success), differs, differs, None, None))
+                heard.append(Vote(arm, None if silent else float(success), differs, differs, None, None, None))
         return heard
 
     def outcomes(self) -> Iterator[Outcome]:

@@ -10,7 +10,7 @@ from ol0.canary.judge import is_final, judge
 from ol0.canary.offers import Offer, OfferSnapshot, Standing, StandingSnapshot
 from ol0.canary.offline import Finding, judge_base, judge_candidate, run_suite
 from ol0.canary.plan import TrialPlan
-from ol0.canary.trial import NO_CAPITAL, Trial, TrialSnapshot
+from ol0.canary.trial import Trial, TrialSnapshot
 from ol0.config import SafetyConfig
 from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.controller.signing import OPEN, Keyring
@@ -21,7 +21,7 @@ from ol0.statistics.outcome_clock import ClockSnapshot, OutcomeClock
 
 HOLD_EVERY = 500  # decisions of a trial between two verdicts that only say what is missing
 HOLD_EVERY_MS = 86_400_000  # and a day where there are fewer
-LAYOUT = 2  # of a trial in the snapshot; evidence of another one is collected anew
+LAYOUT = 3  # of a trial in the snapshot; evidence of another one is collected anew
 PATIENCE_GAPS = 10  # an outcome may be missing for ten session gaps of event time before it is given up
 
 
@@ -185,8 +185,11 @@ class CanaryGate:
         """What a stage said of harm to parts of the traffic counts in the candidate's next one."""
         before = self._trial
         goes_on = before is not None and (before.plan.digest, before.plan.live) == (plan.digest, plan.live)
-        earlier = before.capital if before is not None and goes_on and before.plan.stage < plan.stage else NO_CAPITAL
-        self._trial, self._open = Trial(plan, self._safety, earlier), True
+        if before is not None and goes_on and before.plan.stage < plan.stage:
+            self._trial = Trial(plan, self._safety, before.capital, before.mastery)
+        else:
+            self._trial = Trial(plan, self._safety)
+        self._open = True
         self._held, self._held_ms = 0, plan.began_ms
 
     def _no_comparison(self, plan: TrialPlan, time_ms: int) -> Verdict:

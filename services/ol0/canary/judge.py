@@ -104,8 +104,11 @@ def _suspicion(trial: Trial) -> str | None:
     """A part of the traffic that looks harmed, in words: a gain in the rest must not be enough before that is clear."""
     if (group := trial.groups.suspected()) is not None:
         return _group_name(group)
-    action = trial.destinations.suspected()
-    return None if action is None else f"what the candidate sends to action {action}"
+    if (action := trial.destinations.suspected()) is not None:
+        return f"what the candidate sends to action {action}"
+    if (action := trial.mastered.suspected()) is not None:
+        return f"what live does well and the candidate sends to action {action}"
+    return None
 
 
 def _is_approved(trial: Trial, stage: StageConfig) -> bool:

@@ -3,11 +3,13 @@
 from typing import Final, Self, TypedDict
 
 from ol0.canary.groups import GroupComparisons
+from ol0.canary.mastery import Mastery
 from ol0.canary.opponent import Opponent, OpponentSnapshot
 from ol0.canary.plan import PlanSnapshot, TrialPlan
 from ol0.canary.votes import Vote, by_group
 from ol0.config import SafetyConfig
 from ol0.records import Arm, Outcome
+from ol0.statistics.columns import Row
 from ol0.statistics.sessions import OpenSessions, SessionCollector
 from ol0.statistics.spending import candidate_alpha
 from ol0.statistics.staged import ArmSnapshot
@@ -18,9 +20,10 @@ class Capital(TypedDict):
 
     groups: dict[str, float]
     destinations: dict[str, float]
+    mastered: dict[str, float]
 
 
-NO_CAPITAL: Final = Capital(groups={}, destinations={})
+NO_CAPITAL: Final = Capital(groups={}, destinations={}, mastered={})
 
 
 class TrialSnapshot(TypedDict):
@@ -32,6 +35,8 @@ class TrialSnapshot(TypedDict):
     holdback: OpponentSnapshot | None
     groups: dict[str, ArmSnapshot]
     destinations: dict[str, ArmSnapshot]
+    mastered: dict[str, ArmSnapshot]
+    mastery: list[Row]
     earlier: Capital
     open: OpenSessions
 
@@ -44,11 +49,12 @@ class Trial:
 
     Half of ``safety.alpha`` is for harm in the total and half for harm to a group that the host named. Approval waits
     as long as a group looks harmed, or what the candidate sends to one and the same action where live would take
-    another: of a fault that nobody has a name for, one can still see where it leads. Approval has its own alpha, spent
-    over the attempts since the last release. So an equally good candidate is wrongly stopped with probability alpha at
-    most on each stage (and a tenth of alpha more for each pair of arms that is wrongly found unbalanced), and any bad
-    one among the attempts until the next release passes with probability alpha at most, as long as the arms are heard
-    of alike.
+    another: of a fault that nobody has a name for, one can still see where it leads. The same is asked once more of
+    what live does well alone, lest a gain that leads to the same action hides it (see ``Mastery``). Approval has its
+    own alpha, spent over the attempts since the last release. So an equally good candidate is wrongly stopped with
+    probability alpha at most on each stage (and a tenth of alpha more for each pair of arms that is wrongly found
+    unbalanced), and any bad one among the attempts until the next release passes with probability alpha at most, as
+    long as the arms are heard of alike.
 
     Seen is only what comes of different actions. A fault that spoils answers although the actions agree (a slow host)
     is no matter of the candidate and does not show.
@@ -59,12 +65,15 @@ class Trial:
         plan: what is tried.
         safety: margins and levels.
         earlier: ``capital`` of the same candidate's stage before.
+        mastery: what that stage knew of live.
 
     Attributes:
         decisions: outcomes of the trial so far, of all arms, voted or not.
     """
 
-    def __init__(self, plan: TrialPlan, safety: SafetyConfig, earlier: Capital = NO_CAPITAL) -> None:
+    def __init__(
+        self, plan: TrialPlan, safety: SafetyConfig, earlier: Capital = NO_CAPITAL, mastery: Mastery | None = None
+    ) -> None:
         self.plan = plan
         self.decisions = 0
         self.harm_alpha = safety.alpha / 2
@@ -77,6 +86,8 @@ class Trial:
         levels = beside_live, safety.group_margin, safety.alpha / 2
         self.groups = GroupComparisons(*levels, earlier["groups"])
         self.destinations = GroupComparisons(*levels, earlier["destinations"])
+        self.mastered = GroupComparisons(*levels, earlier["mastered"])
+        self.mastery = mastery or Mastery()
         self._sessions = SessionCollector[Vote](round(1000 * safety.session_gap_s))
 
     @property
@@ -97,7 +108,9 @@ class Trial:
     @property
     def capital(self) -> Capital:
         """What this stage and those before it say of harm to parts of the traffic."""
-        return Capital(groups=self.groups.capital(), destinations=self.destinations.capital())
+        parts = self.groups, self.destinations, self.mastered
+        groups, destinations, mastered = (part.capital() for part in parts)
+        return Capital(groups=groups, destinations=destinations, mastered=mastered)
 
     def add(self, outcome: Outcome) -> bool:
         """Take an outcome; whether it belongs to this trial."""
@@ -118,6 +131,8 @@ class Trial:
                 opponent.add(session.items)
             self.groups.add(by_group(session.items, lambda vote: vote.group))
             self.destinations.add(by_group(session.items, lambda vote: vote.sent_to))
+            self.mastered.add(by_group(session.items, self.mastery.sent_to))
+            self.mastery.add(session.items)
 
     def snapshot(self) -> TrialSnapshot:
         """In plain JSON values; ``from_snapshot`` goes on from it to the bit."""
@@ -128,14 +143,19 @@ class Trial:
             holdback=None if self.holdback is None else self.holdback.snapshot(),
             groups=self.groups.snapshot(),
             destinations=self.destinations.snapshot(),
-            earlier=Capital(groups=self.groups.earlier, destinations=self.destinations.earlier),
+            mastered=self.mastered.snapshot(),
+            mastery=self.mastery.snapshot(),
+            earlier=Capital(
+                groups=self.groups.earlier, destinations=self.destinations.earlier, mastered=self.mastered.earlier
+            ),
             open=self._sessions.snapshot(Vote.row),
         )
 
     @classmethod
     def from_snapshot(cls, snapshot: TrialSnapshot, safety: SafetyConfig) -> Self:
         """The trial that ``snapshot`` was taken from."""
-        trial = cls(TrialPlan.from_snapshot(snapshot["plan"]), safety, snapshot["earlier"])
+        mastery = Mastery.from_snapshot(snapshot["mastery"])
+        trial = cls(TrialPlan.from_snapshot(snapshot["plan"]), safety, snapshot["earlier"], mastery)
         trial.decisions = snapshot["decisions"]
         trial.live = Opponent.from_snapshot(snapshot["live"], Arm.LIVE, trial.live.share, safety)
         if snapshot["holdback"] is not None and trial.holdback is not None:
@@ -143,5 +163,6 @@ class Trial:
             trial.holdback = Opponent.from_snapshot(snapshot["holdback"], Arm.HOLDBACK, share, safety)
         trial.groups.restore(snapshot["groups"])
         trial.destinations.restore(snapshot["destinations"])
+        trial.mastered.restore(snapshot["mastered"])
         trial._sessions.restore(snapshot["open"], Vote.from_row)
         return trial

@@ -19,6 +19,7 @@ class Vote:
         from_live: whether the candidate would have done something else than live.
         from_base: whether it would have done something else than the base.
         group: label for reports, None where the host gives none.
+        live: the action that live would take, in words; None where that is not known.
         sent_to: the action that the candidate would take, in words, where live would take another; else None.
     """
 
@@ -27,6 +28,7 @@ class Vote:
     from_live: bool
     from_base: bool
     group: str | None
+    live: str | None
     sent_to: str | None
 
     @classmethod
@@ -38,7 +40,8 @@ class Vote:
             differ(outcome.greedy_live, outcome.greedy_staged),
             differ(outcome.greedy_base, outcome.greedy_staged),
             outcome.group,
-            _sent_to(outcome),
+            _words(outcome.greedy_live),
+            _words(outcome.greedy_staged) if differ(outcome.greedy_live, outcome.greedy_staged) else None,
         )
 
     def differs_from(self, arm: Arm) -> bool:
@@ -47,27 +50,25 @@ class Vote:
 
     def row(self) -> Row:
         """In plain JSON values."""
-        return [self.arm.value, self.reward, self.from_live, self.from_base, self.group, self.sent_to]
+        return [self.arm.value, self.reward, self.from_live, self.from_base, self.group, self.live, self.sent_to]
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """The vote that ``row`` was made from."""
-        arm, reward, from_live, from_base, group, sent_to = row
+        arm, reward, from_live, from_base, group, live, sent_to = row
         return cls(
             Arm(str(arm)),
             None if reward is None else float(reward),
             bool(from_live),
             bool(from_base),
             None if group is None else str(group),
+            None if live is None else str(live),
             None if sent_to is None else str(sent_to),
         )
 
 
-def _sent_to(outcome: Outcome) -> str | None:
-    action = outcome.greedy_staged
-    if action is None or not differ(outcome.greedy_live, action):
-        return None
-    return ", ".join(map(str, action))
+def _words(action: Action | None) -> str | None:
+    return None if action is None else ", ".join(map(str, action))
 
 
 def differ(one: Action | None, other: Action | None) -> bool:

@@ -213,7 +213,7 @@ def test_gain_over_live_is_not_enough_without_the_comparison_with_the_base() -> 
     for opponent, expected in ((found.live, Judgement.HOLD), (found.holdback, Judgement.APPROVE)):
         for arm in (Arm.STAGED, opponent.arm) * 60:
             reward = float(arm is Arm.STAGED)
-            opponent.add([Vote(arm, reward, from_live=True, from_base=True, group=None, sent_to=None)])
+            opponent.add([Vote(arm, reward, from_live=True, from_base=True, group=None, live=None, sent_to=None)])
         assert judge(found, ONE_STAGE, 0)[0] is expected
 
 
@@ -373,7 +373,7 @@ def votes(count: int, success: Mapping[Arm, float], hidden: float, seed: int) ->
         reward: float | None = float(draw.random() < success[arm])
         if arm is Arm.STAGED and not reward and draw.random() < hidden:
             reward = None
-        yield Vote(arm, reward, from_live=True, from_base=True, group=None, sent_to=None)
+        yield Vote(arm, reward, from_live=True, from_base=True, group=None, live=None, sent_to=None)
 
 
 def a_trial() -> Trial:
@@ -403,7 +403,13 @@ def test_a_hold_names_the_silence_that_keeps_a_candidate_from_approval() -> None
         treated = number % 9 < 5
         reward = (1.0 if number % 6 else None) if treated else float(number % 20 > 2)
         vote = Vote(
-            Arm.STAGED if treated else Arm.LIVE, reward, from_live=True, from_base=True, group=None, sent_to=None
+            Arm.STAGED if treated else Arm.LIVE,
+            reward,
+            from_live=True,
+            from_base=True,
+            group=None,
+            live=None,
+            sent_to=None,
         )
         found.live.see(f"s{number}", vote.arm)
         found.live.add([vote])
