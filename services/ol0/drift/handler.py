@@ -66,13 +66,13 @@ class DriftSnapshot(TypedDict):
 class DriftMonitor:
     """Judges movement. Pure: same records in, same verdicts out; time is event time.
 
-    Stage 0 looks at the file: structure, distance from the base on the probes, size of the weights. Afterwards the
-    sessions of the candidate (at its stage) and of the release (at stage n + 1) are held against the holdback's; only
-    rollbacks come of that, and holds that report a violation. A digest is stopped once for each role. When the inputs
-    themselves leave the anchors, a hold about what serves says so.
+    Stage 0 looks at the file: structure, and how far its answers lie from the base's. Afterwards the sessions of the
+    candidate (at its stage) and of the release (at stage n + 1) are held against the holdback's; only rollbacks come of
+    that, and holds that report a violation. A digest is stopped once for each role. When the inputs themselves leave
+    the anchors, a hold about what serves says so.
 
     Args:
-        probes: the canary suite, of which only the features are used.
+        probes: the canary suite.
         safety: limits, levels and stages.
         holdback: share of all sessions that the base serves (``serving.holdback``); must be what the SDK uses. With
             none there is no yardstick and nothing is watched live.
