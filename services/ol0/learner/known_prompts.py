@@ -36,7 +36,7 @@ class KnownPrompts:
 
     def first_times(self, features: Floats) -> NDArray[np.bool_]:
         """Which of these prompts, shape (n, D), came neither before nor further up among them; shape (n,)."""
-        hashes = _hashes(features)
+        hashes = prompt_hashes(features)
         firsts = np.zeros(len(hashes), np.bool_)
         firsts[np.unique(hashes, return_index=True)[1]] = True
         buckets, tags = _places(hashes)
@@ -44,13 +44,13 @@ class KnownPrompts:
 
     def after(self, features: Floats) -> Self:
         """With these prompts, shape (n, D)."""
-        buckets, tags = _places(_hashes(features))
+        buckets, tags = _places(prompt_hashes(features))
         known = self.tags.copy()
         known[buckets] = tags
         return type(self)(known)
 
 
-def _hashes(features: Floats) -> NDArray[np.uint64]:
+def prompt_hashes(features: Floats) -> NDArray[np.uint64]:
     """Equal for equal features, bit for bit, in every process: a sum of products with fixed odd numbers."""
     bits = np.ascontiguousarray(features, np.float32).view(np.uint32).astype(np.uint64)
     odd = np.random.default_rng(_SEED).integers(2**63, size=bits.shape[1], dtype=np.uint64) << np.uint64(1)

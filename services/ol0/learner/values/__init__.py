@@ -1,0 +1,1 @@
+"""What every expert is worth on every prompt: a hierarchical ridge regression, and when to leave the base's answer."""

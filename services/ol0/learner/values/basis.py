@@ -1,0 +1,45 @@
+"""Fewer directions than features: a fit costs the cube of their number for each expert."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from ol0.controller.heads import Floats
+
+ROWS = 2_048  # enough for a subspace of a tenth as many directions
+EXTRA = 8  # directions that are sought beyond those that are kept
+ROUNDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """The directions in which prompts vary most, and the unit of length.
+
+    Attributes:
+        directions: shape (D, r), orthonormal, divided by the root mean square length of the prompts.
+    """
+
+    directions: Floats
+
+    @classmethod
+    def of(cls, features: Floats, rank: int) -> Self:
+        """Of prompts (n, D), through a random subspace; with D <= rank, all features as they come, but for their scale.
+
+        References:
+            Halko, Martinsson and Tropp, "Finding structure with randomness", SIAM Review 53, 2011.
+        """
+        length = np.float32(max(float(np.sqrt((features.astype(np.float64) ** 2).sum(axis=1).mean())), 1e-12))
+        dimension = features.shape[1]
+        if dimension <= rank:
+            return cls(np.asarray(np.eye(dimension) / length, np.float32))
+        rows = features[np.linspace(0, len(features) - 1, min(ROWS, len(features))).astype(int)]
+        found = np.random.default_rng(0).standard_normal((dimension, rank + EXTRA), dtype=np.float32)
+        for _ in range(ROUNDS):
+            found, _ = np.linalg.qr(rows.T @ (rows @ found))
+        _, _, turn = np.linalg.svd(rows @ found, full_matrices=False)
+        return cls(np.ascontiguousarray(found @ turn[:rank].T / length, np.float32))
+
+    def inside(self, features: Floats) -> Floats:
+        """Shape (n, D) to (n, r)."""
+        return np.asarray(features @ self.directions)
