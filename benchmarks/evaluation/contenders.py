@@ -6,18 +6,19 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from benchmarks.evaluation.worlds import World
+from benchmarks.evaluation.worlds import World, vote
 from ol0.config import OnlineLearningConfig
 from ol0.controller.controller import Actions, Controller
 from ol0.controller.heads import Floats, Mixer
 from ol0.learner.adam import Adam
 from ol0.learner.anchors import AnchorSet
-from ol0.learner.batch import Batch
+from ol0.learner.batch import Batch, join
 from ol0.learner.learner import HeadTrainer
 from ol0.learner.parts import Parts, with_bias
 from ol0.learner.priority import importance_exponent
 from ol0.learner.replay import LocalReplay
 from ol0.learner.training import train
+from ol0.learner.values.learner import ValueLearner
 
 OURS: Final = OnlineLearningConfig()
 RATE: Final = 0.01
@@ -105,6 +106,31 @@ class WithoutMixer(Ours):
     def served(self, candidate: Controller) -> Controller:
         """The same heads behind a mixer that is always open."""
         return replace(candidate, mixer=Mixer(np.zeros_like(candidate.mixer.weight), OPEN))
+
+
+class Values:
+    """The learner of values, which knows every label of as many old prompts as there are anchors."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        known = world.old.take(np.arange(min(OURS.anchors, len(world.old))))
+        anchors = vote(known, world.base.greedy(known.features)[:, 0], np.random.default_rng(seed))
+        self._learner = ValueLearner(world.base.base[0], anchors, known.success)
+        self._examples = anchors.take(np.zeros(0, np.intp))
+        self._answer: Callable[[Floats], Actions] = lambda features: world.base.greedy(features)[:, 0]
+
+    def greedy(self, features: Floats) -> Actions:
+        """The newest policy's answer; before the first, the base's."""
+        return self._answer(features)
+
+    def learn(self, batch: Batch) -> None:
+        """Into the last ``replay_size`` examples."""
+        both = join(self._examples, batch)
+        self._examples = both.take(np.arange(max(len(both) - OURS.replay_size, 0), len(both)))
+
+    def settle(self) -> None:
+        """Fits everything again."""
+        if len(self._examples) > 1:
+            self._answer = self._learner.refit(self._examples).greedy
 
 
 class _OneHead:
@@ -224,6 +250,7 @@ BASELINES: Final[Mapping[str, Make]] = {
     **{USUAL_MIX.format(strength): usual(strength) for strength in USUAL_LAMBDAS},
     "the seed's numbers": ours(profile="seed"),
     "OL0": ours(),
+    "value learner": Values,
 }
 ABLATIONS: Final[Mapping[str, Make]] = {
     "without mixer": ours(WithoutMixer),
