@@ -4,7 +4,7 @@
 #   make test    every test (those that need Docker say why they skip where there is none)
 #   make lint    ruff, mypy --strict, import-linter
 #   make bench   the benchmarks, each against its peer in the same run
-#   make evaluate  how good the learner is: against baselines, without its parts, and when things go wrong
+#   make evaluate  how good the learner is: against peers on several streams, without its parts, when things go wrong
 #   make chaos   half an hour of full load on three brokers, a fault every 20 seconds, then every log read back
 #   make lock    requirements.lock anew from pyproject.toml
 #   make clean   removes what the above made, the download cache excepted
@@ -16,7 +16,7 @@ TEST_ARGS ?=
 CHAOS_ARGS ?=
 EVALUATE_ARGS ?=
 
-.PHONY: setup demo test lint bench evaluate chaos lock clean
+.PHONY: setup demo test lint bench evaluate evaluate-parts evaluate-streams chaos lock clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -56,9 +56,16 @@ bench: setup
 	-$(MAKE) --no-print-directory .venv-reverb/.installed
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m benchmarks
 
-# In process, without Kafka: some ten minutes on two cores.
-evaluate: setup
+# In process, without Kafka: some ten minutes each on two cores. Files of labelled prompts are streams, too:
+# make evaluate-streams EVALUATE_ARGS="--data FILE..."
+evaluate: evaluate-parts evaluate-streams
+
+evaluate-parts: setup
 	$(BIN)/python -m benchmarks.evaluation $(EVALUATE_ARGS)
+
+evaluate-streams: setup
+	-$(MAKE) --no-print-directory .venv-bench/.installed
+	$(BIN)/python -m benchmarks.evaluation.streams $(EVALUATE_ARGS)
 
 # It uses what the fault tests use: the same world, the same audit.
 chaos: setup

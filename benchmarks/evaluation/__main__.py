@@ -1,9 +1,10 @@
 """How good is the learner? Against what one would write instead, without each of its parts, and when things go wrong.
 
-    make evaluate   (python -m benchmarks.evaluation [--seeds 0-4] [--only REGEX] [--stream random])
+    make evaluate-parts   (python -m benchmarks.evaluation [--seeds 0-4] [--only REGEX] [--stream random])
 
-In process, without gates, delays and arms; one pass of the stream, five splits, two processes. Settings are chosen on
-seeds 10-14 and other streams; seeds 0-4 are for the report. Every figure is of prompts that nobody trained on.
+In process, without gates, delays and arms; one pass of the stream, five splits, two processes. Other streams, with
+delays and peers: see ``streams``. Settings are chosen on seeds 10-14 and other streams; seeds 0-4 are for the report.
+Every figure is of prompts that nobody trained on.
 
 Writes the tables of benchmarks/results.md, evaluation.json beside it, and docs/images/learning.svg. With other seeds or
 another stream it only prints.
@@ -19,7 +20,7 @@ from typing import Final
 
 from benchmarks.evaluation.page import Key, put_tables, tables
 from benchmarks.evaluation.plot import draw
-from benchmarks.evaluation.runs import Task, run, tasks
+from benchmarks.evaluation.runs import PROCESSES, Task, run, tasks, work
 from benchmarks.evaluation.scenarios import USUAL
 from benchmarks.evaluation.summary import Summary
 from benchmarks.evaluation.worlds import STREAMS
@@ -33,7 +34,7 @@ REPORTED: Final = (0, 1, 2, 3, 4)
 
 def collect(todo: list[Task]) -> dict[Key, Summary]:
     """Runs everything; one summary for each contender in each scenario."""
-    results = dict(run(todo))
+    results = dict(run(todo, work, PROCESSES))
     keys = {(contender, scenario) for _, contender, scenario, _ in todo}
     return {key: Summary.of([results[task] for task in todo if task[1:3] == key]) for key in keys}
 

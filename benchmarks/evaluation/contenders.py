@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -31,7 +31,11 @@ USUAL_LAMBDAS: Final = (30.0, 300.0, 1_000.0)
 
 
 class Contender(Protocol):
-    """Somebody who answers prompts and learns from votes."""
+    """Somebody who answers prompts and learns from votes: made by ``Make`` from one split's World and a seed.
+
+    Of the world it may use ``base`` and ``anchors`` alone: the rest is what comes, and what it is measured on. Whoever
+    plays it explores epsilon-greedily around ``greedy``, unless it is an ``Explorer``.
+    """
 
     def greedy(self, features: Floats) -> Actions:
         """What it would answer now, shape (n, D) to (n,)."""
@@ -41,6 +45,14 @@ class Contender(Protocol):
 
     def settle(self) -> None:
         """What was learnt so far serves from now on."""
+
+
+@runtime_checkable
+class Explorer(Protocol):
+    """A contender that explores in its own way."""
+
+    def probabilities(self, features: Floats) -> Floats:
+        """Of every expert for each prompt, shape (n, D) to (n, K); the one that serves is drawn from them."""
 
 
 class Frozen:
@@ -243,14 +255,15 @@ def usual(strength: float) -> Make:
     return lambda world, seed: UsualMix(world, seed, strength)
 
 
+LEARNERS: Final[Mapping[str, Make]] = {"OL0": ours(), "value learner": Values}
+"""The project's own. One that is named here is played everywhere, against everybody."""
 USUAL_MIX: Final = "IPS + replay + PER + EWC, lambda {:g}"
 BASELINES: Final[Mapping[str, Make]] = {
     "frozen base": Frozen,
     "importance weighting": PlainWeighting,
     **{USUAL_MIX.format(strength): usual(strength) for strength in USUAL_LAMBDAS},
     "the seed's numbers": ours(profile="seed"),
-    "OL0": ours(),
-    "value learner": Values,
+    **LEARNERS,
 }
 ABLATIONS: Final[Mapping[str, Make]] = {
     "without mixer": ours(WithoutMixer),

@@ -1,4 +1,4 @@
-"""The part of results.md that ``make evaluate`` writes, between two marks."""
+"""The part of results.md that ``make evaluate-parts`` writes, between two marks."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -7,8 +7,8 @@ from benchmarks.evaluation.contenders import ABLATIONS, BASELINES, CEILING
 from benchmarks.evaluation.scenarios import SCENARIOS, USUAL
 from benchmarks.evaluation.summary import Summary
 
-BEGIN: Final = "<!-- made by `make evaluate`: begin -->"
-END: Final = "<!-- made by `make evaluate`: end -->"
+BEGIN: Final = "<!-- made by `make evaluate-parts`: begin -->"
+END: Final = "<!-- made by `make evaluate-parts`: end -->"
 
 Key = tuple[str, str]
 """Contender and scenario."""
@@ -20,11 +20,20 @@ def put_tables(page: str, found: Mapping[Key, Summary]) -> str:
     Raises:
         ValueError: the page has no marks.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page has no {BEGIN} with {END} behind it")
-    return f"{before}{BEGIN}\n{tables(found)}{END}{after}"
+    return put_between(page, BEGIN, END, tables(found))
+
+
+def put_between(page: str, begin: str, end: str, text: str) -> str:
+    """The page with other text between two marks.
+
+    Raises:
+        ValueError: the page has no marks.
+    """
+    before, found, rest = page.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"the page has no {begin} with {end} behind it")
+    return f"{before}{begin}\n{text}{end}{after}"
 
 
 def tables(found: Mapping[Key, Summary]) -> str:

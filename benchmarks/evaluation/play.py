@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.evaluation.contenders import CONTENDERS, OURS, Contender
 from benchmarks.evaluation.scenarios import Scenario, target_of
-from benchmarks.evaluation.worlds import STREAMS, Pool, World, fit
+from benchmarks.evaluation.worlds import Pool, World, fit, world_of
 
 SETTLE_EVERY: Final = 10
 """Updates of 32 prompts: a new controller serves after every 320."""
@@ -38,7 +38,7 @@ class Figures:
 
 def play(stream: str, contender: str, scenario: Scenario, seed: int) -> Figures:
     """One pass of the stream: serve, vote, learn; every ten updates what was learnt serves."""
-    world = STREAMS[stream](seed)
+    world = world_of(stream, seed)
     player = CONTENDERS[contender](world, seed)
     rng = np.random.default_rng(9_000 + seed)
     prompts, target, served, curve = scenario.stream(world, rng), target_of(world), [], []
@@ -64,7 +64,7 @@ def play(stream: str, contender: str, scenario: Scenario, seed: int) -> Figures:
 
 def ceiling(stream: str, seed: int) -> Figures:
     """Full labels and an oracle: see ``contenders.CEILING``."""
-    world = STREAMS[stream](seed)
+    world = world_of(stream, seed)
     answers = fit(world.new, seed).greedy(world.new_test.features)[:, 0]
     new = 100 * float(world.new_test.expected(answers).mean())
     return Figures(new, _base_points(world, world.new_test), 0.0, new, [], {}, target_of(world))

@@ -1,5 +1,6 @@
 """Prompts whose right answers are known, split into what the base has seen, what comes, and what nobody trains on."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,8 +16,8 @@ from ol0.controller.heads import Floats, Head, Mixer
 from ol0.learner.adam import Adam
 from ol0.learner.batch import Batch
 from ol0.learner.parts import Parts, with_bias
+from ol0.soak.dataset import read_prompts
 
-DATA: Final = Path(__file__).parents[2] / "services/ol0/soak/data/debian_sections.npz"
 EPSILON: Final = 0.1
 USERS: Final = 200
 FIT_RATE: Final = 3e-3
@@ -73,11 +74,23 @@ class World:
 
 
 @lru_cache(maxsize=2)
-def debian(seed: int, path: Path = DATA) -> World:
-    """Descriptions of Debian packages, to be routed to one of ten experts; old kinds and new ones as the data says."""
-    with np.load(path) as arrays:
-        pool = Pool(arrays["X"].astype(np.float32), arrays["P"].astype(np.float32), arrays["group"])
-        return _split(pool, arrays["old"], seed)
+def from_file(path: Path | None, seed: int) -> World:
+    """What a file of labelled prompts holds (see ``ol0.soak.prompt_file``), old kinds and new ones as it says.
+
+    Args:
+        path: None: the data of the package, descriptions of Debian packages for one of ten experts.
+        seed: of the split.
+
+    Raises:
+        ConfigError: there is no such file, or it holds something else.
+    """
+    prompts, old = read_prompts(path)
+    return _split(Pool(prompts.features, prompts.success, prompts.groups), old, seed)
+
+
+def debian(seed: int) -> World:
+    """The data of the package."""
+    return from_file(None, seed)
 
 
 @lru_cache(maxsize=2)
@@ -94,7 +107,12 @@ def random(seed: int) -> World:
     return _split(pool, kinds < 4, seed)
 
 
-STREAMS: Final = {"debian": debian, "random": random}
+STREAMS: Final[Mapping[str, Callable[[int], World]]] = {"debian": debian, "random": random}
+
+
+def world_of(stream: str, seed: int) -> World:
+    """A split of a stream by its name, or of a file by its path."""
+    return STREAMS[stream](seed) if stream in STREAMS else from_file(Path(stream), seed)
 
 
 def _split(pool: Pool, is_old: NDArray[np.bool_], seed: int) -> World:
@@ -104,7 +122,8 @@ def _split(pool: Pool, is_old: NDArray[np.bool_], seed: int) -> World:
     known = pool.take(old[len(old) // 4 :])
     base = fit(known, seed)
     rng = np.random.default_rng(7_000 + seed)
-    order, anchors = rng.permutation(len(known)), OnlineLearningConfig().anchors
+    # At most half of them, as the demo does it: the rest are old prompts that come again.
+    order, anchors = rng.permutation(len(known)), min(OnlineLearningConfig().anchors, len(known) // 2)
     logged = vote(known.take(order[:anchors]), base.greedy(known.features[order[:anchors]])[:, 0], rng)
     return World(
         base=base,
@@ -117,10 +136,11 @@ def _split(pool: Pool, is_old: NDArray[np.bool_], seed: int) -> World:
 
 
 def fit(pool: Pool, seed: int) -> Controller:
-    """Softmax regression with full labels, as a base: what nobody has while serving."""
+    """Softmax regression with full labels, as a base: what nobody has while serving. Equally good experts share."""
     rng = np.random.default_rng(100 + seed)
     x, parts = with_bias(pool.features), Parts((pool.success.shape[1],))
-    labels = (pool.success >= pool.success.max(axis=1, keepdims=True)).astype(np.float32)
+    best = (pool.success >= pool.success.max(axis=1, keepdims=True)).astype(np.float32)
+    labels = best / best.sum(axis=1, keepdims=True)
     weights = (rng.uniform(-1, 1, (x.shape[1], labels.shape[1])) / x.shape[1] ** 0.5).astype(np.float32)
     adam = Adam.like(weights)
     for _ in range(FIT_EPOCHS):
@@ -137,7 +157,19 @@ def vote(pool: Pool, greedy: Actions, rng: np.random.Generator) -> Batch:
     """Prompts served epsilon-greedily, and the honest votes of 200 users."""
     count, choices = pool.success.shape
     taken = np.where(rng.random(count) < EPSILON, rng.integers(0, choices, count), greedy)
-    propensity = (1 - EPSILON) * (taken == greedy) + EPSILON / choices
+    return votes_on(pool, taken, (1 - EPSILON) * (taken == greedy) + EPSILON / choices, rng)
+
+
+def votes_on(pool: Pool, taken: Actions, propensity: Floats, rng: np.random.Generator) -> Batch:
+    """Prompts as they were served, and the honest votes of 200 users.
+
+    Args:
+        pool: n prompts.
+        taken: the expert of each, shape (n,).
+        propensity: the probability of that, shape (n,).
+        rng: chance.
+    """
+    count = len(pool)
     votes = rng.random(count) < pool.expected(taken)
     users = np.asarray(rng.integers(0, USERS, count), np.uint64)
     ones = np.ones(count, np.float32)
