@@ -39,7 +39,7 @@ def _stream(found: Found, stream: str) -> str:
     ceiling = found.get((stream, ALL_LABELS, USUAL.name))
     rows = [f"| {name} | {_cells(found[stream, name, USUAL.name], ceiling)} |\n" for name in names]
     played = any(name.startswith(VOWPAL) for name in names)
-    lacking = "" if played else f"\n{VOWPAL} is not in the peers' environment: no line of it.\n"
+    lacking = "" if played else f"\nNo line of {VOWPAL}: it was not played, or is not in the peers' environment.\n"
     return f"| {' | '.join((stream, *HEAD))} |\n|{'---|' * (1 + len(HEAD))}\n{''.join(rows)}{lacking}"
 
 

@@ -13,8 +13,8 @@ from ol0.controller.controller import Actions
 from ol0.controller.heads import Floats
 from ol0.learner.batch import Batch, join
 
-PORTION: Final = 50
-"""Decisions between two looks at what was said: divides the delay and the marks of the curve."""
+PORTION: Final = 100
+"""Decisions that are taken with the same weights: divides the delay and the marks of the curve."""
 SETTLE_EVERY: Final = 10
 """Updates of 32 examples: a new controller serves after every 320."""
 MARKS: Final = (1_000, 4_000, 20_000)

@@ -40,6 +40,7 @@ class VowpalWabbit:
         self._child = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.elsewhere_s = 0.0
         self.learn(world.anchors)
+        self.probabilities(world.anchors.features[:1])  # waits, so that its start and the anchors are nobody's time
 
     def __del__(self) -> None:
         cast("BinaryIO", self._child.stdin).close()
@@ -48,21 +49,21 @@ class VowpalWabbit:
 
     def probabilities(self, features: Floats) -> Floats:
         """Its own exploration."""
-        return self._ask("decide", features)
+        self._send("decide", features)
+        _, self.elsewhere_s, answer = get(cast("BinaryIO", self._child.stdout))
+        return answer
 
     def greedy(self, features: Floats) -> Actions:
         """The likeliest; the first of several."""
         return np.asarray(self.probabilities(features).argmax(axis=1))
 
     def learn(self, batch: Batch) -> None:
-        """One after the other."""
+        """One after the other; the child does it before it answers the next prompt."""
         decided = np.column_stack([batch.actions[:, 0], 1 - batch.rewards, batch.propensities[:, 0]])
-        self._ask("learn", np.hstack([batch.features, decided]))
+        self._send("learn", np.hstack([batch.features, decided]))
 
     def settle(self) -> None:
         """Nothing: what it learns serves at once."""
 
-    def _ask(self, word: str, matrix: Matrix) -> Matrix:
+    def _send(self, word: str, matrix: Matrix) -> None:
         put(cast("BinaryIO", self._child.stdin), word, 0.0, matrix)
-        _, self.elsewhere_s, answer = get(cast("BinaryIO", self._child.stdout))
-        return answer

@@ -1,7 +1,7 @@
 """VowpalWabbit's contextual bandit as a program: matrices in, probabilities out. Runs in the peers' own environment.
 
-``decide`` brings features (n, D), answered by probabilities (n, K). ``learn`` brings (n, D + 3): the features, then the
-action, its cost and its probability; answered by an empty matrix. The number in an answer is this process's CPU time.
+``decide`` brings features (n, D), answered by probabilities (n, K) and this process's CPU time so far. ``learn`` brings
+(n, D + 3): the features, then the action, its cost and its probability; nothing answers it.
 """
 
 import sys
@@ -44,10 +44,11 @@ def main() -> None:
             word, _, matrix = get(sys.stdin.buffer)
         except EOFError:
             return
-        answer = decide(model, actions, matrix) if word == "decide" else np.zeros((0, 0), np.float32)
         if word == "learn":
             learn(model, actions, matrix)
-        put(sys.stdout.buffer, word, time.process_time(), answer)
+        else:
+            answer = decide(model, actions, matrix)
+            put(sys.stdout.buffer, word, time.process_time(), answer)
 
 
 if __name__ == "__main__":

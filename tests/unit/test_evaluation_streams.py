@@ -279,7 +279,7 @@ def test_the_table_says_what_share_of_the_gain_that_all_labels_allow_was_reached
     line = "| OL0 | 50.00 ± 0.00 | +10.00 ± 0.00 | 50% | -1.00 ± 0.00 | -1.00 | 47.00 | 30.00 | +1.00 | +5.00 | 0.25 |"
     assert line in page
     assert f"| {ALL_LABELS} | 60.00 ± 0.00 | +20.00 ± 0.00 | 100% | +0.00 ± 0.00 | +0.00 | - | - | - | - | - |" in page
-    assert "VowpalWabbit is not in the peers' environment" in page
+    assert "No line of VowpalWabbit" in page
     assert "| debian | OL0 | +0.00 ± 0.00 | +0.00 ± 0.00 | - | - |" in page
 
 
