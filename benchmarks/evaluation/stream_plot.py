@@ -15,7 +15,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 COLOURS: Final = ("#6f8a81", "#a98cc0", "#1f6f5c", "#b4552d", "#2d6cb4", "#c79a1e", "#8a2d5f")
-MARKERS: Final = "oX*sD^vP"
+MARKERS: Final = "oX*sD^vPh"
 WIDE: Final = 3
 
 
