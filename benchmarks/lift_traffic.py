@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.evaluation.contenders import OURS, Ours
-from benchmarks.evaluation.worlds import EPSILON, Pool, debian, vote
+from benchmarks.evaluation.worlds import EPSILON, Pool, from_file, vote
 from ol0.controller.checkpoint import write_checkpoint
 from ol0.controller.controller import Controller
 from ol0.records import Arm, DecisionId, Digest, Mode, Outcome, Release, RewardParts, ServingState, Staged
@@ -125,9 +125,9 @@ class Played:
     after: Floats
 
 
-def learn(path: Path, seed: int) -> Lineage:
+def learn(path: Path | None, seed: int) -> Lineage:
     """Plays a lineage: the learner, with trials that always end well."""
-    world = debian(seed, path)
+    world = from_file(path, seed)
     rng, ours = np.random.default_rng(500 + seed), Ours(world, seed, OURS)
     old = world.old if len(world.old) else world.old_test
     pool, new = world.new.followed_by(old), len(world.new)

@@ -22,7 +22,7 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.evaluation.worlds import DATA, EPSILON
+from benchmarks.evaluation.worlds import EPSILON
 from benchmarks.lift_traffic import (
     GAP_MS,
     HOLDBACK,
@@ -256,7 +256,7 @@ def line(name: str, runs: list[Run]) -> str:
 def main() -> None:
     """Reads the arguments, plays, prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--data", type=Path, help="prompts; those of the demo where there is none")
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--lineages", type=int, default=5)
     parser.add_argument("--only", choices=[traffic.name for traffic in TRAFFIC], action="append")
