@@ -261,6 +261,7 @@ def main() -> None:
     parser.add_argument("--lineages", type=int, default=5)
     parser.add_argument("--only", choices=[traffic.name for traffic in TRAFFIC], action="append")
     arguments = parser.parse_args()
+    name = arguments.data.stem if arguments.data else "the demo's prompts"
     lineages = [learn(arguments.data, seed) for seed in range(arguments.lineages)]
     for traffic in TRAFFIC:
         if arguments.only and traffic.name not in arguments.only:
@@ -275,7 +276,7 @@ def main() -> None:
                 (low, high), unpaired = through_the_evaluator(lineage, run)
                 said = (-np.inf if low is None else low, np.inf if high is None else high)
                 sys.stderr.write(f"  the evaluator says {said}, unpaired: {unpaired}; in arrays {runs[0].ends[1]}\n")
-        sys.stdout.write(line(f"{arguments.data.stem}, {traffic.name}", runs) + "\n")
+        sys.stdout.write(line(f"{name}, {traffic.name}", runs) + "\n")
         sys.stdout.flush()
 
 

@@ -22,7 +22,7 @@ from ol0.soak.stacks.readiness import valkey_answers
 from ol0.supervisor.guard import GuardedProcess
 from waiting import wait_until
 
-READY_S = 10.0
+READY_S = 60.0
 RIGHT = (
     "--repl-diskless-sync-delay",
     "0",
