@@ -117,11 +117,11 @@ def warm_up(settings: Settings, split: Split, out: Path, seed: int) -> Digest:
         ConfigError: the base fails its own suite, or that is too small to approve anything.
         StoreError: the store is too small for such prompts, or holds the anchors of another base.
     """
-    _check_room(settings, split.base.features.shape[1])
     epsilon, anchors = settings.serving.epsilon, settings.online_learning.anchors
     warmup = prepare(split, epsilon=epsilon, anchors=anchors, seed=seed)
     check_suite_share(warmup.suite_pass_share, settings.warmup.canary_threshold)
     check_size(split.suite.best, settings.safety)
+    _check_room(settings, split.base.features.shape[1])
     out.mkdir(parents=True, exist_ok=True)
     write_labelled_suite(split.suite, out / SUITE)
     return offer_base(settings, warmup, out)
@@ -144,10 +144,10 @@ def bring_in_ar1(settings: Settings, imported: Imported, out: Path) -> Digest:
         ConfigError: the base fails its suite, or that is too small to approve anything, or there is none.
         StoreError: the store is too small for such prompts, or holds the anchors of another base.
     """
-    _check_room(settings, imported.base.dimension)
     share, best = _asked(settings, imported)
     check_suite_share(share, settings.warmup.canary_threshold)
     check_size(best, settings.safety)
+    _check_room(settings, imported.base.dimension)
     out.mkdir(parents=True, exist_ok=True)
     (out / "encoder.safetensors").write_bytes(imported.encoder_file)
     if imported.baseline is not None:
