@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -58,15 +58,7 @@ class Traffic:
         wrong = rng.random(count) < self.wrong_share
         votes = rng.random(count) < 0.5 if self.coins else (honest.rewards > 0) ^ wrong
         voted = rng.random(count) >= self.silent_share
-        batch = honest.take(np.flatnonzero(voted))
-        return Batch(
-            batch.features,
-            batch.actions,
-            batch.propensities,
-            votes[voted].astype(np.float32),
-            batch.weights,
-            batch.users,
-        )
+        return replace(honest.take(np.flatnonzero(voted)), rewards=votes[voted].astype(np.float32))
 
 
 USUAL: Final = Traffic("as in the demo")

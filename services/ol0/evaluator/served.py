@@ -1,9 +1,11 @@
 """Under which serving state decisions were made: whether the learnt policy was allowed to serve, and beside whom."""
 
+import math
 from bisect import bisect_right
 from typing import Final, NotRequired, TypedDict
 
 from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.exploration import propensity
 from ol0.errors import CheckpointError
 from ol0.records import Action, Digest, Mode, Outcome, ServingState
 
@@ -73,10 +75,7 @@ class Served:
         known = self._exploration
         if known is None or not len(action) == len(greedy) == len(known["choices"]):
             raise LookupError(f"no base that explores in {len(action)} parts is known")
-        chance = 1.0
-        for taken, best, count in zip(action, greedy, known["choices"], strict=True):
-            chance *= (1 - known["epsilon"]) * (taken == best) + known["epsilon"] / count
-        return chance
+        return math.prod(propensity(action, greedy, known["choices"], known["epsilon"]))
 
     def snapshot(self) -> ServedSnapshot:
         """In plain JSON values."""

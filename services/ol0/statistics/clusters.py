@@ -1,11 +1,11 @@
 """How much more a sum varies because some of its terms belong together."""
 
-from hashlib import blake2b
 from typing import Final, Self, TypedDict
 
 import numpy as np
 
 from ol0.statistics.columns import pack_floats, unpack_floats
+from ol0.statistics.seen import unit_hash
 
 BUCKETS: Final = 512
 """The effect is known to about 6 %, one standard error; units beyond as many share a bucket, which changes nothing."""
@@ -21,7 +21,7 @@ class ClustersSnapshot(TypedDict):
 
 def bucket_of(unit: str) -> int:
     """The bucket of a user or session, below ``BUCKETS``."""
-    return int.from_bytes(blake2b(unit.encode(), digest_size=4).digest(), "big") % BUCKETS
+    return unit_hash(unit) % BUCKETS
 
 
 class Clusters:

@@ -10,6 +10,11 @@ import numpy as np
 BITS: Final = 1 << 15  # 4 kB; half full after 22,700 units
 
 
+def unit_hash(unit: str) -> int:
+    """Of a user or session, within 32 bits; the same in every process."""
+    return int.from_bytes(blake2b(unit.encode(), digest_size=4).digest(), "big")
+
+
 class SeenUnits:
     """Says of each unit (the user where one is known, else the session) whether it comes for the first time.
 
@@ -33,7 +38,7 @@ class SeenUnits:
 
     def first(self, unit: str) -> bool:
         """Whether it was never here; it has been from now on."""
-        place = int.from_bytes(blake2b(unit.encode(), digest_size=4).digest(), "big") % BITS
+        place = unit_hash(unit) % BITS
         byte, bit = divmod(place, 8)
         if self._bits[byte] >> bit & 1:
             return False
