@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ol0.config import SafetyConfig
 from ol0.controller.controller import Controller
 from ol0.controller.heads import Floats, Head, Mixer, sigmoid, softmax
-from ol0.controller.suite import Suite
+from ol0.controller.suite import Suite, share_of
 from ol0.records import Reason
 
 SMALLEST_PROBABILITY: Final = 1e-12  # float32 policies reach 0, where the divergence would be infinite
@@ -70,12 +70,13 @@ def measure(controller: Controller, probes: Suite) -> Movement:
         frozen = replace(controller, learnt=controller.base, mixer=Mixer.closed(controller.dimension))
         base = np.concatenate([_matrix(head).ravel() for head in controller.base])
         learnt = np.concatenate([_matrix(head).ravel() for head in controller.learnt])
+        kept, before = (probes.worth(one.greedy(features)) for one in (controller, frozen))
         gains = zip(map(_gain, controller.learnt), map(_gain, controller.base), strict=True)
         return Movement(
             mean_kl=float(divergences.mean()),
             tail_kl=float(np.quantile(divergences, 0.99)),
-            changed=float((probes.worth(controller.greedy(features)) < probes.worth(frozen.greedy(features))).mean()),
-            lost=probes.share(frozen) - probes.share(controller),
+            changed=float((kept < before).mean()),
+            lost=share_of(before, probes.best) - share_of(kept, probes.best),
             loudness=_loudness(controller, features),
             norm=float(np.linalg.norm(learnt - base) / np.linalg.norm(base)),
             spectral=max(float(one / two) for one, two in gains),

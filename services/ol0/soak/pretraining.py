@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -49,7 +50,7 @@ def train_base(prompts: Prompts, seed: int) -> Head:
     unit = float(above.sum(axis=1).mean()) or 1.0
     labels = Labels(with_bias(prompts.features), prompts.success, np.asarray(above / unit, np.float32))
     epochs = _epochs(labels, seed)
-    (weight,) = (it for epoch, it in enumerate(_fits(labels, np.arange(len(prompts)), seed)) if epoch == epochs)
+    weight = next(islice(_fits(labels, np.arange(len(prompts)), seed), epochs, None))
     return Head(np.ascontiguousarray(weight[:-1].T), weight[-1].copy())
 
 
