@@ -5,7 +5,7 @@ from typing import Self, TypedDict
 
 from ol0.canary.offline import ResultSnapshot, SuiteResult, run_suite
 from ol0.config import SafetyConfig
-from ol0.controller.suite import Suite
+from ol0.controller.suite import OF_ANOTHER_SUITE, Suite
 from ol0.errors import CheckpointError
 from ol0.records import Candidate, Digest, Reason, Release, ServingState
 
@@ -128,7 +128,6 @@ class Offer:
     @classmethod
     def without_result(cls, snapshot: OfferSnapshot) -> Self:
         """An offer that another suite was asked about. Its heads are gone, so it cannot be asked anew."""
-        flaw = "the canary suite was changed while it waited for a serving state; the new one judges the next candidate"
-        result = SuiteResult.flawed(Digest(snapshot["result"]["digest"]), flaw)
+        result = SuiteResult.flawed(Digest(snapshot["result"]["digest"]), OF_ANOTHER_SUITE)
         base, parent = Digest(snapshot["base"]), Digest(snapshot["parent"])
         return cls(result.digest, base, parent, snapshot["step"], snapshot["time_ms"], result)

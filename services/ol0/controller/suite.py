@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,10 @@ from ol0.errors import ConfigError
 from ol0.records import Digest
 
 KINDS = ("performance", "safety", "coherence", "regression", "drift", "memory")
+OF_ANOTHER_SUITE: Final = (
+    "the canary suite was changed while it waited for a serving state; the new one judges the next candidate"
+)
+"""Why a gate sends back who waits: it keeps no heads, so it cannot ask them about other prompts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from ol0.config import SafetyConfig
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.controller.signing import OPEN, Keyring
-from ol0.controller.suite import Suite
+from ol0.controller.suite import OF_ANOTHER_SUITE, Suite
 from ol0.drift.inputs import Finding, InputSnapshot, InputWatch, Turn
 from ol0.drift.live_watch import LiveSnapshot, LiveWatch
 from ol0.drift.movement import judge
@@ -47,6 +47,7 @@ REFERENCES: Final = 16  # releases whose lift is remembered, for when a rollback
 class DriftSnapshot(TypedDict):
     """The whole state of the monitor in plain JSON values."""
 
+    suite: NotRequired[str]
     clock: ClockSnapshot
     smallest: float
     odds: list[tuple[int, float]]
@@ -181,6 +182,8 @@ class DriftMonitor:
         if problems:
             against = tuple(Reason("structure", None, None, None, text) for text in problems)
             return self._verdict(offer, Judgement.REJECT, against)
+        if offer.movement is None:
+            return self._verdict(offer, Judgement.REJECT, (Reason("checkpoint", None, None, None, OF_ANOTHER_SUITE),))
         near, reasons = judge(offer.movement, self._safety)
         return self._verdict(offer, Judgement.APPROVE if near else Judgement.REJECT, reasons)
 
@@ -287,6 +290,7 @@ class DriftMonitor:
     def snapshot(self) -> bytes:
         """The whole state, as JSON."""
         state = DriftSnapshot(
+            suite=self._probes.digest,
             clock=self._clock.snapshot(),
             smallest=self._odds.smallest,
             odds=self._odds.snapshot(),
@@ -324,6 +328,8 @@ class DriftMonitor:
         self._base = None if state["base"] is None else Digest(state["base"])
         self._structure = None if state["structure"] is None else Structure.from_snapshot(state["structure"])
         self._pending = [Offer.from_snapshot(one) for one in state["pending"]]
+        if state.get("suite") != self._probes.digest:  # heads are gone, so who waits cannot be asked about these probes
+            self._pending = [replace(offer, movement=None) for offer in self._pending]
         self._references = dict(state["references"])
         self._stopped = list(state["stopped"])
         # Snapshots of earlier versions have neither: they go on with the next serving state.

@@ -20,12 +20,12 @@ class OfferSnapshot(TypedDict):
     step: int
     time_ms: int
     structure: StructureSnapshot
-    movement: dict[str, float]
+    movement: dict[str, float] | None
 
 
 @dataclass(frozen=True)
 class Offer:
-    """A candidate whose file is sound, without its heads."""
+    """A candidate whose file is sound, without its heads. ``movement`` None: it was asked about other probes."""
 
     digest: Digest
     base: Digest
@@ -33,7 +33,7 @@ class Offer:
     step: int
     time_ms: int
     structure: Structure
-    movement: Movement
+    movement: Movement | None
 
     @classmethod
     def of(cls, candidate: Candidate, checkpoints: CheckpointManager, probes: Suite) -> Self:
@@ -65,7 +65,7 @@ class Offer:
             step=self.step,
             time_ms=self.time_ms,
             structure=self.structure.snapshot(),
-            movement=self.movement.snapshot(),
+            movement=None if self.movement is None else self.movement.snapshot(),
         )
 
     @classmethod
@@ -73,5 +73,6 @@ class Offer:
         """The offer that ``snapshot`` was taken from."""
         digest, base, parent = (Digest(name) for name in (snapshot["digest"], snapshot["base"], snapshot["parent"]))
         structure = Structure.from_snapshot(snapshot["structure"])
-        movement = Movement.from_snapshot(snapshot["movement"])
+        measured = snapshot["movement"]
+        movement = None if measured is None else Movement.from_snapshot(measured)
         return cls(digest, base, parent, snapshot["step"], snapshot["time_ms"], structure, movement)

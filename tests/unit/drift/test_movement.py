@@ -11,7 +11,7 @@ from ol0.controller.suite import Suite
 from ol0.drift.handler import DriftMonitor
 from ol0.drift.movement import Movement, judge, measure
 from ol0.drift.structure import Structure
-from ol0.records import Candidate, Judgement, Verdict
+from ol0.records import Candidate, Digest, Judgement, Verdict
 from worlds import OLD, Checkpoint, experts, make_base, make_candidate, make_suite, serving_state
 
 SAFETY = SafetyConfig()
@@ -201,3 +201,16 @@ def test_a_candidate_waits_until_its_base_is_known() -> None:
     assert [(one.digest, one.judgement) for one in judged if isinstance(one, Verdict)] == [
         (candidate.digest, Judgement.APPROVE)
     ]
+
+
+def test_who_waited_while_the_suite_was_changed_is_not_judged_by_what_the_old_one_said() -> None:
+    first = DriftMonitor(PROBES, SAFETY, holdback=0.1)
+    verdict(make_candidate(BASE).candidate(), first)
+    for digest in ("6", "7"):  # nor after another restart before anything serves
+        second = DriftMonitor(replace(PROBES, digest=Digest(digest * 64)), SAFETY, holdback=0.1)
+        second.restore(first.snapshot())
+        first = second
+    (judged,) = second.handle(serving_state(BASE))
+    assert isinstance(judged, Verdict)
+    assert judged.judgement is Judgement.REJECT
+    assert "the canary suite was changed" in judged.reasons[0].text
