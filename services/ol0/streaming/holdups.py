@@ -2,25 +2,18 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Callable, Collection, Mapping
+from typing import Final, NamedTuple
 
 import structlog
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but not marked as such for mypy
-    AdminClient,
-    ListOffsetsResultInfo,
-    OffsetSpec,
-)
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from ol0.errors import StreamError
+from ol0.streaming.log_offsets import TIMEOUT_S, AskedOffsets, Which
 from ol0.streaming.messages import broker_errors
 from ol0.streaming.sink import Partition
 
-if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-TIMEOUT_S: Final = 10.0
 LOOK_EVERY_S: Final = 5.0
 SILENT_S: Final = 10.0
 """A quiet partition gets a tick every second; one that has brought none for so long is held up."""
@@ -43,21 +36,14 @@ class End(NamedTuple):
 class AskedEnds:
     """A question to the broker where logs end, on its way."""
 
-    def __init__(self, admin: AdminClient, partitions: Iterable[Partition], timeout_s: float = TIMEOUT_S) -> None:
-        self._timeout_s = timeout_s
-        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        places = {TopicPartition(it.topic, it.number): latest for it in partitions}
-
-        def ask(level: IsolationLevel) -> Mapping[TopicPartition, "Future[ListOffsetsResultInfo]"]:
-            return admin.list_offsets(places, isolation_level=level, request_timeout=timeout_s)
-
+    def __init__(self, admin: AdminClient, partitions: Collection[Partition]) -> None:
         # In this order: what is committed in between makes the second answer larger, which the next look sets right.
-        self._stable, self._high = ask(IsolationLevel.READ_COMMITTED), ask(IsolationLevel.READ_UNCOMMITTED)
+        self._stable, self._high = (AskedOffsets(which, admin, partitions) for which in (Which.STABLE, Which.END))
 
     @property
     def answered(self) -> bool:
         """Whether ``ends`` waits no more."""
-        return all(future.done() for answers in (self._stable, self._high) for future in answers.values())
+        return self._stable.answered and self._high.answered
 
     def ends(self) -> dict[Partition, End]:
         """What the broker said.
@@ -65,14 +51,7 @@ class AskedEnds:
         Raises:
             StreamError: it did not answer.
         """
-        with broker_errors("ends of the sources"):
-            try:
-                stable, high = (
-                    {Partition(it.topic, it.partition): one.result(self._timeout_s).offset for it, one in found.items()}
-                    for found in (self._stable, self._high)
-                )
-            except TimeoutError as error:
-                raise StreamError(f"ends of the sources: no answer within {self._timeout_s:g} s") from error
+        stable, high = self._stable.offsets(), self._high.offsets()
         return {partition: End(stable[partition], high[partition]) for partition in stable}
 
 
@@ -149,7 +128,7 @@ class HoldupWatch:
             if silent:
                 self._ask(silent)
 
-    def _ask(self, silent: Iterable[Partition]) -> None:
+    def _ask(self, silent: Collection[Partition]) -> None:
         try:
             self._asked = AskedEnds(self._admin, silent)
         except KafkaException as error:  # out of reach: the consumer says so

@@ -4,18 +4,13 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but not marked as such for mypy
-    AdminClient,
-    OffsetSpec,
-)
+from confluent_kafka.admin import AdminClient
 
 from ol0.errors import StreamError
-from ol0.streaming.messages import broker_errors
+from ol0.streaming.log_offsets import TIMEOUT_S, AskedOffsets, Which
 from ol0.streaming.sink import Log, Partition
 from ol0.streaming.topic_ids import describe
 
-TIMEOUT_S: Final = 10.0
 AGAIN_S: Final = 0.2
 NO_ID: Final = "A" * 22
 """Sixteen zeros, in base 64: what a broker answers that gives its topics no ids (Kafka before 2.8, some others)."""
@@ -36,8 +31,7 @@ def source_logs(
     described = describe(admin, topics, timeout_s)
     if missing := set(topics) - set(described):
         raise StreamError(f"no topic {min(missing)}; `ol0 topics apply` makes it")
-    firsts = _offsets(admin, wanted, OffsetSpec.earliest(), timeout_s)  # type: ignore[no-untyped-call]
-    ends = _offsets(admin, wanted, OffsetSpec.latest(), timeout_s)  # type: ignore[no-untyped-call]
+    firsts, ends = (_offsets(which, admin, wanted, timeout_s) for which in (Which.FIRST, Which.END))
     return {it: Log(_known(described[it.topic].topic_id), firsts[it], ends[it]) for it in wanted}
 
 
@@ -46,26 +40,14 @@ def _known(topic_id: str) -> str:
 
 
 def _offsets(
-    admin: AdminClient, partitions: Sequence[Partition], which: OffsetSpec, timeout_s: float
+    which: Which, admin: AdminClient, partitions: Sequence[Partition], timeout_s: float
 ) -> dict[Partition, int]:
     """Asks again while leaders are elected: partitions change hands just when a broker is gone."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:
-            return _offsets_now(admin, partitions, which, max(deadline - time.monotonic(), AGAIN_S))
+            return AskedOffsets(which, admin, partitions, max(deadline - time.monotonic(), AGAIN_S)).offsets()
         except StreamError:
             if time.monotonic() + AGAIN_S > deadline:
                 raise
             time.sleep(AGAIN_S)
-
-
-def _offsets_now(
-    admin: AdminClient, partitions: Sequence[Partition], which: OffsetSpec, timeout_s: float
-) -> dict[Partition, int]:
-    wanted = {TopicPartition(it.topic, it.number): which for it in partitions}
-    with broker_errors("offsets of the sources"):
-        answers = admin.list_offsets(wanted, request_timeout=timeout_s)
-        try:
-            return {Partition(it.topic, it.partition): one.result(timeout_s).offset for it, one in answers.items()}
-        except TimeoutError as error:
-            raise StreamError(f"offsets of the sources: no answer within {timeout_s:g} s") from error

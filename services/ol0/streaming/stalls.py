@@ -2,24 +2,18 @@
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but not marked as such for mypy
-    AdminClient,
-    ListOffsetsResultInfo,
-    OffsetSpec,
-)
+from confluent_kafka.admin import AdminClient
 
-if TYPE_CHECKING:
-    from concurrent.futures import Future
+from ol0.streaming.log_offsets import AskedOffsets, Which
+from ol0.streaming.sink import Partition
 
 Place = tuple[str, int]
 """Full name of a topic, and a partition."""
 
 STALL_S: Final = 30.0
 """Silence after which one asks whether there is more to read: one small question, of quiet partitions alone."""
-ANSWER_S: Final = 10.0
 
 
 class StallWatch:
@@ -32,7 +26,7 @@ class StallWatch:
     def __init__(self, admin: AdminClient) -> None:
         self._admin = admin
         self._heard_at: dict[Place, float] = {}
-        self._asked: dict[Place, Future[ListOffsetsResultInfo]] = {}
+        self._asked: AskedOffsets | None = None
 
     def heard(self, place: Place) -> None:
         """The partition has brought a record, or said that this is its end."""
@@ -44,30 +38,20 @@ class StallWatch:
         Args:
             positions: the next offset of every partition that is read.
         """
-        if not self._asked:
+        if self._asked is None:
             self._ask(positions)
             return []
-        if not all(answer.done() for answer in self._asked.values()):
+        if not self._asked.answered:
             return []
-        asked, self._asked = self._asked, {}
-        for place in asked:
+        asked, self._asked = self._asked, None
+        ends = {(it.topic, it.number): end for it, end in asked.known().items()}
+        for place in ends:
             self.heard(place)  # it has as long again
-        return [place for place, answer in asked.items() if _end(answer) > positions.get(place, _end(answer))]
+        # Nothing is known while a broker is away, which reading says by itself.
+        return [place for place, end in ends.items() if end is not None and end > positions.get(place, end)]
 
     def _ask(self, positions: Mapping[Place, int]) -> None:
         now = time.monotonic()
         quiet = [place for place in positions if now - self._heard_at.setdefault(place, now) >= STALL_S]
         if quiet:
-            latest = {TopicPartition(*place): OffsetSpec.latest() for place in quiet}  # type: ignore[no-untyped-call]
-            answers = self._admin.list_offsets(
-                latest, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=ANSWER_S
-            )
-            self._asked = {(one.topic, one.partition): answer for one, answer in answers.items()}
-
-
-def _end(answer: "Future[ListOffsetsResultInfo]") -> int:
-    """Where what may be read ends; nowhere while the broker is away, which reading says by itself."""
-    try:
-        return int(answer.result(0).offset)
-    except KafkaException:
-        return 0
+            self._asked = AskedOffsets(Which.STABLE, self._admin, [Partition(*place) for place in quiet])

@@ -7,8 +7,9 @@ from typing import Final
 from confluent_kafka.admin import AdminClient
 
 from ol0.errors import StreamError
+from ol0.streaming.log_offsets import TIMEOUT_S
 from ol0.streaming.sink import Log, Partition
-from ol0.streaming.source_logs import TIMEOUT_S, source_logs
+from ol0.streaming.source_logs import source_logs
 from ol0.streaming.topic_ids import Asked
 
 LOOK_EVERY_S: Final = 5.0
