@@ -8,9 +8,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
     ResourceType,
 )
 
+from ol0.config import Settings
 from ol0.errors import ContractError
 from ol0.records import Record
+from ol0.streaming import admin
 from ol0.streaming.lineage import Lineage
+from ol0.streaming.topic_ids import describe
+from waiting import wait_until
 
 
 def read_messages(lineage: Lineage, topic: str) -> list[Message]:
@@ -50,14 +54,24 @@ def alter(lineage: Lineage, name: str, config: dict[str, str]) -> None:
     """Changes settings of a topic, by its logical name, behind the back of its services."""
     entries = [ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in config.items()]
     resource = ConfigResource(ResourceType.TOPIC, lineage.topics.full(name), incremental_configs=entries)
-    admin = lineage.clients.admin()  # where nothing holds it, its answers end with it
-    for answer in admin.incremental_alter_configs([resource]).values():
+    broker = lineage.clients.admin()  # where nothing holds it, its answers end with it
+    for answer in broker.incremental_alter_configs([resource]).values():
         answer.result(10)
+
+
+def make_anew(settings: Settings, name: str) -> None:
+    """Deletes a topic, by its logical name, and makes another one under its name."""
+    lineage = Lineage.of(settings.kafka)
+    broker, topic = lineage.clients.admin(), lineage.topics.full(name)
+    for answer in broker.delete_topics([topic]).values():
+        answer.result(10)
+    wait_until(lambda: not describe(broker, [topic], 10), 30)
+    admin.apply(settings, admin.plan(settings))
 
 
 def delete_records(lineage: Lineage, name: str, before: int) -> None:
     """Deletes what partition 0 of a topic has before an offset, as retention does."""
     place = TopicPartition(lineage.topics.full(name), 0, before)
-    admin = lineage.clients.admin()
-    for answer in admin.delete_records([place]).values():
+    broker = lineage.clients.admin()
+    for answer in broker.delete_records([place]).values():
         answer.result(10)

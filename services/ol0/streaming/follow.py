@@ -12,6 +12,7 @@ from ol0.errors import ContractError
 from ol0.records import Record, Tick
 from ol0.streaming.clients import Clients
 from ol0.streaming.codec import Codec
+from ol0.streaming.identity import Identities
 from ol0.streaming.messages import broker_errors, coordinates
 from ol0.streaming.topics import Topics
 
@@ -26,6 +27,9 @@ ANSWER_S: Final = 10.0
 class Follower:
     """Follows topics for as long as it lives, through restarts of the broker. Used by one thread.
 
+    A topic that was made anew under its name is read from its beginning; what was read of it before that was noticed
+    comes once more.
+
     Args:
         settings: says which lineage and where.
         names: logical names of the topics, such as ``outcomes``. Their partitions have to exist.
@@ -39,11 +43,17 @@ class Follower:
         self._specs = {topics.full(name): topics.spec(name) for name in names}
         self._codec = Codec()
         self._log = structlog.get_logger("ol0.follow")
-        self._consumer = Clients(settings.kafka, topics).assigned_consumer("follow", reset="earliest")
-        places = {(full, number) for full, spec in self._specs.items() for number in range(spec.partitions)}
+        self._clients = Clients(settings.kafka, topics)
+        self._identities = Identities(self._specs, self._clients)
+        places = sorted((full, number) for full, spec in self._specs.items() for number in range(spec.partitions))
+        self._next = dict.fromkeys(places, OFFSET_BEGINNING)
+        self._begin()
         with broker_errors("ends of topics"):
             self._unread = {place: self._end(TopicPartition(*place)) for place in places}
-        self._consumer.assign([TopicPartition(full, number, OFFSET_BEGINNING) for full, number in sorted(places)])
+
+    def _begin(self) -> None:
+        self._consumer = self._clients.assigned_consumer("follow", reset="earliest")
+        self._consumer.assign([TopicPartition(*place, offset) for place, offset in self._next.items()])
 
     @property
     def caught_up(self) -> bool:
@@ -55,6 +65,11 @@ class Follower:
 
         Ticks and deletions are passed over, and so is a record that cannot be decoded, with a line in the log.
         """
+        if anew := self._identities.changed():
+            self._log.warning("topics were made anew; reading them from their beginning", topics=anew)
+            self._next |= {place: OFFSET_BEGINNING for place in self._next if place[0] in anew}
+            self._consumer.close()
+            self._begin()
         messages = self._consumer.consume(BATCH, WAIT_S)
         return [followed for message in messages if (followed := self._decode(message)) is not None]
 
@@ -74,6 +89,7 @@ class Follower:
                 self._log.warning("cannot read", topic=message.topic(), reason=error.str())
             return None
         topic, partition, offset = coordinates(message)
+        self._next[topic, partition] = offset + 1
         # While others keep writing, the broker never says that this is the end.
         if offset + 1 >= self._unread.get((topic, partition), math.inf):
             del self._unread[topic, partition]

@@ -1,6 +1,7 @@
-"""Whether a topic is still the one that it was: for those who follow it for months."""
+"""Whether topics are still the ones that they were: for those who follow them for months."""
 
 import time
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 from ol0.errors import StreamError
@@ -15,46 +16,44 @@ ASK_S: Final = 10.0
 ANSWER_S: Final = 5.0
 
 
-class Identity:
-    """Asks the broker now and then for the id of a topic, and never waits for the answer. For one thread.
+class Identities:
+    """Asks the broker now and then for the ids of topics, and never waits for the answer. For one thread.
 
     Args:
-        topic: full name.
-        clients: of its lineage.
+        topics: full names.
+        clients: of their lineage.
 
     Attributes:
         answered_at_s: when the last question was asked that got an answer, by ``time.monotonic``; None: none did.
     """
 
-    def __init__(self, topic: str, clients: Clients) -> None:
+    def __init__(self, topics: Collection[str], clients: Clients) -> None:
         self.answered_at_s: float | None = None
-        self._topic, self._clients = topic, clients
+        self._topics, self._clients = topics, clients
         self._admin: AdminClient | None = None
         self._asked: Asked | None = None
         self._asked_at_s, self._next_s = 0.0, 0.0
-        self._id: str | None = None
+        self._ids: dict[str, str] = {}
 
-    def changed(self) -> bool:
-        """Whether an answer has come that names another topic than the one before."""
+    def changed(self) -> list[str]:
+        """The topics of which an answer has come with another id than the one before."""
         now_s = time.monotonic()
         if self._asked is None:
             if now_s >= self._next_s:
                 self._asked, self._asked_at_s = self._ask(), now_s
-            return False
+            return []
         if not self._asked.answered:
-            return False
+            return []
         asked, self._asked, self._next_s = self._asked, None, now_s + ASK_S
         try:
-            found = asked.topics().get(self._topic)
+            found = {topic: told.topic_id for topic, told in asked.topics().items()}
         except StreamError:
-            return False
+            return []
         self.answered_at_s = self._asked_at_s
-        if found is None:
-            return False
-        before, self._id = self._id, found.topic_id
-        return before not in {None, found.topic_id}
+        before, self._ids = self._ids, {**self._ids, **found}
+        return [topic for topic, its_id in found.items() if before.get(topic, its_id) != its_id]
 
     def _ask(self) -> Asked:
         if self._admin is None:
             self._admin = self._clients.admin()
-        return Asked(self._admin, [self._topic], ANSWER_S)
+        return Asked(self._admin, self._topics, ANSWER_S)

@@ -10,7 +10,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartitio
 
 from ol0.errors import ContractError, StreamError
 from ol0.records import Record
-from ol0.streaming.identity import Identity
+from ol0.streaming.identity import Identities
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import coordinates
 
@@ -18,6 +18,7 @@ OnGarbage = Callable[[str, ContractError], None]
 Change = tuple[str, Record | None]
 """A key and its newest record; None: deleted."""
 R = TypeVar("R", bound=Record)
+LOG: Final = logging.getLogger("ol0.kafka")
 POLL_S: Final = 0.2
 AGAIN_S: Final = 5.0
 """Pause before a topic that cannot be read is read again, from its beginning."""
@@ -36,30 +37,32 @@ class CompactedReader:
     """Reads one compacted topic from its beginning, to its end and beyond. Needs no broker to be made.
 
     The end is where the broker says so: commit markers take offsets, so the last record may stand anywhere before it.
+    Where reading fails (librdkafka may come back from that after minutes, or never), or the topic was made anew under
+    the same name, it begins again.
 
     Args:
         name: logical name of the topic.
         lineage: where it is and how its records are written.
         on_garbage: called with key and error where a record cannot be decoded; by default it is logged. It may raise.
             Where it does not, the key keeps its last good record.
-
-    Attributes:
-        failed: whether the broker refused to hand records out: no such topic, or no permission. librdkafka may come
-            back from that after minutes, or never; a new reader does at once.
     """
 
     def __init__(self, name: str, lineage: Lineage, on_garbage: OnGarbage | None = None) -> None:
         self._spec = lineage.topics.spec(name)
         self._topic = lineage.topics.full(name)
         self._codec = lineage.codec
-        self.failed = False
         self._on_garbage = on_garbage or self._log_garbage
+        self._clients = lineage.clients
         self._notes = lineage.clients.notes
-        self._consumer = lineage.clients.assigned_consumer(f"reader.{name}", reset="earliest")
         self._partitions = range(self._spec.partitions)
+        self._identities = Identities([self._topic], lineage.clients)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._consumer = self._clients.assigned_consumer(f"reader.{self._spec.name}", reset="earliest")
         self._ended: set[int] = set()
         self._next: dict[int, int] = {}
-        self._bounds = lineage.clients.bounds
+        self._again_at_s = math.inf
         self._consumer.assign([TopicPartition(self._topic, n, OFFSET_BEGINNING) for n in self._partitions])
 
     @property
@@ -67,11 +70,26 @@ class CompactedReader:
         """Whether every partition has been read to its end once; a transaction that is open ends it for a while."""
         return len(self._ended) == len(self._partitions)
 
+    @property
+    def known_at_s(self) -> float | None:
+        """When the broker was last asked which topic this is, by ``time.monotonic``; None: not yet, or it failed."""
+        return self._identities.answered_at_s if self._again_at_s == math.inf else None
+
     def poll(self, timeout_s: float) -> list[Change]:
-        """What has changed since the last call, in the order of the log; waits at most ``timeout_s`` for the first."""
+        """What has changed since the last call, in the order of the log; waits at most ``timeout_s`` for the first.
+
+        Where it begins again, what is not deleted is there once more.
+        """
+        if time.monotonic() >= self._again_at_s:
+            self._consumer.close()
+            self._begin()
         first = self._consumer.consume(1, timeout_s)
         messages = first + self._consumer.consume(100, 0) if first else []
-        return [change for message in messages if (change := self._change(message)) is not None]
+        changes = [change for message in messages if (change := self._change(message)) is not None]
+        if self._identities.changed():
+            self._again_at_s = 0.0
+            LOG.warning("%s was made anew; reading it from its beginning", self._topic)
+        return changes
 
     def read_to_end(self, timeout_s: float) -> dict[str, Record]:
         """Everything that the topic holds at this moment: key -> newest record.
@@ -83,7 +101,7 @@ class CompactedReader:
             StreamError: the end was not reached in time.
         """
         deadline = time.monotonic() + timeout_s
-        bounds = self._bounds(self._topic, self._partitions, timeout_s)
+        bounds = self._clients.bounds(self._topic, self._partitions, timeout_s)
         ends = {number: end for number, (_, end) in bounds.items()}
         table: dict[str, Record] = {}
         while any(self._next.get(number, -1) < end for number, end in ends.items()):
@@ -130,7 +148,7 @@ class CompactedReader:
             self._ended.add(partition)
             self._next[partition] = offset
         else:
-            self.failed = True
+            self._again_at_s = min(self._again_at_s, time.monotonic() + AGAIN_S)
             self._notes.note("cannot read", f"{self._topic}: {error.str()}")
 
     def _log_garbage(self, key: str, error: ContractError) -> None:
@@ -140,8 +158,8 @@ class CompactedReader:
 class LatestValue(Generic[R]):
     """The newest record of one key: what serves, for the SDK and the learner.
 
-    It follows the topic through whatever happens to it: where reading fails, or the topic was made anew under the same
-    name, it begins again, with the value that it has until the new end is reached.
+    It follows the topic through whatever happens to it: where the reader begins again, it keeps the value that it has
+    until the new end is reached.
 
     Args:
         name: logical name of the topic.
@@ -158,13 +176,10 @@ class LatestValue(Generic[R]):
     """
 
     def __init__(self, name: str, lineage: Lineage, key: str, record_type: type[R]) -> None:
-        self._name, self._lineage = name, lineage
         self._key, self._record_type = key, record_type
         self._reader = CompactedReader(name, lineage)
-        self._identity = Identity(lineage.topics.full(name), lineage.clients)
         self._found: R | None = None
         self._value: R | None = None
-        self._again_at_s = math.inf
         self.current_at_s: float | None = None
 
     @property
@@ -179,27 +194,16 @@ class LatestValue(Generic[R]):
 
     def poll(self, timeout_s: float) -> bool:
         """Looks for a newer one; says whether there is. A deletion changes nothing: something has to serve."""
-        if time.monotonic() >= self._again_at_s:
-            self._begin_again()
         for key, record in self._reader.poll(timeout_s):
             if key == self._key and isinstance(record, self._record_type):
                 self._found = record
-        if self._identity.changed():
-            self._again_at_s = 0.0
-        elif self._reader.failed:
-            self._again_at_s = min(self._again_at_s, time.monotonic() + AGAIN_S)
         if not self.caught_up:
             return False
-        if self._again_at_s == math.inf:
-            self.current_at_s = self._identity.answered_at_s
+        if self._reader.known_at_s is not None:
+            self.current_at_s = self._reader.known_at_s
         newer, self._value = self._found is not self._value, self._found
         return newer
 
     def close(self) -> None:
         """Gives the connections back."""
         self._reader.close()
-
-    def _begin_again(self) -> None:
-        self._reader.close()
-        self._reader = CompactedReader(self._name, self._lineage)
-        self._again_at_s = math.inf

@@ -9,7 +9,7 @@ from confluent_kafka import TopicPartition
 
 from counting import SERVICE, Counting, make_loop
 from examples import OUTCOME, SNAPSHOT
-from kafka_log import delete_records, read_messages
+from kafka_log import delete_records, make_anew, read_messages
 from ol0.config import Settings, StreamingConfig
 from ol0.records import Outcome, Record, Transition
 from ol0.streaming import admin, stalls
@@ -58,14 +58,6 @@ def forget_group(lineage: Lineage) -> None:
     broker = lineage.clients.admin()
     for answer in broker.delete_consumer_groups([group]).values():
         answer.result(10)
-
-
-def make_anew(settings: Settings, lineage: Lineage) -> None:
-    broker, topic = lineage.clients.admin(), lineage.topics.full("outcomes")
-    for answer in broker.delete_topics([topic]).values():
-        answer.result(10)
-    wait_until(lambda: not describe(broker, [topic], 10), TIMEOUT_S)
-    admin.apply(settings, admin.plan(settings))
 
 
 def test_a_restart_goes_on_where_its_snapshot_was_though_kafka_has_forgotten_the_group(
@@ -156,7 +148,7 @@ def test_a_topic_that_was_made_anew_is_read_from_its_beginning(
     # Given a service that has read three outcomes, and a new topic of the same name with more than that
     RecordSender(lineage).send_all(outcomes(3))
     ran(settings, lineage, 3)
-    make_anew(settings, lineage)
+    make_anew(settings, "outcomes")
     RecordSender(lineage).send_all(outcomes(5, first=10))
     handler = Counting()
     loop = make_loop(settings, lineage, handler)

@@ -1,17 +1,22 @@
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from random import Random
 from threading import Event, Thread
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 
-from examples import CANDIDATE, DECISION, OUTCOME, SERVING_STATE, SNAPSHOT, TICK, TIME_MS
-from kafka_log import put_bytes, read_messages, read_records
+from examples import CANDIDATE, DECISION, OPERATOR_COMMAND, OUTCOME, SERVING_STATE, SNAPSHOT, TICK, TIME_MS
+from kafka_log import make_anew, put_bytes, read_messages, read_records
 from ol0.config import KafkaConfig, Settings
 from ol0.controller.checkpoint import MAX_BYTES
 from ol0.errors import ContractError, Fenced, StreamError
-from ol0.records import Record, ServingState
-from ol0.streaming import admin
+from ol0.feedback.forgotten import ForgottenUsers
+from ol0.records import Outcome, Record, ServingState
+from ol0.streaming import admin, identity
+from ol0.streaming.follow import Follower
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.pile_sender import PileSender
 from ol0.streaming.sender import Deliveries, RecordSender
@@ -194,6 +199,72 @@ def test_the_newest_serving_state_is_followed_and_garbage_is_passed_over(lineage
     wait_until(lambda: latest.poll(0.2), TIMEOUT_S)
     assert latest.value.sequence == 150
     latest.close()
+
+
+def test_who_is_forgotten_on_a_topic_that_was_made_anew_is_heard_of(
+    settings: Settings, lineage: Lineage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Given a reader of orders that has read five, and a new topic of the same name with more of them
+    monkeypatch.setattr(identity, "ASK_S", 0.1)
+    with CompactedReader("operator", lineage) as reader:
+        forgotten, heard = ForgottenUsers(reader), set[str]()
+        forget(lineage, "before", 5)
+        assert len(forgotten.read()) == 5
+        wait_until(lambda: not forgotten.poll() and reader.known_at_s, TIMEOUT_S)
+        with paused(reader._consumer, lineage.topics.full("operator")):
+            make_anew(settings, "operator")
+            expected = forget(lineage, "after", 8)
+
+        def hears_of_all() -> bool:
+            heard.update(forgotten.poll())
+            return heard == expected
+
+        # When it goes on reading, then it hears of all of them, and says that it has begun again
+        wait_until(hears_of_all, TIMEOUT_S)
+    assert f"{lineage.topics.full('operator')} was made anew; reading it from its beginning" in caplog.text
+
+
+@contextmanager
+def paused(consumer: Consumer, topic: str) -> Iterator[None]:
+    """As if it asked for nothing meanwhile: of a log that ends before its offset it would hear."""
+    consumer.pause([TopicPartition(topic, 0)])
+    yield
+    consumer.resume([TopicPartition(topic, 0)])
+
+
+def forget(lineage: Lineage, name: str, count: int) -> set[str]:
+    orders = [replace(OPERATOR_COMMAND, value=f"{name}{n}", time_ms=TIME_MS + n) for n in range(count)]
+    RecordSender(lineage).send_all(orders)
+    return {str(order.value) for order in orders}
+
+
+def test_a_bystander_follows_into_a_topic_that_was_made_anew(
+    settings: Settings, lineage: Lineage, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # Given a follower of two topics, and of one of them a successor with more records than it has read
+    monkeypatch.setattr(identity, "ASK_S", 0.1)
+    sender, states, outcomes = RecordSender(lineage), list[Record](), set[int]()
+    with closing(Follower(settings, ["outcomes", "releases"])) as follower:
+
+        def reads(*numbers: int) -> bool:
+            for _, record, _ in follower.poll():
+                if isinstance(record, Outcome):
+                    outcomes.add(record.sequence)
+                else:
+                    states.append(record)
+            return outcomes == set(numbers)
+
+        sender.send_all([SERVING_STATE, *(replace(OUTCOME, sequence=number) for number in range(5))])
+        wait_until(lambda: reads(*range(5)) and states and follower._identities.answered_at_s, TIMEOUT_S)
+        with paused(follower._consumer, lineage.topics.full("outcomes")):
+            make_anew(settings, "outcomes")
+            sender.send_all([replace(OUTCOME, sequence=number) for number in range(10, 18)])
+        # When it goes on, then it reads all of them, of the other topic nothing twice, and says so
+        wait_until(lambda: reads(*range(5), *range(10, 18)), TIMEOUT_S)
+        sender.send_all([replace(SERVING_STATE, sequence=9)])
+        wait_until(lambda: reads(*outcomes) and len(states) > 1, TIMEOUT_S)
+    assert states == [SERVING_STATE, replace(SERVING_STATE, sequence=9)]
+    assert "topics were made anew; reading them from their beginning" in "".join(capfd.readouterr())
 
 
 def test_a_table_of_an_empty_topic_is_empty_and_read_at_once(lineage: Lineage) -> None:
