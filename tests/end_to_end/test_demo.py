@@ -20,6 +20,8 @@ INTERRUPTED = 130
 NOT_PROVEN = 3
 READERS = tuple(name for name in SERVICES if name != "learner")
 DECISIONS = 3_000
+RATE = 30
+"""Decisions a second: for 100 s, in which six services die and come back one by one on a busy machine, too."""
 
 Start = Callable[..., Started]
 
@@ -38,9 +40,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
         command.close()
 
 
-def start_demo(start: Start, decisions: int, out: Path) -> Started:
+def start_demo(start: Start, decisions: int, out: Path, rate: int = 180) -> Started:
     """A demo whose users have begun to ask, with everything that belongs to it."""
-    demo = start("demo", "--decisions", str(decisions), "--out", out)
+    demo = start("demo", "--decisions", str(decisions), "--rate", str(rate), "--out", out)
     demo.wait_for_output(USERS_ASK, UP_WITHIN_S)
     commands = demo.look().values()
     assert set(demo.services()) == set(SERVICES)
@@ -67,7 +69,7 @@ def decisions_made(demo: Started) -> int:
 @pytest.mark.slow
 def test_a_demo_loses_nothing_when_every_service_is_killed_once(start: Start, tmp_path: Path) -> None:
     # Given a demo whose users are in the middle of their work.
-    demo, out = start_demo(start, DECISIONS, tmp_path / "out"), tmp_path / "out"
+    demo, out = start_demo(start, DECISIONS, tmp_path / "out", RATE), tmp_path / "out"
     wait_until(lambda: decisions_made(demo) > DECISIONS / 10, UP_WITHIN_S)
     # When every service is killed.
     kill_each_service_once(demo)
