@@ -148,6 +148,17 @@ def test_below_the_base_there_is_nothing_to_go_back_to(stack: NativeStack, tmp_p
     assert answer.returncode == WRONG_SETTING
     assert answer.stderr == "ol0: rollback would be refused: the base is live: there is nothing to go back to\n"
     # And an order that nobody carries out stands where it will be found.
-    order = ol0("releases", "freeze", "--within-s", "1", "--config", place.config)
+    order = ol0("releases", "freeze", "--actor", "ann", "--within-s", "1", "--config", place.config)
     assert order.returncode == 1
     assert "the release service has not carried it out within 1 s: does it run" in order.stderr
+    # So the same once more is none, and its contrary is one.
+    again = ol0("releases", "freeze", "--config", place.config)
+    waits = "freeze by ann waits for the release service, which obeys it first\n"
+    assert again.stdout == f"{waits}freeze: it is so then; nothing was ordered\n"
+    contrary = ol0("releases", "thaw", "--within-s", "1", "--config", place.config)
+    assert (contrary.returncode, contrary.stdout) == (1, f"{waits}the freeze ends\n")
+    # And when it is there, it obeys both before it obeys the next one.
+    with services(place, ("release",)):
+        done = ol0("releases", "freeze", "--config", place.config)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(", frozen\n")

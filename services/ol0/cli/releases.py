@@ -122,21 +122,24 @@ def _order(
     """Says what would happen, asks, orders, and says what did."""
     from ol0.clock import wall_clock_ms
     from ol0.records import OperatorCommand
-    from ol0.release.desk import give, read_life, rehearse
+    from ol0.release.desk import give, read_desk, rehearse
     from ol0.release.history import find_digest
 
     with explained():
         settings = logging_apart(config)
-        life = read_life(settings)
+        desk = read_desk(settings)
+        life = desk.life
         value: str | None = None
         if digest is not None:
             value = find_digest(life.known(), digest)
         elif kind is OperatorKind.ROLLBACK and life.live is not None:
             value = life.live.digest  # by name: the same order given twice must not hit the next one
         order = OperatorCommand(kind, value, actor, reason, wall_clock_ms())
-        changes = rehearse(life, order, settings)
+        for earlier in desk.waiting:
+            typer.echo(f"{earlier.kind} by {earlier.actor} waits for the release service, which obeys it first")
+        changes = rehearse(desk, order, settings)
         if not changes:
-            typer.echo(f"{kind}: it is so already; nothing was ordered")
+            typer.echo(f"{kind}: it is so {'then' if desk.waiting else 'already'}; nothing was ordered")
             return
         typer.echo("\n".join(changes))
         if dry_run or not (yes or typer.confirm("do it?")):

@@ -51,14 +51,19 @@ def read_history(settings: Settings, names: Sequence[str]) -> History:
     history, deadline_s = History(), monotonic() + READ_S
     follower = Follower(settings, names)
     try:
-        for record in _to_the_end(follower, deadline_s):
+        for record in to_the_end(follower, deadline_s):
             history.take(record)
     finally:
         follower.close()
     return history
 
 
-def _to_the_end(follower: Follower, deadline_s: float) -> Iterator[Record]:
+def to_the_end(follower: Follower, deadline_s: float) -> Iterator[Record]:
+    """What there was when the following began.
+
+    Raises:
+        StreamError: that was not read by ``deadline_s`` of ``time.monotonic``.
+    """
     while not follower.caught_up:
         if monotonic() > deadline_s:
             raise StreamError(f"the topics were not read to their end in {READ_S:g} s: is Kafka up (`ol0 status`)?")

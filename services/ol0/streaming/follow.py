@@ -1,7 +1,8 @@
 """Reading several topics from their beginning, as a bystander: no group, no commits, nothing that others notice."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import structlog
@@ -14,6 +15,7 @@ from ol0.streaming.clients import Clients
 from ol0.streaming.codec import Codec
 from ol0.streaming.identity import Identities
 from ol0.streaming.messages import broker_errors, coordinates
+from ol0.streaming.stalls import Place
 from ol0.streaming.topics import Topics
 
 Followed = tuple[str, Record, int]
@@ -33,12 +35,15 @@ class Follower:
     Args:
         settings: says which lineage and where.
         names: logical names of the topics, such as ``outcomes``. Their partitions have to exist.
+        since: the offset at which a partition is begun, by full name and number; those that are left out at the first.
 
     Raises:
         StreamError: the broker does not say where they end.
     """
 
-    def __init__(self, settings: Settings, names: Sequence[str]) -> None:
+    def __init__(
+        self, settings: Settings, names: Sequence[str], since: Mapping[Place, int] = MappingProxyType({})
+    ) -> None:
         topics = Topics(settings.kafka.topic_prefix, settings.kafka.partitions)
         self._specs = {topics.full(name): topics.spec(name) for name in names}
         self._codec = Codec()
@@ -46,7 +51,7 @@ class Follower:
         self._clients = Clients(settings.kafka, topics)
         self._identities = Identities(self._specs, self._clients)
         places = sorted((full, number) for full, spec in self._specs.items() for number in range(spec.partitions))
-        self._next = dict.fromkeys(places, OFFSET_BEGINNING)
+        self._next = {place: since.get(place, OFFSET_BEGINNING) for place in places}
         self._begin()
         with broker_errors("ends of topics"):
             self._unread = {place: self._end(TopicPartition(*place)) for place in places}
