@@ -16,7 +16,7 @@ CHANGED: Final = 0.05
 """Of the prompts, those that a useful candidate answers otherwise, as often better as worse. The demo's: 2 to 5 %."""
 
 
-def check_size(best: Floats, safety: SafetyConfig) -> str | None:
+def check_suite_size(best: Floats, safety: SafetyConfig) -> str | None:
     """What is to be said of a suite's size; None where it is large enough.
 
     Args:

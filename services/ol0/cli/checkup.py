@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from ol0.canary.size import check_size
+from ol0.canary.size import check_suite_size
 from ol0.config import Settings
 from ol0.controller.checkpoint import read_base
 from ol0.controller.signing import Keyring
@@ -61,7 +61,7 @@ def _check_files(settings: Settings) -> None:
         raise ConfigError(
             f"serving.base {base_path} does not fit safety.suite {suite_path}: {flaw}; `ol0 warmup` writes two that fit"
         )
-    check_size(suite.best, settings.safety)
+    check_suite_size(suite.best, settings.safety)
     share, threshold = suite.share(base), settings.warmup.canary_threshold
     if share < threshold:
         raise ConfigError(

@@ -1,14 +1,16 @@
 """Setting a lineage up and looking at it: topics, warm-up, status."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ol0.cli.command import EXIT_FAILED, Config, explained, logging_apart, page_console
 from ol0.config import Settings
 from ol0.errors import ConfigError
-from ol0.records import Digest
+
+if TYPE_CHECKING:
+    from ol0.soak.lineage_setup import Offered
 
 app = typer.Typer()
 topics_app = typer.Typer(no_args_is_help=True, help="The topics that a lineage needs.")
@@ -54,20 +56,18 @@ def warmup(
         from ol0.soak.lineage_setup import warm_up
 
         folder = _folder(settings, out)
-        digest = warm_up(settings, split_prompts(*read_prompts(data), seed), folder, seed)
-        tell_offer(settings, digest, folder)
+        offered = warm_up(settings, split_prompts(*read_prompts(data), seed), folder, seed)
+        tell_offer(settings, offered, folder)
 
 
-def tell_offer(settings: Settings, digest: Digest, folder: Path) -> None:
+def tell_offer(settings: Settings, offered: "Offered", folder: Path) -> None:
     """What a warm-up ends with: the base, and what the settings have to name before it can serve."""
-    from ol0.canary.size import check_size
     from ol0.cli.pasted import settings_to_paste
-    from ol0.controller.suite import read_suite
-    from ol0.soak.lineage_setup import BASE, SUITE
+    from ol0.soak.lineage_setup import BASE
 
-    if (folder / SUITE).exists() and (few := check_size(read_suite(folder / SUITE).best, settings.safety)):
-        typer.echo(few)
-    typer.echo(f"offered base {digest[:12]} from {folder / BASE}; it serves once both gates approve")
+    if offered.few:
+        typer.echo(offered.few)
+    typer.echo(f"offered base {offered.digest[:12]} from {folder / BASE}; it serves once both gates approve")
     for line in settings_to_paste(settings, folder):
         typer.echo(line)
 

@@ -58,7 +58,7 @@ def _fields(manifest: Manifest) -> dict[str, object]:
     return fields
 
 
-def check_size(dimension: int, choices: Sequence[int]) -> None:
+def check_checkpoint_size(dimension: int, choices: Sequence[int]) -> None:
     """Refuses heads whose checkpoint would be too large, before anything is trained or sent.
 
     Args:

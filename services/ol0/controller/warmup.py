@@ -6,7 +6,7 @@ from math import floor
 from random import Random
 from uuid import UUID
 
-from ol0.controller.checkpoint import check_size, digest_of, write_checkpoint
+from ol0.controller.checkpoint import check_checkpoint_size, digest_of, write_checkpoint
 from ol0.controller.controller import Controller, Manifest
 from ol0.controller.exploration import Draw
 from ol0.controller.heads import Floats, Head, Mixer
@@ -60,9 +60,9 @@ def base_checkpoint(
         hysteresis: of every later checkpoint too; None: a decision never looks back at the one before.
 
     Raises:
-        ConfigError: they are too large: see ``check_size``.
+        ConfigError: they are too large: see ``check_checkpoint_size``.
     """
-    check_size(heads[0].weight.shape[1], [head.choices for head in heads])
+    check_checkpoint_size(heads[0].weight.shape[1], [head.choices for head in heads])
     manifest = Manifest(None, None, 0, tuple(parts), epsilon, encoder, hysteresis)
     return write_checkpoint(manifest, heads, heads, Mixer.closed(heads[0].weight.shape[1]))
 

@@ -13,7 +13,6 @@ from time import monotonic
 
 from rich.console import Console
 
-from ol0.canary.size import check_size
 from ol0.clock import wall_clock_ms
 from ol0.config import Settings, load_settings, settings_of
 from ol0.controller.checkpoint import read_base
@@ -157,11 +156,11 @@ class Run:
             settings = load_settings(path)
             view.say("A base controller is trained on the old kinds of prompts; topics and anchors are set up.")
             apply_topics(settings)
-            warm_up(settings, self._split, self._plan.out, self._plan.seed)
+            offered = warm_up(settings, self._split, self._plan.out, self._plan.seed)
             base, old = read_base(settings.serving.base), self._split.old_test
             view.say(base_words(kind_policy(old, base, base)))
-            if few := check_size(self._split.suite.best, settings.safety):
-                view.say(few)
+            if offered.few:
+                view.say(offered.few)
             clock = resources.enter_context(_clock(settings, self._plan.time_scale))
             view.say("Six services are starting.")
             services = resources.enter_context(Services(path, self._plan.out / "logs", view.say))

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from ol0.ar1.warmup import Imported
-from ol0.canary.size import check_size
+from ol0.canary.size import check_suite_size
 from ol0.clock import wall_clock_ms
 from ol0.config import Settings, Signer
 from ol0.controller.heads import Floats
@@ -99,7 +99,15 @@ def _check_no_outcomes(settings: Settings) -> None:
         )
 
 
-def warm_up(settings: Settings, split: Split, out: Path, seed: int) -> Digest:
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """The digest of a base that was offered, and what is to be said of its suite's size, if anything."""
+
+    digest: Digest
+    few: str | None
+
+
+def warm_up(settings: Settings, split: Split, out: Path, seed: int) -> Offered:
     """Brings a base in: trains it, writes its files, puts the anchors into the store, offers it as candidate 0.
 
     May be repeated with the same prompts and seed.
@@ -110,9 +118,6 @@ def warm_up(settings: Settings, split: Split, out: Path, seed: int) -> Digest:
         out: folder of ``base.safetensors`` and ``suite.safetensors``.
         seed: of the training and of the anchors.
 
-    Returns:
-        The digest of the base.
-
     Raises:
         ConfigError: the base fails its own suite, or that is too small to approve anything.
         StoreError: the store is too small for such prompts, or holds the anchors of another base.
@@ -120,14 +125,14 @@ def warm_up(settings: Settings, split: Split, out: Path, seed: int) -> Digest:
     epsilon, anchors = settings.serving.epsilon, settings.online_learning.anchors
     warmup = prepare(split, epsilon=epsilon, anchors=anchors, seed=seed)
     check_suite_share(warmup.suite_pass_share, settings.warmup.canary_threshold)
-    check_size(split.suite.best, settings.safety)
+    few = check_suite_size(split.suite.best, settings.safety)
     _check_room(settings, split.base.features.shape[1])
     out.mkdir(parents=True, exist_ok=True)
     write_labelled_suite(split.suite, out / SUITE)
-    return offer_base(settings, warmup, out)
+    return Offered(offer_base(settings, warmup, out), few)
 
 
-def bring_in_ar1(settings: Settings, imported: Imported, out: Path) -> Digest:
+def bring_in_ar1(settings: Settings, imported: Imported, out: Path) -> Offered:
     """Brings an AR1 policy in as the base: writes its files, puts the anchors into the store, offers it as candidate 0.
 
     May be repeated with the same files.
@@ -137,22 +142,19 @@ def bring_in_ar1(settings: Settings, imported: Imported, out: Path) -> Digest:
         imported: see ``WarmupManager.import_ar1``.
         out: folder of ``encoder``, ``base`` and, with a calibration file, ``suite``, all ``.safetensors``.
 
-    Returns:
-        The digest of the base.
-
     Raises:
         ConfigError: the base fails its suite, or that is too small to approve anything, or there is none.
         StoreError: the store is too small for such prompts, or holds the anchors of another base.
     """
     share, best = _asked(settings, imported)
     check_suite_share(share, settings.warmup.canary_threshold)
-    check_size(best, settings.safety)
+    few = check_suite_size(best, settings.safety)
     _check_room(settings, imported.base.dimension)
     out.mkdir(parents=True, exist_ok=True)
     (out / "encoder.safetensors").write_bytes(imported.encoder_file)
     if imported.baseline is not None:
         imported.baseline.write_suite(out / SUITE)
-    return offer_base(settings, imported.warmup(share), out)
+    return Offered(offer_base(settings, imported.warmup(share), out), few)
 
 
 def _check_room(settings: Settings, dimension: int) -> None:
@@ -174,9 +176,6 @@ def _asked(settings: Settings, imported: Imported) -> tuple[float, Floats]:
 
 def offer_base(settings: Settings, warmup: Warmup, out: Path) -> Digest:
     """Writes ``base.safetensors``, puts the anchors into the store, offers the base as candidate 0; may be repeated.
-
-    Returns:
-        The digest of the base.
 
     Raises:
         ConfigError: keys are configured, but not the learner's, which signs the base.

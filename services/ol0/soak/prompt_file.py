@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ol0.controller.checkpoint import check_size
+from ol0.controller.checkpoint import check_checkpoint_size
 from ol0.controller.heads import Floats
 from ol0.controller.npz import read_npz
 from ol0.errors import ConfigError
@@ -63,7 +63,7 @@ def read_prompt_file(path: Path) -> PromptArrays:
             _features(arrays["X"]), _success(arrays["P"]), _old(arrays["old"]), _labels(arrays["group"])
         )
         _check_kinds(prompts.old)
-        check_size(prompts.features.shape[1], prompts.success.shape[1:])
+        check_checkpoint_size(prompts.features.shape[1], prompts.success.shape[1:])
     except (ValueError, ConfigError) as error:
         raise ConfigError(f"{path}: {error}") from None
     return prompts
