@@ -346,7 +346,7 @@ class DriftMonitor:
             staged = staged if same else StagedSnapshot({**staged, "evidence": None})
             self._staged = StagedWatch.from_snapshot(staged, self._odds, self._safety)
         if live is not None:
-            live = live if same else LiveSnapshot({**live, "stretches": []})
+            live = live if same else LiveSnapshot({**live, "stretches": [], "groups": []})
             self._live = LiveWatch.from_snapshot(live, self._odds, self._safety)
         if not same:
             # No serving state says when hosts changed theirs: what was decided before the last window closed did not.

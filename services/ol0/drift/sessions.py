@@ -1,6 +1,6 @@
 """The sessions of one arm beside those of the holdback."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -20,22 +20,25 @@ class Served:
         treated_share: the probability of that.
         reward: 0..1, None where nobody said anything.
         differs: whether the arm's controller and the base would act differently.
+        group: as the host names it, None where it does not.
     """
 
     treated: bool
     treated_share: float
     reward: float | None
     differs: bool
+    group: str | None
 
     def row(self) -> Row:
         """In plain JSON values."""
-        return [self.treated, self.treated_share, self.reward, self.differs]
+        return [self.treated, self.treated_share, self.reward, self.differs, self.group]
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """The decision that ``row`` was made from."""
-        treated, share, reward, differs = row
-        return cls(bool(treated), float(share or 0.0), None if reward is None else float(reward), bool(differs))
+        treated, share, reward, differs, *rest = row  # an earlier version kept no group
+        vote, group = None if reward is None else float(reward), rest[0] if rest else None
+        return cls(bool(treated), float(share or 0.0), vote, bool(differs), None if group is None else str(group))
 
 
 class ArmSessions:
@@ -51,12 +54,12 @@ class ArmSessions:
     def add(self, outcome: Outcome, treated_share: float, greedy: Action | None) -> None:
         """Take a decision; ``greedy`` is what the arm's controller would have done, known or not."""
         differs = greedy is None or outcome.greedy_base is None or greedy != outcome.greedy_base
-        served = Served(outcome.arm is not Arm.HOLDBACK, treated_share, outcome.reward, differs)
+        served = Served(outcome.arm is not Arm.HOLDBACK, treated_share, outcome.reward, differs, outcome.group)
         self._collector.add(outcome.session_id, outcome.window_end_ms, served)
 
-    def due(self, now_ms: int) -> list[tuple[HeardSession, ArmSession | None]]:
-        """The sessions that are complete, each for the arm and the odds that it began with; None without a vote."""
-        return [(_heard(session.items), _evidence(session.items)) for session in self._collector.due(now_ms)]
+    def due(self, now_ms: int) -> list["Complete"]:
+        """The sessions that are complete, each for the arm and the odds that it began with."""
+        return [_complete(session.items) for session in self._collector.due(now_ms)]
 
     def snapshot(self) -> OpenSessions:
         """In plain JSON values."""
@@ -67,14 +70,36 @@ class ArmSessions:
         self._collector.restore(snapshot, Served.from_row)
 
 
+@dataclass(frozen=True)
+class Complete:
+    """What a session says.
+
+    Attributes:
+        heard: of the balance of the arms.
+        voted: of the lift; None without a vote.
+        groups: of the lift in each of its groups that has a vote.
+    """
+
+    heard: HeardSession
+    voted: ArmSession | None
+    groups: Mapping[str, ArmSession]
+
+
+def _complete(items: Sequence[Served]) -> Complete:
+    names = dict.fromkeys(item.group for item in items if item.group is not None)
+    groups = {name: _evidence(items[0], [item for item in items if item.group == name]) for name in names}
+    voted = {name: session for name, session in groups.items() if session is not None}
+    return Complete(_heard(items), _evidence(items[0], items), voted)
+
+
 def _heard(items: Sequence[Served]) -> HeardSession:
     voted = sum(item.reward is not None for item in items)
     return HeardSession(items[0].treated, items[0].treated_share, len(items), voted)
 
 
-def _evidence(items: Sequence[Served]) -> ArmSession | None:
+def _evidence(first: Served, items: Sequence[Served]) -> ArmSession | None:
     voted = [(item.reward, item.differs) for item in items if item.reward is not None]
     if not voted:
         return None
     rewards = tuple(reward for reward, differs in voted if differs)
-    return ArmSession(items[0].treated, items[0].treated_share, rewards, len(voted))
+    return ArmSession(first.treated, first.treated_share, rewards, len(voted))

@@ -71,10 +71,10 @@ class StagedWatch:
 
     def close_sessions(self, now_ms: int) -> Opinion | None:
         """Judge by the sessions that are complete at this event time."""
-        for heard, voted in self._sessions.due(now_ms):
-            self.balance.add(heard)
-            if voted is not None:
-                self.evidence.add(voted)
+        for session in self._sessions.due(now_ms):
+            self.balance.add(session.heard)
+            if session.voted is not None:
+                self.evidence.add(session.voted)
         harmful = harm(self.evidence, "the candidate") if self.evidence.harmful(self._alpha) else None
         return unbalanced(self.balance, "the candidate") or harmful
 

@@ -56,6 +56,28 @@ def test_a_release_that_only_loses_its_lift_is_rolled_back() -> None:
     assert {one.judgement for one in found[:-1]} <= {Judgement.HOLD}
 
 
+@pytest.mark.parametrize("cut", [0, 400])
+def test_harm_to_one_group_is_not_hidden_by_a_gain_in_the_others(cut: int) -> None:
+    # Given a release that serves new kinds well, and one of the old kinds by far worse than the base, and a restart
+    sabotage = make_candidate(BASE, takes=experts(wrong=[0]), opens=range(8))
+    state, traffic = serving_state(BASE, live=sabotage, sequence=2), Traffic(holdback=HOLDBACK, grouped=True)
+    records: list[Record] = [state, *traffic.outcomes(state, 1_800)]
+    first, second = monitor(), monitor()
+    early = verdicts(first, records[:cut])
+    second.restore(first.snapshot())
+    # When it is watched, then it is rolled back for that, though its lift is proven
+    found = [*early, *verdicts(second, records[cut:])]
+    assert [(one.judgement, one.reasons[0].check) for one in found] == [(Judgement.ROLLBACK, "group_harm")]
+    assert "group 'kind-0' loses more than 10 points against the holdback" in found[0].reasons[0].text
+    assert second._live is not None
+    assert (second._live.windows.low() or 0) > 0
+
+
+def test_a_release_that_serves_every_group_as_well_is_left_alone() -> None:
+    state, traffic = serving_state(BASE, live=GOOD, sequence=2), Traffic(holdback=HOLDBACK, grouped=True)
+    assert verdicts(monitor(), [state, *traffic.outcomes(state, 3_000)]) == []
+
+
 def test_after_its_rollback_a_release_is_not_rolled_back_again() -> None:
     found = verdicts(monitor(), stories(fall=0.9, after=1_800))
     assert sum(one.judgement is Judgement.ROLLBACK for one in found) == 1

@@ -1,0 +1,69 @@
+"""Harm by a release to one group of prompts, which a gain elsewhere hides in its lift."""
+
+from collections.abc import Mapping
+from typing import Final, TypedDict
+
+from ol0.drift.evidence import ArmSession, LiftEvidence, LiftSnapshot
+from ol0.records import Judgement, Reason
+from ol0.statistics.spending import candidate_alpha
+
+MOST_GROUPS: Final = 32  # as in a trial: those that appear first
+
+
+class GroupSnapshot(TypedDict):
+    """One group of ``GroupLifts`` in plain JSON values."""
+
+    group: str
+    evidence: LiftSnapshot
+
+
+class GroupLifts:
+    """The lift over the base once for each group that the host names, over the decisions of that group alone.
+
+    The k-th group to appear is held at alpha / (k (k + 1)), which sum to alpha. What counts is the average since the
+    release: harm that begins late shows late.
+
+    Args:
+        smallest_share: see ``LiftEvidence``.
+        margin: what a group may lose, in reward per voted decision.
+        alpha: the probability that any group is wrongly found to lose more, ever.
+    """
+
+    def __init__(self, smallest_share: float, margin: float, alpha: float) -> None:
+        self.smallest_share, self.margin, self.alpha = smallest_share, margin, alpha
+        self._lifts: dict[str, LiftEvidence] = {}
+
+    def add(self, sessions: Mapping[str, ArmSession]) -> None:
+        """Take what one session says of each of its groups."""
+        for group, session in sessions.items():
+            if group not in self._lifts and len(self._lifts) < MOST_GROUPS:
+                self._lifts[group] = LiftEvidence(self.smallest_share)
+            if group in self._lifts:
+                self._lifts[group].add(session)
+
+    def harmed(self) -> tuple[Judgement, tuple[Reason, ...]] | None:
+        """The rollback for the first group whose loss is beyond the margin; None: there is none."""
+        for place, (group, lift) in enumerate(self._lifts.items(), start=1):
+            alpha = candidate_alpha(place, self.alpha)
+            high = lift.high(alpha) if lift.harmful(alpha) else None
+            if high is not None and high < -self.margin:
+                text = (
+                    f"group {group!r} loses more than {100 * self.margin:g} points against the holdback: "
+                    f"{100 * (lift.estimate or 0.0):+.1f}, at best {100 * high:+.1f}, in {lift.sessions} sessions"
+                )
+                return Judgement.ROLLBACK, (Reason("group_harm", lift.estimate, high, -self.margin, text),)
+        return None
+
+    def snapshot(self) -> list[GroupSnapshot]:
+        """In plain JSON values; the order of appearance is part of it."""
+        return [GroupSnapshot(group=group, evidence=lift.snapshot()) for group, lift in self._lifts.items()]
+
+    def restore(self, snapshot: list[GroupSnapshot]) -> None:
+        """Go on from ``snapshot``.
+
+        Raises:
+            ValueError: it was taken under other odds.
+        """
+        self._lifts = {
+            one["group"]: LiftEvidence.from_snapshot(one["evidence"], self.smallest_share) for one in snapshot
+        }
