@@ -143,7 +143,7 @@ class HoldupWatch:
         self._find_stalled({it: at for it, at in next_offsets.items() if it in ends and at < ends[it].stable}, now)
         for partition, end in ends.items():
             why = reason(next_offsets.get(partition, end.high), end, is_read=True)
-            if why and now - self._said_at.get(partition, now - SAY_EVERY_S) >= SAY_EVERY_S:
+            if why and now - self._said_at.get(partition, -math.inf) >= SAY_EVERY_S:
                 self._said_at[partition] = now
                 silent_s = round(now - self._heard_at.get(partition, now))
                 self._log.warning("nothing comes, time waits", partition=str(partition), silent_s=silent_s, reason=why)

@@ -245,7 +245,9 @@ def test_a_partition_with_traffic_and_a_partition_that_is_full_get_no_ticks(line
     RecordSender(lineage).send_all(decisions(1))
     loop = start(sink, streaming=StreamingConfig(tick_interval_s=0.1, batch_wait_s=0.05))
     work_until(loop, lambda: sink.refused > 10)
-    assert len(read_messages(lineage, lineage.topics.full("decisions"))) == 1
+    before = len(read_messages(lineage, lineage.topics.full("decisions")))  # a slow broker's first answer lets one in
+    work_until(loop, lambda: sink.refused > 30)
+    assert len(read_messages(lineage, lineage.topics.full("decisions"))) == before
 
 
 def test_where_the_harness_is_the_clock_nothing_is_written(lineage: Lineage, start: Start) -> None:
@@ -357,7 +359,15 @@ def test_a_transaction_that_others_leave_open_is_named_as_what_time_waits_for(
 ) -> None:
     monkeypatch.setattr("ol0.streaming.holdups.SILENT_S", 0.3)
     monkeypatch.setattr("ol0.streaming.holdups.LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr("ol0.streaming.holdups.SAY_EVERY_S", 0.1)  # at first its reader may be behind
+    monkeypatch.setattr("ol0.streaming.clients.TRANSACTION_TIMEOUT_MS", 120_000)  # it stays open until it is aborted
     sink, topic = MemorySink(), lineage.topics.full("decisions")
+
+    def shown() -> str:
+        (place,) = sink.offsets
+        stats = stats_of({str(place): (sink.offsets[place], 0), "t.ahead.v1[0]": (0, 60_000)})
+        return find_holdups(settings, stats)[str(place)]
+
     with capture_logs() as lines:
         loop = start(sink, streaming=StreamingConfig(tick_interval_s=0.1, batch_wait_s=0.05))
         work_until(loop, lambda: sink.records)
@@ -367,15 +377,13 @@ def test_a_transaction_that_others_leave_open_is_named_as_what_time_waits_for(
         foreign.produce(topic, lineage.codec.encode(DECISION), partition=0)
         foreign.flush(TIMEOUT_S)
 
-        work_until(loop, lambda: [line for line in lines if "nothing comes" in line["event"]])
-        (place,) = sink.offsets
-        shown = find_holdups(settings, stats_of({str(place): (sink.offsets[place], 0), "t.ahead.v1[0]": (0, 60_000)}))
-    assert "another producer's transaction is open" in shown[str(place)]
+        open_one = "another producer's transaction is open"
+        work_until(loop, lambda: [line for line in lines if open_one in line.get("reason", "")])
+        work_until(loop, lambda: open_one in shown())
     foreign.abort_transaction(TIMEOUT_S)
 
-    (said,) = (line for line in lines if "nothing comes" in line["event"])
-    assert said["partition"] == f"{topic}[0]"
-    assert "another producer's transaction is open" in said["reason"]
+    said = [line for line in lines if open_one in line.get("reason", "")]
+    assert {(line["event"], line["partition"]) for line in said} == {("nothing comes, time waits", f"{topic}[0]")}
     read = len(sink.records)
     work_until(loop, lambda: len(sink.records) > read)
     assert {type(source.record) for source in sink.records} == {Tick}, "what was aborted does not count"
