@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 TIMEOUT_S: Final = 15.0
+AGAIN_S: Final = 0.2
+FENCED: Final = "All brokers are currently fenced"
+"""The code that comes with it is the one of a cluster that has too few brokers."""
 DEAD_LETTER_DAYS: Final = 7
 DURABLE_REPLICATION: Final = 3
 """From here on two replicas must have a record before it counts: one may then be lost with all it has."""
@@ -194,16 +197,26 @@ def _is_due(change: Change) -> bool:
 
 
 def _carry_out(admin: AdminClient, change: Change) -> None:
-    """Waits for the broker's answer; that somebody else was faster is fine."""
-    try:
-        for answer in _request(admin, change):
-            answer.result(TIMEOUT_S)
-    except KafkaException as exception:
-        error = error_of(exception)
-        if error.code() not in (KafkaError.TOPIC_ALREADY_EXISTS, KafkaError.INVALID_PARTITIONS):
-            raise StreamError(f"{change}: {error.str()}") from exception
-    except TimeoutError as error:
-        raise StreamError(f"{change}: no answer within {TIMEOUT_S:g} s") from error
+    """Waits for the broker's answer; that somebody else was faster is fine.
+
+    A broker that was too busy for a heartbeat is fenced until its next one: nothing can be put on it for that long.
+    """
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            for answer in _request(admin, change):
+                answer.result(TIMEOUT_S)
+        except KafkaException as exception:
+            error = error_of(exception)
+            if error.code() in (KafkaError.TOPIC_ALREADY_EXISTS, KafkaError.INVALID_PARTITIONS):
+                return
+            if FENCED not in error.str() or time.monotonic() > deadline:
+                raise StreamError(f"{change}: {error.str()}") from exception
+        except TimeoutError as error:
+            raise StreamError(f"{change}: no answer within {TIMEOUT_S:g} s") from error
+        else:
+            return
+        time.sleep(AGAIN_S)
 
 
 def _request(admin: AdminClient, change: Change) -> Iterable["Future[object]"]:
