@@ -1,8 +1,9 @@
 """Can a candidate that was made to do harm come to serve?
 
-    python -m benchmarks.adversaries [--each 25]
+    python -m benchmarks.adversaries [--each 25] [--first 0]
 
-Canary, drift, release and the SDK's own checks as they are, without a broker, on the prompts of the demo; five splits.
+Canary, drift, release and the SDK's own checks as they are, without a broker, on the prompts of the demo; five splits
+(from ``first`` on: rules are chosen on others than those that are reported).
 Eight kinds of candidates, so many of each: heads that are too loud, that forget, that send one group to its worst
 expert, that have a backdoor (one prompt in ten carries its trigger); good heads with a stale parent or another base,
 with approvals of another candidate replayed, unsigned or signed by a stranger. Counted is what ever was live.
@@ -150,10 +151,10 @@ ATTACKS: Final[dict[str, Attack]] = {
 }
 
 
-def worlds(folder: Path) -> Iterator[World]:
+def worlds(folder: Path, first: int) -> Iterator[World]:
     """One for each split."""
     prompts, old = read_prompts(None)
-    for seed in range(SPLITS):
+    for seed in range(first, first + SPLITS):
         yield World(split_prompts(prompts, old, seed), folder, seed)
 
 
@@ -161,13 +162,15 @@ def main() -> int:
     """Plays all of them; returns 1 where one served."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--each", type=int, default=25, help="candidates of each kind")
-    each = parser.parse_args().each
+    parser.add_argument("--first", type=int, default=0, help="number of the first split")
+    arguments = parser.parse_args()
+    each, first = arguments.each, arguments.first
     served: Counter[str] = Counter()
     causes: dict[str, Counter[str]] = {kind: Counter() for kind in ATTACKS}
     with tempfile.TemporaryDirectory() as folder:
-        for number, world in enumerate(worlds(Path(folder))):
+        for number, world in enumerate(worlds(Path(folder), first), start=first):
             for kind, attack in ATTACKS.items():
-                for turn in range(number, each, SPLITS):
+                for turn in range(number - first, each, SPLITS):
                     lineage, digest = attack(world, 1_000 * number + turn)
                     served[kind] += digest in lineage.served
                     causes[kind][why(lineage.said, digest).partition(" on ")[0][:60]] += 1
