@@ -112,8 +112,11 @@ def _suspicion(trial: Trial) -> str | None:
 
 
 def _is_approved(trial: Trial, stage: StageConfig) -> bool:
+    """A gain may be shown before harm to a part of the traffic could be seen: hence so many decisions, in any case."""
+    if trial.own_decisions < stage.min_decisions:
+        return False
     if stage.harm_only:
-        enough = trial.own_decisions >= stage.min_decisions and all(one.is_whole for one in trial.opponents)
+        enough = all(one.is_whole for one in trial.opponents)
     else:
         enough = all(one.approves(trial.approval_alpha) for one in trial.opponents)
     return enough and _suspicion(trial) is None
@@ -165,8 +168,8 @@ def _doubt(trial: Trial, stage: StageConfig, opponent: Opponent) -> str | None:
 
 
 def _wait(trial: Trial, safety: SafetyConfig, stage: StageConfig) -> Iterator[Reason]:
-    if stage.harm_only:
-        missing = max(stage.min_decisions - trial.own_decisions, 0)
+    missing = max(stage.min_decisions - trial.own_decisions, 0)
+    if stage.harm_only or missing:
         text = f"{missing} more decisions of the candidate without harm are needed on this stage"
         yield Reason("no_harm", float(trial.own_decisions), None, float(stage.min_decisions), text)
     ends_ms = trial.plan.began_ms + 1000 * safety.max_stage_s

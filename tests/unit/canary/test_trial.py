@@ -27,7 +27,7 @@ from worlds import (
     serving_state,
 )
 
-ONE_STAGE = SafetyConfig(stages=(StageConfig(share=0.5),), max_stage=4_000)
+ONE_STAGE = SafetyConfig(stages=(StageConfig(share=0.5, min_decisions=60),), max_stage=4_000)
 BASE = make_base()
 SUITE = make_suite()
 SERVED = serving_state(BASE, staged=make_candidate(BASE))
@@ -111,6 +111,18 @@ def test_a_harm_only_stage_approves_after_its_decisions() -> None:
     assert (judged.judgement, judged.stage, judged.reasons[0].check) == (Judgement.APPROVE, 1, "no_harm")
     # Its own, in complete sessions of three: what others were served says nothing of it.
     assert judged.reasons[0].figure == 60
+
+
+def test_no_gain_is_enough_before_a_stage_has_its_decisions() -> None:
+    state = serving_state(BASE, staged=make_candidate(BASE))
+    soon = trial(state, 1_500)[-1]
+    patient = ONE_STAGE.model_copy(update={"stages": (StageConfig(share=0.5, min_decisions=600),)})
+    *holds, judged = trial(state, 1_500, patient)
+    assert (soon.judgement, judged.judgement) == (Judgement.APPROVE, Judgement.APPROVE)
+    # Some 200 sessions of its own, and what is missing is said meanwhile.
+    assert soon.evidence < 200 < judged.evidence
+    assert {one.judgement for one in holds} == {Judgement.HOLD}
+    assert "no_harm" in {reason.check for reason in holds[0].reasons}
 
 
 def test_a_harm_only_stage_stops_harm() -> None:
