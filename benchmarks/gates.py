@@ -4,7 +4,8 @@
 
 Sessions of three decisions on average (geometric, 12 at the most); half of the decisions are such that candidate and
 live act differently. Live succeeds in 80 % where nothing else is said, four in five decisions are voted on, the
-holdback is 10 %, and a stage ends undecided after 2,000 decisions (good ones 6,000; two stages 10,000). "Before" is
+holdback is 10 %, and a stage ends undecided after 2,000 decisions (good ones 6,000; two stages 10,000). Four hosts
+number their decisions as the SDK does, where nothing else is said, and lose them after that. "Before" is
 the same trial judged by votes alone, as the gate did until it asked whether it hears of the arms alike: moment for
 moment the same evidence. Prints the table of results.md; a quarter of an hour on one core.
 """
@@ -25,6 +26,7 @@ from ol0.canary.plan import TrialPlan
 from ol0.canary.trial import Trial
 from ol0.canary.votes import Vote
 from ol0.config import SafetyConfig, StageConfig
+from ol0.controller.numbering import new_prefix, numbered_id
 from ol0.records import Arm, DecisionId, Judgement, Outcome, Record, ServingState, Tick, Verdict
 from worlds import START_MS, WINDOW_MS, make_base, make_candidate, make_suite, outcome, serving_state
 
@@ -35,6 +37,9 @@ TEMPLATE: Final = outcome(staged=CANDIDATE.digest, greedy_base=(0,), greedy_live
 DIFFERING: Final = 0.5
 LONGEST: Final = 12
 HOUR_MS: Final = 3_600_000
+HOSTS: Final = 4
+PREFIXES: Final = tuple(new_prefix(f"{host:010x}") for host in range(HOSTS))
+NOW_MS: Final = TEMPLATE.window_end_ms + HOUR_MS
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Case:
         censored: share of the candidate's failures that nobody reports.
         lost: share of the candidate's sessions that are never logged.
         failures_lost: share of its failing decisions that are never logged.
+        dropped: share of all decisions, whoever made them, that are never logged.
         share: of the sessions, that the candidate serves.
         then: share that it serves from the 500th decision on, by another serving state.
         holdback_then: holdback from the 500th decision on, after a restart.
@@ -56,6 +62,7 @@ class Case:
         most: decisions after which a stage ends undecided.
         gap_s: time between two decisions of different sessions.
         jump: whether a tick comes that is an hour ahead, after 500 decisions.
+        numbered: whether hosts number their decisions, as the SDK does.
     """
 
     name: str
@@ -65,6 +72,7 @@ class Case:
     censored: float = 0.0
     lost: float = 0.0
     failures_lost: float = 0.0
+    dropped: float = 0.0
     share: float = 0.25
     then: float | None = None
     holdback_then: float | None = None
@@ -72,6 +80,7 @@ class Case:
     most: int = 2_000
     gap_s: float = 1.0
     jump: bool = False
+    numbered: bool = True
 
     @property
     def safety(self) -> SafetyConfig:
@@ -85,6 +94,7 @@ CASES: Final = (
     Case("good, +9 points", live=0.6, gain=0.09, most=6_000),
     Case("good, +4 points", gain=0.04, most=6_000),
     Case("good, +9 points, three in ten vote", live=0.6, gain=0.09, voted=0.3, most=6_000),
+    Case("good, +9 points, one in twenty decisions lost", live=0.6, gain=0.09, most=6_000, dropped=0.05),
     Case("equally good", live=0.8),
     Case("at the margin, -2 points", gain=-0.02),
     Case("5 points worse", gain=-0.05),
@@ -94,6 +104,8 @@ CASES: Final = (
     Case("all of its failures lost, 10 points worse", gain=-0.1, failures_lost=1.0),
     Case("all of its failures lost, 20 points worse", gain=-0.2, failures_lost=1.0),
     Case("half of its failures lost, 20 points worse", gain=-0.2, failures_lost=0.5),
+    Case("all of its failures lost, 10 points worse, not numbered", gain=-0.1, failures_lost=1.0, numbered=False),
+    Case("all of its failures lost, 5 points worse", gain=-0.05, failures_lost=1.0),
     *(
         Case(f"{share:.0%} of its failures not reported, {100 * loss:.0f} points worse", gain=-loss, censored=share)
         for loss in (0.05, 0.1, 0.2)
@@ -109,6 +121,13 @@ CASES: Final = (
     Case("both stages: good, +9 points", live=0.6, gain=0.09, both=True),
     Case("both stages: all of its sessions lost", gain=-0.2, lost=1.0, both=True),
     Case("both stages: all of its failures lost, 5 points worse", gain=-0.05, failures_lost=1.0, both=True),
+    Case(
+        "both stages: all of its failures lost, 5 points worse, not numbered",
+        gain=-0.05,
+        failures_lost=1.0,
+        both=True,
+        numbered=False,
+    ),
     Case("both stages: all of its failures lost, 10 points worse", gain=-0.1, failures_lost=1.0, both=True),
     Case("both stages: all of its failures lost, 20 points worse", gain=-0.2, failures_lost=1.0, both=True),
 )
@@ -120,10 +139,11 @@ class Traffic:
     def __init__(self, case: Case, seed: int) -> None:
         self.case, self.share, self.holdback, self.serving = case, case.share, 0.1, 1
         self._random = Random(seed)
-        self._number = self.sessions = 0
+        self._number = self._sequence = self.sessions = 0
+        self._made: Counter[tuple[int, Arm]] = Counter()
         self.time_ms: float = START_MS
 
-    def session(self) -> list[Vote]:
+    def session(self) -> list[tuple[Vote, DecisionId]]:
         """One session, lost decisions left out."""
         draw, case, arm = self._random, self.case, self._arm()
         self.sessions += 1
@@ -132,32 +152,43 @@ class Traffic:
         length = 1
         while length < LONGEST and draw.random() > 1 / 3:
             length += 1
+        host = self.sessions % HOSTS
         heard = []
         for _ in range(length):
             differs = draw.random() < DIFFERING
             success = draw.random() < case.live + (case.gain / DIFFERING if treated and differs else 0.0)
             lost = treated and not success and draw.random() < case.failures_lost
+            lost = lost or (case.dropped > 0 and draw.random() < case.dropped)
             silent = draw.random() > case.voted or (treated and not success and draw.random() < case.censored)
+            decision_id = self._decision_id(host, arm)
             if not gone and not lost:
-                heard.append(Vote(arm, None if silent else float(success), differs, differs, None, None, None))
+                vote = Vote(arm, None if silent else float(success), differs, differs, None, None, None)
+                heard.append((vote, decision_id))
         return heard
+
+    def _decision_id(self, host: int, arm: Arm) -> DecisionId:
+        if self.case.numbered:
+            self._made[host, arm] += 1
+            return numbered_id(PREFIXES[host], self._made[host, arm])
+        self._number += 1
+        return DecisionId(f"00000000-0000-4000-8000-{self._number:012d}")
 
     def outcomes(self) -> Iterator[Outcome]:
         """The same as the gate reads it, in the time that the case says."""
-        for vote in self.session():
+        for vote, decision_id in self.session():
             self.time_ms += 1000 * self.case.gap_s
-            number, self._number = self._number, self._number + 1
+            sequence, self._sequence = self._sequence, self._sequence + 1
             now_ms = round(self.time_ms)
             yield replace(
                 TEMPLATE,
-                decision_id=DecisionId(f"00000000-0000-0000-0000-{number:012d}"),
+                decision_id=decision_id,
                 session_id=f"s{self.sessions}",
                 time_ms=now_ms,
                 digest=CANDIDATE.digest if vote.arm is Arm.STAGED else BASE.digest,
                 arm=vote.arm,
                 serving_sequence=self.serving,
                 greedy_staged=(int(vote.from_live),),
-                sequence=number,
+                sequence=sequence,
                 reward=vote.reward,
                 window_end_ms=now_ms + WINDOW_MS,
             )
@@ -198,12 +229,14 @@ class Run:
     def _stage(self, traffic: Traffic, state: ServingState) -> Said:
         safety, trial = self.case.safety, _trial(state, self.case.safety)
         while not is_final(trial, safety, START_MS):
-            votes = traffic.session()
-            trial.decisions += len(votes)
-            self.decisions += len(votes)
-            for vote in votes[:1]:
-                trial.live.see(f"s{traffic.sessions}", vote.arm)
-                trial.live.add(votes)
+            heard = traffic.session()
+            trial.decisions += len(heard)
+            self.decisions += len(heard)
+            for vote, decision_id in heard:
+                trial.live.hear(replace(TEMPLATE, arm=vote.arm, decision_id=decision_id), NOW_MS, counted=True)
+            if heard:
+                trial.live.see(f"s{traffic.sessions}", heard[0][0].arm)
+                trial.live.add([vote for vote, _ in heard])
             self._note(trial)
         judgement, reasons = judge(trial, safety, START_MS)
         return judgement.value, self.decisions, reasons[0].check

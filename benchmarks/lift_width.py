@@ -231,7 +231,7 @@ def through_the_evaluator(lineage: Lineage, run: Played) -> tuple[tuple[float | 
     for state in lineage.states():
         served.take(state)
     for outcome in outcomes(lineage, run):
-        lift.add(outcome, vote_of(outcome, served, HOLDBACK))
+        lift.add(outcome, vote_of(outcome, served, HOLDBACK), 0)
     lift.close_due(GAP_MS * (len(run.session) + 1_000))
     figures = lift.figures(ALPHA)
     return (figures.low, figures.high), lift.unpaired

@@ -5,7 +5,9 @@ The base masters the old kinds 0 to 3 and sends the new kinds 4 to 7 to an exper
 saying, kind by kind, which expert it takes: so its quality is known by construction.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from random import Random
@@ -16,6 +18,7 @@ from ol0.controller.checkpoint import digest_of, read_checkpoint, write_checkpoi
 from ol0.controller.controller import Controller, Manifest
 from ol0.controller.exploration import propensity
 from ol0.controller.heads import Floats, Head, Mixer
+from ol0.controller.numbering import new_prefix, numbered_id
 from ol0.controller.suite import KINDS, Suite, known_good
 from ol0.records import (
     Action,
@@ -253,6 +256,26 @@ class Traffic:
             group=f"kind-{kind}" if self.grouped else None,
             window_end_ms=self.time_ms + WINDOW_MS,
         )
+
+
+def numbered(
+    outcomes: Iterable[Outcome], lost: Callable[[Outcome], bool] = lambda _: False, routers: int = 2
+) -> list[Outcome]:
+    """The same from routers that number, without what is lost; the join numbers what it closes.
+
+    The first decision of a session always comes, so that no session is lost as a whole.
+    """
+    made: Counter[tuple[int, Arm]] = Counter()
+    heard: list[Outcome] = []
+    met: set[str] = set()
+    for one in outcomes:
+        router = zlib.crc32(one.session_id.encode()) % routers
+        made[router, one.arm] += 1
+        decision_id = numbered_id(new_prefix(f"{router:010x}"), made[router, one.arm])
+        if one.session_id not in met or not lost(one):
+            met.add(one.session_id)
+            heard.append(replace(one, decision_id=decision_id, sequence=len(heard)))
+    return heard
 
 
 def _served(state: ServingState) -> dict[Arm, Release]:

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from typing import Final, Self, TypedDict
+from typing import Final, NotRequired, Self, TypedDict
 
+from ol0.canary.rates import Rates
 from ol0.canary.votes import Vote, evidence, silent_evidence
 from ol0.config import SafetyConfig
-from ol0.records import Arm
+from ol0.records import Arm, Outcome
 from ol0.statistics.balance import LONGEST, Balance, BalanceSnapshot, HeardSession
 from ol0.statistics.staged import ArmComparison, ArmSnapshot
 
@@ -14,7 +15,7 @@ SILENT_ALPHA: Final = 0.4
 """Level of ``silent``, beside which ``voted`` stands at its own. By simulation (ADR 14): a stricter one delays good
 candidates by more than a tenth where four in five vote."""
 LOST_ERRORS: Final = 0.5
-"""Standard errors by which heard successes per due session must clear the margin, chosen likewise."""
+"""Standard errors by which heard successes per due session, or per decision, must clear the margin, chosen likewise."""
 MOST_LACK: Final = 2.0
 """Standard errors by which the candidate's decisions may fall short of what is due when a stage of harm only ends. One
 honest candidate in twenty waits for it to pass."""
@@ -30,6 +31,7 @@ class OpponentSnapshot(TypedDict):
     balance: BalanceSnapshot
     cleared: bool
     successes: list[float]
+    rates: NotRequired[list[list[float]]]
 
 
 class Opponent:
@@ -37,10 +39,14 @@ class Opponent:
 
     ``voted`` compares what was voted on, and takes for granted that both arms are heard of alike. Where failures of the
     candidate are not reported, or not even logged, it looks good. Two more comparisons stand in for that. ``silent`` is
-    the same one with every decision that nobody voted on taken for a failure. The successes per session *that is due*
-    take besides every lost session and decision for a failure. Hiding failures gains nothing in either, so a loss
-    beyond the margin stays one; both are noisier than ``voted``, and so are held to a milder level. Their margin is in
-    heard successes, hence scaled with how much is heard of the other arm.
+    the same one with every decision that nobody voted on taken for a failure. The third takes what is lost for a
+    failure too. Hiding failures gains nothing in either, so a loss beyond the margin stays one; both are noisier than
+    ``voted``, and so are held to a milder level. Their margin is in heard successes, hence scaled with how much is
+    heard of the other arm.
+
+    What is lost is counted where routers number their decisions (``Losses``): successes per decision that was made.
+    Elsewhere nobody knows how many were made, and the successes per session that is *due* stand in for that: noisier
+    again, as sessions are of any length. Where only some are numbered, both have to clear the margin.
 
     Approval asks for all of it, and for sessions of both arms. ``balance`` finds what is certainly broken, and ends the
     trial.
@@ -58,12 +64,19 @@ class Opponent:
         self.silent = ArmComparison(share, safety.stage_margin)
         self._cleared = False  # whether silence was ever shown to hide no loss: what was shown stays shown
         self._successes = [0.0, 0.0, 0.0]  # sessions, and total and squares of what they say of successes
+        self._rates = Rates()
         self.balance = Balance(safety.alpha / 10, safety.rate_tolerance, min(share, 1 - share))
 
     def see(self, unit: str, arm: Arm) -> None:
         """Take the unit and the arm of one decision of the trial."""
         treated = {Arm.STAGED: True, self.arm: False}.get(arm)
         self.balance.see(unit, treated=treated, treated_share=self.share)
+
+    def hear(self, outcome: Outcome, now_ms: int, *, counted: bool) -> None:
+        """Take an outcome of any arm by its number; ``counted``: it is of the trial."""
+        if outcome.arm in (Arm.STAGED, self.arm):
+            treated = outcome.arm is Arm.STAGED
+            self.balance.hear(outcome, now_ms=now_ms, treated=treated, treated_share=self.share, counted=counted)
 
     def add(self, votes: Sequence[Vote]) -> None:
         """Take a complete session of any arm."""
@@ -74,6 +87,8 @@ class Opponent:
         if (said := evidence(votes, self.arm)) is not None:
             self.voted.add(said)
         if (said := silent_evidence(votes, self.arm)) is not None:
+            value = math.fsum(reward - self.silent.centre for reward in said.rewards)
+            self._rates.add(value, said.voted, treated=treated)
             self.silent.add(said)
             successes = min(math.fsum(said.rewards), LONGEST)
             contribution = successes / self.share if treated else -successes / (1 - self.share)
@@ -99,7 +114,24 @@ class Opponent:
     @property
     def is_safe_in_silence(self) -> bool:
         """Whether that would stay so if all that is missing had failed: votes, decisions, and whole sessions."""
-        return self._cleared and self._keeps_successes()
+        losses = self.balance.losses
+        if not losses.is_complete and not self._keeps_successes():
+            return False
+        return self._cleared and (not losses.is_numbered or self._keeps_rate())
+
+    def _keeps_rate(self) -> bool:
+        """Whether a loss is ruled out per decision that was made.
+
+        A missing one of the candidate counts as a failure where it acts otherwise than the other arm; what more is
+        missing of the other arm, as a success.
+        """
+        compared = self._rates.difference()
+        if compared is None:
+            return False
+        (difference, error), excess, centre = compared, self.balance.losses.excess, self.silent.centre
+        cost = centre * excess if excess > 0 else (centre - 1) * excess
+        margin = self._margin * self.balance.control_vote_rate
+        return difference - cost + margin >= LOST_ERRORS * error
 
     def _keeps_successes(self) -> bool:
         sessions, total, squares = self._successes
@@ -115,6 +147,7 @@ class Opponent:
             balance=self.balance.snapshot(),
             cleared=self._cleared,
             successes=list(self._successes),
+            rates=self._rates.snapshot(),
         )
 
     @classmethod
@@ -126,4 +159,6 @@ class Opponent:
         opponent.balance = Balance.from_snapshot(snapshot["balance"], safety.alpha / 10)
         opponent._cleared = snapshot["cleared"]
         opponent._successes = list(snapshot["successes"])
+        if "rates" in snapshot:
+            opponent._rates = Rates.from_snapshot(snapshot["rates"])
         return opponent

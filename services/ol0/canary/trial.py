@@ -89,6 +89,7 @@ class Trial:
         self.mastered = GroupComparisons(*levels, earlier["mastered"])
         self.mastery = mastery or Mastery()
         self._sessions = SessionCollector[Vote](round(1000 * safety.session_gap_s))
+        self._now_ms = 0  # up to here every outcome came; not kept over a restart, for the next record says it anew
 
     @property
     def opponents(self) -> tuple[Opponent, ...]:
@@ -116,7 +117,10 @@ class Trial:
         """Take an outcome; whether it belongs to this trial."""
         plan = self.plan
         served = {Arm.LIVE: plan.live, Arm.STAGED: plan.digest, Arm.HOLDBACK: plan.base}[outcome.arm]
-        if not plan.counts(outcome) or outcome.digest != served:
+        counted = plan.counts(outcome) and outcome.digest == served
+        for opponent in self.opponents:
+            opponent.hear(outcome, self._now_ms, counted=counted)
+        if not counted:
             return False
         self.decisions += 1
         for opponent in self.opponents:
@@ -126,6 +130,7 @@ class Trial:
 
     def close_sessions(self, now_ms: int) -> None:
         """Judge by the sessions that are complete at this event time."""
+        self._now_ms = now_ms
         for session in self._sessions.due(now_ms):
             for opponent in self.opponents:
                 opponent.add(session.items)

@@ -73,14 +73,17 @@ class LiveWatch:
     def add(self, outcome: Outcome) -> None:
         """Take an outcome since the release, as long as it was served by whom its arm promises."""
         served = {Arm.LIVE: self.watched.digest, Arm.HOLDBACK: self.watched.base}.get(outcome.arm)
-        if not self.watched.counts(outcome):
-            return
-        share = self.odds.live(outcome.serving_sequence)
-        unit = outcome.user or outcome.session_id
-        if outcome.arm is Arm.STAGED:
+        ours = self.watched.counts(outcome)
+        share, treated = self.odds.live(outcome.serving_sequence), outcome.arm is Arm.LIVE
+        unit, counted = outcome.user or outcome.session_id, ours and outcome.digest == served
+        if served is not None:
+            self.balance.hear(
+                outcome, treated=treated, treated_share=share, now_ms=self._sessions.now_ms, counted=counted
+            )
+        elif ours:
             self.balance.see(unit, treated=None, treated_share=share)
-        elif outcome.digest == served:
-            self.balance.see(unit, treated=outcome.arm is Arm.LIVE, treated_share=share)
+        if counted:
+            self.balance.see(unit, treated=treated, treated_share=share)
             self._sessions.add(outcome, share, outcome.greedy_live)
 
     def close_sessions(self, now_ms: int) -> Opinion | None:

@@ -46,10 +46,14 @@ class ArmSessions:
 
     Args:
         gap_ms: silence after which a session is complete, in milliseconds.
+
+    Attributes:
+        now_ms: the event time that ``due`` was last asked for; 0 after a restart, for the next record says it anew.
     """
 
     def __init__(self, gap_ms: int) -> None:
         self._collector = SessionCollector[Served](gap_ms)
+        self.now_ms = 0
 
     def add(self, outcome: Outcome, treated_share: float, greedy: Action | None) -> None:
         """Take a decision; ``greedy`` is what the arm's controller would have done, known or not."""
@@ -59,6 +63,7 @@ class ArmSessions:
 
     def due(self, now_ms: int) -> list["Complete"]:
         """The sessions that are complete, each for the arm and the odds that it began with."""
+        self.now_ms = now_ms
         return [_complete(session.items) for session in self._collector.due(now_ms)]
 
     def snapshot(self) -> OpenSessions:

@@ -225,12 +225,14 @@ class OnlineEvaluator:
     def _take(self, outcome: Outcome) -> None:
         if not self._clock.take(outcome.sequence, outcome.window_end_ms):
             return  # a repeat: the relay delivers at least once
-        if self._served.applied(outcome.serving_sequence):
+        applied = self._served.applied(outcome.serving_sequence)
+        if applied:
             self._ledger.add(outcome)
-            if self._lift is not None:
-                self._lift.add(outcome, vote_of(outcome, self._served, self._holdback))
         else:
             self._aside += 1
+        if self._lift is not None:
+            vote = vote_of(outcome, self._served, self._holdback) if applied else None
+            self._lift.add(outcome, vote, self._clock.now_ms or 0)
         self._close_sessions()
 
     def _close_sessions(self) -> None:

@@ -3,7 +3,7 @@
 from typing import Final, TypedDict
 
 from ol0.evaluator.votes import Vote
-from ol0.records import Outcome
+from ol0.records import Arm, Outcome
 from ol0.statistics.balance import Balance, BalanceSnapshot, HeardSession
 from ol0.statistics.clusters import Clusters, ClustersSnapshot
 from ol0.statistics.lift import LiftConfig, LiftFigures, LiftSession, LiftSnapshot, RelativeLift
@@ -61,9 +61,17 @@ class SessionLift:
         self._counts = [0, 0]  # sessions of the holdback, treated; so are the totals of their values
         self._totals = [0.0, 0.0]
 
-    def add(self, outcome: Outcome, vote: Vote) -> None:
-        """Takes one decision, and what it says."""
-        if self.since_ms is not None and outcome.time_ms < self.since_ms:
+    def add(self, outcome: Outcome, vote: Vote | None, now_ms: int) -> None:
+        """Takes one decision at this event time, and what it says; None: it does not count."""
+        counted = vote is not None and (self.since_ms is None or outcome.time_ms >= self.since_ms)
+        self.balance.hear(
+            outcome,
+            treated=outcome.arm is not Arm.HOLDBACK,
+            treated_share=self._treated_share,
+            now_ms=now_ms,
+            counted=counted,
+        )
+        if vote is None or not counted:
             return
         unit = outcome.user or outcome.session_id
         self.balance.see(unit, treated=vote.treated, treated_share=self._treated_share)

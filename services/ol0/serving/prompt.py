@@ -1,23 +1,21 @@
 """One prompt: pinned to one view, however many decisions it makes."""
 
-import os
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import NamedTuple, Self, cast
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ol0.controller.exploration import propensity
 from ol0.controller.heads import Floats
+from ol0.controller.numbering import Numbering, new_prefix, numbered_id
 from ol0.errors import RangeError
 from ol0.records import Action, Arm, Decision, DecisionId, Digest, FeaturesDtype, Mode
 from ol0.serving.policy import GreedyPolicy
 from ol0.serving.view import View
-
-COUNTED = 0x10000
-"""Decisions that share one random prefix: the last 16 bits of the id count them."""
 
 
 class Choice(NamedTuple):
@@ -63,12 +61,14 @@ class Tools:
         rng: explores.
         clock: event time in ms.
         features_dtype: of the logged features.
+        numbering: of the decisions that are logged.
         log: takes a decision and never blocks; None where nothing is logged.
     """
 
     rng: Random
     clock: Callable[[], int]
     features_dtype: FeaturesDtype
+    numbering: Numbering
     log: Callable[[Decision], None] | None
 
 
@@ -81,6 +81,7 @@ class Prompt:
         "_epsilon",
         "_exploring",
         "_log",
+        "_numbers",
         "_policy",
         "_prefix",
         "_tools",
@@ -99,7 +100,11 @@ class Prompt:
         zeros = (0,) * len(self._policy.choices)
         self._calm = propensity(zeros, zeros, self._policy.choices, self._epsilon)
         self._exploring = 1 - (1 - self._epsilon) ** len(zeros)
-        self._prefix, self._turn = "", 0
+        self._turn = 0
+        # A number that is missing is a loss, so only what is logged takes one.
+        router = None if self._log is None else tools.numbering.router
+        self._prefix = new_prefix(router)
+        self._numbers = itertools.count() if router is None else tools.numbering.of(self._arm)
 
     def __enter__(self) -> Self:
         return self
@@ -132,10 +137,8 @@ class Prompt:
             action = self._explore(greedy)
             probabilities = propensity(action, greedy, policy.choices, self._epsilon)
         turn = self._turn
-        if not turn % COUNTED:
-            self._prefix = _random_prefix()
         self._turn = turn + 1
-        decision_id = cast("DecisionId", f"{self._prefix}{turn % COUNTED:04x}")
+        decision_id = numbered_id(self._prefix, next(self._numbers))
         choice = Choice(decision_id, action, probabilities, self._arm, policy.digest)
         if self._log is not None:
             known = previous is None or not policy.looks_back
@@ -192,14 +195,3 @@ class Prompt:
             greedy_staged=greedy_staged,
             group=who.group,
         )
-
-
-def _random_prefix() -> str:
-    """The first 32 characters of a version 4 UUID: 106 random bits, so a billion prompts meet once in 10^14 lineages.
-
-    One read of the kernel's random source per prompt instead of one ``uuid4`` (2.5 us) per decision. Nothing random is
-    kept in the process, so a fork cannot repeat it: a child's prompts draw anew. A prompt that is open across a fork
-    counts on in both, but the child's router does not log what it decides: only the parent's ids reach the log.
-    """
-    text = os.urandom(14).hex()
-    return f"{text[:8]}-{text[8:12]}-4{text[12:15]}-{'89ab'[int(text[15], 16) & 3]}{text[16:19]}-{text[19:27]}"

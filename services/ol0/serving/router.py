@@ -13,6 +13,7 @@ from typing import Final, Self
 
 from ol0.config import ServingConfig, Settings
 from ol0.controller.arms import ArmPicker, pseudonym
+from ol0.controller.numbering import Numbering
 from ol0.controller.signing import OPEN, Keyring
 from ol0.errors import CheckpointError, ConfigError, ContractError, OL0Error
 from ol0.records import Action, Decision, DecisionId, Digest, Mode, ServingState
@@ -260,7 +261,7 @@ class Router:
         self._forked = False
         options = self._options
         log = None if self._sender is None else partial(self._log, self._forks)
-        self._tools = Tools(options.rng, options.clock, options.features_dtype, log)
+        self._tools = Tools(options.rng, options.clock, options.features_dtype, Numbering(), log)
 
     def _begin_in_child(self) -> None:
         self._forks += 1

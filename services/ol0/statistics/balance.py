@@ -2,10 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import Final, Self, TypedDict
+from typing import Final, NotRequired, Self, TypedDict
 
+from ol0.controller.numbering import number_of
+from ol0.records import Outcome
 from ol0.statistics.betting import BetGrid
 from ol0.statistics.lift import LiftConfig, LiftSession, LiftSnapshot, RelativeLift
+from ol0.statistics.losses import Losses, LossesSnapshot
 from ol0.statistics.sample_ratio import RatioFigures, RatioSnapshot, SampleRatio
 from ol0.statistics.seen import SeenUnits
 from ol0.statistics.spending import candidate_alpha
@@ -46,21 +49,24 @@ class BalanceSnapshot(TypedDict):
     lengths: LiftSnapshot
     sessions: int
     arms: list[list[int]]
+    losses: NotRequired[LossesSnapshot]
     found: str | None
 
 
 class Balance:
-    """Three tests of one pair of arms, and what they found, in words with figures.
+    """Four tests of one pair of arms, and what they found, in words with figures.
 
     *Units*: of the users (else sessions) of both arms, as many are in each as are due (``SampleRatio``). This is exact:
     any loss is found in time. *Votes*: the share of a session's decisions that is voted on, treated over control, is
     within 1 ± ``tolerance``. *Lengths*: so is the number of decisions in a session (12 at the most). These two may
     differ for honest reasons (who is served well may vote less, or need fewer attempts), hence the tolerance.
+    *Losses*: of the decisions that were numbered and never came, as many are in each arm as are due (``Losses``).
 
-    Guaranteed: arms whose units are drawn as due, and whose rates differ by less than the tolerance, are found
-    unbalanced with probability ``alpha`` at most, however long one looks: half of it is for the units, a quarter for
-    each of the others; and the p-th period has alpha / (p (p + 1)). A period ends when ``SeenUnits`` is full; votes
-    and lengths besides begin anew every 2,000 sessions, likewise at spent levels, so that a late change shows.
+    Guaranteed: arms whose units are drawn as due, whose rates differ by less than the tolerance, and whose decisions
+    are lost alike, are found unbalanced with probability ``alpha`` at most, however long one looks: half of it is for
+    the units, a quarter for votes, an eighth for lengths and losses each; and the p-th period has alpha / (p (p + 1)).
+    A period of the units ends when ``SeenUnits`` is full; votes and lengths begin anew every 2,000 sessions, likewise
+    at spent levels, so that a late change shows.
 
     ``lack`` is no test but a caution: by how many standard errors the treated arm falls short.
 
@@ -77,6 +83,7 @@ class Balance:
         self._period = 1
         self._seen, self._ratio = SeenUnits(), SampleRatio()
         self._votes, self._lengths = self._new_rate(), self._new_rate()
+        self.losses = Losses()
         self._sessions = 0
         self._arms = [[0] * 5, [0] * 5]  # control, treated: sessions, decisions, votes, lengths and their squares
 
@@ -98,6 +105,20 @@ class Balance:
             self._period += 1
             self._seen, self._ratio = SeenUnits(), SampleRatio()
 
+    def hear(self, outcome: Outcome, *, treated: bool, treated_share: float, now_ms: int, counted: bool) -> None:
+        """Take one decision of either arm by its number, also one that is not ``counted``; see ``Losses.hear``."""
+        self.losses.hear(
+            number_of(outcome.decision_id),
+            outcome.arm,
+            treated=treated,
+            treated_share=treated_share,
+            end_ms=outcome.window_end_ms,
+            now_ms=now_ms,
+            counted=counted,
+        )
+        if self.losses.rejects(self.alpha / 8):
+            self._find(self.losses.words())
+
     def add(self, session: HeardSession) -> None:
         """Take a complete session of either arm."""
         length = min(session.decisions, LONGEST)
@@ -110,9 +131,9 @@ class Balance:
             self._check()
 
     def _check(self) -> None:
-        alpha = candidate_alpha(-(-self._sessions // RENEWED_EVERY), self.alpha / 4)
-        for rate, name in ((self._votes, "votes"), (self._lengths, "lengths")):
-            figures = rate.figures(alpha)
+        period = -(-self._sessions // RENEWED_EVERY)
+        for rate, name, part in ((self._votes, "votes", 4), (self._lengths, "lengths", 8)):
+            figures = rate.figures(candidate_alpha(period, self.alpha / part))
             if figures.high == -self.tolerance or figures.low == self.tolerance:
                 self._find(self._rate_words(name))
         if not self._sessions % RENEWED_EVERY:
@@ -162,7 +183,8 @@ class Balance:
 
     def words(self) -> str:
         """What was counted so far, balanced or not."""
-        return f"{_ratio_words(self._ratio.figures())}; {self._rate_words('votes')}; {self._rate_words('lengths')}"
+        known = [_ratio_words(self._ratio.figures()), self._rate_words("votes"), self._rate_words("lengths")]
+        return "; ".join([*known, self.losses.words()] if self.losses.is_numbered else known)
 
     def snapshot(self) -> BalanceSnapshot:
         """The state in plain JSON values; ``from_snapshot`` goes on from it to the bit."""
@@ -176,6 +198,7 @@ class Balance:
             lengths=self._lengths.snapshot(),
             sessions=self._sessions,
             arms=[list(arm) for arm in self._arms],
+            losses=self.losses.snapshot(),
             found=self.found,
         )
 
@@ -190,6 +213,8 @@ class Balance:
         balance._lengths = RelativeLift.from_snapshot(snapshot["lengths"])
         balance._sessions = snapshot["sessions"]
         balance._arms = [list(arm) for arm in snapshot["arms"]]
+        if "losses" in snapshot:
+            balance.losses = Losses.from_snapshot(snapshot["losses"])
         return balance
 
     def _new_rate(self) -> RelativeLift:

@@ -13,6 +13,7 @@ TILTS: Final = np.array([-5.0, -2.5, -1.2, -0.6, -0.3, -0.15, 0.15, 0.3, 0.6, 1.
 ODDS: Final = np.exp(TILTS)
 START_EVERY: Final = 50  # units between two moments from which on something may have been lost
 LARGEST_WEALTH: Final = 1e200  # far beyond any level; what is capped is smaller than what is fair, so it stays valid
+LARGEST_GROWTH: Final = 240.0  # nats at once; times the largest wealth still a number
 
 
 @dataclass(frozen=True)
@@ -90,16 +91,26 @@ class SampleRatio:
         """
         if not 0 < probability < 1:
             raise ValueError(f"the probability of an arm must lie within (0, 1), found {probability}")
-        begun, rest = divmod(self._units, START_EVERY)
-        if not rest:
-            self._wealth += 1 / ((begun + 1) * (begun + 2))
-        growth = 1 / (1 - probability + probability * ODDS)
-        self._wealth *= growth * ODDS if treated else growth
-        np.minimum(self._wealth, LARGEST_WEALTH, out=self._wealth)
-        self._units += 1
+        self.weigh(float(not treated), float(treated), probability)
         self._treated += treated
         self._due += probability
         self._variance += probability * (1 - probability)
+
+    def weigh(self, control: float, treated: float, probability: float) -> None:
+        """Take several units at once, none of them before the others.
+
+        Args:
+            control: how many are not treated; a part of one, where units are not independent.
+            treated: how many are.
+            probability: as ``add`` takes it.
+        """
+        begun, rest = divmod(self._units, START_EVERY)
+        if not rest:
+            self._wealth += 1 / ((begun + 1) * (begun + 2))
+        growth = treated * TILTS - (control + treated) * np.log1p(probability * (ODDS - 1))
+        self._wealth *= np.exp(np.minimum(growth, LARGEST_GROWTH))
+        np.minimum(self._wealth, LARGEST_WEALTH, out=self._wealth)
+        self._units += 1
         waiting = 1 / (begun + 2)  # what has no start yet: sum of 1 / (k (k + 1)) beyond the k that have begun
         self._largest = max(self._largest, waiting + float(self._wealth.mean()))
 

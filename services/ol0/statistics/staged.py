@@ -129,9 +129,14 @@ class ArmComparison:
         self._total = 0.0
         self._reward_total, self._reward_weight = 0.5, 1.0  # one made-up reward of .5 until there are real ones
 
+    @property
+    def centre(self) -> float:
+        """The mean of the differing rewards so far, which the next session's are held against."""
+        return min(max(self._reward_total / self._reward_weight, CENTRE_LOW), CENTRE_HIGH)
+
     def add(self, session: SessionEvidence) -> None:
         """Take one session, in the order in which sessions close."""
-        centre = min(max(self._reward_total / self._reward_weight, CENTRE_LOW), CENTRE_HIGH)
+        centre = self.centre
         value = math.fsum(reward - centre for reward in session.rewards) / session.voted
         contribution = value / self.treated_share if session.treated else -value / (1 - self.treated_share)
         for test in (self.approval, self.harm, self.large_harm):

@@ -1,3 +1,6 @@
+import json
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from random import Random
@@ -10,6 +13,7 @@ from ol0.canary.plan import TrialPlan
 from ol0.canary.trial import Trial
 from ol0.canary.votes import Vote
 from ol0.config import SafetyConfig, StageConfig
+from ol0.controller.numbering import new_prefix, numbered_id
 from ol0.controller.suite import Suite
 from ol0.errors import ConfigError, ContractError
 from ol0.records import Arm, Digest, Judgement, Outcome, Record, ServingState, Tick, Verdict
@@ -23,6 +27,7 @@ from worlds import (
     make_base,
     make_candidate,
     make_suite,
+    numbered,
     outcome,
     serving_state,
 )
@@ -32,6 +37,7 @@ BASE = make_base()
 SUITE = make_suite()
 SERVED = serving_state(BASE, staged=make_candidate(BASE))
 DAY_MS = 86_400_000
+PREFIX = new_prefix("00c0ffee11")
 
 
 def gate(safety: SafetyConfig = ONE_STAGE) -> CanaryGate:
@@ -271,7 +277,7 @@ def test_a_restart_in_the_middle_gives_the_same_verdicts(cut: int) -> None:
     live = make_candidate(BASE, takes=experts(wrong=[4]))
     state = serving_state(BASE, live=live, staged=make_candidate(BASE, parent=live, step=2))
     waiting = make_candidate(BASE, step=3).candidate()
-    records: list[Record] = [waiting, state, *Traffic(seed=3, grouped=True).outcomes(state, 600)]
+    records: list[Record] = [waiting, state, *numbered(Traffic(seed=3, grouped=True).outcomes(state, 600))]
     whole = gate()
     expected = verdicts(whole, records)
     first, second = gate(), gate()
@@ -430,6 +436,90 @@ def test_a_hold_names_the_silence_that_keeps_a_candidate_from_approval() -> None
     assert reasons[0].check == "sample_ratio"
     assert "if what is missing had failed" in reasons[0].text
     assert "votes per decision 0.80 in the arm, 1.00 beside it" in reasons[0].text
+
+
+def failing(one: Outcome) -> bool:
+    """Whether a host loses it that loses all failing decisions of the candidate's arm."""
+    return one.arm is Arm.STAGED and not one.reward
+
+
+def test_failing_decisions_that_are_lost_end_a_trial_where_they_are_numbered() -> None:
+    candidate = make_candidate(BASE, takes=experts(wrong=[*NEW, 1]), opens=range(8))
+    state = serving_state(BASE, staged=candidate, stage=2, share=0.25)
+    judged = verdicts(gate(TWO_STAGES), [state, *numbered(Traffic().outcomes(state, 3_000), failing)])[-1]
+    assert (judged.judgement, judged.reasons[0].check) == (Judgement.REJECT, "sample_ratio")
+    assert "numbered decisions are missing in the arm, 0 of" in judged.reasons[0].text
+
+
+def test_numbers_that_all_come_keep_no_good_candidate_waiting() -> None:
+    state = serving_state(BASE, staged=make_candidate(BASE))
+    outcomes = list(Traffic().outcomes(state, 1_500))
+    plain, counted = verdicts(gate(), [state, *outcomes])[-1], verdicts(gate(), [state, *numbered(outcomes)])[-1]
+    assert plain.judgement is counted.judgement is Judgement.APPROVE
+    assert counted.evidence <= plain.evidence
+
+
+@pytest.mark.parametrize(
+    ("missing", "approved"),
+    [
+        ({}, True),
+        ({Arm.STAGED: 1}, False),  # all of them may have failed
+        ({Arm.LIVE: 3}, False),  # all of them may have succeeded
+        ({Arm.STAGED: 1, Arm.LIVE: 1}, True),  # what both lose alike says nothing
+    ],
+)
+def test_what_is_missing_of_one_arm_counts_against_the_candidate(
+    missing: Mapping[Arm, int],
+    approved: bool,  # noqa: FBT001 - a table
+) -> None:
+    """``missing``: of four numbers of an arm, how many never come. The candidate seems to gain 10 points."""
+    found, made, draw = a_trial(), Counter[Arm](), Random(1)
+    for place in range(1_500):
+        arm = Arm.STAGED if draw.random() < 0.5 / 0.9 else Arm.LIVE
+        made[arm] += 1
+        if made[arm] % 4 < missing.get(arm, 0):
+            made[arm] += missing[arm]
+        reward = float(draw.random() < (0.9 if arm is Arm.STAGED else 0.8))
+        one = replace(outcome(arm=arm), decision_id=numbered_id(PREFIX, made[arm]))
+        found.live.hear(one, one.window_end_ms + DAY_MS, counted=True)
+        found.live.see(f"s{place}", arm)
+        found.live.add([Vote(arm, reward, from_live=True, from_base=True, group=None, live=None, sent_to=None)])
+    assert found.live.voted.approval.rejects(found.approval_alpha)
+    assert found.live.balance.losses.is_complete
+    assert found.live.approves(found.approval_alpha) is approved
+
+
+@pytest.mark.parametrize("prefix", ["", "00c0ffee"], ids=["no numbers", "routers that decide once"])
+def test_without_enough_numbers_sessions_that_are_due_decide(prefix: str) -> None:
+    """Nobody hears of the candidate's failures, and no number tells that there were any."""
+    found, draw = a_trial(), Random(1)
+    for place in range(900):
+        arm = Arm.STAGED if draw.random() < 0.5 / 0.9 else Arm.LIVE
+        rewards = [float(draw.random() < (0.5 if arm is Arm.STAGED else 0.8)) for _ in range(3)]
+        heard = [reward for reward in rewards if reward or arm is Arm.LIVE]
+        for turn, _ in enumerate(heard):
+            router = f"{prefix}{place * 3 + turn:04x}"[-10:]
+            decision_id = numbered_id(new_prefix(f"{router:0>10}" if prefix else None), 1)
+            found.live.hear(replace(outcome(arm=arm), decision_id=decision_id), START_MS + DAY_MS, counted=True)
+        votes = [Vote(arm, one, from_live=True, from_base=True, group=None, live=None, sent_to=None) for one in heard]
+        if votes:
+            found.live.add(votes)
+    assert found.live.voted.approval.rejects(found.approval_alpha)
+    assert not found.live.balance.losses.is_complete
+    assert not found.live.approves(found.approval_alpha)
+
+
+def test_an_earlier_versions_trial_goes_on_and_counts_numbers_from_there() -> None:
+    state = serving_state(BASE, staged=make_candidate(BASE))
+    outcomes = numbered(Traffic().outcomes(state, 1_500))
+    first, second = gate(), gate()
+    verdicts(first, [state, *outcomes[:60]])
+    body = json.loads(zlib.decompress(first.snapshot()))
+    for one in ("live", "holdback"):
+        if (opponent := body["trial"][one]) is not None:
+            del opponent["rates"], opponent["balance"]["losses"]
+    second.restore(zlib.compress(json.dumps(body).encode()))
+    assert verdicts(second, outcomes[60:])[-1].judgement is Judgement.APPROVE
 
 
 # -- harm that a gain hides ------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from ol0.config import SafetyConfig, StageConfig
 from ol0.drift.handler import DriftMonitor
 from ol0.errors import ContractError
 from ol0.records import Arm, Judgement, Outcome, Record, Tick, Verdict
-from worlds import NEW, WINDOW_MS, Traffic, experts, make_base, make_candidate, make_suite, serving_state
+from worlds import NEW, WINDOW_MS, Traffic, experts, make_base, make_candidate, make_suite, numbered, serving_state
 
 SAFETY = SafetyConfig(stages=(StageConfig(share=0.5),))
 BASE = make_base()
@@ -220,6 +220,19 @@ def test_a_release_is_rolled_back_where_one_of_the_two_arms_is_not_heard_of(lost
     state = serving_state(BASE, live=GOOD)
     (found,) = verdicts(monitor(), [state, *heard(Traffic(holdback=HOLDBACK).outcomes(state, 900), lost)])
     assert (found.judgement, found.stage, found.reasons[0].check) == (Judgement.ROLLBACK, 2, "sample_ratio")
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_who_serves_is_rolled_back_where_numbered_decisions_of_one_arm_are_lost(live: bool) -> None:  # noqa: FBT001 - a table
+    state = serving_state(BASE, live=GOOD) if live else serving_state(BASE, staged=GOOD)
+    draw = Random(0)
+    outcomes = numbered(
+        Traffic(holdback=HOLDBACK).outcomes(state, 4_500),
+        lambda one: one.arm is not Arm.HOLDBACK and draw.random() < 0.22,
+    )
+    found = verdicts(monitor(), [state, *outcomes])[0]
+    assert (found.judgement, found.reasons[0].check) == (Judgement.ROLLBACK, "sample_ratio")
+    assert "numbered decisions are missing in the arm" in found.reasons[0].text
 
 
 def test_a_release_of_which_votes_stop_to_come_is_rolled_back() -> None:

@@ -13,6 +13,7 @@ from ol0.evaluator.handler import PATIENCE_GAPS, OnlineEvaluator
 from ol0.records import Arm, Mode, Outcome, Phase, Record, RewardParts, Tick
 from ol0.statistics.expected_reward import Cell
 from ol0.statistics.paired_lift import Choice, PairedLift, PairedReward
+from worlds import numbered
 
 MINUTE_MS = 60_000
 START_MS = OUTCOME.window_end_ms
@@ -327,3 +328,19 @@ def test_a_lift_of_arms_that_are_not_heard_of_alike_is_not_proven() -> None:
     again = OnlineEvaluator()
     again.restore(evaluator.snapshot())
     assert again.figures() == figures
+
+
+def test_a_lift_of_arms_of_which_one_loses_numbered_decisions_is_not_proven() -> None:
+    draw = Random(0)
+    alone = [one for one in traffic(2_000, dict.fromkeys(Arm, 0.5)) if isinstance(one, Outcome)]
+    thrice = [one for one in alone for _ in range(3)]  # sessions of three decisions
+    lossy = numbered(thrice, lambda one: one.arm is Arm.HOLDBACK and draw.random() < 0.2)
+    evaluator, again = OnlineEvaluator(), OnlineEvaluator()
+    for record in lossy[:2_000]:
+        evaluator.handle(record)
+    again.restore(evaluator.snapshot())
+    for record in lossy[2_000:]:
+        evaluator.handle(record)
+        again.handle(record)
+    assert again.snapshot() == evaluator.snapshot()
+    assert "numbered decisions are missing in the arm" in (evaluator.figures().unbalanced or "")

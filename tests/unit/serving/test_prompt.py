@@ -8,10 +8,10 @@ import pytest
 
 from ol0.config import ServingConfig
 from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.numbering import number_of
 from ol0.errors import RangeError
 from ol0.records import Arm, FeaturesDtype, Mode
 from ol0.serving.options import Options
-from ol0.serving.prompt import COUNTED
 from ol0.serving.router import Router
 from ol0.serving.view import view_of_state
 from unit.serving.states import BASE, EPSILON, LIVE, PARTS, STAGED, D, Log, a_router, a_state, features
@@ -54,10 +54,26 @@ def test_ids_are_canonical_and_never_repeat() -> None:
     ids = [router.prompt("s").decide(vector).decision_id for _ in range(500)]
     prompt = router.prompt("s")
     ids += [prompt.decide(vector).decision_id for _ in range(5)]
-    prompt._turn = COUNTED - 1
-    ids += [prompt.decide(vector).decision_id for _ in range(5)]
     assert len(set(ids)) == len(ids)
     assert all(str(UUID(one)) == one and UUID(one).version == 4 for one in ids)
+
+
+def test_what_is_logged_is_numbered_by_arm_and_what_is_not_takes_no_number() -> None:
+    log = Log()
+    router, vector = a_router(a_state(staged=STAGED), log), features(1)[0]
+    for place in range(200):
+        if place == 100:
+            router.kill()
+            unnumbered = [router.prompt("s").decide(vector).decision_id for _ in range(10)]
+            assert {number_of(one) for one in unnumbered} == {None}
+            router.revive()
+        router.prompt(f"s{place}").decide(vector)
+    numbers = [(one.arm, number_of(one.decision_id)) for one in log.decisions]
+    for arm in Arm:
+        mine = [number for served, number in numbers if served is arm and number is not None]
+        assert [one.number for one in mine] == list(range(1, len(mine) + 1))
+        assert mine
+    assert len({number.router for _, number in numbers if number is not None}) == 1
 
 
 def test_the_record_says_what_was_decided() -> None:

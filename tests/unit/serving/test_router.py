@@ -1,5 +1,8 @@
+import os
+import signal
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -11,8 +14,19 @@ import pytest
 from ol0 import Router
 from ol0.config import KafkaConfig, ServingConfig
 from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.numbering import number_of
 from ol0.errors import CheckpointError, ConfigError, ContractError, RangeError
-from ol0.records import Arm, DecisionId, ImplicitFeedback, ImplicitKind, Mode, ServingState, ToolFeedback, UserFeedback
+from ol0.records import (
+    Arm,
+    Decision,
+    DecisionId,
+    ImplicitFeedback,
+    ImplicitKind,
+    Mode,
+    ServingState,
+    ToolFeedback,
+    UserFeedback,
+)
 from ol0.serving.feedback import Implicit, ToolResult
 from ol0.serving.options import Options
 from ol0.serving.router import UNSENDABLE
@@ -125,6 +139,58 @@ def test_no_half_updated_weights_are_ever_seen() -> None:
     assert not wrong
     assert {one.digest for one in log.decisions} == set(greedy)
     assert len({one.decision_id for one in log.decisions}) == 4 * 150 * 40
+
+
+def test_fifty_threads_share_the_numbers_without_a_hole() -> None:
+    log, vector = Log(), features(1)[0]
+    router = a_router(a_state(staged=STAGED), log)
+
+    def serve(thread: int) -> None:
+        for turn in range(40):
+            router.prompt(f"{thread}.{turn}").decide(vector)
+
+    threads = [threading.Thread(target=serve, args=(n,)) for n in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for arm in Arm:
+        mine = sorted(number for one in log.decisions if one.arm is arm for number in numbers_of([one]))
+        assert mine == list(range(1, len(mine) + 1))
+
+
+def test_what_the_queue_drops_has_taken_its_number() -> None:
+    log, vector = Log(room=5), features(1)[0]
+    router = a_router(a_state(), log)
+    for place in range(20):
+        log.room = 5 if place < 15 else 100
+        router.prompt(f"s{place}", user="ann").decide(vector)
+    assert numbers_of(log.decisions) == [1, 2, 3, 4, 5, 16, 17, 18, 19, 20]
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python 3.12 warns of threads at a fork
+def test_a_forked_child_numbers_as_another_router() -> None:
+    log, vector = Log(), features(1)[0]
+    router = a_router(a_state(), log)
+    router.prompt("s", user="ann").decide(vector)
+    reading, writing = os.pipe()
+    if not (pid := os.fork()):
+        signal.alarm(20)
+        try:
+            router.prompt("s", user="ann").decide(vector)
+            os.write(writing, log.decisions[-1].decision_id.encode())
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    ours, theirs = (number_of(DecisionId(one)) for one in (log.decisions[0].decision_id, os.read(reading, 36).decode()))
+    assert ours is not None
+    assert theirs is not None
+    assert (ours.number, theirs.number) == (1, 1)
+    assert ours.router != theirs.router
+
+
+def numbers_of(decisions: Iterable[Decision]) -> list[int]:
+    return [number.number for one in decisions if (number := number_of(one.decision_id)) is not None]
 
 
 def test_a_bad_newer_state_is_refused_and_the_last_good_one_serves_on() -> None:
