@@ -451,6 +451,18 @@ def test_failing_decisions_that_are_lost_end_a_trial_where_they_are_numbered() -
     assert "numbered decisions are missing in the arm, 0 of" in judged.reasons[0].text
 
 
+def test_numbers_are_heard_of_though_their_decisions_do_not_count() -> None:
+    # A host is pinned: the arm says staged, the digest says base. Nothing is lost.
+    state, canary = serving_state(BASE, staged=make_candidate(BASE)), gate()
+    outcomes = numbered(Traffic().outcomes(state, 600))
+    pinned = [replace(one, digest=BASE.digest) if int(one.session_id[-1]) % 3 else one for one in outcomes]
+    verdicts(canary, [state, *pinned])
+    assert canary._trial is not None
+    own = canary._trial.live.balance.losses.arms[True]
+    assert own.heard > 2 * canary._trial.own_decisions > 0
+    assert own.missing == 0
+
+
 def test_numbers_that_all_come_keep_no_good_candidate_waiting() -> None:
     state = serving_state(BASE, staged=make_candidate(BASE))
     outcomes = list(Traffic().outcomes(state, 1_500))

@@ -95,13 +95,14 @@ def test_what_is_under_way_is_not_missing() -> None:
     assert losses.arms[0].missing == 0
     for number in (3, 4, 5, 6, 8):
         hear(losses, Made("a", Arm.LIVE, number, 1_000 * number, lost=False), now_ms=1_000 * number)
+        assert losses.arms[0].missing == 0
     hear(losses, Made("a", Arm.LIVE, 10, 20_000, lost=False), now_ms=20_000)
     assert losses.arms[0].missing == 1  # the seventh
 
 
 def test_numbers_of_one_moment_may_come_in_any_order() -> None:
     losses = Losses()
-    for number in (2, 1, 4, 3, 6, 5):
+    for number in (2, 1, 5, 3, 4, 8, 6, 7):
         hear(losses, Made("a", Arm.LIVE, number, 1_000, lost=False), now_ms=1_000)
         assert losses.arms[0].missing == 0
 
