@@ -14,6 +14,9 @@ ROUTER_BYTES: Final = 5
 NUMBERED: Final = "8"
 """RFC 9562: a UUID of version 8 has the layout that its maker gives it; one of version 4 is random."""
 
+VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+"""Of every UUID's fourth part the first two bits are the same; two of this digit's stay random."""
+
 
 class Number(NamedTuple):
     """Which of its router's decisions in its arm one is.
@@ -48,8 +51,7 @@ def new_prefix(router: str | None = None) -> str:
     """
     version, first = ("4", os.urandom(ROUTER_BYTES).hex()) if router is None else (NUMBERED, router)
     more = os.urandom(7).hex()
-    variant = "89ab"[int(more[5], 16) & 3]
-    return f"{first[:8]}-{first[8:]}{more[:2]}-{version}{more[2:5]}-{variant}{more[6:9]}-{more[9:13]}"
+    return f"{first[:8]}-{first[8:]}{more[:2]}-{version}{more[2:5]}-{VARIANT[more[5]]}{more[6:9]}-{more[9:13]}"
 
 
 def numbered_id(prefix: str, number: int) -> DecisionId:
