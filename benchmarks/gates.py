@@ -5,9 +5,9 @@
 Sessions of three decisions on average (geometric, 12 at the most); half of the decisions are such that candidate and
 live act differently. Live succeeds in 80 % where nothing else is said, four in five decisions are voted on, the
 holdback is 10 %, and a stage ends undecided after 2,000 decisions (good ones 6,000; two stages 10,000). Four hosts
-number their decisions as the SDK does, where nothing else is said, and lose them after that. "Before" is
-the same trial judged by votes alone, as the gate did until it asked whether it hears of the arms alike: moment for
-moment the same evidence. Prints the table of results.md; a quarter of an hour on one core.
+number their decisions as the SDK does, where nothing else is said, and lose them after that. "Before" is the same trial
+judged by votes alone, as the gate did until it asked whether it hears of the arms alike: moment for moment the same
+evidence. Prints the table of results.md; half an hour on one core.
 """
 
 import argparse
