@@ -13,7 +13,6 @@ from ol0.controller.checkpoint import read_checkpoint
 from ol0.learner.anchors import AnchorSet
 from ol0.learner.decoding import DecodedReplay
 from ol0.learner.learner import HeadTrainer
-from ol0.learner.training import train
 from ol0.replay.anchors import AnchorStore
 from ol0.replay.buffer import ReplayBuffer
 from ol0.replay.entries import NOBODY
@@ -67,7 +66,7 @@ class Learning:
 
     def _step(self) -> int:
         self._replay.refresh()
-        return len(train(self._learner, self._replay, self._config))
+        return len(self._learner.update(self._replay))
 
     def _ingest(self) -> "Ingest":
         before = self._sent

@@ -6,19 +6,16 @@ from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 
-from benchmarks.evaluation.worlds import World, vote
+from benchmarks.evaluation.worlds import World
 from ol0.config import OnlineLearningConfig
 from ol0.controller.controller import Actions, Controller
 from ol0.controller.heads import Floats, Mixer
 from ol0.learner.adam import Adam
-from ol0.learner.anchors import AnchorSet
-from ol0.learner.batch import Batch, join
-from ol0.learner.learner import HeadTrainer
+from ol0.learner.batch import Batch
+from ol0.learner.engines import trainer_of
 from ol0.learner.parts import Parts, with_bias
 from ol0.learner.priority import importance_exponent
 from ol0.learner.replay import LocalReplay
-from ol0.learner.training import train
-from ol0.learner.values.learner import ValueLearner
 
 OURS: Final = OnlineLearningConfig()
 RATE: Final = 0.01
@@ -79,8 +76,7 @@ class Ours:
         self._config = config
         self._base = self._serving = world.base
         self._replay = LocalReplay(config.replay_size, world.anchors, config.priority_epsilon)
-        split = AnchorSet.split(world.anchors, config.calibration_share, seed)
-        self._trainer = HeadTrainer(world.base, split, config, seed)
+        self._trainer = trainer_of(world.base, world.anchors, config, seed)
         self._settled = 0
 
     def greedy(self, features: Floats) -> Actions:
@@ -91,12 +87,13 @@ class Ours:
         """One update."""
         self._replay.add(batch, self._replay.watermark_ms + 1)
         if self._replay.size:
-            train(self._trainer, self._replay, self._config)
+            self._trainer.update(self._replay)
 
     def settle(self) -> None:
-        """The next candidate serves."""
-        self._settled += 1
-        self.serve(self.served(self.candidate(self._settled)))
+        """The next candidate serves, if there is anything to offer."""
+        if self._trainer.convinced:
+            self._settled += 1
+            self.serve(self.served(self.candidate(self._settled)))
 
     def candidate(self, step: int) -> Controller:
         """What was learnt so far."""
@@ -118,31 +115,6 @@ class WithoutMixer(Ours):
     def served(self, candidate: Controller) -> Controller:
         """The same heads behind a mixer that is always open."""
         return replace(candidate, mixer=Mixer(np.zeros_like(candidate.mixer.weight), OPEN))
-
-
-class Values:
-    """The learner of values, which knows every label of as many old prompts as there are anchors."""
-
-    def __init__(self, world: World, seed: int) -> None:
-        known = world.old.take(np.arange(min(OURS.anchors, len(world.old))))
-        anchors = vote(known, world.base.greedy(known.features)[:, 0], np.random.default_rng(seed))
-        self._learner = ValueLearner(world.base.base[0], anchors, known.success)
-        self._examples = anchors.take(np.zeros(0, np.intp))
-        self._answer: Callable[[Floats], Actions] = lambda features: world.base.greedy(features)[:, 0]
-
-    def greedy(self, features: Floats) -> Actions:
-        """The newest policy's answer; before the first, the base's."""
-        return self._answer(features)
-
-    def learn(self, batch: Batch) -> None:
-        """Into the last ``replay_size`` examples."""
-        both = join(self._examples, batch)
-        self._examples = both.take(np.arange(max(len(both) - OURS.replay_size, 0), len(both)))
-
-    def settle(self) -> None:
-        """Fits everything again."""
-        if len(self._examples) > 1:
-            self._answer = self._learner.refit(self._examples).greedy
 
 
 class _OneHead:
@@ -244,9 +216,22 @@ def usual_fisher(heads: Floats, logged: Batch, parts: Parts, batch_size: int = 3
 Make = Callable[[World, int], Contender]
 
 
-def ours(kind: type[Ours] = Ours, **numbers: float | str) -> Make:
-    """Ours with some numbers changed."""
+def ours(**numbers: float | str) -> Make:
+    """The project's learner with some numbers changed."""
     config = OnlineLearningConfig.model_validate(numbers)
+    return lambda world, seed: Ours(world, seed, config)
+
+
+GRADIENT: Final[Mapping[str, float | str]] = {
+    "learner": "gradient",
+    "regret_budget": 0.8,
+    "anchor_weight": 0.3,
+}
+
+
+def gradient(kind: type[Ours] = Ours, **numbers: float | str) -> Make:
+    """The one that raises the expected reward step by step, with the numbers that were found for it, but for these."""
+    config = OnlineLearningConfig.model_validate({**GRADIENT, **numbers})
     return lambda world, seed: kind(world, seed, config)
 
 
@@ -255,7 +240,7 @@ def usual(strength: float) -> Make:
     return lambda world, seed: UsualMix(world, seed, strength)
 
 
-LEARNERS: Final[Mapping[str, Make]] = {"OL0": ours(), "value learner": Values}
+LEARNERS: Final[Mapping[str, Make]] = {"OL0": ours(), "OL0, gradient": gradient()}
 """The project's own. One that is named here is played everywhere, against everybody."""
 USUAL_MIX: Final = "IPS + replay + PER + EWC, lambda {:g}"
 BASELINES: Final[Mapping[str, Make]] = {
@@ -266,21 +251,21 @@ BASELINES: Final[Mapping[str, Make]] = {
     **LEARNERS,
 }
 ABLATIONS: Final[Mapping[str, Make]] = {
-    "without mixer": ours(WithoutMixer),
-    "without regret budget": ours(regret_budget=NEVER),
-    "without anchors": ours(anchor_share=0.0),
-    "without anchor KL": ours(kl_weight=0.0),
-    "without EWC": ours(ewc_lambda=0.0),
-    "without proximal term": ours(proximal_mu=0.0),
-    "without KL, EWC, proximal": ours(kl_weight=0.0, ewc_lambda=0.0, proximal_mu=0.0),
-    "without priorities": ours(priority_alpha=0.0),
-    "without replay (last 64)": ours(replay_size=64),
-    "without importance (model alone)": ours(importance_clip=1e-9),
-    "without moving average": ours(ema_decay=0.0),
-    "without trust region": ours(trust_region=NEVER),
-    "without caps": ours(user_cap=1.0),
-    "without trust": ours(trust_floor=1.0),
-    "without evidence": ours(evidence_errors=0.0),
+    "without mixer": gradient(WithoutMixer),
+    "without regret budget": gradient(regret_budget=NEVER),
+    "without anchors": gradient(anchor_share=0.0),
+    "without anchor KL": gradient(kl_weight=0.0),
+    "without EWC": gradient(ewc_lambda=0.0),
+    "without proximal term": gradient(proximal_mu=0.0),
+    "without KL, EWC, proximal": gradient(kl_weight=0.0, ewc_lambda=0.0, proximal_mu=0.0),
+    "without priorities": gradient(priority_alpha=0.0),
+    "without replay (last 64)": gradient(replay_size=64),
+    "without importance (model alone)": gradient(importance_clip=1e-9),
+    "without moving average": gradient(ema_decay=0.0),
+    "without trust region": gradient(trust_region=NEVER),
+    "without caps": gradient(user_cap=1.0),
+    "without trust": gradient(trust_floor=1.0),
+    "without evidence": gradient(evidence_errors=0.0),
 }
 CONTENDERS: Final[Mapping[str, Make]] = {**BASELINES, **ABLATIONS}
 CEILING: Final = "ceiling"

@@ -46,6 +46,9 @@ class OnlineLearningConfig(Section):
     profile: Literal["ol0", "seed"] = Field(
         "ol0", description="where numbers that are not given come from: here, or the code that OL0 takes over from"
     )
+    learner: Literal["values", "gradient"] = Field(
+        "values", description="refits what every choice is worth; or raises the expected reward step by step"
+    )
     learning_rate: Positive = Field(0.02, description="Adam step on the learnt heads")
     gain_weight: NotNegative = Field(3.0, description="c: weight of the doubly robust gain")
     importance_clip: Positive = Field(5.0, description="M: largest importance weight 1/p")
@@ -53,7 +56,7 @@ class OnlineLearningConfig(Section):
     kl_weight: NotNegative = Field(1.0, description="anchors: KL(base || learnt)")
     ewc_lambda: NotNegative = Field(0.3, description="elastic weight consolidation, centre always the base")
     proximal_mu: NotNegative = Field(0.0005, description="pull towards the moving average of the heads")
-    anchor_weight: NotNegative = Field(0.3, description="weight of anchor rewards against live ones")
+    anchor_weight: NotNegative = Field(1.0, description="weight of anchor rewards against live ones")
     batch_size: Count = 128
     anchor_share: Share = Field(0.5, description="share of anchors in a batch")
     steps_per_update: Count = 8
@@ -63,11 +66,12 @@ class OnlineLearningConfig(Section):
     trust_region: Positive = Field(1.0, description="mean KL(live || new) on a batch; heads outside are pulled back")
     mixer_learning_rate: Positive = 0.02
     mixer_l2: NotNegative = 1e-3
-    regret_budget: NotNegative = Field(0.8, description="points of calibrated regret on held-out anchors")
+    regret_budget: NotNegative = Field(0.4, description="points of calibrated regret on held-out anchors")
     calibration_share: Share = Field(0.4, description="anchors kept back to calibrate the mixer")
     evidence_errors: NotNegative = Field(
         3.0,
-        description="standard errors by which live traffic must be new, and its votes predictable, for any change; "
+        description="standard errors by which live traffic must be new and its votes predictable, or other answers "
+        "worth more than the base's, for any change; "
         "0: nobody asks",
     )
     replay_size: Count = 10_000

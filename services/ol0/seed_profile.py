@@ -7,11 +7,15 @@ thousand times as strong. They are here to be compared with, and for hosts that 
 from collections.abc import Mapping
 from typing import Final
 
-SEED_NUMBERS: Final[Mapping[str, float]] = {
+SEED_NUMBERS: Final[Mapping[str, float | str]] = {
     # example_config.json, online_learning; the dataclass LearningRates has the same step and a lambda of .1
+    "learner": "gradient",
     "learning_rate": 1e-5,
     "ewc_lambda": 1000.0,
     "gradient_clip": 1.0,
+    # of the design of its successor, in whose units this learner's regret is
+    "regret_budget": 0.8,
+    "anchor_weight": 0.3,
     # LearningRates.prox_lambda
     "proximal_mu": 0.05,
     # SafetyLimits: the largest KL divergence of an update

@@ -6,7 +6,7 @@ from redis import Redis
 
 from ol0.config import RedisConfig
 from ol0.errors import NothingToDraw, StoreError
-from ol0.replay.buffer import Batch, ReplayBuffer
+from ol0.replay.buffer import FETCHED, Batch, ReplayBuffer
 from ol0.replay.connection import connect
 from ol0.replay.entries import PRIORITY_RUN
 from ol0.replay.exclusion import Exclusion
@@ -211,6 +211,54 @@ def test_the_newest_examples_come_newest_first_without_those_that_vanished(linea
     assert numbers(newest.payloads) == [9, 7, 6]
     np.testing.assert_allclose(newest.rewards, [0.09, 0.07, 0.06], rtol=1e-6)
     assert (len(lineage.buffer.newest(100)), newest.weights.tolist()) == (CAPACITY - 1, [1.0] * 3)
+
+
+def test_every_example_that_may_be_drawn_comes_once(lineage: Lineage, rng: np.random.Generator) -> None:
+    assert len(lineage.buffer.drawable()) == 0
+    lineage.add(CAPACITY + 2)
+    lineage.buffer.refresh()
+    lineage.exclude(5)
+
+    vanished = lineage.buffer.drawable()
+    lineage.buffer.update_priorities(lineage.buffer.uniform(4, rng), np.arange(4.0))
+    lineage.buffer.refresh()
+    drawable = lineage.buffer.drawable()
+
+    assert sorted(numbers(vanished.payloads)) == sorted(numbers(drawable.payloads)) == [2, 3, 4, 6, 7, 8, 9]
+    np.testing.assert_allclose(drawable.rewards, np.array(numbers(drawable.payloads)) / 100, rtol=1e-6)
+    assert drawable.weights.tolist() == [1.0] * (CAPACITY - 1)
+    assert len(drawable) == lineage.buffer.size
+
+
+def test_examples_beyond_the_largest_age_are_not_among_them(lineage: Lineage, client: Redis, prefix: str) -> None:
+    lineage.add(5)
+    forgetful = ReplayBuffer(client, prefix, lineage.incarnation, epsilon=0.5, max_age_s=0.002)
+    forgetful.refresh()
+    assert sorted(numbers(forgetful.drawable().payloads)) == [2, 3, 4]
+
+
+@pytest.mark.parametrize("count", [FETCHED - 1, FETCHED, 2 * FETCHED + 1, 3 * FETCHED - 1])
+def test_many_of_them_come_in_several_answers(
+    client: Redis, prefix: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lineage = Lineage(client, prefix, count)
+    lineage.add(count)
+    lineage.buffer.refresh()
+    asked, hmget = list[int](), client.hmget
+
+    def counted(key: str, names: list[bytes]) -> object:
+        asked.append(len(names))
+        return hmget(key, names)
+
+    monkeypatch.setattr(client, "hmget", counted)
+
+    drawable = lineage.buffer.drawable()
+
+    assert sorted(numbers(drawable.payloads)) == list(range(count))
+    np.testing.assert_allclose(drawable.rewards, np.array(numbers(drawable.payloads)) / 100, rtol=1e-6)
+    assert max(asked) < 2 * FETCHED
+    assert lineage.buffer.drawable().payloads == drawable.payloads
+    assert sum(asked) == count, "nothing is fetched twice"
 
 
 def test_new_examples_get_the_largest_priority_so_far(

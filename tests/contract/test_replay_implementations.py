@@ -108,6 +108,7 @@ def test_they_hold_and_count_the_same(both: Both, counts: tuple[int, ...]) -> No
     assert (local.examples, local.size, local.watermark_ms) == (stored.examples, stored.size, stored.watermark_ms)
     for count in (1, 5, 20):
         assert_same(local.newest(count), stored.newest(count))
+    assert_same(local.drawable(), stored.drawable())
     assert_same(local.anchors(), stored.anchors())
 
 
@@ -132,11 +133,13 @@ def test_what_is_too_old_is_drawn_by_neither(client: Redis, prefix: str) -> None
         drawn = replay.sample(200, 0.6, 0.4, np.random.default_rng(0)).batch.features[:, 0]
         uniform = replay.uniform(200, np.random.default_rng(0))[:, 0]
         assert set(drawn.tolist()) == set(uniform.tolist()) == {3, 4, 5}
+        assert replay.drawable().features[:, 0].tolist() == [3, 4, 5]
 
 
 def test_an_empty_one_is_not_drawn_from(both: Both) -> None:
     for replay in both:
         replay.refresh()
+        assert len(replay.drawable()) == 0
         with pytest.raises(NothingToDraw, match="the ring is empty"):
             replay.sample(4, 0.6, 0.4, np.random.default_rng(0))
         with pytest.raises(NothingToDraw, match="the ring is empty"):

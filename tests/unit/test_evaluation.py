@@ -130,7 +130,7 @@ def test_the_usual_fisher_of_single_examples_is_the_mean_of_their_squares() -> N
     assert usual_fisher(weights, batch, PARTS, 10).sum() < (each**2).mean(axis=0).sum()
 
 
-@pytest.mark.parametrize("name", ["frozen base", "importance weighting", "OL0", "value learner", "without mixer"])
+@pytest.mark.parametrize("name", ["frozen base", "importance weighting", "OL0", "OL0, gradient", "without mixer"])
 def test_a_contender_starts_as_the_base_and_what_it_learnt_serves_when_it_is_settled(world: World, name: str) -> None:
     player, prompts = CONTENDERS[name](world, 0), world.new_test.features
     before = world.base.greedy(prompts)[:, 0]

@@ -13,7 +13,7 @@ from made_up_run import LENGTH_S, made_up_report, watch
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.evaluator.handler import OnlineEvaluator
 from ol0.learner.in_process import OnlineLearner
-from ol0.learner.learner import Proposal
+from ol0.learner.trainer import Proposal
 from ol0.serving.router import Router
 from ol0.soak import soak_test
 from ol0.soak.harness import RunPlan

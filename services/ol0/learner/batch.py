@@ -98,14 +98,14 @@ def cap_users(weights: Floats, users: Users, cap: float) -> Floats:
     """
     people = users & LOWER
     sessions = np.where(users >> HALF, users >> HALF, people)
-    by_user, by_session = _same(people, weights), _same(sessions, weights)
-    fewest = min(float((1 / same.sum(axis=1)).sum()) for same in (by_user, by_session))
-    limit = max(cap, 1 / max(fewest, 1.0)) * float(weights.sum())
-    heaviest = np.maximum(by_user @ weights, by_session @ weights)
-    shrink = np.minimum(1, limit / np.maximum(heaviest, np.finfo(np.float32).tiny))
+    (by_user, users_there), (by_session, sessions_there) = (_sums(names, weights) for names in (people, sessions))
+    limit = max(cap, 1 / max(min(users_there, sessions_there), 1)) * float(weights.sum())
+    shrink = np.minimum(1, limit / np.maximum(np.maximum(by_user, by_session), np.finfo(np.float32).tiny))
     return np.asarray(weights * shrink, weights.dtype)
 
 
-def _same(names: Users, like: Floats) -> Floats:
-    """1 where two examples have the same name, shape (n, n): n is a batch, so this is less work than sorting."""
-    return np.asarray(names[:, None] == names, like.dtype)
+def _sums(names: Users, weights: Floats) -> tuple[NDArray[np.float64], int]:
+    """The weight of all examples with the same name, shape (n,), and how many names there are."""
+    _, number = np.unique(names, return_inverse=True)
+    sums = np.bincount(number, weights)
+    return np.asarray(sums[number], np.float64), len(sums)

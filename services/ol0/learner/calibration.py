@@ -24,6 +24,8 @@ RIDGE = 1e-2  # pulls (slope, intercept) to (1, 0): a base that is calibrated as
 SMALLEST_STEP = 1e-9
 LOG_FLOOR = 1e-4  # a choice that the base rules out keeps a finite score
 
+Doubles = NDArray[np.float64]
+
 
 @dataclass(frozen=True, slots=True)
 class Platt:
@@ -38,25 +40,16 @@ class Platt:
 
     @classmethod
     def fit(cls, probabilities: Floats, rewards: Floats) -> Self:
-        """Newton's method on the log loss with a small ridge.
+        """With a small ridge.
 
         Args:
             probabilities: p0 of the served choice, shape (n,).
             rewards: within [0, 1], shape (n,).
         """
         design = np.stack([np.log(probabilities.astype(np.float64) + LOG_FLOOR), np.ones(len(rewards))])
-        weights = _PRIOR
-        for _ in range(NEWTON_STEPS):
-            q = _sigmoid(weights @ design)
-            hessian = (design * (q * (1 - q))) @ design.T + RIDGE * np.eye(2)
-            step = np.linalg.solve(hessian, design @ (q - rewards) + RIDGE * (weights - _PRIOR))
-            # Where the scores saturate a full step overshoots without end.
-            before = _loss(weights, design, rewards)
-            while np.abs(step).max() > SMALLEST_STEP and _loss(weights - step, design, rewards) > before:
-                step = step / 2
-            weights = weights - step
         # A negative slope would pay for every answer of the base that is given up.
-        return cls(max(float(weights[0]), 0.0), float(weights[1]))
+        slope, intercept = logistic(design, rewards, _PRIOR, np.array([RIDGE, RIDGE]), rising=1)
+        return cls(float(slope), float(intercept))
 
     def rewards(self, probabilities: Floats) -> NDArray[np.float64]:
         """Expected reward of choices that the base gives these probabilities, same shape."""
@@ -108,11 +101,43 @@ def calibrate(gauge: RegretGauge, controller_at: Callable[[float], Controller], 
 _PRIOR = np.array([1.0, 0.0])
 
 
-def _sigmoid(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+def _sigmoid(scores: Doubles) -> Doubles:
     return (1 + np.tanh(scores / 2)) / 2
 
 
-def _loss(weights: NDArray[np.float64], design: NDArray[np.float64], rewards: Floats) -> float:
-    """Log loss and ridge of a Platt fit, which its Newton steps must not raise."""
-    scores, offset = weights @ design, weights - _PRIOR
-    return float((np.logaddexp(0, scores) - rewards * scores).sum()) + RIDGE / 2 * float(offset @ offset)
+def logistic(design: Doubles, rewards: Floats, prior: Doubles, ridge: Doubles, rising: int) -> Doubles:
+    """Logistic regression by Newton's method on the log loss, with a quadratic pull to the prior; shape (k,).
+
+    Args:
+        design: shape (k, n).
+        rewards: within [0, 1], shape (n,).
+        prior: where weights are without data, shape (k,).
+        ridge: how strong the pull is on each, shape (k,).
+        rising: of the weights, the first so many are not negative. One that would be is 0, and the others are fitted
+            without it: they must not make up for what is not there.
+    """
+    free = np.ones(len(prior), np.bool_)
+    while True:
+        weights = np.zeros(len(prior))
+        weights[free] = _newton(design[free], rewards, prior[free], ridge[free])
+        if not (weights[:rising] < 0).any():
+            return weights
+        free[int(weights[:rising].argmin())] = False
+
+
+def _newton(design: Doubles, rewards: Floats, prior: Doubles, ridge: Doubles) -> Doubles:
+    def loss(at: Doubles) -> float:
+        scores, offset = at @ design, at - prior
+        return float((np.logaddexp(0, scores) - rewards * scores).sum() + (ridge * offset**2).sum() / 2)
+
+    weights = prior
+    for _ in range(NEWTON_STEPS):
+        q = _sigmoid(weights @ design)
+        hessian = (design * (q * (1 - q))) @ design.T + np.diag(ridge)
+        step = np.linalg.solve(hessian, design @ (q - rewards) + ridge * (weights - prior))
+        # Where the scores saturate a full step overshoots without end.
+        before = loss(weights)
+        while np.abs(step).max() > SMALLEST_STEP and loss(weights - step) > before:
+            step = step / 2
+        weights = weights - step
+    return weights

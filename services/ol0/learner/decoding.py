@@ -35,6 +35,7 @@ class PayloadBuffer(Protocol):
     def sample(self, count: int, alpha: float, beta: float, rng: np.random.Generator) -> StoredBatch: ...  # noqa: D102
     def uniform(self, count: int, rng: np.random.Generator) -> StoredBatch: ...  # noqa: D102
     def newest(self, count: int) -> StoredBatch: ...  # noqa: D102
+    def drawable(self) -> StoredBatch: ...  # noqa: D102
     def update_priorities(self, batch: StoredBatch, errors: Floats) -> None: ...  # noqa: D102
     def flush(self) -> None: ...  # noqa: D102
     def anchors(self) -> Sequence[tuple[bytes, float]]: ...  # noqa: D102
@@ -72,10 +73,12 @@ class DecodedRows:
             RangeError: a decision does not fit the base's heads.
             ContractError: a payload cannot be decoded.
         """
-        if len(self._row_of) + len(names) > self._capacity:
-            self._row_of.clear()
         known = self._row_of
-        if new := {name: payload for name, payload in zip(names, payloads, strict=True) if name not in known}:
+        new = {name: payload for name, payload in zip(names, payloads, strict=True) if name not in known}
+        if len(known) + len(new) > self._capacity:
+            known.clear()
+            new = dict(zip(names, payloads, strict=True))
+        if new:
             self._fill([self._unpack(payload) for payload in new.values()])
             known.update(zip(new, range(len(known), len(known) + len(new)), strict=True))
         return np.array([known[name] for name in names], np.int64)
@@ -182,7 +185,13 @@ class DecodedReplay:
 
     def newest(self, n: int) -> Batch:
         """See ``Replay``."""
-        stored = self._buffer.newest(n)
+        return self._decoded(self._buffer.newest(n))
+
+    def drawable(self) -> Batch:
+        """See ``Replay``."""
+        return self._decoded(self._buffer.drawable())
+
+    def _decoded(self, stored: StoredBatch) -> Batch:
         rows = self._cache.rows(stored.fields.tolist(), stored.payloads)
         return self._cache.batch(rows, stored.rewards, stored.weights)
 

@@ -9,11 +9,11 @@ from ol0.config import OnlineLearningConfig, Signer
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.controller.signing import OPEN, Keyring
-from ol0.learner.anchors import AnchorSet
 from ol0.learner.cadence import caution, may_offer, settle, with_key
-from ol0.learner.learner import HeadTrainer, Proposal
+from ol0.learner.engines import trainer_of
 from ol0.learner.progress import Progress
 from ol0.learner.replay import Replay
+from ol0.learner.trainer import Proposal
 from ol0.learner.training import Training
 from ol0.records import Candidate, Digest, Record, ServingState, Snapshot
 
@@ -63,10 +63,10 @@ class LearnerHandler:
         self._keys = keys
         self._log = structlog.get_logger("ol0.learner")
         base = read_checkpoint(state.base.heads, state.base.digest)
-        anchors = AnchorSet.split(replay.anchors(), config.calibration_share, seed)
-        if not len(anchors.logged):
+        anchors = replay.anchors()
+        if not len(anchors):
             self._log.warning("no anchors: nothing holds the learnt heads to the base; run the warm-up again")
-        self._learner = HeadTrainer(base, anchors, config, seed)
+        self._learner = trainer_of(base, anchors, config, seed)
         self._learner.follow(read_checkpoint(state.live.heads, state.live.digest))
         prefix = snapshot_key(Digest(""))
         kept = {Digest(key.removeprefix(prefix)): body for key, body in snapshots.items() if key.startswith(prefix)}

@@ -15,10 +15,10 @@ from ol0.config import OnlineLearningConfig
 from ol0.controller.controller import Controller
 from ol0.controller.warmup import Anchor
 from ol0.errors import CheckpointError, ConfigError
-from ol0.learner.anchors import AnchorSet
+from ol0.learner.engines import trainer_of
 from ol0.learner.examples import Example, batch_of
-from ol0.learner.learner import HeadTrainer, Proposal
 from ol0.learner.replay import LocalReplay
+from ol0.learner.trainer import Proposal, Trainer
 from ol0.learner.training import Training
 from ol0.records import Digest
 
@@ -38,7 +38,7 @@ class _Warm:
 
     base: Controller
     replay: LocalReplay
-    trainer: HeadTrainer
+    trainer: Trainer
     training: Training
     live: Digest
     step: int = 0
@@ -87,7 +87,7 @@ class OnlineLearner:
                 "no anchors: nothing holds the learnt heads to the base; give the warm-up a calibration file"
             )
         replay = LocalReplay(config.replay_size, logged, config.priority_epsilon, config.max_age_s)
-        trainer = HeadTrainer(base, AnchorSet.split(logged, config.calibration_share, self._seed), config, self._seed)
+        trainer = trainer_of(base, logged, config, self._seed)
         training = Training(trainer, replay, config, self._clock)
         self._warm = _Warm(base, replay, trainer, training, base.digest)
 
@@ -165,8 +165,9 @@ class OnlineLearner:
             )
         if not warm.trainer.convinced:
             return (
-                "live prompts do not look new, or their rewards not predictable, by evidence_errors = "
-                f"{config.evidence_errors:g} standard errors: a candidate would answer as the base does"
+                "it is not shown, by evidence_errors = "
+                f"{config.evidence_errors:g} standard errors, that other answers than the base's are worth more: a "
+                "candidate would answer as the base does"
             )
         return None
 

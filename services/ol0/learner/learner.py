@@ -1,7 +1,7 @@
 """The training core: base and anchors in, better heads out. Pure: no clock, no store, its own generator."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,37 +17,16 @@ from ol0.learner.ewc import EWCRegularizer
 from ol0.learner.mixer import mixer_loss, shipped_mixer
 from ol0.learner.objective import Forward, Term, anchor_kl, doubly_robust_rewards, gain, total_gradient
 from ol0.learner.parts import Parts
-from ol0.learner.priority import surprise
+from ol0.learner.priority import importance_exponent, surprise
 from ol0.learner.proximal import proximal
+from ol0.learner.replay import Replay
 from ol0.learner.reward_model import Prediction, RewardModel
 from ol0.learner.scaling import Scaling
 from ol0.learner.state import LearnerState, pack_state, unpack_state
+from ol0.learner.trainer import Proposal, StepReport, unseen
 from ol0.learner.update import Confined, TrustRegion, clip_gradient, mean_kl, moving_average
 from ol0.records import Digest
 from ol0.replay.sampling import Slots
-
-
-@dataclass(frozen=True, slots=True)
-class StepReport:
-    """One step.
-
-    Attributes:
-        terms: values of the loss's terms by name, of ``reward_model`` and ``mixer``, and ``gradient_norm`` before
-            clipping, ``trust_region_kl`` and ``pulled_back`` (0 or 1).
-        errors: surprise of the live examples, their new priorities, shape (n,).
-    """
-
-    terms: Mapping[str, float]
-    errors: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """A checkpoint that may be offered, its controller, and its figures by name."""
-
-    data: bytes
-    controller: Controller
-    summary: Mapping[str, float]
 
 
 class HeadTrainer:
@@ -129,6 +108,20 @@ class HeadTrainer:
         """Moves the centre of the trust region to the heads that serve."""
         heads = self._scaling.inside(self._parts.stack(live.learnt))
         self._region = TrustRegion(heads, self._parts, self._config.trust_region)
+
+    def update(self, replay: Replay) -> list[StepReport]:
+        """Looks at what is new, then takes ``steps_per_update`` steps: each draws, learns, sends priorities back."""
+        config = self._config
+        if fresh := unseen(replay, self.seen):
+            self.observe(replay.newest(max(fresh, 0)), replay.examples)
+        beta = importance_exponent(replay.examples, config)
+        reports = []
+        for _ in range(config.steps_per_update):
+            drawn = replay.sample(self.live_rows, config.priority_alpha, beta, self.rng)
+            report = self.step(drawn.batch, replay.uniform(self.live_rows, self.rng))
+            replay.update_priorities(drawn, report.errors)
+            reports.append(report)
+        return reports
 
     def observe(self, fresh: Batch, seen: int) -> None:
         """Looks at examples before anything is trained on them: are they new, are their votes to be believed.

@@ -64,6 +64,9 @@ class Replay(Protocol):
     def newest(self, n: int) -> Batch:
         """The last n examples, or as many as there are, all of weight 1, the newest first."""
 
+    def drawable(self) -> Batch:
+        """All examples that may be drawn, each once, all of weight 1."""
+
     def anchors(self) -> Batch:
         """All anchors, in the order in which warm-up stored them."""
 
@@ -167,6 +170,10 @@ class LocalReplay:
     def newest(self, n: int) -> Batch:
         """See ``Replay``."""
         return self._ring.take((self._examples - 1 - np.arange(min(n, self._held))) % self._capacity)
+
+    def drawable(self) -> Batch:
+        """See ``Replay``."""
+        return self._ring.take(np.flatnonzero(self._mass(0.0)))
 
     def anchors(self) -> Batch:
         """See ``Replay``."""

@@ -9,12 +9,8 @@ import structlog
 from ol0.config import OnlineLearningConfig
 from ol0.errors import NothingToDraw
 from ol0.learner.cadence import catch_up
-from ol0.learner.learner import HeadTrainer, StepReport
-from ol0.learner.priority import importance_exponent
 from ol0.learner.replay import Replay
-
-# A learner that starts late looks at this much of the past at most: it is evidence, and evidence fades.
-MOST_FRESH = 512
+from ol0.learner.trainer import Trainer
 
 
 class Training:
@@ -27,7 +23,7 @@ class Training:
 
     def __init__(
         self,
-        trainer: HeadTrainer,
+        trainer: Trainer,
         replay: Replay,
         config: OnlineLearningConfig,
         clock: Callable[[], float],
@@ -73,7 +69,7 @@ class Training:
         return updates
 
     def _update(self) -> None:
-        for report in train(self._trainer, self._replay, self._config):
+        for report in self._trainer.update(self._replay):
             self._totals.update(report.terms)
             self.steps += 1
 
@@ -93,26 +89,3 @@ class Training:
         """Means over the steps since the figures began, of which there is at least one."""
         means = {name: float(total) / self.steps for name, total in self._totals.items()}
         return means | {"examples": float(self._replay.examples), "seconds_per_step": self._seconds / self.steps}
-
-
-def train(learner: HeadTrainer, replay: Replay, config: OnlineLearningConfig) -> list[StepReport]:
-    """Looks at what is new, then takes ``steps_per_update`` steps: each draws, learns, and sends priorities back."""
-    observe(learner, replay)
-    beta = importance_exponent(replay.examples, config)
-    reports = []
-    for _ in range(config.steps_per_update):
-        drawn = replay.sample(learner.live_rows, config.priority_alpha, beta, learner.rng)
-        report = learner.step(drawn.batch, replay.uniform(learner.live_rows, learner.rng))
-        replay.update_priorities(drawn, report.errors)
-        reports.append(report)
-    return reports
-
-
-def observe(learner: HeadTrainer, replay: Replay) -> None:
-    """Shows the learner every example once before it is trained on any of them.
-
-    A store that was rebuilt may hold fewer than were seen: what is in it then was seen, and counting begins there.
-    """
-    fresh = min(replay.examples - learner.seen, MOST_FRESH)
-    if fresh:
-        learner.observe(replay.newest(max(fresh, 0)), replay.examples)

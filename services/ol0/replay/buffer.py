@@ -18,6 +18,7 @@ from ol0.replay.ring import Fields, RingMirror
 from ol0.replay.sampling import Mass, Slots, draw, importance_weights
 
 LARGEST_UPDATE: Final = 1_000  # priorities that wait: what a learner that is killed has learnt in vain of them
+FETCHED: Final = 500  # payloads in one answer of the store: some MB of the largest vectors
 REDRAWS: Final = 8  # vanished entries are rare between two refreshes: each round leaves a small part of the last
 
 
@@ -150,6 +151,17 @@ class ReplayBuffer:
         slots = (self._ring.head - 1 - np.arange(min(count, self._ring.size))) % max(self._ring.capacity, 1)
         slots = slots[self._ring.priorities[slots] > 0]
         payloads, there = self._payloads(slots)
+        return self._batch(slots[there], payloads[there], np.ones(int(there.sum()), np.float32))
+
+    def drawable(self) -> Batch:
+        """Every example that may be drawn, once, all weights 1; those that vanished since the last refresh left out.
+
+        Raises:
+            StoreError: the store is out of reach.
+        """
+        slots = np.flatnonzero(self._mass(0.0))
+        parts = [self._payloads(some) for some in np.array_split(slots, max(1, -(-len(slots) // FETCHED)))]
+        payloads, there = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         return self._batch(slots[there], payloads[there], np.ones(int(there.sum()), np.float32))
 
     def update_priorities(self, batch: Batch, errors: ArrayLike) -> None:

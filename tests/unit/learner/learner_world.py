@@ -14,7 +14,6 @@ from ol0.learner.anchors import AnchorSet
 from ol0.learner.batch import Batch
 from ol0.learner.learner import HeadTrainer
 from ol0.learner.replay import LocalReplay
-from ol0.learner.training import train
 from ol0.records import Mode, Release, ServingState
 
 DIMENSION = 6
@@ -23,6 +22,9 @@ SHAPES = [(3,), (2, 3), (2, 3, 4), (2, 3, 4, 2)]  # choices of one to four parts
 # Faster steps than the default, because tests make few of them; for the same reason nobody asks for evidence. Drawn by
 # priority, because the default is one case of it.
 SMALL = OnlineLearningConfig(
+    learner="gradient",
+    anchor_weight=0.3,
+    regret_budget=0.8,
     learning_rate=0.006,
     batch_size=32,
     steps_per_update=2,
@@ -85,7 +87,7 @@ def make_learner(base: Controller, config: OnlineLearningConfig = SMALL) -> Head
 def trained(base: Controller, config: OnlineLearningConfig = SMALL, updates: int = 10) -> HeadTrainer:
     learner, replay = make_learner(base, config), make_replay(base, config)
     for _ in range(updates):
-        train(learner, replay, config)
+        learner.update(replay)
     return learner
 
 

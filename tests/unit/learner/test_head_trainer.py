@@ -8,7 +8,6 @@ from ol0.controller.checkpoint import digest_of, read_checkpoint
 from ol0.errors import CheckpointError
 from ol0.learner.anchors import AnchorSet
 from ol0.learner.learner import HeadTrainer
-from ol0.learner.training import train
 from unit.learner.learner_world import (
     DIMENSION,
     SHAPES,
@@ -48,10 +47,11 @@ SWITCHES: dict[str, float] = {
     "evidence_errors": 1e6,
     "replay_size": 100,
 }
-# What decides when something happens and not what: see test_cadence.py, test_learner_handler.py and warm-up. The budget
-# needs heads that go wrong: see below.
+# What decides when something happens and not what: see test_cadence.py, test_learner_handler.py and warm-up; and which
+# learner it is: test_engines.py. The budget needs heads that go wrong: see below.
 ELSEWHERE = {
     "profile",
+    "learner",
     "examples_per_update",
     "min_replay",
     "max_checkpoints",
@@ -89,7 +89,7 @@ def test_it_learns_new_prompts_and_keeps_the_old_ones(choices: tuple[int, ...]) 
     # When it learns from the feedback on one choice at a time
     learner, replay = make_learner(base, config), make_replay(base, config, examples=3_000)
     for _ in range(70):
-        train(learner, replay, config)
+        learner.update(replay)
     shipped = learner.candidate(base.digest, 1).controller
     # Then it is often right in every part, and old answers are what they were
     assert ((shipped.greedy(new) == right).mean(axis=0) > 0.2).all()
@@ -181,7 +181,7 @@ def test_after_a_restore_training_goes_on_bit_for_bit(choices: tuple[int, ...]) 
     base = make_base(choices)
     steady, replay = make_learner(base), make_replay(base)
     for _ in range(5):
-        train(steady, replay, SMALL)
+        steady.update(replay)
     snapshot = steady.snapshot()
     again, copy = make_learner(base), make_replay(base)
     copy._priorities[:] = replay._priorities
@@ -189,8 +189,8 @@ def test_after_a_restore_training_goes_on_bit_for_bit(choices: tuple[int, ...]) 
     again.restore(snapshot)
     assert again.snapshot() == snapshot
     for _ in range(5):
-        train(steady, replay, SMALL)
-        train(again, copy, SMALL)
+        steady.update(replay)
+        again.update(copy)
     # Then nothing tells them apart: weights, averages, optimisers, generator, what ships
     assert again.snapshot() == steady.snapshot() != snapshot
     assert again.candidate(base.digest, 1).data == steady.candidate(base.digest, 1).data
@@ -200,7 +200,7 @@ def test_a_restore_takes_back_everything() -> None:
     base = make_base()
     learner, replay = trained(base), make_replay(base)
     before = learner.snapshot()
-    train(learner, replay, SMALL)
+    learner.update(replay)
     learner.restore(before)
     assert learner.snapshot() == before
     learner.start_from(base)
@@ -237,7 +237,7 @@ def test_it_learns_without_any_anchor_too() -> None:
     base = make_base()
     nobody = AnchorSet.split(logged(base, 0), 0.2, 0)
     learner = HeadTrainer(base, nobody, SMALL, 0)
-    train(learner, make_replay(base), SMALL)
+    learner.update(make_replay(base))
     assert learner.live_rows == SMALL.batch_size
     assert np.isfinite(learner.candidate(base.digest, 1).controller.learnt[0].weight).all()
     assert learner.steps == SMALL.steps_per_update

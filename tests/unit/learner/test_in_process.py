@@ -16,12 +16,14 @@ from ol0.learner.batch import Batch
 from ol0.learner.examples import Example, batch_of
 from ol0.learner.handler import LearnerHandler
 from ol0.learner.in_process import OnlineLearner
-from ol0.learner.learner import Proposal
 from ol0.learner.replay import LocalReplay
+from ol0.learner.trainer import Proposal
 from ol0.records import Candidate
 from unit.learner.learner_world import SMALL, logged, make_base, release_of, serving
 
 BASE = make_base((2, 3))
+VALUES = SMALL.model_copy(update={"learner": "values"})
+both = pytest.mark.parametrize("config", [SMALL, VALUES], ids=["gradient", "values"])
 
 
 def anchors_of(batch: Batch) -> list[Anchor]:
@@ -102,8 +104,9 @@ def test_its_candidates_are_the_services_bit_for_bit() -> None:
         learner.follow(mine.controller)
 
 
-def test_what_is_due_is_trained_once() -> None:
-    learner = warm()
+@both
+def test_what_is_due_is_trained_once(config: OnlineLearningConfig) -> None:
+    learner = warm(config)
     learner.add(examples(200))
     assert learner.train() == 200 // SMALL.examples_per_update
     assert learner.train() == 0
@@ -120,15 +123,17 @@ def test_a_log_is_learnt_as_if_its_examples_had_come_one_by_one(calls: list[int]
     assert several.replay.snapshot() == single.replay.snapshot()
 
 
-def test_learning_first_pays_for_what_was_only_added() -> None:
-    learner = warm()
+@both
+def test_learning_first_pays_for_what_was_only_added(config: OnlineLearningConfig) -> None:
+    learner = warm(config)
     learner.add(examples(36))
     assert learner.learn(examples(4, seed=9)) == 5
     assert learner.learn([]) == 0
 
 
-def test_the_next_candidate_names_what_serves_as_its_parent() -> None:
-    learner = warm()
+@both
+def test_the_next_candidate_names_what_serves_as_its_parent(config: OnlineLearningConfig) -> None:
+    learner = warm(config)
     first = offered(learner, examples(64))
     assert (first.controller.manifest.parent, first.controller.manifest.step) == (BASE.digest, 1)
     learner.follow(first.controller)
@@ -170,16 +175,18 @@ def test_before_a_warm_up_it_says_what_to_do() -> None:
             call()
 
 
-def test_too_few_examples_make_no_candidate() -> None:
-    learner = warm()
+@both
+def test_too_few_examples_make_no_candidate(config: OnlineLearningConfig) -> None:
+    learner = warm(config)
     learner.add(examples(8))
     learner.train()
     assert learner.candidate() is None
     assert learner.obstacle() == "8 examples so far; the first candidate needs min_replay = 16"
 
 
-def test_nothing_new_makes_no_candidate() -> None:
-    learner = warm()
+@both
+def test_nothing_new_makes_no_candidate(config: OnlineLearningConfig) -> None:
+    learner = warm(config)
     learner.add(examples(64))
     assert "nothing was trained since the last candidate" in (learner.obstacle() or "")
     offered(learner)
@@ -226,8 +233,9 @@ def test_anchors_of_another_base_leave_the_learner_as_it_was() -> None:
     assert (learner.base.digest, learner.replay.examples) == (BASE.digest, 10)
 
 
-def test_another_base_begins_anew() -> None:
-    learner = warm()
+@both
+def test_another_base_begins_anew(config: OnlineLearningConfig) -> None:
+    learner = warm(config)
     offered(learner, examples(64))
     other = make_base((2, 3), seed=9)
     learner.model.adopt(other, ANCHORS)
@@ -249,14 +257,15 @@ def test_a_controller_of_another_base_is_not_followed() -> None:
 # -- going back ---------------------------------------------------------------------------------------------------
 
 
-def test_in_a_new_process_it_goes_on_bit_for_bit() -> None:
+@both
+def test_in_a_new_process_it_goes_on_bit_for_bit(config: OnlineLearningConfig) -> None:
     # Given a learner that has served a candidate and goes on
-    steady = warm()
+    steady = warm(config)
     first = offered(steady, examples(200))
     steady.follow(first.controller)
     learner, replay = steady.snapshot(), steady.replay.snapshot()
     # When another process takes its place
-    again = warm()
+    again = warm(config)
     again.replay.restore(replay)
     again.restore(learner)
     again.follow(read_checkpoint(first.data))
@@ -284,11 +293,12 @@ def warm_trained(count: int) -> bytes:
     return learner._warmed().trainer.snapshot()
 
 
-def test_a_snapshot_without_its_examples_is_refused() -> None:
-    steady = warm()
+@both
+def test_a_snapshot_without_its_examples_is_refused(config: OnlineLearningConfig) -> None:
+    steady = warm(config)
     offered(steady, examples(200))
     with pytest.raises(CheckpointError, match=r"trained on 200 examples, and the replay buffer had 0: replay\.restore"):
-        warm().restore(steady.snapshot())
+        warm(config).restore(steady.snapshot())
 
 
 def test_a_snapshot_of_another_base_is_refused() -> None:
@@ -297,8 +307,9 @@ def test_a_snapshot_of_another_base_is_refused() -> None:
         warm().restore(other.snapshot())
 
 
-def test_garbage_is_no_snapshot_and_changes_nothing() -> None:
-    learner = warm()
+@both
+def test_garbage_is_no_snapshot_and_changes_nothing(config: OnlineLearningConfig) -> None:
+    learner = warm(config)
     learner.add(examples(64))
     learner.train()
     before = learner.snapshot()

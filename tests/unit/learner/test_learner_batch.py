@@ -68,6 +68,35 @@ def test_a_flood_of_names_leaves_the_share_of_few_honest_users_alone(
     assert capped[30:].sum() == pytest.approx(0.25)
 
 
+def one_by_one(weights: Floats, users: Users, cap: float) -> Floats:
+    """The definition, example by example."""
+    people = [int(user) % 2**32 for user in users]
+    sessions = [int(user) >> 32 or int(user) % 2**32 for user in users]
+    limit = max(cap, 1 / min(len(set(people)), len(set(sessions)))) * float(weights.sum())
+    capped = []
+    for row, weight in enumerate(weights):
+        largest = max(
+            sum(float(other) for other, name in zip(weights, names, strict=True) if name == names[row])
+            for names in (people, sessions)
+        )
+        capped.append(float(weight) * min(1.0, limit / largest) if largest else 0.0)
+    return np.array(capped, np.float32)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_many_examples_are_capped_as_the_definition_says_of_each(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    names, sessions = rng.integers(1, 12, 200), rng.integers(1, 25, 200)
+    who = [
+        (None if name == 1 else f"user {name}", f"session {session}")
+        for name, session in zip(names, sessions, strict=True)
+    ]
+    weights = (rng.random(200) * (rng.random(200) < 0.9)).astype(np.float32)
+    for users in (units(*who), names.astype(np.uint64)):
+        for cap in (0.0, 0.12, 0.3, 1.0):
+            np.testing.assert_allclose(cap_users(weights, users, cap), one_by_one(weights, users, cap), rtol=1e-5)
+
+
 def test_sessions_without_a_user_are_capped_each_for_itself() -> None:
     anonymous = [(None, f"anonymous {n}") for n in range(10)]
     users = units(*HONEST, *anonymous, *[(None, "long")] * 50)

@@ -9,11 +9,14 @@ from structlog.testing import capture_logs
 from ol0.config import OnlineLearningConfig
 from ol0.controller.checkpoint import digest_of, read_checkpoint
 from ol0.learner.handler import SERVICE, LearnerHandler, snapshot_key
+from ol0.learner.learner import HeadTrainer
 from ol0.learner.progress import Progress
 from ol0.records import Candidate, Record, Release, ServingState, Snapshot
 from unit.learner.learner_world import SMALL, logged, make_base, make_replay, release_of, serving
 
 BASE = make_base()
+VALUES = SMALL.model_copy(update={"learner": "values"})
+both = pytest.mark.parametrize("config", [SMALL, VALUES], ids=["gradient", "values"])
 
 
 class Lineage:
@@ -83,8 +86,9 @@ def as_release(candidate: Candidate) -> Release:
     return release_of(read_checkpoint(candidate.heads), candidate.heads)
 
 
-def test_one_transaction_holds_candidate_progress_and_snapshot() -> None:
-    lineage = Lineage()
+@both
+def test_one_transaction_holds_candidate_progress_and_snapshot(config: OnlineLearningConfig) -> None:
+    lineage = Lineage(config)
     lineage.train()
     candidate, progress, snapshot = lineage.handler.offer()
     assert isinstance(candidate, Candidate)
@@ -110,26 +114,30 @@ def test_the_summary_names_every_term_and_what_the_candidate_measures() -> None:
     assert summary["gain"] < 0
 
 
-def test_debt_is_paid_in_rounds_and_only_once() -> None:
-    lineage = Lineage()
+@both
+def test_debt_is_paid_in_rounds_and_only_once(config: OnlineLearningConfig) -> None:
+    lineage = Lineage(config)
     assert [lineage.handler.train() for _ in range(3)] == [16, 9, 0]
 
 
-def test_nothing_is_trained_on_an_empty_ring() -> None:
-    lineage = Lineage(examples=0)
+@both
+def test_nothing_is_trained_on_an_empty_ring(config: OnlineLearningConfig) -> None:
+    lineage = Lineage(config, examples=0)
     assert lineage.handler.train() == 0
     assert lineage.handler.offer() == []
 
 
-def test_nothing_is_offered_that_learnt_nothing_since() -> None:
-    lineage = Lineage()
+@both
+def test_nothing_is_offered_that_learnt_nothing_since(config: OnlineLearningConfig) -> None:
+    lineage = Lineage(config)
     assert lineage.handler.offer() == []
     lineage.release()
     assert lineage.handler.offer() == []
 
 
-def test_one_candidate_is_outstanding() -> None:
-    lineage = Lineage()
+@both
+def test_one_candidate_is_outstanding(config: OnlineLearningConfig) -> None:
+    lineage = Lineage(config)
     lineage.train()
     lineage.offer()
     lineage.more()
@@ -139,16 +147,18 @@ def test_one_candidate_is_outstanding() -> None:
     assert lineage.offer().step == 2
 
 
-def test_the_next_candidate_names_the_release_as_its_parent() -> None:
-    lineage = Lineage()
+@both
+def test_the_next_candidate_names_the_release_as_its_parent(config: OnlineLearningConfig) -> None:
+    lineage = Lineage(config)
     first = lineage.release()
     lineage.more()
     lineage.train()
     assert lineage.offer().parent == first.digest
 
 
-def test_after_a_plain_rejection_the_weights_stay() -> None:
-    lineage = Lineage()
+@both
+def test_after_a_plain_rejection_the_weights_stay(config: OnlineLearningConfig) -> None:
+    lineage = Lineage(config)
     lineage.train()
     lineage.offer()
     lineage.train()
@@ -157,9 +167,12 @@ def test_after_a_plain_rejection_the_weights_stay() -> None:
     assert lineage.weights == before
 
 
-def test_after_harm_the_learner_is_bit_for_bit_where_the_serving_release_was_offered() -> None:
+@both
+def test_after_harm_the_learner_is_bit_for_bit_where_the_serving_release_was_offered(
+    config: OnlineLearningConfig,
+) -> None:
     # Given a release, and a candidate after it
-    lineage = Lineage()
+    lineage = Lineage(config)
     release = lineage.release()
     at_release = lineage.log[snapshot_key(release.digest)]
     lineage.more()
@@ -174,16 +187,18 @@ def test_after_harm_the_learner_is_bit_for_bit_where_the_serving_release_was_off
     assert lineage.handler.train() == 0
 
 
-def test_when_a_release_is_rolled_back_its_parent_comes_back() -> None:
-    lineage = Lineage()
+@both
+def test_when_a_release_is_rolled_back_its_parent_comes_back(config: OnlineLearningConfig) -> None:
+    lineage = Lineage(config)
     first = lineage.release()
     lineage.release()
     lineage.tell(first, failures=1)
     assert lineage.weights == lineage.log[snapshot_key(first.digest)]
 
 
-def test_back_at_the_base_the_learner_begins_anew() -> None:
-    lineage = Lineage()
+@both
+def test_back_at_the_base_the_learner_begins_anew(config: OnlineLearningConfig) -> None:
+    lineage = Lineage(config)
     fresh = lineage.weights
     base = lineage.state.live
     lineage.release()
@@ -191,8 +206,9 @@ def test_back_at_the_base_the_learner_begins_anew() -> None:
     assert lineage.weights == fresh
 
 
-def test_a_restart_goes_on_from_the_last_offer_and_pays_what_came_since() -> None:
-    lineage = Lineage()
+@both
+def test_a_restart_goes_on_from_the_last_offer_and_pays_what_came_since(config: OnlineLearningConfig) -> None:
+    lineage = Lineage(config)
     lineage.train()
     lineage.offer()
     offered = lineage.weights
@@ -202,8 +218,9 @@ def test_a_restart_goes_on_from_the_last_offer_and_pays_what_came_since() -> Non
     assert lineage.handler.train() == 9
 
 
-def test_a_verdict_that_fell_while_it_was_away_is_taken_in_after_a_restart() -> None:
-    lineage = Lineage()
+@both
+def test_a_verdict_that_fell_while_it_was_away_is_taken_in_after_a_restart(config: OnlineLearningConfig) -> None:
+    lineage = Lineage(config)
     release = lineage.release()
     lineage.more()
     lineage.train()
@@ -214,8 +231,9 @@ def test_a_verdict_that_fell_while_it_was_away_is_taken_in_after_a_restart() -> 
     assert lineage.progress.settled
 
 
-def test_what_was_taken_back_stays_taken_back_after_a_restart() -> None:
-    lineage = Lineage()
+@both
+def test_what_was_taken_back_stays_taken_back_after_a_restart(config: OnlineLearningConfig) -> None:
+    lineage = Lineage(config)
     first = lineage.release()
     lineage.release()
     lineage.train(3)
@@ -236,8 +254,9 @@ def test_steps_never_repeat_even_when_the_log_of_the_learner_is_older_than_the_r
     assert lineage.offer().step == 8
 
 
-def test_without_a_snapshot_learning_begins_at_the_heads_that_serve() -> None:
-    lineage = Lineage()
+@both
+def test_without_a_snapshot_learning_begins_at_the_heads_that_serve(config: OnlineLearningConfig) -> None:
+    lineage = Lineage(config)
     release = lineage.release()
     lineage.log.clear()
     lineage.start()
@@ -266,9 +285,11 @@ def test_snapshots_of_the_last_releases_are_kept_and_no_others(kept: int) -> Non
 
 def test_the_trust_region_follows_what_serves() -> None:
     lineage = Lineage()
-    before = lineage.handler._learner._region.live
+    trainer = lineage.handler._learner
+    assert isinstance(trainer, HeadTrainer)
+    before = trainer._region.live
     lineage.release()
-    assert (lineage.handler._learner._region.live != before).any()
+    assert (trainer._region.live != before).any()
 
 
 def test_when_all_prompts_are_one_it_says_so_once_and_offers_nothing() -> None:
@@ -289,3 +310,18 @@ def test_when_all_prompts_are_one_it_says_so_once_and_offers_nothing() -> None:
     lineage.replay.add(logged(BASE, 200, seed=10, new=True), watermark_ms=4_000)
     lineage.train(10)
     assert lineage.offer().step == 2
+
+
+def test_the_learner_of_values_offers_once_votes_on_new_prompts_convince_it() -> None:
+    # Given a lineage that asks for evidence, and a first fit
+    lineage = Lineage(VALUES.model_copy(update={"evidence_errors": 3.0}))
+    lineage.train()
+    assert lineage.handler.offer() == []
+    # When prompts come to which nothing was fitted yet
+    for _ in range(10):
+        lineage.more()
+        lineage.train(2)
+    # Then its candidate answers them otherwise than the base
+    new = logged(BASE, 300, seed=9, new=True).features
+    shipped = read_checkpoint(lineage.offer().heads)
+    assert (shipped.greedy(new) != BASE.greedy(new)).mean() > 0.5

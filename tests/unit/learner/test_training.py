@@ -12,7 +12,7 @@ from ol0.learner.anchors import AnchorSet
 from ol0.learner.batch import Batch
 from ol0.learner.learner import HeadTrainer
 from ol0.learner.replay import LocalReplay
-from ol0.learner.training import Training, observe
+from ol0.learner.training import Training
 from unit.learner.learner_world import SMALL, logged, make_base, make_learner, make_replay
 
 BASE = make_base()
@@ -82,6 +82,7 @@ def test_odd_examples_and_anchors_train_finite_heads(live: Batch, anchors: Batch
     replay.add(live, watermark_ms=1_000)
     training = training_of(replay, anchors=anchors)
     assert training.pay() == 8
+    assert isinstance(training._trainer, HeadTrainer)
     heads: Floats = training._trainer._state.average
     assert np.isfinite(heads).all()
     assert all(np.isfinite(value) for value in training.figures().values())
@@ -102,9 +103,9 @@ def test_a_store_that_was_rebuilt_with_less_is_observed_again_as_soon_as_it_grow
     before = trainer._state.evidence
     replay = make_replay(BASE, examples=60)
     # When nothing new is in it, then nothing is looked at twice
-    observe(trainer, replay)
+    trainer.update(replay)
     assert (trainer.seen, trainer._state.evidence) == (60, before)
     # And what comes now is looked at
     replay.add(logged(BASE, 5, seed=9, new=True), watermark_ms=2_000)
-    observe(trainer, replay)
+    trainer.update(replay)
     assert (trainer.seen, trainer._state.evidence.count) == (65, before.count + 5)

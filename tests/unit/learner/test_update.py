@@ -3,9 +3,8 @@ import pytest
 
 from ol0.controller.controller import Controller
 from ol0.learner.adam import Adam
-from ol0.learner.learner import StepReport
 from ol0.learner.parts import Parts, with_bias
-from ol0.learner.training import train
+from ol0.learner.trainer import StepReport
 from ol0.learner.update import TrustRegion, clip_gradient, mean_kl, moving_average
 from unit.learner.learner_world import SHAPES, SMALL, logged, make_base, make_learner, make_replay
 
@@ -71,7 +70,7 @@ def _far_training(base: Controller, radius: float) -> tuple[float, list[StepRepo
     """Fast steps without anything else that holds them: the KL they reach, and the reports."""
     config = SMALL.model_copy(update={"trust_region": radius, "learning_rate": 0.006, "anchor_share": 0.0})
     learner, replay = make_learner(base, config), make_replay(base, config)
-    reports = [report for _ in range(40) for report in train(learner, replay, config)]
+    reports = [report for _ in range(40) for report in learner.update(replay)]
     features = learner._scaling.features(logged(base, 200, seed=9, new=True).features)
     region = TrustRegion(learner._scaling.inside(Parts(base.choices).stack(base.base)), Parts(base.choices), 1e6)
     return region.confine(features, learner._state.heads).kl, reports

@@ -1,4 +1,4 @@
-"""How much a prompt looks like what the base knows, by one direction in the features."""
+"""Which prompts look like live traffic and unlike what the base knows, by one direction in the features."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -7,40 +7,36 @@ import numpy as np
 
 from ol0.learner.values.ridge import Doubles
 
-NOT_ODD = 2.0
-"""Standard deviations from the anchors' mean within which a prompt is rather known than not: one anchor in forty is
-further away."""
-
 
 @dataclass(frozen=True, slots=True)
-class Familiarity:
-    """f(x) = sigmoid(intercept - weight.x): near 1 for the base's own prompts, near 0 for what they never were.
-
-    The direction is Fisher's linear discriminant between anchors and live prompts, the unit one standard deviation of
-    the anchors. Where nothing new comes there is no such direction, and most prompts stay familiar.
+class Novelty:
+    """z(x) = weight.x + bias: log odds that a prompt is one of the live ones and not one of the base's own.
 
     Attributes:
         weight: shape (r,).
-        intercept: its zero is two standard deviations beyond the anchors' mean.
+        bias: z is 0 half way between the means of both.
+
+    References:
+        Fisher, "The use of multiple measurements in taxonomic problems", 1936: the linear discriminant.
     """
 
     weight: Doubles
-    intercept: float
+    bias: float
 
     @classmethod
     def between(cls, anchors: Doubles, live: Doubles) -> Self:
-        """From one row for each different prompt: shapes (n, r), (k, r).
+        """From one row for each different prompt: shapes (n, r), (k, r); where one is empty, nothing is new.
 
         The ridge is what the covariance's mean eigenvalue would be out by with so few prompts (Ledoit and Wolf).
         """
+        if not len(anchors) or not len(live):
+            return cls(np.zeros(anchors.shape[1]), 0.0)
         known, other = anchors.mean(axis=0), live.mean(axis=0)
         spread = (np.cov(anchors.T, bias=True) + np.cov(live.T, bias=True)).reshape(len(known), -1) / 2
         ridge = np.trace(spread) / min(len(anchors), len(live)) + 1e-12
-        weight = np.linalg.solve(spread + ridge * np.eye(len(known)), other - known)
-        along = anchors @ weight
-        unit = max(float(along.std()), 1e-12)
-        return cls(weight / unit, NOT_ODD + float(along.mean()) / unit)
+        weight: Doubles = np.asarray(np.linalg.solve(spread + ridge * np.eye(len(known)), other - known), np.float64)
+        return cls(weight, -float(weight @ (known + other)) / 2)
 
     def of(self, features: Doubles) -> Doubles:
         """Shape (n, r) to (n,)."""
-        return np.asarray(1 / (1 + np.exp(np.clip(features @ self.weight - self.intercept, -30, 30))))
+        return np.asarray(features @ self.weight + self.bias)

@@ -27,7 +27,7 @@ class Scales:
         own: of a slope of one expert's own.
         own_offset: of an offset of one expert's own.
         slopes: m less the offsets, which come last.
-        offsets: features that are no slopes: the one that is always 1, and familiarity.
+        offsets: features that are no slopes, the last ones: here the one that is always 1.
     """
 
     noise: float
@@ -53,7 +53,7 @@ class Scales:
         noise = max(variance, 1e-9)
         return cls(noise, noise / 100, noise / 100, noise / 10, slopes, offsets)
 
-    def after(self, posterior: Posterior, moments: Moments) -> Scales:
+    def after(self, posterior: Posterior, moments: Moments, pull: float) -> Scales:
         """One round of the evidence framework: variance = (sum of squares) / (well determined parameters).
 
         References:
@@ -67,7 +67,7 @@ class Scales:
         free_shared = n - float(together[:n].sum()) / self.shared
         used = free_own + free_offset + len(together) - float((together / self.shared_prior).sum())
         left = max(moments.count - used, LEAST_FREE * moments.count, 1.0)
-        noise = max(posterior.residual_squares(moments) / left, 1e-9)
+        noise = max(posterior.residual_squares(moments, pull) / left, 1e-9)
         return replace(
             self,
             noise=noise,
