@@ -107,7 +107,55 @@ def random(seed: int) -> World:
     return _split(pool, kinds < 4, seed)
 
 
-STREAMS: Final[Mapping[str, Callable[[int], World]]] = {"debian": debian, "random": random}
+@dataclass(frozen=True)
+class Crowd:
+    """Made-up experts of whom many are right on most prompts: what each succeeds at is drawn once for each prompt.
+
+        log odds = .3 + level_a + taste_a(kind) + x.(skill_a + difficulty) + a difficulty of the prompt's own
+
+    Attributes:
+        choices, dimension: K and D.
+        old, new: prompts of the four old kinds and of the four new ones.
+        level: standard deviation between experts, whatever the prompt.
+        taste: of an expert between kinds, and half of that of its skill along each direction.
+        difficulty: of prompts for all experts alike.
+    """
+
+    choices: int
+    dimension: int
+    old: int
+    new: int
+    level: float
+    taste: float
+    difficulty: float
+
+    def __call__(self, seed: int) -> World:
+        """A split."""
+        rng, count = np.random.default_rng(1_000 + seed), self.old + self.new
+        kinds = np.concatenate([rng.integers(0, 4, self.old), 4 + rng.integers(0, 4, self.new)])
+        centres = rng.normal(size=(8, self.dimension))
+        spread = 1.5 * np.arange(1, self.dimension + 1) ** -0.3
+        features = centres[kinds] + spread * rng.normal(size=(count, self.dimension))
+        features /= np.linalg.norm(features, axis=1, keepdims=True)
+        level = self.level * rng.normal(size=self.choices)
+        tastes = self.taste * rng.normal(size=(8, self.choices))
+        skills = 2 * self.taste * rng.normal(size=(self.choices, self.dimension))
+        common = 2 * self.difficulty * rng.normal(size=self.dimension)
+        odds = 0.3 + level + tastes[kinds] + features @ skills.T + (features @ common)[:, None]
+        odds += self.difficulty * rng.normal(size=(count, 1))
+        success = rng.random((count, self.choices)) < 1 / (1 + np.exp(-odds))
+        names = np.char.add("kind ", kinds.astype(str))
+        pool = Pool(features.astype(np.float32), success.astype(np.float32), names)
+        return _split(pool, kinds < 4, seed)
+
+
+STREAMS: Final[Mapping[str, Callable[[int], World]]] = {
+    "debian": debian,
+    "random": random,
+    "crowd of 16": lru_cache(maxsize=2)(Crowd(16, 128, 3_000, 3_000, 0.3, 0.5, 1.0)),
+    "crowd of 28": lru_cache(maxsize=2)(Crowd(28, 128, 3_000, 3_000, 0.5, 0.4, 1.2)),
+    "crowd of 71": lru_cache(maxsize=2)(Crowd(71, 256, 1_500, 2_500, 1.2, 0.6, 1.2)),
+}
 
 
 def world_of(stream: str, seed: int) -> World:
