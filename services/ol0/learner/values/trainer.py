@@ -38,6 +38,7 @@ GROWTH: Final = 1.25
 MOST_BETWEEN: Final = 1_000
 """Examples between two refits: a quarter of those that the last one had, and never more than this."""
 LEAST_EXAMPLES: Final = 64
+"""Before the first refit; less where ``min_replay`` is less."""
 
 
 class ValueTrainer:
@@ -173,7 +174,7 @@ class ValueTrainer:
 
     def _refit(self, live: Batch, examples: int) -> None:
         logged, state = self._logged, self._state
-        if len(live) < LEAST_EXAMPLES:
+        if len(live) < min(LEAST_EXAMPLES, self._config.min_replay):
             self._state = replace(state, policy=None, fits=(), fitted=0, size=0)
             return
         hashes = prompt_hashes(live.features)

@@ -170,7 +170,7 @@ def test_one_prompt_again_and_again_does_not_convince_it() -> None:
 
 @pytest.mark.parametrize("config", [ASKED, SMALL], ids=["asked", "nobody asks"])
 def test_before_the_first_refit_nothing_convinces_it_and_there_is_no_candidate(config: OnlineLearningConfig) -> None:
-    world = World(BASE, config).learn(new(BASE, LEAST_EXAMPLES - 1))
+    world = World(BASE, config.model_copy(update={"min_replay": 1_000})).learn(new(BASE, LEAST_EXAMPLES - 1))
     assert not world.trainer.convinced
     with pytest.raises(RangeError, match=r"before the first refit: update\(\) first"):
         world.candidate()
