@@ -197,7 +197,9 @@ def _sessions(figures: ArmFigures) -> str:
 
 def _missing(comparison: ArmComparison, figures: ArmFigures, safety: SafetyConfig) -> str:
     if not figures.approval.missing and figures.approval.missing is not None:
-        return f"a loss beyond {_margin(safety.stage_margin)} is ruled out"
+        # What was shown once stays shown: the level holds however often one looks, and votes that come later may differ.
+        is_now = figures.low is not None and figures.low >= -safety.stage_margin
+        return f"a loss beyond {_margin(safety.stage_margin)} {'is' if is_now else 'was'} ruled out"
     if not comparison.approval.count:
         return "no session is complete yet"
     more = figures.approval.missing

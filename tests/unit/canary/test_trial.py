@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 
 from ol0.canary.handler import HOLD_EVERY, CanaryGate
-from ol0.canary.judge import is_final, judge
+from ol0.canary.judge import _missing, is_final, judge
 from ol0.canary.plan import TrialPlan
 from ol0.canary.trial import Trial
 from ol0.canary.votes import Vote
@@ -129,6 +130,14 @@ def test_no_gain_is_enough_before_a_stage_has_its_decisions() -> None:
     assert soon.evidence < 200 < judged.evidence
     assert {one.judgement for one in holds} == {Judgement.HOLD}
     assert "no_harm" in {reason.check for reason in holds[0].reasons}
+
+
+@pytest.mark.parametrize(("low", "word"), [(-0.019, "is"), (-0.021, "was")])
+def test_what_later_votes_do_not_bear_out_was_ruled_out_and_is_not_any_more(low: float, word: str) -> None:
+    # Given a level that holds however often one looks: what was shown once stays shown
+    figures = SimpleNamespace(low=low, approval=SimpleNamespace(missing=0))
+    text = _missing(SimpleNamespace(), figures, SafetyConfig())  # type: ignore[arg-type]
+    assert text == f"a loss beyond 2.0 points {word} ruled out"
 
 
 def test_a_harm_only_stage_stops_harm() -> None:
