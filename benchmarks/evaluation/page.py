@@ -40,7 +40,7 @@ def tables(found: Mapping[Key, Summary]) -> str:
     """Contenders, ablations, scenarios, in markdown; what was not run is left out."""
     sections = [
         _section(("what learns", *COLUMNS), ((name, found.get((name, USUAL.name))) for name in (*BASELINES, CEILING))),
-        _section(("OL0", *COLUMNS), ((name, found.get((name, USUAL.name))) for name in ABLATIONS)),
+        _section(("OL0, gradient", *COLUMNS), ((name, found.get((name, USUAL.name))) for name in ABLATIONS)),
         _section(
             ("scenario", "what learns", *SCENARIO_COLUMNS),
             (
