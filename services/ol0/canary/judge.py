@@ -197,7 +197,7 @@ def _sessions(figures: ArmFigures) -> str:
 
 def _missing(comparison: ArmComparison, figures: ArmFigures, safety: SafetyConfig) -> str:
     if not figures.approval.missing and figures.approval.missing is not None:
-        # What was shown once stays shown: the level holds however often one looks, and votes that come later may differ.
+        # What was shown once stays shown, for the level holds however often one looks: later votes may differ.
         is_now = figures.low is not None and figures.low >= -safety.stage_margin
         return f"a loss beyond {_margin(safety.stage_margin)} {'is' if is_now else 'was'} ruled out"
     if not comparison.approval.count:
