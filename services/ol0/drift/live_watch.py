@@ -74,17 +74,8 @@ class LiveWatch:
         """Take an outcome since the release, as long as it was served by whom its arm promises."""
         served = {Arm.LIVE: self.watched.digest, Arm.HOLDBACK: self.watched.base}.get(outcome.arm)
         ours = self.watched.counts(outcome)
-        share, treated = self.odds.live(outcome.serving_sequence), outcome.arm is Arm.LIVE
-        unit, counted = outcome.user or outcome.session_id, ours and outcome.digest == served
-        if served is not None:
-            self.balance.hear(
-                outcome, treated=treated, treated_share=share, now_ms=self._sessions.now_ms, counted=counted
-            )
-        elif ours:
-            self.balance.see(unit, treated=None, treated_share=share)
-        if counted:
-            self.balance.see(unit, treated=treated, treated_share=share)
-            self._sessions.add(outcome, share, outcome.greedy_live)
+        share = self.odds.live(outcome.serving_sequence)
+        self._sessions.take(outcome, share, outcome.greedy_live, self.balance, served=served, ours=ours)
 
     def close_sessions(self, now_ms: int) -> Opinion | None:
         """Judge by the sessions that are complete at this event time: harm at once.

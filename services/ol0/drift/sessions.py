@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from ol0.drift.evidence import ArmSession
-from ol0.records import Action, Arm, Outcome
-from ol0.statistics.balance import HeardSession
+from ol0.records import Action, Arm, Digest, Outcome
+from ol0.statistics.balance import Balance, HeardSession
 from ol0.statistics.columns import Row
 from ol0.statistics.sessions import OpenSessions, SessionCollector
 
@@ -60,6 +60,35 @@ class ArmSessions:
         differs = greedy is None or outcome.greedy_base is None or greedy != outcome.greedy_base
         served = Served(outcome.arm is not Arm.HOLDBACK, treated_share, outcome.reward, differs, outcome.group)
         self._collector.add(outcome.session_id, outcome.window_end_ms, served)
+
+    def take(
+        self,
+        outcome: Outcome,
+        treated_share: float,
+        greedy: Action | None,
+        balance: Balance,
+        *,
+        served: Digest | None,
+        ours: bool,
+    ) -> None:
+        """Take a decision of any arm into the balance, and into its session where it counts.
+
+        Args:
+            outcome: of the decision.
+            treated_share: the probability of the arm, beside the holdback.
+            greedy: as for ``add``.
+            balance: of the arm and the holdback.
+            served: what its arm promises to serve; None for a third arm.
+            ours: whether it was made while this is compared.
+        """
+        treated = None if served is None else outcome.arm is not Arm.HOLDBACK
+        counted = ours and (served is None or outcome.digest == served)
+        if treated is not None:
+            balance.hear(outcome, treated=treated, treated_share=treated_share, now_ms=self.now_ms, counted=counted)
+        if counted:
+            balance.see(outcome.user or outcome.session_id, treated=treated, treated_share=treated_share)
+        if counted and treated is not None:
+            self.add(outcome, treated_share, greedy)
 
     def due(self, now_ms: int) -> list["Complete"]:
         """The sessions that are complete, each for the arm and the odds that it began with."""

@@ -60,17 +60,8 @@ class StagedWatch:
         """Take an outcome of the trial, as long as it was served by whom its arm promises."""
         served = {Arm.STAGED: self.watched.digest, Arm.HOLDBACK: self.watched.base}.get(outcome.arm)
         ours = outcome.staged == self.watched.digest and self.watched.counts(outcome)
-        share, treated = self.odds.staged(outcome.serving_sequence), outcome.arm is Arm.STAGED
-        unit, counted = outcome.user or outcome.session_id, ours and outcome.digest == served
-        if served is not None:
-            self.balance.hear(
-                outcome, treated=treated, treated_share=share, now_ms=self._sessions.now_ms, counted=counted
-            )
-        elif ours:
-            self.balance.see(unit, treated=None, treated_share=share)
-        if counted:
-            self.balance.see(unit, treated=treated, treated_share=share)
-            self._sessions.add(outcome, share, outcome.greedy_staged)
+        share = self.odds.staged(outcome.serving_sequence)
+        self._sessions.take(outcome, share, outcome.greedy_staged, self.balance, served=served, ours=ours)
 
     def close_sessions(self, now_ms: int) -> Opinion | None:
         """Judge by the sessions that are complete at this event time."""
