@@ -66,7 +66,7 @@ class OnlineLearningConfig(Section):
     trust_region: Positive = Field(1.0, description="mean KL(live || new) on a batch; heads outside are pulled back")
     mixer_learning_rate: Positive = 0.02
     mixer_l2: NotNegative = 1e-3
-    regret_budget: NotNegative = Field(0.4, description="points of calibrated regret on held-out anchors")
+    regret_budget: NotNegative = Field(0.4, description="points of calibrated regret on anchors")
     calibration_share: Share = Field(0.4, description="anchors kept back to calibrate the mixer")
     evidence_errors: NotNegative = Field(
         3.0,

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,10 @@ class Mixer:
     def closed(cls, dimension: int) -> Self:
         """A mixer that looks at nothing; with learnt heads equal to the base's it changes nothing."""
         return cls(np.zeros(dimension, np.float32), 0.0)
+
+    def scores(self, features: Floats) -> Floats:
+        """W h - threshold, shape (n, D) to (n,)."""
+        return np.asarray(features @ self.weight - np.float32(self.threshold))
 
 
 def softmax(logits: Floats) -> Floats:

@@ -167,7 +167,7 @@ def _loudness(controller: Controller, features: Floats) -> float:
     vectors = np.random.default_rng(0).normal(size=features.shape)
     vectors *= (np.linalg.norm(features, axis=1) / np.linalg.norm(vectors, axis=1))[:, None]
     nowhere = vectors.astype(np.float32)
-    say = sigmoid(nowhere @ controller.mixer.weight - np.float32(controller.mixer.threshold))
+    say = sigmoid(controller.mixer.scores(nowhere))
     if say.mean() < SPEAKS:
         return 0.0
     pairs = zip(controller.learnt, controller.base, strict=True)

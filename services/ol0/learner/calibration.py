@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ol0.controller.controller import Actions, Controller
-from ol0.controller.heads import Floats
+from ol0.controller.heads import Doubles, Floats
 from ol0.learner.batch import Batch
 from ol0.learner.parts import Parts
 
@@ -24,7 +24,7 @@ RIDGE = 1e-2  # pulls (slope, intercept) to (1, 0): a base that is calibrated as
 SMALLEST_STEP = 1e-9
 LOG_FLOOR = 1e-4  # a choice that the base rules out keeps a finite score
 
-Doubles = NDArray[np.float64]
+F = TypeVar("F", np.float32, np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Platt:
 
     def rewards(self, probabilities: Floats) -> NDArray[np.float64]:
         """Expected reward of choices that the base gives these probabilities, same shape."""
-        return _sigmoid(self.slope * np.log(probabilities.astype(np.float64) + LOG_FLOOR) + self.intercept)
+        return sigmoid(self.slope * np.log(probabilities.astype(np.float64) + LOG_FLOOR) + self.intercept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,9 @@ def calibrate(gauge: RegretGauge, controller_at: Callable[[float], Controller], 
 _PRIOR = np.array([1.0, 0.0])
 
 
-def _sigmoid(scores: Doubles) -> Doubles:
-    return (1 + np.tanh(scores / 2)) / 2
+def sigmoid(scores: NDArray[F]) -> NDArray[F]:
+    """In any precision, without overflow."""
+    return np.asarray((1 + np.tanh(scores / 2)) / 2, scores.dtype)
 
 
 def logistic(design: Doubles, rewards: Floats, prior: Doubles, ridge: Doubles, rising: int) -> Doubles:
@@ -132,7 +133,7 @@ def _newton(design: Doubles, rewards: Floats, prior: Doubles, ridge: Doubles) ->
 
     weights = prior
     for _ in range(NEWTON_STEPS):
-        q = _sigmoid(weights @ design)
+        q = sigmoid(weights @ design)
         hessian = (design * (q * (1 - q))) @ design.T + np.diag(ridge)
         step = np.linalg.solve(hessian, design @ (q - rewards) + ridge * (weights - prior))
         # Where the scores saturate a full step overshoots without end.

@@ -24,7 +24,7 @@ from ol0.learner.reward_model import Prediction, RewardModel
 from ol0.learner.scaling import Scaling
 from ol0.learner.state import LearnerState, pack_state, unpack_state
 from ol0.learner.trainer import Proposal, StepReport, unseen
-from ol0.learner.update import Confined, TrustRegion, clip_gradient, mean_kl, moving_average
+from ol0.learner.update import Confined, TrustRegion, clip_gradient, kl_to_base, moving_average
 from ol0.records import Digest
 from ol0.replay.sampling import Slots
 
@@ -252,11 +252,8 @@ class HeadTrainer:
         return shipped_mixer(self._scaling.outside(self._state.mixer), threshold)
 
     def _summary(self, controller: Controller) -> dict[str, float]:
-        held_out = self._anchors.held_out.features
-        base = np.log(np.concatenate(self._base.policy(held_out), axis=1) + _TINY)
-        policy = np.log(np.concatenate(controller.policy(held_out), axis=1) + _TINY)
         return {
-            "kl_to_base": mean_kl(base, policy),
+            "kl_to_base": kl_to_base(self._base, controller, self._anchors.held_out.features),
             "regret": self._gauge.regret(controller),
             "mixer_threshold": controller.mixer.threshold,
             "novelty": self._state.evidence.novelty(len(self._anchors.held_out)),
@@ -267,4 +264,3 @@ class HeadTrainer:
 
 
 _NONE = np.zeros(0, np.intp)
-_TINY = np.finfo(np.float32).tiny  # serving works in probabilities, which may underflow to 0

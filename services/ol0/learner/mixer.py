@@ -3,6 +3,7 @@
 import numpy as np
 
 from ol0.controller.heads import Floats, Mixer
+from ol0.learner.calibration import sigmoid
 from ol0.learner.objective import Term
 
 
@@ -20,8 +21,8 @@ def mixer_loss(weight: Floats, live: Floats, anchors: Floats, l2: float) -> Term
     """
     live_scores, anchor_scores = live @ weight, anchors @ weight
     value = (np.logaddexp(0, -live_scores).mean() + np.logaddexp(0, anchor_scores).mean()) / 2
-    by_live = -_sigmoid(-live_scores) / (2 * len(live))
-    by_anchors = _sigmoid(anchor_scores) / (2 * len(anchors))
+    by_live = -sigmoid(-live_scores) / (2 * len(live))
+    by_anchors = sigmoid(anchor_scores) / (2 * len(anchors))
     gradient = by_live @ live + by_anchors @ anchors + l2 * weight
     return Term(float(value) + l2 / 2 * float(weight @ weight), gradient)
 
@@ -29,8 +30,3 @@ def mixer_loss(weight: Floats, live: Floats, anchors: Floats, l2: float) -> Term
 def shipped_mixer(weight: Floats, threshold: float) -> Mixer:
     """The mixer that serving knows, g = sigmoid(w h - t): the weight of the appended 1 goes into t."""
     return Mixer(weight[:-1].copy(), threshold - float(weight[-1]))
-
-
-def _sigmoid(values: Floats) -> Floats:
-    """In any precision, without overflow."""
-    return np.asarray((1 + np.tanh(values / 2)) / 2, values.dtype)

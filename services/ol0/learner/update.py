@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ol0.controller.controller import Controller
 from ol0.controller.heads import Floats
 from ol0.learner.parts import Parts
 
@@ -22,6 +23,13 @@ def mean_kl(first: Floats, second: Floats) -> float:
         second: same.
     """
     return float((np.exp(first) * (first - second)).sum()) / max(len(first), 1)
+
+
+def kl_to_base(base: Controller, controller: Controller, features: Floats) -> float:
+    """Mean KL(base || controller) on prompts, shape (n, D), summed over the parts. Serving's probabilities may be 0."""
+    tiny = np.finfo(np.float32).tiny
+    first, second = (np.log(np.concatenate(one.policy(features), axis=1) + tiny) for one in (base, controller))
+    return mean_kl(first, second)
 
 
 @dataclass(frozen=True, slots=True)

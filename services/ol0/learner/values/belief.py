@@ -5,8 +5,8 @@ from typing import Self
 
 import numpy as np
 
-from ol0.controller.heads import Floats
-from ol0.learner.calibration import LOG_FLOOR, Doubles, logistic
+from ol0.controller.heads import Doubles, Floats
+from ol0.learner.calibration import LOG_FLOOR, logistic, sigmoid
 
 _PRIOR = np.array([1.0, 0.0, 0.0])
 _RIDGE = np.array([1e-2, 1.0, 1e-2])
@@ -43,7 +43,7 @@ class Belief:
     def rewards(self, shares: Floats) -> Doubles:
         """Expected reward of every choice, shape (n, K)."""
         logs, is_answer = _features(shares)
-        return np.asarray((1 + np.tanh((self.slope * logs + self.lead * is_answer + self.intercept) / 2)) / 2)
+        return sigmoid(self.slope * logs + self.lead * is_answer + self.intercept)
 
 
 def _features(shares: Floats) -> tuple[Doubles, Doubles]:

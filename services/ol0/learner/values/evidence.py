@@ -20,7 +20,7 @@ from typing import Self
 
 import numpy as np
 
-from ol0.learner.values.ridge import Doubles
+from ol0.controller.heads import Doubles
 
 MOST = 20.0  # nats that are kept: when votes begin to say nothing, it has to show soon
 SURE = 0.98  # neither side is surer than that of any vote

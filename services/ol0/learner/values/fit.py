@@ -5,9 +5,9 @@ from typing import Self
 
 import numpy as np
 
-from ol0.controller.heads import Head
+from ol0.controller.heads import Doubles, Head
 from ol0.learner.values.repeats import UNKNOWN, alikeness, repeat_weights
-from ol0.learner.values.ridge import Doubles, Moments, Numbers, Posterior
+from ol0.learner.values.ridge import Moments, Numbers, Posterior
 from ol0.learner.values.scales import Scales
 
 FIRST_ROUNDS = 6  # of estimating the scales, in the first fit

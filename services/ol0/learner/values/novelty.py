@@ -5,7 +5,7 @@ from typing import Self
 
 import numpy as np
 
-from ol0.learner.values.ridge import Doubles
+from ol0.controller.heads import Doubles
 
 
 @dataclass(frozen=True, slots=True)

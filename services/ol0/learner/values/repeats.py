@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ol0.learner.values.ridge import Doubles, Numbers
+from ol0.controller.heads import Doubles
+from ol0.learner.values.ridge import Numbers
 
 LEAST_PAIRS = 50  # with fewer votes on a prompt's same answer, one cannot tell how alike they are
 UNKNOWN = 0.5

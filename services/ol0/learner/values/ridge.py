@@ -6,9 +6,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ol0.controller.heads import Doubles
 from ol0.learner.values.scales import Scales
 
-Doubles = NDArray[np.float64]
 Numbers = NDArray[np.intp]
 
 

@@ -8,16 +8,16 @@ import numpy as np
 from ol0.config import OnlineLearningConfig
 from ol0.controller.checkpoint import read_checkpoint, write_checkpoint
 from ol0.controller.controller import Controller
-from ol0.controller.heads import Floats, Head, Mixer, sigmoid, softmax
+from ol0.controller.heads import Doubles, Floats, Head, Mixer, sigmoid, softmax
 from ol0.errors import RangeError
 from ol0.learner.batch import Batch, cap_users
-from ol0.learner.calibration import CLOSED, POINTS, THRESHOLDS, Doubles, Platt
+from ol0.learner.calibration import CLOSED, POINTS, THRESHOLDS, Platt
 from ol0.learner.evidence import ranks
 from ol0.learner.known_prompts import prompt_hashes
 from ol0.learner.replay import Replay
 from ol0.learner.trainer import Proposal, StepReport, unseen
 from ol0.learner.trust import Trust
-from ol0.learner.update import mean_kl
+from ol0.learner.update import kl_to_base
 from ol0.learner.values.basis import Basis
 from ol0.learner.values.belief import Belief
 from ol0.learner.values.evidence import SURE, Bet
@@ -103,12 +103,14 @@ class ValueTrainer:
             self._observe(replay.newest(max(fresh, 0)), replay.examples)
         state = self._state
         due = min(state.fitted * (GROWTH - 1), MOST_BETWEEN)
-        if excluded := replay.size < state.size:
-            # They must not live on in where a fit begins, nor in who is believed: a first fit, and who that believes.
-            self._state = replace(state, fits=(), trust=replace(Trust.nobody(), votes=state.trust.votes))
-            self._refit(replay.drawable(), replay.examples)
+        excluded = replay.size < state.size
         if excluded or replay.examples - state.fitted >= due:
-            self._refit(replay.drawable(), replay.examples)
+            live = replay.drawable()
+            if excluded:
+                # They must not live on in where a fit begins, nor in who is believed: so first a fit, then a second.
+                self._state = replace(state, fits=(), trust=replace(Trust.nobody(), votes=state.trust.votes))
+                self._refit(live, replay.examples)
+            self._refit(live, replay.examples)
         return [StepReport(self._terms(), _NO_ERRORS)]
 
     def candidate(self, parent: Digest, step: int, caution: float = 1.0) -> Proposal:
@@ -127,7 +129,7 @@ class ValueTrainer:
         manifest = replace(self._base.manifest, base=self._base.digest, parent=parent, step=step)
         data = write_checkpoint(manifest, self._base.base, shipped.learnt, shipped.mixer)
         controller = read_checkpoint(data)
-        return Proposal(data, controller, self._summary(controller, threshold))
+        return Proposal(data, controller, self._summary(policy, controller, threshold))
 
     def snapshot(self) -> bytes:
         """Everything that changes; not the examples, which are the replay buffer's."""
@@ -148,7 +150,7 @@ class ValueTrainer:
         if (policy := state.policy) is not None:
             first = fresh.take(np.flatnonzero(state.known.first_times(fresh.features)))
             bet = self._bet(policy, first)
-            scores, among = (mixer_scores(it, policy.mixer) for it in (first.features, self._held_out))
+            scores, among = (policy.mixer.scores(it) for it in (first.features, self._held_out))
             predicted = _served(policy.heads, fresh).astype(np.float32)
             evidence = evidence.after(ranks(scores, among), predicted, fresh.rewards)
         self._state = replace(
@@ -164,11 +166,8 @@ class ValueTrainer:
         """On prompts that would be answered otherwise."""
         shipped = policy.on(self._base, policy.closed_by(self._config.regret_budget))
         other = np.flatnonzero((shipped.greedy(fresh.features) != self._base.greedy(fresh.features)).any(axis=1))
-        changed, rows = fresh.take(other), np.arange(len(other))
-        shares = [
-            softmax(head.logits(changed.features))[rows, changed.actions[:, part]]
-            for part, head in enumerate(self._base.base)
-        ]
+        changed = fresh.take(other)
+        shares = self._served_shares(changed)
         base = np.mean([platt.rewards(share) for platt, share in zip(policy.live, shares, strict=True)], axis=0)
         return self._state.bet.after(_served(policy.heads, changed), base, changed.rewards.astype(np.float64))
 
@@ -185,19 +184,20 @@ class ValueTrainer:
         trusted = live.weights * state.trust.weights(live.users, self._config.trust_floor)
         weights = cap_users(trusted, live.users, self._config.user_cap).astype(np.float64)
         own = np.full(len(logged), self._config.anchor_weight)
-        fits, heads = [], []
         directions = basis.directions.astype(np.float64)
+        slopes, fits = directions.shape[1], list[Fit]()
         for part, base in enumerate(self._base.base):
             votes, anchors = _votes(live, inside, base, part, weights), _votes(logged, anchored, base, part, own)
-            before = state.fits[part] if state.fits else Fit.nothing(votes.rewards, base.choices, votes.x.shape[1])
-            if before.scales.slopes != votes.x.shape[1] - 1:
-                before = Fit.nothing(votes.rewards, base.choices, votes.x.shape[1])
-            fit = before.after(votes, anchors, cells(hashes, votes.actions), ROUNDS if state.fits else FIRST_ROUNDS)
-            fits.append(fit)
-            heads.append(fit.head(base, directions, TEMPERATURE))
+            nothing = Fit.nothing(votes.rewards, base.choices, slopes + 1)
+            before = state.fits[part] if state.fits else nothing
+            before = before if before.scales.slopes == slopes else nothing
+            rounds = ROUNDS if state.fits else FIRST_ROUNDS
+            fits.append(before.after(votes, anchors, cells(hashes, votes.actions), rounds))
+        heads = tuple(fit.head(base, directions, TEMPERATURE) for fit, base in zip(fits, self._base.base, strict=True))
         mixer = Mixer((directions @ novelty.weight).astype(np.float32), -novelty.bias)
-        served = _served(tuple(heads), live)
-        policy = Policy(tuple(heads), mixer, self._regrets(tuple(heads), mixer), self._live_belief(live))
+        served = _served(heads, live)
+        believed = tuple(Platt.fit(share, live.rewards) for share in self._served_shares(live))
+        policy = Policy(heads, mixer, self._regrets(heads, mixer), believed)
         trust = replace(Trust.nobody(), votes=state.trust.votes).drawn(
             live.users, live.rewards, served.astype(np.float32)
         )
@@ -211,12 +211,10 @@ class ValueTrainer:
             trust=trust,
         )
 
-    def _live_belief(self, live: Batch) -> tuple[Platt, ...]:
-        rows = np.arange(len(live))
-        return tuple(
-            Platt.fit(softmax(head.logits(live.features))[rows, live.actions[:, part]], live.rewards)
-            for part, head in enumerate(self._base.base)
-        )
+    def _served_shares(self, batch: Batch) -> list[Floats]:
+        """The base's probabilities of what was served, shape (n,) for each part."""
+        rows, pairs = np.arange(len(batch)), zip(self._base.base, batch.actions.T, strict=True)
+        return [softmax(head.logits(batch.features))[rows, actions] for head, actions in pairs]
 
     def _regrets(self, heads: tuple[Head, ...], mixer: Mixer) -> Floats:
         """Points that the anchors lose at each threshold, summed over the parts."""
@@ -224,7 +222,7 @@ class ValueTrainer:
         if not len(features):
             return np.zeros(len(THRESHOLDS), np.float32)
         rows, total = np.arange(len(features)), np.zeros(len(THRESHOLDS))
-        gates = sigmoid(mixer_scores(features, mixer)[:, None] - np.array(THRESHOLDS, np.float32))
+        gates = sigmoid(mixer.scores(features)[:, None] - np.array(THRESHOLDS, np.float32))
         for head, shares, belief in zip(heads, self._shares, self._beliefs, strict=True):
             logits = head.logits(features)
             learnt, worth = softmax(logits), (1 - OWN_OPINION) * belief + OWN_OPINION * TEMPERATURE * logits
@@ -242,13 +240,9 @@ class ValueTrainer:
         names |= {"pull": [it.pull for it in fits], "alike": [it.alike for it in fits]}
         return {name: float(np.mean(numbers)) for name, numbers in names.items()}
 
-    def _summary(self, controller: Controller, threshold: float) -> dict[str, float]:
-        policy, features = self._state.policy, self._logged.features
-        base = np.log(np.concatenate(self._base.policy(features), axis=1) + _TINY)
-        candidate = np.log(np.concatenate(controller.policy(features), axis=1) + _TINY)
-        assert policy is not None
+    def _summary(self, policy: Policy, controller: Controller, threshold: float) -> dict[str, float]:
         return {
-            "kl_to_base": mean_kl(base, candidate),
+            "kl_to_base": kl_to_base(self._base, controller, self._logged.features),
             "regret": float(policy.regrets[THRESHOLDS.index(threshold)]),
             "mixer_threshold": controller.mixer.threshold,
             "novelty": self._state.evidence.novelty(len(self._held_out)),
@@ -257,11 +251,6 @@ class ValueTrainer:
             "alike": self._state.evidence.alike,
             "refits": float(self._state.refits),
         }
-
-
-def mixer_scores(features: Floats, mixer: Mixer) -> Floats:
-    """Log odds that prompts (n, D) are new, shape (n,)."""
-    return np.asarray(features @ mixer.weight - np.float32(mixer.threshold))
 
 
 def _votes(batch: Batch, inside: Doubles, base: Head, part: int, weights: Doubles) -> Votes:
@@ -279,4 +268,3 @@ def _served(heads: tuple[Head, ...], batch: Batch) -> Doubles:
 
 
 _NO_ERRORS = np.zeros((0, 1), np.float32)
-_TINY = np.finfo(np.float32).tiny

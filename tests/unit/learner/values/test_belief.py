@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from ol0.learner.calibration import Doubles, Platt, logistic
+from ol0.controller.heads import Doubles
+from ol0.learner.calibration import Platt, logistic
 from ol0.learner.values.belief import Belief
 
 N, K = 4_000, 4
