@@ -8,7 +8,7 @@ import cavro
 from benchmarks.measure import alternate, seconds
 from benchmarks.plain import HEADER_BYTES, SCHEMAS, decode
 from benchmarks.traffic import decisions
-from ol0.streaming.codec import Codec
+from ol0.wire.codec import Codec
 
 ROUNDS = 21
 CALLS = 2_000

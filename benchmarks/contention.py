@@ -17,8 +17,8 @@ from ol0.replay.anchors import AnchorStore
 from ol0.replay.buffer import ReplayBuffer
 from ol0.replay.entries import NOBODY
 from ol0.replay.store import ReplayStore
-from ol0.streaming.codec import Codec
-from ol0.streaming.payloads import Payloads
+from ol0.wire.codec import Codec
+from ol0.wire.payloads import Payloads
 
 GOAL = 0.5
 IDLE_S = 3.0

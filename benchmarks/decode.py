@@ -17,7 +17,7 @@ from benchmarks.plain import decode
 from benchmarks.traffic import decisions
 from benchmarks.worker import PEERS, WorkerError, finish, start
 from ol0.records import Decision
-from ol0.streaming.codec import Codec
+from ol0.wire.codec import Codec
 
 GOAL = 2.5
 CALLS = 2_000

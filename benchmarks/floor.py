@@ -9,7 +9,7 @@ from benchmarks.plain import decode
 from benchmarks.traffic import SOURCES
 from benchmarks.worker import Stopwatch, Work
 from ol0.config import load_settings
-from ol0.streaming.topics import Topics
+from ol0.wire.topics import Topics
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from benchmarks.plain import LATENESS_MS, WINDOW_MS, decode, entry, judge, outco
 from benchmarks.traffic import SOURCES
 from benchmarks.worker import Stopwatch, Work
 from ol0.config import load_settings
-from ol0.streaming.topics import Topics
+from ol0.wire.topics import Topics
 
 BATCH: Final = 500
 

@@ -23,9 +23,9 @@ from ol0.records import Record, Tick
 from ol0.replay.lua import script_source
 from ol0.replay.store import ReplayStore
 from ol0.replay.windows import SourcePartition
-from ol0.streaming.codec import Codec
-from ol0.streaming.payloads import Payloads
 from ol0.streaming.sink import Log, Partition, SourceRecord
+from ol0.wire.codec import Codec
+from ol0.wire.payloads import Payloads
 
 BATCH = 500
 SCRIPTS = ("apply", "due", "commit")

@@ -10,8 +10,8 @@ from ol0.feedback.reward import Reward, reward
 from ol0.feedback.signals import feedback_entry
 from ol0.records import Decision, ImplicitFeedback, Tick, ToolFeedback, UserFeedback
 from ol0.replay.entries import FeedbackEntry, decision_key
-from ol0.streaming.payloads import action_code
 from ol0.streaming.sink import Partition, SourceRecord
+from ol0.wire.payloads import action_code
 
 Said = tuple[bytes, FeedbackEntry]
 """Feedback that counts, with the key of the decision that it is about."""

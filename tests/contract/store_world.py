@@ -24,9 +24,9 @@ from ol0.replay.lua import SCRIPT_KEYS, store_key
 from ol0.replay.rebuild import rebuild_store
 from ol0.replay.store import ReplayStore
 from ol0.replay.windows import Published, SourcePartition
-from ol0.streaming.codec import Codec
-from ol0.streaming.payloads import Payloads
 from ol0.streaming.sink import Log, Partition, SourceRecord
+from ol0.wire.codec import Codec
+from ol0.wire.payloads import Payloads
 
 LARGEST_DRAIN = 2_000  # steps
 LARGEST_POLL = 40

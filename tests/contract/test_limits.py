@@ -24,7 +24,7 @@ from ol0.errors import ContractError
 from ol0.records import Action, OperatorKind, Reason, Record, Release, Snapshot, Staged, Tick
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import to_message
-from ol0.streaming.validation import LATEST_MS
+from ol0.wire.validation import LATEST_MS
 
 LINEAGE = Lineage.of(KafkaConfig(topic_prefix="p" * 200))
 LABEL, TEXT, SIGNATURE = "é" * 128, "é" * 4_096, bytes(64)

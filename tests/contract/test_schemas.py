@@ -17,7 +17,7 @@ from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibi
 from examples import EXAMPLES
 from ol0 import records
 from ol0.records import Record
-from ol0.streaming.codec import HEADER, Codec
+from ol0.wire.codec import HEADER, Codec
 
 Definition = dict[str, Any]
 SCHEMAS = files("ol0") / "schemas"

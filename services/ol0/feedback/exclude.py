@@ -6,8 +6,8 @@ from ol0.feedback.forget import user_pseudonym
 from ol0.feedback.selection import Selection
 from ol0.replay.connection import connect
 from ol0.replay.exclusion import Exclusion, Removals
-from ol0.streaming.codec import Codec
-from ol0.streaming.payloads import Payloads
+from ol0.wire.codec import Codec
+from ol0.wire.payloads import Payloads
 
 
 def select(settings: Settings, user: str | None, pseudonym: str | None, between: tuple[str, str] | None) -> Selection:

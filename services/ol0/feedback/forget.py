@@ -11,9 +11,9 @@ from ol0.records import OperatorCommand, OperatorKind
 from ol0.replay.connection import connect
 from ol0.replay.exclusion import Exclusion
 from ol0.streaming.lineage import Lineage
-from ol0.streaming.payloads import Payloads
 from ol0.streaming.sender import RecordSender
-from ol0.streaming.topics import DAY_MS
+from ol0.wire.payloads import Payloads
+from ol0.wire.topics import DAY_MS
 
 COPIES = ("decisions", "feedback.user", "feedback.tool", "feedback.implicit", "outcomes")
 """Topics whose records may name a user, by his pseudonym or as a source."""

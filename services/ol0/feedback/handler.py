@@ -26,9 +26,9 @@ from ol0.replay.counters import DECISIONS_DROPPED, FEEDBACK_DROPPED, DecisionDro
 from ol0.replay.entries import LATEST_MS, SCORE_DIGITS, FeedbackEntry, decision_key, user_key
 from ol0.replay.windows import Arrivals, ClosedWindow, DueWindow
 from ol0.streaming.messages import ENVELOPE_BYTES
-from ol0.streaming.payloads import Head, Payloads, largest_sizes
 from ol0.streaming.sink import SourceRecord
-from ol0.streaming.topics import KAFKA_MESSAGE_BYTES
+from ol0.wire.payloads import Head, Payloads, largest_sizes
+from ol0.wire.topics import KAFKA_MESSAGE_BYTES
 
 LATE: Final = FEEDBACK_DROPPED[FeedbackDrop.LATE]
 EARLY: Final = FEEDBACK_DROPPED[FeedbackDrop.EARLY]

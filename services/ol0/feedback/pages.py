@@ -11,7 +11,7 @@ from ol0.feedback.forget import Forgotten
 from ol0.feedback.rebuild import RebuildPlan
 from ol0.replay.counters import DecisionDrop, FeedbackDrop
 from ol0.replay.stats import StoreStats
-from ol0.streaming.topics import DAY_MS
+from ol0.wire.topics import DAY_MS
 
 MIB = 1024**2
 NO_HOLDUPS: Mapping[str, str] = MappingProxyType({})

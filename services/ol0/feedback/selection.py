@@ -7,7 +7,7 @@ from typing import Self
 from ol0.errors import ConfigError
 from ol0.records import Decision
 from ol0.replay.exclusion import Matches
-from ol0.streaming.payloads import Payloads
+from ol0.wire.payloads import Payloads
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,10 @@ from ol0.replay.store import ReplayStore
 from ol0.streaming import admin
 from ol0.streaming.consume import ConsumeLoop
 from ol0.streaming.lineage import Lineage
-from ol0.streaming.payloads import Payloads
 from ol0.streaming.pile_sender import PileSender
 from ol0.streaming.round import Round
 from ol0.streaming.table import CompactedReader
+from ol0.wire.payloads import Payloads
 
 GROUP = "feedback"
 SOURCES = ("decisions", "feedback.user", "feedback.tool", "feedback.implicit")

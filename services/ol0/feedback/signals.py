@@ -10,7 +10,7 @@ from typing import Final
 
 from ol0.records import Feedback, ImplicitFeedback, ImplicitKind, ToolFeedback, UserFeedback
 from ol0.replay.entries import FEEDBACK, FeedbackEntry, feedback_key, source_key
-from ol0.streaming.payloads import CODE_BITS, action_code, bits_of_parts
+from ol0.wire.payloads import CODE_BITS, action_code, bits_of_parts
 
 
 class Part(StrEnum):

@@ -25,12 +25,12 @@ from ol0.records import Record, ServingState
 from ol0.replay.buffer import ReplayBuffer
 from ol0.replay.connection import connect
 from ol0.replay.store import ReplayStore
-from ol0.streaming.codec import Codec
 from ol0.streaming.lineage import Lineage
-from ol0.streaming.payloads import Payloads
 from ol0.streaming.round import Round
 from ol0.streaming.table import LatestValue
 from ol0.streaming.writer import TransactionalWriter
+from ol0.wire.codec import Codec
+from ol0.wire.payloads import Payloads
 
 IDLE_S = 0.2  # nothing new: five looks a second are one cheap script each
 

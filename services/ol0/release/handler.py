@@ -12,7 +12,7 @@ from ol0.records import Candidate, OperatorCommand, Record, Transition, Verdict
 from ol0.release.life import Life, Move, Rules, Step, serving_state
 from ol0.release.lifecycle import judge, offer
 from ol0.release.orders import obey
-from ol0.streaming.validation import cut
+from ol0.wire.validation import cut
 
 
 class ReleaseHandler:

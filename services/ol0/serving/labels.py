@@ -1,7 +1,7 @@
 """Names that a host gives to things: they become keys on Kafka and in the store."""
 
 from ol0.errors import RangeError
-from ol0.streaming.validation import MAX_LABEL_BYTES
+from ol0.wire.validation import MAX_LABEL_BYTES
 
 
 def require_label(name: str, label: str | None) -> None:

@@ -28,8 +28,8 @@ from ol0.streaming.dead_letter_box import (
     topics_with_letters,
 )
 from ol0.streaming.lineage import Lineage
-from ol0.streaming.payloads import Payloads
 from ol0.streaming.resend import Check, Examiner, Forecast, Prospect, resend
+from ol0.wire.payloads import Payloads
 
 DEAD_LETTER: Final = ".dlq"
 NOT_SENT: Final = "nothing was sent; --apply sends what is not refused"

@@ -31,9 +31,9 @@ from ol0.soak.warmup import prepare, write_labelled_suite
 from ol0.streaming import admin
 from ol0.streaming.changes import Change
 from ol0.streaming.lineage import Lineage
-from ol0.streaming.payloads import Payloads
 from ol0.streaming.sender import RecordSender
 from ol0.streaming.sink import Log
+from ol0.wire.payloads import Payloads
 
 BASE: Final = "base.safetensors"
 SUITE: Final = "suite.safetensors"

@@ -24,7 +24,7 @@ from ol0.streaming.messages import BATCH_OVERHEAD_BYTES, broker_errors, error_of
 from ol0.streaming.sink import Log, Partition
 from ol0.streaming.source_logs import source_logs
 from ol0.streaming.topic_ids import Described, describe
-from ol0.streaming.topics import DAY_MS, TopicSpec
+from ol0.wire.topics import DAY_MS, TopicSpec
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

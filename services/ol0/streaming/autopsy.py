@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final, cast
 
 from fastavro import parse_schema, schemaless_reader
 
-from ol0.streaming.codec import HEADER, MAGIC, MALFORMED
+from ol0.wire.codec import HEADER, MAGIC, MALFORMED
 
 if TYPE_CHECKING:
-    from ol0.streaming.codec import Datum
+    from ol0.wire.codec import Datum
 
 DUMPED_BYTES: Final = 256
 SHOWN_BYTES: Final = 32

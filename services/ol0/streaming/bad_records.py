@@ -11,7 +11,7 @@ import structlog
 
 from ol0.errors import SignatureError, StreamError
 from ol0.streaming.dead_letters import DeadLetter
-from ol0.streaming.topics import Topics
+from ol0.wire.topics import Topics
 
 WINDOW: Final = 1_000
 """Records of a topic that the share is taken of."""

@@ -13,7 +13,7 @@ from ol0.errors import ConfigError
 from ol0.secrets import without_secrets
 from ol0.streaming.messages import BATCH_OVERHEAD_BYTES, broker_errors, error_of
 from ol0.streaming.notes import Notes
-from ol0.streaming.topics import Topics
+from ol0.wire.topics import Topics
 
 Client = TypeVar("Client")
 Options = dict[str, str | int | float | bool]

@@ -9,7 +9,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Top
 from ol0.errors import StreamError
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import broker_errors, coordinates, is_usable
-from ol0.streaming.topics import Topics
+from ol0.wire.topics import Topics
 
 Header = tuple[str, bytes | None]
 

@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 from ol0.errors import ContractError, StreamError
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import Headers, Outgoing, coordinates, write
-from ol0.streaming.topics import Topics
+from ol0.wire.topics import Topics
 
 MAX_REASON: Final = 1_000
 """Characters of an error message that travel along."""

@@ -12,11 +12,11 @@ from ol0.config import Settings
 from ol0.errors import ContractError
 from ol0.records import Record, Tick
 from ol0.streaming.clients import Clients
-from ol0.streaming.codec import Codec
 from ol0.streaming.identity import Identities
 from ol0.streaming.messages import broker_errors, coordinates
 from ol0.streaming.stalls import Place
-from ol0.streaming.topics import Topics
+from ol0.wire.codec import Codec
+from ol0.wire.topics import Topics
 
 Followed = tuple[str, Record, int]
 """Logical topic, record, and the broker's timestamp in milliseconds."""

@@ -5,8 +5,8 @@ from typing import Self
 
 from ol0.config import KafkaConfig
 from ol0.streaming.clients import Clients
-from ol0.streaming.codec import Codec
-from ol0.streaming.topics import Topics
+from ol0.wire.codec import Codec
+from ol0.wire.topics import Topics
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from ol0.errors import Fenced, RangeError, StreamError
 from ol0.records import Record
-from ol0.streaming.codec import Codec
-from ol0.streaming.topics import Topics
+from ol0.wire.codec import Codec
+from ol0.wire.topics import Topics
 
 Headers = list[tuple[str, str | bytes | None]]
 OnDelivery = Callable[[KafkaError | None, Message], None]

@@ -25,8 +25,8 @@ from ol0.streaming.saved import Saved, moved_offsets, surplus
 from ol0.streaming.snapshots import Whereabouts, head_of, parts_of
 from ol0.streaming.sources import Sources
 from ol0.streaming.transactor import BACK_OFF_S, Aborted, TooLarge, Transactor
-from ol0.streaming.validation import EARLIEST_MS, LATEST_MS
 from ol0.streaming.writer import STATE, read_stored
+from ol0.wire.validation import EARLIEST_MS, LATEST_MS
 
 IDLE_SHARE: Final = 9
 """A snapshot that took a second is followed by nine without one: it costs a tenth of the time at most."""

@@ -10,8 +10,8 @@ from ol0.replay.connection import connect
 from ol0.replay.store import ReplayStore
 from ol0.streaming.consume import ConsumeLoop
 from ol0.streaming.lineage import Lineage
-from ol0.streaming.payloads import Payloads
 from ol0.streaming.pile_sender import PileSender
+from ol0.wire.payloads import Payloads
 from worlds import EXPERTS, KIND_COUNT
 
 ASSIGNED_WITHIN_S = 15.0

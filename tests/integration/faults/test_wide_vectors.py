@@ -20,8 +20,8 @@ from ol0.replay.connection import connect
 from ol0.replay.lua import store_key
 from ol0.replay.store import ReplayStore
 from ol0.streaming.lineage import Lineage
-from ol0.streaming.payloads import Payloads
 from ol0.streaming.sender import RecordSender
+from ol0.wire.payloads import Payloads
 from waiting import wait_until
 
 EXPERTS, DECISIONS = 8, 300

@@ -24,8 +24,8 @@ from ol0.streaming.dead_letter_box import Place, read_letters
 from ol0.streaming.dead_letters import DeadLetter, DeadLetters
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import Outgoing, write
-from ol0.streaming.payloads import Payloads
 from ol0.streaming.pile_sender import PileSender
+from ol0.wire.payloads import Payloads
 from waiting import wait_until
 
 TIMEOUT_S = 30.0

@@ -22,10 +22,10 @@ from ol0.streaming.consume import ConsumeLoop
 from ol0.streaming.dead_letter_box import Letter, once, read_letters
 from ol0.streaming.lineage import Lineage
 from ol0.streaming.messages import Outgoing, write
-from ol0.streaming.payloads import Payloads
 from ol0.streaming.pile_sender import PileSender
 from ol0.streaming.sender import RecordSender
 from ol0.streaming.transactional import TransactionalLoop
+from ol0.wire.payloads import Payloads
 from unwritable import make_unwritable
 from waiting import wait_until
 

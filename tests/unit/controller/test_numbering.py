@@ -2,7 +2,7 @@ from uuid import UUID, uuid4
 
 from ol0.controller.numbering import NUMBERS, Number, Numbering, new_prefix, number_of, numbered_id
 from ol0.records import Arm, DecisionId
-from ol0.streaming.validation import is_canonical_uuid
+from ol0.wire.validation import is_canonical_uuid
 
 
 def test_an_id_says_whose_number_it_is_and_is_a_uuid_whose_layout_is_its_makers() -> None:

@@ -12,7 +12,7 @@ from ol0.controller.checkpoint import digest_of
 from ol0.controller.signing import OPEN, Keyring, signed_bytes
 from ol0.errors import SignatureError
 from ol0.records import Candidate, Digest, Gate, Judgement, Reason, Verdict
-from ol0.streaming.codec import Codec
+from ol0.wire.codec import Codec
 
 KEYS = new_keys()
 RING = keyring(KEYS)

@@ -25,9 +25,9 @@ from ol0.records import (
 )
 from ol0.replay.entries import FeedbackEntry, decision_key, user_key
 from ol0.replay.windows import Arrivals, DueWindow
-from ol0.streaming.codec import Codec
-from ol0.streaming.payloads import Payloads
 from ol0.streaming.sink import SourceRecord
+from ol0.wire.codec import Codec
+from ol0.wire.payloads import Payloads
 
 WALL = StreamingConfig(reward_window_s=10, allowed_lateness_s=2, early_skew_s=1)
 TICKS = WALL.model_copy(update={"clock": "ticks"})

@@ -13,9 +13,9 @@ from ol0.later import Later
 from ol0.records import Tick
 from ol0.replay.registration import Admitted
 from ol0.replay.windows import NOTHING_TO_DO, Applied, Arrivals, Claim, Commit, SourcePartition, Turn, Unsent
-from ol0.streaming.codec import Codec
-from ol0.streaming.payloads import Payloads
 from ol0.streaming.sink import Log, Partition, SourceRecord
+from ol0.wire.codec import Codec
+from ol0.wire.payloads import Payloads
 
 if TYPE_CHECKING:
     from ol0.replay.store import ReplayStore

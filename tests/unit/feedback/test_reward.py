@@ -16,7 +16,7 @@ from ol0.records import (
     ToolFeedback,
     UserFeedback,
 )
-from ol0.streaming.payloads import action_code, largest_sizes
+from ol0.wire.payloads import action_code, largest_sizes
 
 TAKEN = action_code((3, 1))
 WEIGHTS = StreamingConfig().reward_weights

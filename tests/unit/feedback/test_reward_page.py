@@ -12,7 +12,7 @@ from ol0.feedback.reward import reward
 from ol0.feedback.signals import Part, feedback_entry
 from ol0.records import DecisionId, Feedback, ImplicitFeedback, ImplicitKind, ToolFeedback, UserFeedback
 from ol0.replay.counters import FeedbackDrop
-from ol0.streaming.payloads import action_code
+from ol0.wire.payloads import action_code
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reward.md").read_text(encoding="utf-8")
 WEIGHTS = StreamingConfig().reward_weights

@@ -6,8 +6,8 @@ from examples import DECISION
 from ol0.errors import ConfigError
 from ol0.feedback.selection import Selection
 from ol0.replay.entries import NOBODY
-from ol0.streaming.codec import Codec
-from ol0.streaming.payloads import Payloads
+from ol0.wire.codec import Codec
+from ol0.wire.payloads import Payloads
 
 NOON_MS = 1_772_366_400_000
 

@@ -8,7 +8,7 @@ from ol0.config import StageConfig
 from ol0.errors import ContractError
 from ol0.records import Gate, Judgement, Mode, OperatorKind, Phase, ServingState, Transition
 from ol0.release.handler import ReleaseHandler
-from ol0.streaming.validation import validate
+from ol0.wire.validation import validate
 from unit.release.lineage import BASE, CONFIG, LIVE_STAGE, Lineage, a_verdict, an_order
 
 

@@ -19,8 +19,8 @@ from examples import (
 )
 from ol0.errors import ContractError, RangeError
 from ol0.records import Decision, Feedback, ImplicitFeedback, Record, Tick
-from ol0.streaming.codec import Codec
-from ol0.streaming.topics import TopicSpec, load_specs
+from ol0.wire.codec import Codec
+from ol0.wire.topics import TopicSpec, load_specs
 
 CODEC = Codec()
 DECISIONS, USER = load_specs()["decisions"], load_specs()["feedback.user"]

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from examples import DECISION
 from ol0.errors import ContractError
 from ol0.records import Arm, Decision, DecisionId, Digest, FeaturesDtype, Outcome, RewardParts
-from ol0.streaming.codec import Codec
-from ol0.streaming.payloads import HEAD, Payloads, action_code
-from ol0.streaming.validation import EARLIEST_MS, LATEST_MS
+from ol0.wire.codec import Codec
+from ol0.wire.payloads import HEAD, Payloads, action_code
+from ol0.wire.validation import EARLIEST_MS, LATEST_MS
 
 CODEC = Codec()
 PAYLOADS = Payloads(CODEC)

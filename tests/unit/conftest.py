@@ -1,6 +1,6 @@
 import pytest
 
-from ol0.streaming.codec import Codec
+from ol0.wire.codec import Codec
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 
 from ol0.errors import ContractError
 from ol0.records import Action, Decision, Outcome, RewardParts
-from ol0.streaming.codec import HEADER, Codec
-from ol0.streaming.reading import DOUBLE
-from ol0.streaming.writing import NULL, PRESENT, PRIMITIVES
+from ol0.wire.avro_reader import DOUBLE
+from ol0.wire.avro_writer import NULL, PRESENT, PRIMITIVES
+from ol0.wire.codec import HEADER, Codec
 
 # Bytes up to the end of the shared fields (the store's scripts read these four, see due.lua), bytes of the session id,
 # event time, code of the action, key of the user.

@@ -20,7 +20,7 @@ from examples import (
 )
 from ol0.errors import ConfigError, StreamError
 from ol0.records import Gate, OperatorKind, Record, Tick
-from ol0.streaming.topics import DAY_MS, Route, Topics, load_specs
+from ol0.wire.topics import DAY_MS, Route, Topics, load_specs
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from ol0.controller.checkpoint import MAX_BYTES
 from ol0.errors import RangeError
 from ol0.records import DecisionId, FeaturesDtype, Reason, Record, RewardParts, Staged, Tick
 from ol0.replay import entries
-from ol0.streaming.validation import EARLIEST_MS, LATEST_MS, MAX_TEXT_BYTES, cut, validate
+from ol0.wire.validation import EARLIEST_MS, LATEST_MS, MAX_TEXT_BYTES, cut, validate
 
 NAN, INF = float("nan"), float("inf")
 LIVE = SERVING_STATE.live

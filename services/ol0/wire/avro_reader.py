@@ -17,8 +17,8 @@ from enum import Enum
 from typing import Final, TypeVar, cast, get_args, get_type_hints
 
 from ol0.errors import ConfigError
-from ol0.streaming.hints import plain
-from ol0.streaming.record_source import Read, record_reader
+from ol0.wire.avro_codegen import Read, record_reader
+from ol0.wire.type_hints import plain
 
 Value = tuple[object, int]
 Definition = str | list["Definition"] | dict[str, object]

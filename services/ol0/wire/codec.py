@@ -16,11 +16,11 @@ from fastavro.validation import ValidationError, validate_many
 
 from ol0.errors import ConfigError, ContractError
 from ol0.records import Feedback, Record, Tick
-from ol0.streaming.reading import Definition, Readers
-from ol0.streaming.record_source import Read
-from ol0.streaming.topics import TopicSpec
-from ol0.streaming.validation import CHECKS, validate
-from ol0.streaming.writing import Write, Writers
+from ol0.wire.avro_codegen import Read
+from ol0.wire.avro_reader import Definition, Readers
+from ol0.wire.avro_writer import Write, Writers
+from ol0.wire.topics import TopicSpec
+from ol0.wire.validation import CHECKS, validate
 
 MAGIC: Final = 0
 HEADER: Final = struct.Struct(">BI")

@@ -10,8 +10,8 @@ from operator import attrgetter
 from typing import Final, cast, get_args, get_type_hints
 
 from ol0.errors import ConfigError
-from ol0.streaming.hints import plain
-from ol0.streaming.reading import DOUBLE, INT_BITS, LONG_BITS, Definition
+from ol0.wire.avro_reader import DOUBLE, INT_BITS, LONG_BITS, Definition
+from ol0.wire.type_hints import plain
 
 Write = Callable[..., bytes]
 
