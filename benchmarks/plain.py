@@ -18,7 +18,7 @@ from ol0.wire.payloads import action_code
 Datum: TypeAlias = dict[str, object]
 
 HEADER_BYTES: Final = 5
-SCHEMAS: Final = Path(__file__).parents[1] / "schemas"
+SCHEMAS: Final = Path(__file__).parents[1] / "services/ol0/schemas"
 STREAMING: Final = StreamingConfig()
 WINDOW_MS: Final = round(1000 * STREAMING.reward_window_s)
 LATENESS_MS: Final = round(1000 * STREAMING.allowed_lateness_s)

@@ -66,7 +66,7 @@ class Hostile:
 
 
 def _avro_thumb(record: Mapping[str, object]) -> bytes:
-    schema = fastavro.schema.load_schema("schemas/user_feedback.avsc")
+    schema = fastavro.schema.load_schema("services/ol0/schemas/user_feedback.avsc")
     body = io.BytesIO()
     fastavro.schemaless_writer(body, schema, record)
     return struct.pack(">bI", 0, 2) + body.getvalue()

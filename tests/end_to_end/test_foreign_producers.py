@@ -21,7 +21,7 @@ from ol0.records import Decision, Outcome
 from ol0.replay.counters import Counters
 from ol0.soak.stacks.native import NativeStack
 
-SCHEMAS = Path(__file__).parents[2] / "schemas"
+SCHEMAS = Path(__file__).parents[2] / "services/ol0/schemas"
 USER, DECISIONS = "feedback.user", "decisions"
 KEY = b"any key"
 HOUR_MS = 3_600_000

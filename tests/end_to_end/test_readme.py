@@ -50,7 +50,7 @@ def run(line: str) -> str:
 def clone(stack: NativeStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where README's reader stands, with README's settings; only the addresses are those of this session's servers."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "schemas").symlink_to(ROOT / "schemas")
+    (tmp_path / "services").symlink_to(ROOT / "services")
     text = block("toml", "[kafka]").replace("redis://localhost:6379/0", stack.redis_url)
     (tmp_path / "ol0.toml").write_text(text.replace("localhost:9092", stack.bootstrap_servers))
     return tmp_path
