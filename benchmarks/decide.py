@@ -8,11 +8,11 @@ from benchmarks.measure import Row, alternate, median, seconds, show
 from benchmarks.stage import a_base
 from benchmarks.traffic import DIMENSION, EXPERTS
 from ol0.config import ServingConfig
+from ol0.kafka.sending.producer_thread import Account
 from ol0.records import Record
 from ol0.serving.options import Options
 from ol0.serving.router import Router
 from ol0.serving.view import view_of_file
-from ol0.streaming.courier import Account
 
 GOAL = 3.0
 CALLS = 5_000

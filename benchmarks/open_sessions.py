@@ -27,11 +27,11 @@ from ol0.controller.checkpoint import digest_of, write_checkpoint
 from ol0.controller.controller import Manifest
 from ol0.controller.heads import Head, Mixer
 from ol0.controller.suite import write_suite
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.sending.batch_in_flight import Delivery, PileSender
+from ol0.kafka.transactional_writer import TransactionalWriter, read_stored
 from ol0.records import Arm, DecisionId, Digest, Mode, Outcome, Release, RewardParts, ServingState
 from ol0.soak.stacks.native import NativeStack
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.pile_sender import Delivery, PileSender
-from ol0.streaming.writer import TransactionalWriter, read_stored
 
 SERVICES: Final = ("drift", "evaluator")
 HOLDBACK: Final = 0.1

@@ -18,9 +18,9 @@ from unittest.mock import patch
 
 from benchmarks.measure import say
 from ol0 import Router
+from ol0.kafka.sending.producer_thread import GRACE_S, Account
 from ol0.serving.follower import STOP_S
 from ol0.serving.options import Options
-from ol0.streaming.courier import GRACE_S, Account
 from outages import OUTAGES, WITHIN_S, Place, a_place
 from unit.serving.states import features
 from waiting import wait_until

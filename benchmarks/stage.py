@@ -17,6 +17,9 @@ from ol0.config import RedisConfig, Settings, load_settings
 from ol0.controller.checkpoint import write_checkpoint
 from ol0.controller.controller import Manifest
 from ol0.controller.heads import Head, Mixer
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.messages import to_message, write
+from ol0.kafka.sending.record_sender import RecordSender
 from ol0.records import Tick
 from ol0.replay.budget import MOST_OPEN
 from ol0.replay.connection import connect
@@ -27,9 +30,6 @@ from ol0.soak.stacks.native import NativeStack
 from ol0.soak.stacks.ports import LOOPBACK
 from ol0.soak.stacks.stack import STORE_BYTES
 from ol0.soak.stacks.valkey import Valkey
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.messages import to_message, write
-from ol0.streaming.sender import RecordSender
 
 PARTITIONS: Final = 4
 PATIENCE_S: Final = 60.0

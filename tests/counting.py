@@ -10,9 +10,9 @@ from dataclasses import replace
 from examples import TRANSITION
 from ol0.config import Settings
 from ol0.errors import ContractError, SignatureError
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.transaction_loop import TransactionalLoop
 from ol0.records import Outcome, Record, Tick, Transition
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.transactional import TransactionalLoop
 
 SERVICE = "evaluator"
 REFUSED = "refuse me"

@@ -15,8 +15,8 @@ from threading import Event
 from confluent_kafka import Consumer, TopicPartition
 
 from ol0.config import load_settings
-from ol0.streaming.messages import Outgoing
-from ol0.streaming.transactor import STEP_TIMEOUT_S, Transactor
+from ol0.kafka.messages import Outgoing
+from ol0.kafka.transactions import STEP_TIMEOUT_S, Transactor
 
 FLUSH_S = 10.0
 

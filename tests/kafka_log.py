@@ -10,10 +10,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
 
 from ol0.config import Settings
 from ol0.errors import ContractError
+from ol0.kafka import topic_admin
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.logs.topic_ids import describe
 from ol0.records import Record
-from ol0.streaming import admin
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.topic_ids import describe
 from waiting import wait_until
 
 
@@ -66,7 +66,7 @@ def make_anew(settings: Settings, name: str) -> None:
     for answer in broker.delete_topics([topic]).values():
         answer.result(10)
     wait_until(lambda: not describe(broker, [topic], 10), 30)
-    admin.apply(settings, admin.plan(settings))
+    topic_admin.apply(settings, topic_admin.plan(settings))
 
 
 def delete_records(lineage: Lineage, name: str, before: int) -> None:

@@ -20,6 +20,9 @@ import numpy as np
 from ol0.config import Settings, load_settings
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.controller import Controller
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.sending.record_sender import RecordSender
+from ol0.kafka.topic_readers.log_reader import Follower
 from ol0.records import Arm, Decision, DecisionId, FeaturesDtype, Record, Tick
 from ol0.replay.connection import connect
 from ol0.replay.counters import Counters
@@ -27,9 +30,6 @@ from ol0.replay.store import ReplayStore
 from ol0.soak.dataset import Prompts, Split, split_prompts
 from ol0.soak.lineage_setup import apply_topics, warm_up
 from ol0.soak.stacks.native import NativeStack
-from ol0.streaming.follow import Follower
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.sender import RecordSender
 from ol0.supervisor.lineup import service_commands
 from ol0.supervisor.supervisor import Event as ServiceEvent
 from ol0.supervisor.supervisor import EventKind, Supervisor

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from examples import DECISION
 from ol0.errors import Gap, OL0Error
+from ol0.kafka.consume_loop import ConsumeLoop
+from ol0.kafka.ports import Log, Partition, SourceRecord
 from ol0.later import Later
 from ol0.records import Decision
-from ol0.streaming.consume import ConsumeLoop
-from ol0.streaming.sink import Log, Partition, SourceRecord
 from waiting import wait_until
 
 TIMEOUT_S = 30.0

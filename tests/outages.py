@@ -24,11 +24,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
 
 from ol0.config import KafkaConfig, ServingConfig, Settings
 from ol0.errors import StreamError
+from ol0.kafka import topic_admin
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.sending.record_sender import RecordSender
 from ol0.soak.stacks.kafka import Cluster, Kafka
 from ol0.soak.stacks.ports import LOOPBACK
-from ol0.streaming import admin as topic_admin
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.sender import RecordSender
 from unit.serving.states import BASE, a_state
 from unwritable import set_option
 from waiting import wait_until

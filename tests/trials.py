@@ -15,8 +15,8 @@ from ol0.controller.checkpoint import digest_of, write_checkpoint
 from ol0.controller.controller import Manifest
 from ol0.controller.heads import Head, Mixer
 from ol0.controller.signing import Keyring
+from ol0.kafka.sending.record_sender import RecordSender
 from ol0.records import Candidate, Digest, Gate, Phase, ServingState, Transition, Verdict
-from ol0.streaming.sender import RecordSender
 from processes import ol0
 
 JUDGED_WITHIN_S = 60.0

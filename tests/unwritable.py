@@ -7,7 +7,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
     ResourceType,
 )
 
-from ol0.streaming.lineage import Lineage
+from ol0.kafka.lineage import Lineage
 from waiting import wait_until
 
 TIMEOUT_S = 30.0

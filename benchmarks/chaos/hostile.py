@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 
 from ol0.clock import wall_clock_ms
 from ol0.config import Settings
-from ol0.streaming.lineage import Lineage
+from ol0.kafka.lineage import Lineage
 
 LONG: Final = 600_000
 """Characters of an id that no outcome could carry."""

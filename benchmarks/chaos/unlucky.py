@@ -23,13 +23,13 @@ from lineages import Place, bring_in
 from ol0.clock import wall_clock_ms
 from ol0.config import load_settings
 from ol0.errors import OL0Error
+from ol0.kafka.transactional_writer import read_snapshots
 from ol0.serving.options import Options
 from ol0.serving.router import Router
 from ol0.soak.lineage_setup import apply_topics
 from ol0.soak.services import Services
 from ol0.soak.stacks.native import NativeStack
 from ol0.soak.users import UserHabits, Users
-from ol0.streaming.writer import read_snapshots
 from processes import ol0
 from waiting import wait_until
 

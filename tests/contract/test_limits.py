@@ -21,9 +21,9 @@ from examples import (
 from ol0.config import KafkaConfig
 from ol0.controller.checkpoint import MAX_BYTES
 from ol0.errors import ContractError
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.messages import to_message
 from ol0.records import Action, OperatorKind, Reason, Record, Release, Snapshot, Staged, Tick
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.messages import to_message
 from ol0.wire.validation import LATEST_MS
 
 LINEAGE = Lineage.of(KafkaConfig(topic_prefix="p" * 200))

@@ -24,9 +24,9 @@ from contract.store_comparison import compare
 from contract.store_world import LARGEST_DRAIN, LARGEST_POLL, Sizes, World
 from contract.traffic import FEEDBACK, PARTITIONS, USERS
 from ol0.config import StreamingConfig
+from ol0.kafka.ports import Partition
 from ol0.replay.counters import DecisionDrop, FeedbackDrop
 from ol0.replay.lua import SCRIPT_KEYS
-from ol0.streaming.sink import Partition
 
 TRIALS = int(os.environ.get("OL0_TRIALS", "60"))
 SEED = os.environ.get("OL0_SEED")  # none: the same trials every time

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from ol0.kafka.ports import Partition
 from ol0.records import (
     Arm,
     Decision,
@@ -21,7 +22,6 @@ from ol0.records import (
     ToolFeedback,
     UserFeedback,
 )
-from ol0.streaming.sink import Partition
 
 START_MS = 1_700_002_800_000 - 50_000  # not long before a full hour: limits by the hour see two of them
 DECISIONS = [Partition("t.decisions.v1", number) for number in range(2)]

@@ -19,11 +19,11 @@ from ol0.controller.checkpoint import MAX_BYTES, digest_of, write_checkpoint
 from ol0.controller.controller import Manifest
 from ol0.controller.heads import Head, Mixer
 from ol0.controller.signing import Keyring
+from ol0.kafka.dead_letters.reader import read_letters
+from ol0.kafka.sending.record_sender import RecordSender
 from ol0.records import Candidate, Digest, Gate, Judgement, Mode, Phase, Reason, Release, ServingState, Verdict
 from ol0.serving.router import Router
 from ol0.soak.stacks.native import NativeStack
-from ol0.streaming.dead_letter_box import read_letters
-from ol0.streaming.sender import RecordSender
 from processes import ol0
 from trials import Trials, mixer_for, new_security, sending
 from waiting import wait_until

@@ -11,12 +11,12 @@ import pytest
 from kafka_log import read_records
 from lineages import Place, bring_in, services
 from ol0.feedback.forget import user_pseudonym
+from ol0.kafka.sending.record_sender import RecordSender
 from ol0.records import Decision, Outcome, UserFeedback
 from ol0.replay.connection import connect
 from ol0.replay.counters import Counters, DecisionDrop
 from ol0.replay.lua import SCRIPT_KEYS, store_key
 from ol0.soak.stacks.native import NativeStack
-from ol0.streaming.sender import RecordSender
 from processes import ol0
 from waiting import wait_until
 

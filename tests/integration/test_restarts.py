@@ -17,6 +17,8 @@ from kafka_log import read_records
 from lineages import Journal, Place, bring_in, services
 from ol0.clock import wall_clock_ms
 from ol0.errors import Fenced, OL0Error
+from ol0.kafka.sending.record_sender import RecordSender
+from ol0.kafka.transactional_writer import read_snapshots
 from ol0.learner import service as learner
 from ol0.learner.handler import LearnerHandler, snapshot_key
 from ol0.learner.progress import Progress
@@ -33,8 +35,6 @@ from ol0.records import (
     Verdict,
 )
 from ol0.soak.stacks.native import NativeStack
-from ol0.streaming.sender import RecordSender
-from ol0.streaming.writer import read_snapshots
 from ol0.supervisor.lineup import ONE_THREAD
 from processes import ol0
 from waiting import wait_until

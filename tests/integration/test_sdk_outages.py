@@ -12,10 +12,10 @@ from random import Random
 import pytest
 
 from ol0 import Router
+from ol0.kafka.sending.producer_thread import FULL, GRACE_S
 from ol0.records import DecisionId
 from ol0.serving.options import Options
 from ol0.serving.router import FLUSH_S
-from ol0.streaming.courier import FULL, GRACE_S
 from outages import WITHIN_S, Place, a_place, denied, paused, recreated
 from unit.serving.states import features
 from waiting import wait_until
@@ -90,8 +90,8 @@ def test_a_topic_that_was_made_anew_is_followed_from_its_beginning(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a router that has read the releases, of which there is one more than there will be
-    monkeypatch.setattr("ol0.streaming.identity.ASK_S", 0.1)
-    monkeypatch.setattr("ol0.streaming.table.AGAIN_S", 0.1)
+    monkeypatch.setattr("ol0.kafka.logs.identities.ASK_S", 0.1)
+    monkeypatch.setattr("ol0.kafka.topic_readers.compacted_reader.AGAIN_S", 0.1)
     place.release(7)
     router = open_router(place)
     wait_until(lambda: router.serving is not None and router.serving[0] == 7, WITHIN_S)

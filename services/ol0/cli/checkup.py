@@ -11,6 +11,11 @@ from ol0.controller.checkpoint import read_base
 from ol0.controller.signing import Keyring
 from ol0.controller.suite import read_suite
 from ol0.errors import ConfigError, ContractError, OL0Error, StreamError
+from ol0.kafka import topic_admin
+from ol0.kafka.broker_probe import count_brokers
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.topic_changes import CreateTopic, MorePartitions
+from ol0.kafka.topic_readers.compacted_reader import CompactedReader
 from ol0.observability.health import check_address
 from ol0.records import Arm, ServingState
 from ol0.replay.budget import Budget
@@ -19,11 +24,6 @@ from ol0.replay.connection import connect
 from ol0.replay.stats import read_stats
 from ol0.replay.store import ReplayStore
 from ol0.soak.evaluated import evaluator_report
-from ol0.streaming import admin
-from ol0.streaming.changes import CreateTopic, MorePartitions
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.reachable import count_brokers
-from ol0.streaming.table import CompactedReader
 from ol0.supervisor.lineup import SERVICES
 
 NOT_YET: Final = "not yet"
@@ -104,7 +104,7 @@ def _look_at_log(settings: Settings) -> Iterator[Finding]:
     brokers, wanted = count_brokers(lineage.clients), settings.kafka.replication
     if wanted > brokers:
         yield DIFFERS, f"kafka.replication is {wanted}, and the brokers are {brokers}: no topic can be made"
-    changes = admin.plan(settings)
+    changes = topic_admin.plan(settings)
     for change in changes:
         if isinstance(change, MorePartitions):
             yield DIFFERS, str(change)

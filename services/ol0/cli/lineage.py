@@ -123,10 +123,10 @@ def topics_diff(config: Config = None) -> None:
 
     Exit status 0: they do not. 1: they do.
     """
-    from ol0.streaming import admin
+    from ol0.kafka import topic_admin
 
     with explained():
-        changes = admin.plan(logging_apart(config))
+        changes = topic_admin.plan(logging_apart(config))
         for change in changes:
             typer.echo(str(change))
         if not changes:

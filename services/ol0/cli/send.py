@@ -30,10 +30,10 @@ def send(
     Expert 3 would have been right: `--correction 3`. With four parts, as after AR1: `--correction 3,0,1,2`.
     """
     from ol0.clock import wall_clock_ms
+    from ol0.kafka.lineage import Lineage
+    from ol0.kafka.sending.record_sender import RecordSender
     from ol0.records import DecisionId
     from ol0.serving.feedback import About, feedback_record, new_feedback_id
-    from ol0.streaming.lineage import Lineage
-    from ol0.streaming.sender import RecordSender
 
     with explained():
         settings = logging_apart(config)

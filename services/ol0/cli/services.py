@@ -9,10 +9,10 @@ import typer
 from ol0.cli.command import Config, explained, stop_on_signals
 from ol0.config import Settings, load_settings
 from ol0.errors import ConfigError
+from ol0.kafka.broker_probe import PROBE_S, broker_probe
+from ol0.kafka.lineage import Lineage
 from ol0.observability.health import Heartbeat, Probe, check_ports, serve_health
 from ol0.observability.logs import configure_logs
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.reachable import PROBE_S, broker_probe
 from ol0.supervisor.lineup import SERVICES, service_commands
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from ol0.config import Settings, Signer
 from ol0.controller.signing import Keyring
 from ol0.controller.suite import read_suite
 from ol0.drift.handler import DriftMonitor
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.round import Round
-from ol0.streaming.serving import read_serving
-from ol0.streaming.transactional import TransactionalLoop
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.loop_stats import Round
+from ol0.kafka.topic_readers.serving_state import read_serving
+from ol0.kafka.transaction_loop import TransactionalLoop
 
 SOURCES = ("releases", "candidates", "outcomes", "decisions")
 SAMPLED = {"decisions": 4}

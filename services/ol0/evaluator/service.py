@@ -6,9 +6,9 @@ from threading import Event
 from ol0.config import Settings
 from ol0.controller.signing import Keyring
 from ol0.evaluator.handler import OnlineEvaluator
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.round import Round
-from ol0.streaming.transactional import TransactionalLoop
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.loop_stats import Round
+from ol0.kafka.transaction_loop import TransactionalLoop
 
 SOURCES = ("releases", "transitions", "outcomes", "verdicts")
 

@@ -7,11 +7,11 @@ from ol0.clock import wall_clock_ms
 from ol0.config import Settings
 from ol0.controller.arms import pseudonym
 from ol0.feedback.selection import Selection
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.sending.record_sender import RecordSender
 from ol0.records import OperatorCommand, OperatorKind
 from ol0.replay.connection import connect
 from ol0.replay.exclusion import Exclusion
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.sender import RecordSender
 from ol0.wire.payloads import Payloads
 from ol0.wire.topics import DAY_MS
 

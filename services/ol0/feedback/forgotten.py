@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Final
 
+from ol0.kafka.topic_readers.compacted_reader import CompactedReader
 from ol0.records import OperatorCommand, OperatorKind, Record
-from ol0.streaming.table import CompactedReader
 
 READ_S: Final = 30.0
 

@@ -11,6 +11,8 @@ from ol0.errors import RangeError
 from ol0.feedback.outbox import pack_message
 from ol0.feedback.reward import Reward, reward
 from ol0.feedback.signals import packed_entry
+from ol0.kafka.messages import ENVELOPE_BYTES
+from ol0.kafka.ports import SourceRecord
 from ol0.records import (
     FEATURE_BYTES,
     Action,
@@ -25,8 +27,6 @@ from ol0.records import (
 from ol0.replay.counters import DECISIONS_DROPPED, FEEDBACK_DROPPED, DecisionDrop, FeedbackDrop
 from ol0.replay.entries import LATEST_MS, SCORE_DIGITS, FeedbackEntry, decision_key, user_key
 from ol0.replay.windows import Arrivals, ClosedWindow, DueWindow
-from ol0.streaming.messages import ENVELOPE_BYTES
-from ol0.streaming.sink import SourceRecord
 from ol0.wire.payloads import Head, Payloads, largest_sizes
 from ol0.wire.topics import KAFKA_MESSAGE_BYTES
 

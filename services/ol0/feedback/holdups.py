@@ -5,11 +5,11 @@ from typing import Final
 from ol0.config import Settings
 from ol0.errors import StreamError
 from ol0.feedback.service import GROUP
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.logs.holdups import AskedEnds, readers_of, reason
+from ol0.kafka.ports import Partition
 from ol0.replay.stats import StoreStats
 from ol0.replay.windows import SourcePartition
-from ol0.streaming.holdups import AskedEnds, readers_of, reason
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.sink import Partition
 
 APART_MS: Final = 5_000
 """Ticks come every second: what is closer together is not held up."""

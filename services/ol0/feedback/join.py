@@ -7,14 +7,14 @@ from ol0.errors import StoreError
 from ol0.feedback.closing import Publish, WindowCloser
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.time_watch import TimeWatch
+from ol0.kafka.ports import Log, Partition, SourceRecord
 from ol0.later import Later
 from ol0.replay.store import LARGEST_BATCH, ReplayStore
 from ol0.replay.windows import Applied, Claim, SourcePartition
-from ol0.streaming.sink import Log, Partition, SourceRecord
 
 
 class FeedbackJoin:
-    """The sink of the feedback service: partitions in, outcomes out. Implements ``streaming.sink.Sink``.
+    """The sink of the feedback service: partitions in, outcomes out. Implements ``kafka.ports.Sink``.
 
     Any number of processes may share a store. Each applies its own partitions; windows are closed, and outcomes sent,
     by whoever owns the first partition: all could, the store takes each outcome once, but they would all compute it.

@@ -14,6 +14,12 @@ from typing import Final
 from ol0.config import Settings
 from ol0.errors import StoreError, StreamError
 from ol0.feedback.service import GROUP, SOURCES
+from ol0.kafka import topic_admin
+from ol0.kafka.clients import SESSION_TIMEOUT_MS
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.logs.topic_ids import describe
+from ol0.kafka.messages import broker_errors
+from ol0.kafka.topic_readers.log_reader import Follower
 from ol0.records import Outcome
 from ol0.replay.budget import MOST_OPEN
 from ol0.replay.checks import open_store
@@ -22,12 +28,6 @@ from ol0.replay.entries import decision_key
 from ol0.replay.rebuild import rebuild_store
 from ol0.replay.store import ReplayStore
 from ol0.replay.windows import Published, SourcePartition
-from ol0.streaming import admin
-from ol0.streaming.clients import SESSION_TIMEOUT_MS
-from ol0.streaming.follow import Follower
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.messages import broker_errors
-from ol0.streaming.topic_ids import describe
 
 SILENCE_S: Final = 30.0
 
@@ -61,8 +61,8 @@ def plan_rebuild(settings: Settings) -> RebuildPlan:
     client = open_store(settings.redis, settings.kafka.topic_prefix)
     lineage = Lineage.of(settings.kafka)
     logs: dict[SourcePartition, tuple[int, int]] = {}
-    for place in admin.source_partitions(settings, SOURCES):
-        bounds = lineage.clients.bounds(place.topic, [place.number], admin.TIMEOUT_S)
+    for place in topic_admin.source_partitions(settings, SOURCES):
+        bounds = lineage.clients.bounds(place.topic, [place.number], topic_admin.TIMEOUT_S)
         logs[SourcePartition(place.topic, place.number)] = bounds[place.number]
     exists = ReplayStore(client, settings.kafka.topic_prefix).exists()
     newest = _newest_outcome(settings)
@@ -120,8 +120,8 @@ def _next_outcome(lineage: Lineage, newest: Published | None) -> int:
     more than all ends together.
     """
     topic = lineage.topics.full("outcomes")
-    described = describe(lineage.clients.admin(), [topic], admin.TIMEOUT_S)
-    bounds = lineage.clients.bounds(topic, described[topic].partitions, admin.TIMEOUT_S)
+    described = describe(lineage.clients.admin(), [topic], topic_admin.TIMEOUT_S)
+    bounds = lineage.clients.bounds(topic, described[topic].partitions, topic_admin.TIMEOUT_S)
     return next_number(newest, bounds.values())
 
 
@@ -139,8 +139,8 @@ def _has_members(lineage: Lineage) -> bool:
     name = f"{lineage.topics.prefix}.{GROUP}"
     client = lineage.clients.admin()  # has to live until its answer is there
     with broker_errors(f"members of the group {name}"):
-        answers = client.describe_consumer_groups([name], request_timeout=admin.TIMEOUT_S)
+        answers = client.describe_consumer_groups([name], request_timeout=topic_admin.TIMEOUT_S)
         try:
-            return bool(answers[name].result(admin.TIMEOUT_S).members)
+            return bool(answers[name].result(topic_admin.TIMEOUT_S).members)
         except TimeoutError as error:
-            raise StreamError(f"members of the group {name}: no answer within {admin.TIMEOUT_S:g} s") from error
+            raise StreamError(f"members of the group {name}: no answer within {topic_admin.TIMEOUT_S:g} s") from error

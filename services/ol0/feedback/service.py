@@ -11,15 +11,15 @@ from ol0.feedback.forgotten import ForgottenUsers
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.join import FeedbackJoin
 from ol0.feedback.time_watch import TimeWatch
+from ol0.kafka import topic_admin
+from ol0.kafka.consume_loop import ConsumeLoop
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.loop_stats import Round
+from ol0.kafka.sending.batch_in_flight import PileSender
+from ol0.kafka.topic_readers.compacted_reader import CompactedReader
 from ol0.replay.budget import Budget
 from ol0.replay.checks import check_memory, open_store
 from ol0.replay.store import ReplayStore
-from ol0.streaming import admin
-from ol0.streaming.consume import ConsumeLoop
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.pile_sender import PileSender
-from ol0.streaming.round import Round
-from ol0.streaming.table import CompactedReader
 from ol0.wire.payloads import Payloads
 
 GROUP = "feedback"
@@ -45,7 +45,7 @@ def run(settings: Settings, stop: Event, on_round: Callable[[Round], None], memb
     lineage = Lineage.of(settings.kafka)
     on_the_wall = settings.streaming.clock == "wall"
     if on_the_wall:
-        admin.check_stamps(lineage, SOURCES)
+        topic_admin.check_stamps(lineage, SOURCES)
     handler = FeedbackHandler(settings.streaming, base.dimension, base.choices, Payloads(lineage.codec))
     publish = PileSender("outcomes", lineage).send
     join = FeedbackJoin(

@@ -9,9 +9,9 @@ from typing import Final
 
 import structlog
 
+from ol0.kafka.ports import Partition, SourceRecord
 from ol0.records import Tick
 from ol0.replay.counters import DECISIONS_DROPPED, FEEDBACK_DROPPED, DecisionDrop, FeedbackDrop
-from ol0.streaming.sink import Partition, SourceRecord
 
 SAY_EVERY_S: Final = 60.0
 ENOUGH: Final = 10

@@ -18,6 +18,10 @@ from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.controller import Controller
 from ol0.controller.signing import OPEN, Keyring
 from ol0.errors import ConfigError
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.loop_stats import Round
+from ol0.kafka.topic_readers.compacted_reader import LatestValue
+from ol0.kafka.transactional_writer import TransactionalWriter
 from ol0.learner.decoding import DecodedReplay
 from ol0.learner.handler import SERVICE, LearnerHandler
 from ol0.learner.replay import Replay
@@ -25,10 +29,6 @@ from ol0.records import Record, ServingState
 from ol0.replay.buffer import ReplayBuffer
 from ol0.replay.connection import connect
 from ol0.replay.store import ReplayStore
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.round import Round
-from ol0.streaming.table import LatestValue
-from ol0.streaming.writer import TransactionalWriter
 from ol0.wire.codec import Codec
 from ol0.wire.payloads import Payloads
 

@@ -11,17 +11,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from ol0.config import Settings
 from ol0.errors import ConfigError, StreamError
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.logs.stalls import Place
+from ol0.kafka.sending.record_sender import RecordSender
+from ol0.kafka.snapshots import Stored, assemble_if_whole
+from ol0.kafka.topic_readers.compacted_reader import CompactedReader, apply_changes
+from ol0.kafka.topic_readers.log_reader import Follower
+from ol0.kafka.transactional_writer import READ_TIMEOUT_S, STATE, read_stored
 from ol0.records import OperatorCommand, OperatorKind
 from ol0.release.history import READ_S, to_the_end
 from ol0.release.life import Life, Move, Rules
 from ol0.release.orders import obey
-from ol0.streaming.follow import Follower
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.sender import RecordSender
-from ol0.streaming.snapshots import Stored, assemble_if_whole
-from ol0.streaming.stalls import Place
-from ol0.streaming.table import CompactedReader, apply_changes
-from ol0.streaming.writer import READ_TIMEOUT_S, STATE, read_stored
 
 SERVICE: Final = "release"
 OPERATOR: Final = "operator"

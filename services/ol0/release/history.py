@@ -7,8 +7,8 @@ from typing import Final
 
 from ol0.config import Settings
 from ol0.errors import ConfigError, StreamError
+from ol0.kafka.topic_readers.log_reader import Follower
 from ol0.records import Candidate, Digest, Record, ServingState, Transition, Verdict
-from ol0.streaming.follow import Follower
 
 READ_S: Final = 30.0
 SHORTEST: Final = 4

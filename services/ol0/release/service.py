@@ -5,10 +5,10 @@ from threading import Event
 
 from ol0.config import Settings
 from ol0.controller.signing import Keyring
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.loop_stats import Round
+from ol0.kafka.transaction_loop import TransactionalLoop
 from ol0.release.handler import ReleaseHandler
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.round import Round
-from ol0.streaming.transactional import TransactionalLoop
 
 SOURCES = ("candidates", "verdicts", "operator")
 

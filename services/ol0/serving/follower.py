@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from ol0.observability.log_throttle import Notes
 from ol0.records import ServingState
-from ol0.streaming.notes import Notes
 
 POLL_S = 0.1
 """Longest wait in one poll: how late the thread may notice that it is to stop."""
@@ -19,7 +19,7 @@ STOP_S = 5.0
 
 
 class Latest(Protocol):
-    """The newest good serving state, as ``streaming.table.LatestValue`` keeps it. Used by one thread at a time."""
+    """The newest good serving state, as ``kafka.topic_readers.compacted_reader.LatestValue`` keeps it. Used by one thread at a time."""
 
     @property
     def value(self) -> ServingState | None:

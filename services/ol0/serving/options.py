@@ -6,12 +6,12 @@ from random import Random
 from typing import Protocol
 
 from ol0.clock import wall_clock_ms
+from ol0.kafka.sending.producer_thread import Account
 from ol0.records import FeaturesDtype, Record
-from ol0.streaming.courier import Account
 
 
 class Sender(Protocol):
-    """Takes records and never blocks: ``streaming.host_sender.HostSender``."""
+    """Takes records and never blocks: ``kafka.sending.host_sender.HostSender``."""
 
     @property
     def account(self) -> Account:

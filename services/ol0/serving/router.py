@@ -16,6 +16,12 @@ from ol0.controller.arms import ArmPicker, pseudonym
 from ol0.controller.numbering import Numbering
 from ol0.controller.signing import OPEN, Keyring
 from ol0.errors import CheckpointError, ConfigError, ContractError, OL0Error
+from ol0.kafka.forks import call_in_children
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.sending.host_sender import HostSender
+from ol0.kafka.sending.producer_thread import Account
+from ol0.kafka.topic_readers.compacted_reader import LatestValue
+from ol0.observability.log_throttle import Notes
 from ol0.records import Action, Decision, DecisionId, Digest, Mode, ServingState
 from ol0.serving.feedback import About, Implicit, ToolResult, feedback_record, new_feedback_id
 from ol0.serving.follower import Follower, Latest
@@ -23,12 +29,6 @@ from ol0.serving.labels import require_label
 from ol0.serving.options import Options, Sender
 from ol0.serving.prompt import Circumstances, Prompt, Tools
 from ol0.serving.view import View, view_of_file, view_of_state
-from ol0.streaming.courier import Account
-from ol0.streaming.forks import call_in_children
-from ol0.streaming.host_sender import HostSender
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.notes import Notes
-from ol0.streaming.table import LatestValue
 
 KILL_VARIABLE: Final = "OL0_KILL"
 """Set to anything but 0 in a host's environment, its routers start killed."""

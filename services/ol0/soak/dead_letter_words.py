@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
+from ol0.kafka.dead_letters.reader import Letter
+from ol0.kafka.dead_letters.resend import Forecast
 from ol0.soak.words import moment
-from ol0.streaming.dead_letter_box import Letter
-from ol0.streaming.resend import Forecast
 
 SHORT: Final = 100
 """Characters of an error in a list."""

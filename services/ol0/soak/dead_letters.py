@@ -16,10 +16,8 @@ from ol0.controller.checkpoint import read_base
 from ol0.errors import StreamError
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.service import SOURCES
-from ol0.soak.dead_letter_words import forecast_line, headline, plain, remedy, short_line
-from ol0.soak.words import moment
-from ol0.streaming.autopsy import examine
-from ol0.streaming.dead_letter_box import (
+from ol0.kafka.dead_letters.autopsy import examine
+from ol0.kafka.dead_letters.reader import (
     Letter,
     Place,
     once,
@@ -27,8 +25,10 @@ from ol0.streaming.dead_letter_box import (
     source_topic,
     topics_with_letters,
 )
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.resend import Check, Examiner, Forecast, Prospect, resend
+from ol0.kafka.dead_letters.resend import Check, Examiner, Forecast, Prospect, resend
+from ol0.kafka.lineage import Lineage
+from ol0.soak.dead_letter_words import forecast_line, headline, plain, remedy, short_line
+from ol0.soak.words import moment
 from ol0.wire.payloads import Payloads
 
 DEAD_LETTER: Final = ".dlq"

@@ -4,10 +4,10 @@ import json
 
 from ol0.config import Settings
 from ol0.errors import ContractError, StreamError
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.transactional_writer import read_snapshots
 from ol0.records import Snapshot
 from ol0.soak.evaluation import SERVICE
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.writer import read_snapshots
 
 
 def evaluator_report(settings: Settings) -> str:

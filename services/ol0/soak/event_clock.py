@@ -11,9 +11,9 @@ from ol0.clock import wall_clock_ms
 from ol0.config import Settings
 from ol0.errors import StreamError
 from ol0.feedback.service import SOURCES
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.sending.record_sender import RecordSender
 from ol0.records import Tick
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.sender import RecordSender
 
 STEP_S = 0.1
 LONGEST_STEP_S = 2 * STEP_S

@@ -17,6 +17,7 @@ from ol0.clock import wall_clock_ms
 from ol0.config import Settings, load_settings, settings_of
 from ol0.controller.checkpoint import read_base
 from ol0.errors import ConfigError
+from ol0.kafka.topic_readers.log_reader import Follower
 from ol0.observability.logs import configure_logs
 from ol0.replay.budget import Budget
 from ol0.replay.connection import connect
@@ -39,7 +40,6 @@ from ol0.soak.stacks.stack import STORE_BYTES, Stack
 from ol0.soak.users import Tally, UserHabits, Users
 from ol0.soak.view import View, make_view
 from ol0.soak.words import plural
-from ol0.streaming.follow import Follower
 
 FIRST_RELEASE_S = 60.0  # six services import and join in about ten seconds; a loaded machine takes longer
 DRAIN_S = 90.0  # a service that was just killed comes back and catches up; the windows' own time comes on top

@@ -17,6 +17,11 @@ from ol0.controller.suite import read_suite
 from ol0.controller.warmup import Warmup, check_suite_share
 from ol0.errors import ConfigError, StoreError
 from ol0.feedback.service import SOURCES
+from ol0.kafka import topic_admin
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.ports import Log
+from ol0.kafka.sending.record_sender import RecordSender
+from ol0.kafka.topic_changes import Change
 from ol0.records import Digest
 from ol0.replay.anchors import AnchorStore
 from ol0.replay.budget import MOST_OPEN, Budget
@@ -28,11 +33,6 @@ from ol0.replay.store import ReplayStore
 from ol0.replay.windows import SourcePartition
 from ol0.soak.dataset import Split
 from ol0.soak.warmup import prepare, write_labelled_suite
-from ol0.streaming import admin
-from ol0.streaming.changes import Change
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.sender import RecordSender
-from ol0.streaming.sink import Log
 from ol0.wire.payloads import Payloads
 
 BASE: Final = "base.safetensors"
@@ -63,13 +63,13 @@ def apply_topics(settings: Settings) -> Applied:
         StreamError: Kafka refuses.
         StoreError: the store has wrong settings, another capacity, is out of reach, or was wiped.
     """
-    changes = admin.plan(settings)
-    admin.apply(settings, changes)
+    changes = topic_admin.plan(settings)
+    topic_admin.apply(settings, changes)
     client = open_store(settings.redis, settings.kafka.topic_prefix)
     store = ReplayStore(client, settings.kafka.topic_prefix)
     if not store.exists():
         _check_no_outcomes(settings)
-    found = admin.source_partitions(settings, SOURCES)
+    found = topic_admin.source_partitions(settings, SOURCES)
     logs = {SourcePartition(partition.topic, partition.number): log for partition, log in found.items()}
     store.register(
         {partition: log.first_offset for partition, log in logs.items()},
@@ -91,7 +91,7 @@ def _check_no_outcomes(settings: Settings) -> None:
     """Where outcomes were published there was a store: one that begins in silence would publish them once more."""
     lineage = Lineage.of(settings.kafka)
     topic = lineage.topics.full("outcomes")
-    bounds = lineage.clients.bounds(topic, range(lineage.topics.spec("outcomes").partitions), admin.TIMEOUT_S)
+    bounds = lineage.clients.bounds(topic, range(lineage.topics.spec("outcomes").partitions), topic_admin.TIMEOUT_S)
     if any(following for _, following in bounds.values()):
         raise StoreError(
             f"there is no replay store, but {topic} has outcomes: the store was wiped; `ol0 replay rebuild` makes it "

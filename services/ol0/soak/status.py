@@ -10,6 +10,7 @@ from rich.text import Text
 from ol0.clock import wall_clock_ms
 from ol0.config import Settings
 from ol0.errors import StreamError
+from ol0.kafka.topic_readers.log_reader import Follower
 from ol0.records import Gate
 from ol0.replay.connection import connect
 from ol0.replay.counters import Counters
@@ -19,7 +20,6 @@ from ol0.soak.observation import OBSERVED_TOPICS, Observation, Observer
 from ol0.soak.screen import candidates, facts
 from ol0.soak.sources import Sources
 from ol0.soak.words import age, moment, plural
-from ol0.streaming.follow import Follower
 
 READ_S = 30.0
 LOOK_S = 0.05

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from ol0.kafka.snapshots import assemble_if_whole
 from ol0.records import (
     Arm,
     Candidate,
@@ -21,7 +22,6 @@ from ol0.records import (
 )
 from ol0.soak import evaluation
 from ol0.soak.figures import NO_LIFT, CandidateStory, ReleaseSeen, Seen, Serving, Success, Trial
-from ol0.streaming.snapshots import assemble_if_whole
 
 RECENT_REWARDS: Final = 1_000
 FEWEST_REWARDS: Final = 100

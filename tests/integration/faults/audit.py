@@ -19,12 +19,12 @@ from contract.comparison import ENTRY_BYTES
 from integration.faults.audit_pieces import MOST_BUCKETS, Pieces, Read, side_by_side
 from ol0.config import Settings
 from ol0.feedback.service import SOURCES
+from ol0.kafka.ports import Partition
+from ol0.kafka.topic_admin import source_partitions
 from ol0.replay.connection import connect
 from ol0.replay.entries import FIELD_BYTES
 from ol0.replay.lua import store_key
 from ol0.replay.store import ReplayStore
-from ol0.streaming.admin import source_partitions
-from ol0.streaming.sink import Partition
 
 HOUR_MS: Final = 3_600_000
 ALONE: Final = 200_000

@@ -6,11 +6,11 @@ from ol0.config import Settings
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.join import FeedbackJoin
 from ol0.feedback.service import GROUP, SOURCES
+from ol0.kafka.consume_loop import ConsumeLoop
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.sending.batch_in_flight import PileSender
 from ol0.replay.connection import connect
 from ol0.replay.store import ReplayStore
-from ol0.streaming.consume import ConsumeLoop
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.pile_sender import PileSender
 from ol0.wire.payloads import Payloads
 from worlds import EXPERTS, KIND_COUNT
 

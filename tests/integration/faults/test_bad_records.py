@@ -14,11 +14,11 @@ from confluent_kafka import KafkaError, Message, Producer
 from integration.faults.traffic import FEATURES, TEMPLATE
 from integration.faults.world import World
 from ol0.feedback.service import SOURCES
+from ol0.kafka.dead_letters.reader import once, read_letters
+from ol0.kafka.messages import coordinates
+from ol0.kafka.ports import Partition
 from ol0.records import ImplicitFeedback, ImplicitKind
 from ol0.soak.stacks.native import NativeStack
-from ol0.streaming.dead_letter_box import once, read_letters
-from ol0.streaming.messages import coordinates
-from ol0.streaming.sink import Partition
 from ol0.wire.codec import Codec
 from worlds import KIND_COUNT
 

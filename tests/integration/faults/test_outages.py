@@ -9,10 +9,10 @@ from time import monotonic
 from integration.faults.memory import Peak
 from integration.faults.world import Pair, Workers, World
 from kafka_log import put_bytes
+from ol0.kafka.dead_letters.reader import once, read_letters
 from ol0.soak.lineage_setup import apply_topics
 from ol0.soak.stacks.native import NativeStack
 from ol0.soak.stacks.valkey import Valkey
-from ol0.streaming.dead_letter_box import once, read_letters
 from unwritable import make_unwritable
 from waiting import wait_until
 

@@ -13,14 +13,14 @@ from ol0.clock import wall_clock_ms
 from ol0.config import load_settings
 from ol0.controller.heads import Head
 from ol0.controller.warmup import base_checkpoint
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.sending.record_sender import RecordSender
 from ol0.records import DecisionId, UserFeedback
 from ol0.replay.budget import Budget
 from ol0.replay.buffer import ReplayBuffer
 from ol0.replay.connection import connect
 from ol0.replay.lua import store_key
 from ol0.replay.store import ReplayStore
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.sender import RecordSender
 from ol0.wire.payloads import Payloads
 from waiting import wait_until
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from ol0.clock import wall_clock_ms
 from ol0.config import Settings
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.sending.record_sender import RecordSender
 from ol0.records import (
     Arm,
     Decision,
@@ -23,8 +25,6 @@ from ol0.records import (
     ToolFeedback,
     UserFeedback,
 )
-from ol0.streaming.lineage import Lineage
-from ol0.streaming.sender import RecordSender
 from worlds import EXPERTS, KIND_COUNT
 
 USERS = (None, "ann", "bob", "cem")

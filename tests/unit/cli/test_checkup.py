@@ -9,8 +9,8 @@ from ol0.cli.config import shown
 from ol0.config import KafkaConfig, RedisConfig, SafetyConfig, ServingConfig, Settings, WarmupConfig, load_settings
 from ol0.controller.suite import write_suite
 from ol0.errors import ConfigError
+from ol0.kafka import broker_probe
 from ol0.records import Arm
-from ol0.streaming import reachable
 from worlds import NEW, OLD, make_base, make_suite
 
 
@@ -77,7 +77,7 @@ def test_what_no_service_could_start_with_is_told_before_one_does(tmp_path: Path
 
 
 def test_servers_that_do_not_answer_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reachable, "FIRST_S", 0.2)
+    monkeypatch.setattr(broker_probe, "FIRST_S", 0.2)
     away = Settings(
         kafka=KafkaConfig(bootstrap_servers="127.0.0.1:1"),
         redis=RedisConfig(url=SecretStr("redis+cluster://127.0.0.1:1")),

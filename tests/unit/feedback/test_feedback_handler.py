@@ -8,6 +8,7 @@ from ol0.errors import RangeError
 from ol0.feedback.handler import FUTURE_MS, Closing, FeedbackHandler
 from ol0.feedback.outbox import unpack_messages
 from ol0.feedback.signals import feedback_entry
+from ol0.kafka.ports import SourceRecord
 from ol0.records import (
     Arm,
     Decision,
@@ -25,7 +26,6 @@ from ol0.records import (
 )
 from ol0.replay.entries import FeedbackEntry, decision_key, user_key
 from ol0.replay.windows import Arrivals, DueWindow
-from ol0.streaming.sink import SourceRecord
 from ol0.wire.codec import Codec
 from ol0.wire.payloads import Payloads
 

@@ -6,7 +6,7 @@ from ol0.feedback.forgotten import ForgottenUsers
 from ol0.records import OperatorKind, Record
 
 if TYPE_CHECKING:
-    from ol0.streaming.table import Change, CompactedReader
+    from ol0.kafka.topic_readers.compacted_reader import Change, CompactedReader
 
 
 class MemoryReader:

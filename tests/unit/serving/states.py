@@ -9,11 +9,11 @@ from ol0.controller.checkpoint import digest_of, write_checkpoint
 from ol0.controller.controller import Manifest
 from ol0.controller.heads import Head, Mixer
 from ol0.errors import ContractError
+from ol0.kafka.sending.producer_thread import FULL, Account
 from ol0.records import Decision, Digest, Gate, Judgement, Mode, Reason, Record, Release, ServingState, Staged, Verdict
 from ol0.serving.options import Options
 from ol0.serving.router import Router
 from ol0.serving.view import view_of_state
-from ol0.streaming.courier import FULL, Account
 
 D = 6
 PARTS = (("expert", 4), ("scope", 3))

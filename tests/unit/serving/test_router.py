@@ -16,6 +16,9 @@ from ol0.config import KafkaConfig, ServingConfig
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.numbering import number_of
 from ol0.errors import CheckpointError, ConfigError, ContractError, RangeError
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.sending.host_sender import HostSender
+from ol0.kafka.sending.producer_thread import FULL, Account
 from ol0.records import (
     Arm,
     Decision,
@@ -31,9 +34,6 @@ from ol0.serving.feedback import Implicit, ToolResult
 from ol0.serving.options import Options
 from ol0.serving.router import UNSENDABLE
 from ol0.serving.view import view_of_state
-from ol0.streaming.courier import FULL, Account
-from ol0.streaming.host_sender import HostSender
-from ol0.streaming.lineage import Lineage
 from unit.serving.states import BASE, LIVE, STAGED, D, Log, a_release, a_router, a_state, features
 from waiting import wait_until
 

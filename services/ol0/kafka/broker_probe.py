@@ -1,0 +1,47 @@
+"""Whether the broker answers, for whoever asks a service if it is ready."""
+
+from collections.abc import Callable
+from typing import Final
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from ol0.errors import StreamError
+from ol0.kafka.clients import Clients
+from ol0.kafka.messages import error_of
+
+PROBE_S: Final = 2.0
+"""Below the time after which those who ask stop waiting; a broker that needs longer holds up every transaction."""
+FIRST_S: Final = 5.0
+"""With connecting to it, TLS and a login."""
+
+
+def broker_probe(clients: Clients) -> Callable[[], None]:
+    """A question to any broker of the cluster, sent anew with every call. Keeps one connection.
+
+    Returns:
+        Raises StreamError where none answers within ``PROBE_S``.
+    """
+    admin = clients.admin()
+
+    def ask() -> None:
+        _brokers(admin, PROBE_S)
+
+    return ask
+
+
+def count_brokers(clients: Clients) -> int:
+    """How many brokers the cluster has.
+
+    Raises:
+        StreamError: none answers within ``FIRST_S``.
+    """
+    return _brokers(clients.admin(), FIRST_S)
+
+
+def _brokers(admin: AdminClient, timeout_s: float) -> int:
+    try:
+        return len(admin.describe_cluster(request_timeout=timeout_s).result(timeout_s).nodes)
+    except (KafkaException, TimeoutError) as error:
+        reason = error_of(error).str() if isinstance(error, KafkaException) else f"not within {timeout_s:g} s"
+        raise StreamError(f"no broker answers at kafka.bootstrap_servers: {reason}") from None

@@ -1,0 +1,34 @@
+"""What a loop's last transaction left, and what the next one changes of it."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from confluent_kafka import TopicPartition
+
+from ol0.kafka.snapshots import Whereabouts, part_count, part_key
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The handler's state, where the sources were, and how many parts of it stand on the state topic."""
+
+    body: bytes
+    where: Whereabouts
+    parts: int
+
+    @classmethod
+    def of(cls, body: bytes, where: Whereabouts) -> Self:
+        """What a transaction is about to leave."""
+        return cls(body, where, part_count(body))
+
+
+def surplus(service: str, before: Saved, after: Saved) -> list[str]:
+    """Keys of the parts that a smaller state has no more."""
+    return [part_key(service, number) for number in range(after.parts, before.parts)]
+
+
+def moved_offsets(before: Saved, after: Saved) -> list[TopicPartition]:
+    """What Kafka is told of the group, for tools that show lag; nothing is read by it while there is a snapshot."""
+    was = {(topic, n): offset for topic, place in before.where.topics.items() for n, offset in place.offsets.items()}
+    now = {(topic, n): offset for topic, place in after.where.topics.items() for n, offset in place.offsets.items()}
+    return [TopicPartition(topic, n, offset) for (topic, n), offset in now.items() if was.get((topic, n)) != offset]

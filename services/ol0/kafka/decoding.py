@@ -1,0 +1,120 @@
+"""What a transactional loop reads at once, decoded and put into the order of events."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from confluent_kafka import Message, TopicPartition
+
+from ol0.errors import ContractError, StreamError
+from ol0.kafka.dead_letters.writer import DeadLetter
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.messages import by_partition, coordinates
+from ol0.records import Record, Tick
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records with their messages, what could not be decoded, where the sources go on, and the newest time (0: none).
+
+    A batch may hold offsets and no record: deletions and dead letters take offsets too.
+    """
+
+    records: Sequence[tuple[Message, Record]]
+    letters: Sequence[DeadLetter]
+    offsets: Sequence[TopicPartition]
+    time_ms: int
+
+
+class BatchReader:
+    """Makes batches out of messages.
+
+    Args:
+        service: named in errors.
+        lineage: where the topics are and how their records are read.
+        sampled: by logical name, how many messages of a source are looked at in a batch: spread over it, the others not
+            even decoded. What is bad among them is for those who read all of it, and their ticks are no time of this
+            service: it may be far ahead in a source that it passes over.
+    """
+
+    def __init__(self, service: str, lineage: Lineage, sampled: Mapping[str, int] = MappingProxyType({})) -> None:
+        self._service = service
+        self._sampled = {lineage.topics.full(name): count for name, count in sampled.items()}
+        self._topics = lineage.topics
+        self._codec = lineage.codec
+
+    def read(self, messages: Sequence[Message]) -> Batch:
+        """Decodes messages in the order of events.
+
+        Raises:
+            StreamError: one cannot be decoded, and its topic has no dead letters.
+        """
+        records: list[tuple[Message, Record]] = []
+        letters: list[DeadLetter] = []
+        for message in in_event_order(self._thinned(messages)):
+            sampled = message.topic() in self._sampled
+            try:
+                record = self._decode(message)
+            except ContractError as error:
+                if not sampled:
+                    letters.append(self.letter(message, "decode", error))
+            else:
+                if record is not None and not (sampled and isinstance(record, Tick)):
+                    records.append((message, record))
+        times = [message.timestamp()[1] for message in messages]
+        return Batch(records, letters, next_offsets(messages), max(times, default=0))
+
+    def letter(self, message: Message, stage: str, error: ContractError) -> DeadLetter:
+        """The dead letter of a message.
+
+        Raises:
+            StreamError: its topic has none: what it carries must not be passed over.
+        """
+        topic, partition, offset = coordinates(message)
+        if not self._topics.spec(self._topics.logical(topic)).dead_letters:
+            raise StreamError(
+                f"{self._service}: {topic}[{partition}] at {offset} cannot be used: {error}. The topic has no dead "
+                "letters, for nothing in it may be passed over: find out who wrote it"
+            ) from error
+        return DeadLetter.of(message, service=self._service, stage=stage, error=error)
+
+    def _thinned(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Without those of the sampled sources that are not looked at."""
+        if not self._sampled:
+            return messages
+        kept = [message for message in messages if message.topic() not in self._sampled]
+        for topic, count in self._sampled.items():
+            whole = [message for message in messages if message.topic() == topic]
+            kept += whole[:: -(-len(whole) // count) or 1]
+        return kept
+
+    def _decode(self, message: Message) -> Record | None:
+        """The record of a message, a tick with its time filled in; None for a deletion in a compacted topic."""
+        topic, _, _ = coordinates(message)
+        spec = self._topics.spec(self._topics.logical(topic))
+        value = message.value()
+        if value is None and spec.compacted:
+            return None
+        record = self._codec.decode_from(spec, value)
+        return Tick(message.timestamp()[1]) if record == Tick(None) else record
+
+
+def in_event_order(messages: Sequence[Message]) -> list[Message]:
+    """By time, then topic, partition and offset; never against the order of a partition.
+
+    A message counts as late as the latest before it in its partition, because producers' clocks may run back.
+    """
+    latest: dict[tuple[str, int], int] = {}
+    keyed = []
+    for message in messages:
+        topic, partition, offset = coordinates(message)
+        place = (topic, partition)
+        latest[place] = max(latest.get(place, 0), message.timestamp()[1])
+        keyed.append(((latest[place], topic, partition, offset), message))
+    return [message for _, message in sorted(keyed, key=lambda pair: pair[0])]
+
+
+def next_offsets(messages: Sequence[Message]) -> list[TopicPartition]:
+    """Where each partition goes on after these messages."""
+    groups = by_partition(messages)
+    return [TopicPartition(topic, number, coordinates(group[-1])[2] + 1) for (topic, number), group in groups.items()]

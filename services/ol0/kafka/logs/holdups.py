@@ -1,0 +1,162 @@
+"""Why a partition brings nothing: nobody reads it, its reader is behind, or a transaction of others is open in it."""
+
+import math
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Final, NamedTuple
+
+import structlog
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from ol0.errors import StreamError
+from ol0.kafka.logs.offsets import TIMEOUT_S, AskedOffsets, Which
+from ol0.kafka.messages import broker_errors
+from ol0.kafka.ports import Partition
+
+LOOK_EVERY_S: Final = 5.0
+SILENT_S: Final = 10.0
+"""A quiet partition gets a tick every second; one that has brought none for so long is held up."""
+SAY_EVERY_S: Final = 60.0
+STALLED_S: Final = 30.0
+"""For so long a consumer may give nothing from a place behind which there is more; after brokers had died one did."""
+REMEDY: Final = (
+    "`kafka-transactions.sh describe-producers --topic TOPIC --partition N` names its producer, `abort` ends it; by "
+    "itself it ends after that producer's transaction.timeout.ms"
+)
+
+
+class End(NamedTuple):
+    """Where a log ends: for readers of what is committed, and with open transactions."""
+
+    stable: int
+    high: int
+
+
+class AskedEnds:
+    """A question to the broker where logs end, on its way."""
+
+    def __init__(self, admin: AdminClient, partitions: Collection[Partition]) -> None:
+        # In this order: what is committed in between makes the second answer larger, which the next look sets right.
+        self._stable, self._high = (AskedOffsets(which, admin, partitions) for which in (Which.STABLE, Which.END))
+
+    @property
+    def answered(self) -> bool:
+        """Whether ``ends`` waits no more."""
+        return self._stable.answered and self._high.answered
+
+    def ends(self) -> dict[Partition, End]:
+        """What the broker said.
+
+        Raises:
+            StreamError: it did not answer.
+        """
+        stable, high = self._stable.offsets(), self._high.offsets()
+        return {partition: End(stable[partition], high[partition]) for partition in stable}
+
+
+def readers_of(admin: AdminClient, group: str) -> frozenset[Partition]:
+    """The partitions that a member of the consumer group has at the moment.
+
+    Raises:
+        StreamError: the broker does not answer.
+    """
+    with broker_errors(f"members of the group {group}"):
+        try:
+            found = admin.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result(TIMEOUT_S)
+        except TimeoutError as error:
+            raise StreamError(f"members of the group {group}: no answer within {TIMEOUT_S:g} s") from error
+    places = [place for member in found.members if member.assignment for place in member.assignment.topic_partitions]
+    return frozenset(Partition(place.topic, place.partition) for place in places)
+
+
+def reason(next_offset: int, end: End, *, is_read: bool) -> str:
+    """Why a partition does not get on from ``next_offset``; empty where there is nothing to be seen."""
+    if not is_read:
+        return "nobody reads it: no feedback process has it"
+    if next_offset < end.stable:
+        return f"its reader is {end.stable - next_offset:,} records behind"
+    if end.stable < end.high:
+        return (
+            f"another producer's transaction is open at offset {end.stable:,}, and the {end.high - end.stable:,} "
+            f"records from there on wait for it: {REMEDY}"
+        )
+    return ""
+
+
+class HoldupWatch:
+    """Looks why owned partitions bring nothing, not even the ticks that were written to them, and says so.
+
+    Args:
+        admin: asks the broker.
+        ticking: whether this process writes ticks. Without them the marker of a transaction may be all that comes, and
+            a consumer that gives nothing cannot be told from one that has nothing to give.
+        clock: seconds.
+    """
+
+    def __init__(self, admin: AdminClient, *, ticking: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self._admin = admin
+        self._stalled_s = STALLED_S if ticking else math.inf
+        self._clock = clock
+        self._heard_at: dict[Partition, float] = {}
+        self._said_at: dict[Partition, float] = {}
+        self._behind: dict[Partition, tuple[int, float]] = {}
+        self._asked: AskedEnds | None = None
+        self._look_at = clock() + LOOK_EVERY_S
+        self._log = structlog.get_logger("ol0.consume")
+
+    def heard(self, partition: Partition) -> None:
+        """The partition has just brought something, or has just been assigned."""
+        self._heard_at[partition] = self._clock()
+
+    def look(self, next_offsets: Mapping[Partition, int]) -> None:
+        """Asks when it is time, and reads what was answered; waits for nothing.
+
+        Args:
+            next_offsets: of the owned partitions that are read: one that waits for the sink brings nothing either.
+
+        Raises:
+            StreamError: the consumer has stood still at a place behind which there is more. A new one does not.
+        """
+        if self._asked is not None and self._asked.answered:
+            asked, self._asked = self._asked, None
+            self._judge(asked, next_offsets)
+        now = self._clock()
+        if self._asked is None and now >= self._look_at:
+            self._look_at = now + LOOK_EVERY_S
+            silent = [it for it in next_offsets if now - self._heard_at.get(it, now) >= SILENT_S]
+            if silent:
+                self._ask(silent)
+
+    def _ask(self, silent: Collection[Partition]) -> None:
+        try:
+            self._asked = AskedEnds(self._admin, silent)
+        except KafkaException as error:  # out of reach: the consumer says so
+            self._log.debug("ends of the sources", reason=str(error))
+
+    def _judge(self, asked: AskedEnds, next_offsets: Mapping[Partition, int]) -> None:
+        try:
+            ends = asked.ends()
+        except StreamError:
+            return  # the consumer says so
+        now = self._clock()
+        self._find_stalled({it: at for it, at in next_offsets.items() if it in ends and at < ends[it].stable}, now)
+        for partition, end in ends.items():
+            why = reason(next_offsets.get(partition, end.high), end, is_read=True)
+            if why and now - self._said_at.get(partition, -math.inf) >= SAY_EVERY_S:
+                self._said_at[partition] = now
+                silent_s = round(now - self._heard_at.get(partition, now))
+                self._log.warning("nothing comes, time waits", partition=str(partition), silent_s=silent_s, reason=why)
+
+    def _find_stalled(self, behind: Mapping[Partition, int], now: float) -> None:
+        """Notes since when each partition stands where it stands."""
+        before = self._behind
+        self._behind = {
+            it: before[it] if it in before and before[it][0] == at else (at, now) for it, at in behind.items()
+        }
+        for partition, (offset, since) in self._behind.items():
+            if now - since >= self._stalled_s:
+                raise StreamError(
+                    f"the consumer has given nothing of {partition} for {now - since:.0f} s, though there is more "
+                    f"from offset {offset:,} on: ending, to be started again with a new one"
+                )

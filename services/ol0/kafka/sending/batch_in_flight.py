@@ -1,0 +1,98 @@
+"""Sending many messages at a time, and knowing that all are there."""
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from ol0.errors import StreamError
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.messages import ENVELOPE_BYTES
+
+ACKNOWLEDGED_S: Final = 10.0
+
+
+class Delivery:
+    """A pile on its way. Of its own, for an earlier one that took too long may still be delivered."""
+
+    def __init__(
+        self, producer: Producer, topic: str, messages: Sequence[tuple[bytes, bytes]], timeout_s: float
+    ) -> None:
+        """Sends it; see ``PileSender.send``."""
+        self._producer, self._timeout_s = producer, timeout_s
+        self._deadline = time.monotonic() + timeout_s
+        self._size, self._delivered, self._failed = len(messages), 0, 0
+        self._reason = ""
+        self._log = structlog.get_logger("ol0.sender")
+        pile = [{"key": key, "value": value} for key, value in messages]
+        try:
+            self._queued = producer.produce_batch(topic, pile, on_delivery=self._count)
+        except (BufferError, KafkaException) as error:
+            raise StreamError(f"{topic} takes none of {len(pile)} records: {error}") from error
+
+    def done(self) -> bool:
+        """Whether the broker has all of them.
+
+        Raises:
+            StreamError: one is not there in time. Some others may be: what is sent again must be recognisable.
+        """
+        self._producer.poll(0)
+        if self._delivered == self._size:
+            return True
+        if self._failed or self._queued < self._size or time.monotonic() >= self._deadline:
+            waiting = self._queued - self._delivered - self._failed
+            raise StreamError(
+                f"not all of {self._size} records were acknowledged within {self._timeout_s:g} s: "
+                f"{self._size - self._queued} found the queue full, {waiting} are under way, {self._failed} failed "
+                f"{self._reason}; is the broker up and the topic there (`ol0 topics diff`)?"
+            )
+        return False
+
+    def wait(self) -> None:
+        """Until the broker has all of them. Raises as ``done``."""
+        while not self.done():
+            self._producer.flush(max(0.0, self._deadline - time.monotonic()))
+
+    def _count(self, error: KafkaError | None, message: Message) -> None:
+        """One message is there, or will never be."""
+        if error is None:
+            self._delivered += 1
+            return
+        self._failed += 1
+        self._reason = f"({error.str()})"
+        self._log.error("a record was not delivered", topic=message.topic(), reason=error.str())
+
+
+class PileSender:
+    """Sends piles of encoded records to one topic.
+
+    librdkafka gets a pile in one call: a third of the time that ``RecordSender`` takes, one record after the other.
+    """
+
+    def __init__(self, name: str, lineage: Lineage, timeout_s: float = ACKNOWLEDGED_S) -> None:
+        """Connects nothing yet.
+
+        Args:
+            name: logical name of the topic.
+            lineage: where it is.
+            timeout_s: how long a pile may take.
+        """
+        self._topic = lineage.topics.full(name)
+        self._largest = lineage.topics.spec(name).max_message_bytes - ENVELOPE_BYTES
+        self._log = structlog.get_logger("ol0.sender")
+        self._producer = lineage.clients.producer()
+        self._timeout_s = timeout_s
+
+    def send(self, messages: Sequence[tuple[bytes, bytes]]) -> Delivery:
+        """Sends (key, value) pairs and waits for nothing. One that the topic would never take is left out and logged.
+
+        Raises:
+            StreamError: nothing was sent.
+        """
+        fitting = [(key, value) for key, value in messages if len(key) + len(value) <= self._largest]
+        if len(fitting) < len(messages):
+            count = len(messages) - len(fitting)
+            self._log.error("records left out: the topic takes none so long", topic=self._topic, count=count)
+        return Delivery(self._producer, self._topic, fitting, self._timeout_s)
