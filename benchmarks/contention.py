@@ -15,7 +15,7 @@ from ol0.learner.decoding import DecodedReplay
 from ol0.learner.learner import HeadTrainer
 from ol0.replay.anchors import AnchorStore
 from ol0.replay.buffer import ReplayBuffer
-from ol0.replay.entries import NOBODY
+from ol0.replay.layout import NOBODY
 from ol0.replay.store import ReplayStore
 from ol0.wire.codec import Codec
 from ol0.wire.payloads import Payloads

@@ -12,7 +12,7 @@ from ol0.config import load_settings
 from ol0.feedback.service import run
 from ol0.kafka.loop_stats import Round
 from ol0.replay.connection import connect
-from ol0.replay.lua import store_key
+from ol0.replay.script_runner import store_key
 
 LOOK_S: Final = 0.02
 """How often the store is asked: often beside a run of seconds, and next to nothing beside its work."""

@@ -12,7 +12,7 @@ from fastavro.types import Schema
 from ol0.config import StreamingConfig
 from ol0.feedback.reward import Reward, reward
 from ol0.feedback.signals import SignalBits
-from ol0.replay.entries import FeedbackEntry, feedback_key, source_key
+from ol0.replay.layout import FeedbackEntry, feedback_key, source_key
 from ol0.wire.payloads import action_code
 
 Datum: TypeAlias = dict[str, object]

@@ -11,7 +11,7 @@ from typing import cast
 from benchmarks.measure import Row, alternate, median, say, show
 from benchmarks.stage import Stage, scratch
 from benchmarks.worker import PATIENCE_S, Work, finish, start
-from ol0.replay.lua import store_key
+from ol0.replay.script_runner import store_key
 from ol0.soak.stacks.native import NativeStack
 
 GOAL = 1.15

@@ -21,9 +21,9 @@ from ol0.feedback.join import FeedbackJoin
 from ol0.feedback.outbox import Message
 from ol0.kafka.ports import Log, Partition, SourceRecord
 from ol0.records import Record, Tick
-from ol0.replay.lua import script_source
+from ol0.replay.protocol import SourcePartition
+from ol0.replay.script_runner import script_source
 from ol0.replay.store import ReplayStore
-from ol0.replay.windows import SourcePartition
 from ol0.wire.codec import Codec
 from ol0.wire.payloads import Payloads
 

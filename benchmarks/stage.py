@@ -23,8 +23,8 @@ from ol0.kafka.sending.record_sender import RecordSender
 from ol0.records import Tick
 from ol0.replay.budget import MOST_OPEN
 from ol0.replay.connection import connect
+from ol0.replay.protocol import SourcePartition
 from ol0.replay.store import ReplayStore
-from ol0.replay.windows import SourcePartition
 from ol0.soak.lineage_setup import apply_topics
 from ol0.soak.stacks.native import NativeStack
 from ol0.soak.stacks.ports import LOOPBACK

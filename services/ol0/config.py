@@ -223,7 +223,7 @@ class KafkaConfig(Section):
 
 
 class StoreRisk(StrEnum):
-    """What a server may lack that the replay store asks for; what each costs: see ``replay/checks.py``."""
+    """What a server may lack that the replay store asks for; what each costs: see ``replay/server_checks.py``."""
 
     NO_APPEND_ONLY_FILE = "no_append_only_file"
     NO_MEMORY_LIMIT = "no_memory_limit"

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from contract.reference_store import Closed
-from ol0.replay.entries import decision_key, payload_field
+from ol0.replay.layout import decision_key, payload_field
 
 ENTRY_BYTES = 33
 

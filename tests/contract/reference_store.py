@@ -10,7 +10,7 @@ from ol0.feedback.reward import Reward, reward
 from ol0.feedback.signals import feedback_entry
 from ol0.kafka.ports import Partition, SourceRecord
 from ol0.records import Decision, ImplicitFeedback, Tick, ToolFeedback, UserFeedback
-from ol0.replay.entries import FeedbackEntry, decision_key
+from ol0.replay.layout import FeedbackEntry, decision_key
 from ol0.wire.payloads import action_code
 
 Said = tuple[bytes, FeedbackEntry]

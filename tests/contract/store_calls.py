@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from ol0.replay.entries import FeedbackEntry, feedback_key, source_key
+from ol0.replay.layout import FeedbackEntry, feedback_key, source_key
+from ol0.replay.protocol import Arrivals, SourcePartition, Unsent
 from ol0.replay.store import ReplayStore
-from ol0.replay.windows import Arrivals, SourcePartition, Unsent
 
 DECISIONS = SourcePartition("t.decisions.v1", 0)
 FEEDBACK = SourcePartition("t.feedback.user.v1", 0)

@@ -11,8 +11,8 @@ from contract.reference_store import Closed, Expected
 from contract.store_calls import unsent
 from contract.store_world import World
 from ol0.records import Decision, Outcome
-from ol0.replay.entries import FEEDBACK
-from ol0.replay.lua import store_key
+from ol0.replay.layout import FEEDBACK
+from ol0.replay.script_runner import store_key
 
 
 def compare(world: World, expected: Expected) -> None:

@@ -2,7 +2,7 @@
 
 from redis import Redis
 
-from ol0.replay.lua import SCRIPT_KEYS, store_key
+from ol0.replay.script_runner import SCRIPT_KEYS, store_key
 
 ALL_KEYS = f"{SCRIPT_KEYS}a"  # the anchors are in no script
 

@@ -11,13 +11,13 @@ from redis import Redis
 from contract.store_keys import break_type, contents
 from ol0.errors import StoreError
 from ol0.replay.buffer import ReplayBuffer
-from ol0.replay.entries import payload_field, user_key
 from ol0.replay.exclusion import Exclusion
-from ol0.replay.lua import SCRIPT_KEYS, script_source, store_key
+from ol0.replay.layout import payload_field, user_key
+from ol0.replay.protocol import Arrivals, Claim, ClosedWindow, SourcePartition
 from ol0.replay.registration import Admitted
+from ol0.replay.script_runner import SCRIPT_KEYS, script_source, store_key
 from ol0.replay.stats import read_stats
 from ol0.replay.store import ReplayStore
-from ol0.replay.windows import Arrivals, Claim, ClosedWindow, SourcePartition
 
 PARTITION = SourcePartition("t.decisions.v1", 0)
 NEWCOMER = SourcePartition("t.decisions.v1", 1)

@@ -6,12 +6,12 @@ from redis import Redis
 
 from contract.store_keys import contents
 from ol0.replay.counters import DecisionDrop, FeedbackDrop
-from ol0.replay.entries import FeedbackEntry, feedback_key, payload_field, source_key
 from ol0.replay.exclusion import Exclusion
-from ol0.replay.lua import store_key
+from ol0.replay.layout import FeedbackEntry, feedback_key, payload_field, source_key
+from ol0.replay.protocol import Arrivals, ClosedWindow, SourcePartition
+from ol0.replay.script_runner import store_key
 from ol0.replay.stats import read_stats
 from ol0.replay.store import ReplayStore
-from ol0.replay.windows import Arrivals, ClosedWindow, SourcePartition
 
 PARTITION, QUIET = SourcePartition("t.decisions.v1", 0), SourcePartition("t.feedback.user.v1", 0)
 CAPACITY = 4

@@ -12,10 +12,10 @@ from contract.store_world import Delivered
 from ol0.errors import Fenced, Gap, StoreError
 from ol0.feedback.join import FeedbackJoin
 from ol0.kafka.ports import Log, Partition
-from ol0.replay.lua import store_key
+from ol0.replay.protocol import Claim, SourcePartition
 from ol0.replay.registration import Admitted
+from ol0.replay.script_runner import store_key
 from ol0.replay.store import ReplayStore
-from ol0.replay.windows import Claim, SourcePartition
 
 if TYPE_CHECKING:
     from ol0.feedback.handler import FeedbackHandler

@@ -8,11 +8,11 @@ from ol0.config import RedisConfig
 from ol0.errors import NothingToDraw, StoreError
 from ol0.replay.buffer import FETCHED, Batch, ReplayBuffer
 from ol0.replay.connection import connect
-from ol0.replay.entries import PRIORITY_RUN
 from ol0.replay.exclusion import Exclusion
-from ol0.replay.lua import Scripts, store_key
+from ol0.replay.layout import PRIORITY_RUN
+from ol0.replay.protocol import Arrivals, ClosedWindow, SourcePartition
+from ol0.replay.script_runner import Scripts, store_key
 from ol0.replay.store import ReplayStore
-from ol0.replay.windows import Arrivals, ClosedWindow, SourcePartition
 from ol0.soak.stacks.valkey import Valkey
 
 DECISIONS = SourcePartition("t.decisions.v1", 0)

@@ -14,8 +14,8 @@ from ol0.learner.examples import Example, batch_of
 from ol0.learner.replay import LocalReplay, Replay
 from ol0.records import Arm, Decision, DecisionId, Digest, FeaturesDtype
 from ol0.replay.buffer import ReplayBuffer
+from ol0.replay.protocol import Arrivals, ClosedWindow, SourcePartition
 from ol0.replay.store import ReplayStore
-from ol0.replay.windows import Arrivals, ClosedWindow, SourcePartition
 from unit.learner.learner_world import DIMENSION, make_base
 
 DECISIONS = SourcePartition("t.decisions.v1", 0)

@@ -12,7 +12,7 @@ from contract.store_world import Sizes, World
 from contract.traffic import PARTITIONS
 from ol0.config import StreamingConfig
 from ol0.kafka.ports import Partition
-from ol0.replay.lua import store_key
+from ol0.replay.script_runner import store_key
 
 # Limits by user and filters too: they count when windows close, and not when records arrive.
 CONFIG = StreamingConfig(

@@ -10,10 +10,10 @@ from contract.store_calls import DECISIONS, FEEDBACK, arrivals, thumbs
 from contract.store_keys import ALL_KEYS, contents
 from ol0.errors import Fenced, Gap, StoreError
 from ol0.replay.counters import FeedbackDrop
-from ol0.replay.entries import FeedbackEntry
-from ol0.replay.lua import store_key
+from ol0.replay.layout import FeedbackEntry
+from ol0.replay.protocol import Applied, Arrivals, Claim, ClosedWindow, SourcePartition
+from ol0.replay.script_runner import store_key
 from ol0.replay.store import ReplayStore
-from ol0.replay.windows import Applied, Arrivals, Claim, ClosedWindow, SourcePartition
 
 
 def test_registering_again_changes_nothing(store: ReplayStore, client: Redis, prefix: str) -> None:

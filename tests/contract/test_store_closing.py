@@ -14,11 +14,11 @@ from contract.store_keys import contents
 from ol0.config import RedisConfig
 from ol0.errors import StoreError
 from ol0.replay.connection import connect
-from ol0.replay.entries import payload_field, user_key
-from ol0.replay.lua import Scripts, store_key
+from ol0.replay.layout import payload_field, user_key
+from ol0.replay.protocol import ClosedWindow, Commit, Published, SourcePartition, Unsent
 from ol0.replay.rebuild import rebuild_store
+from ol0.replay.script_runner import Scripts, store_key
 from ol0.replay.store import ReplayStore
-from ol0.replay.windows import ClosedWindow, Commit, Published, SourcePartition, Unsent
 
 
 def test_windows_close_once_and_in_order_of_deadline_then_id(store: ReplayStore) -> None:

@@ -26,7 +26,7 @@ from contract.traffic import FEEDBACK, PARTITIONS, USERS
 from ol0.config import StreamingConfig
 from ol0.kafka.ports import Partition
 from ol0.replay.counters import DecisionDrop, FeedbackDrop
-from ol0.replay.lua import SCRIPT_KEYS
+from ol0.replay.script_runner import SCRIPT_KEYS
 
 TRIALS = int(os.environ.get("OL0_TRIALS", "60"))
 SEED = os.environ.get("OL0_SEED")  # none: the same trials every time

@@ -12,11 +12,11 @@ from contract.store_calls import DECISIONS, FEEDBACK, arrivals
 from ol0.config import RedisConfig, StoreRisk
 from ol0.errors import StoreError
 from ol0.replay.anchors import AnchorStore
-from ol0.replay.checks import open_store, store_probe
-from ol0.replay.lua import store_key
+from ol0.replay.protocol import Applied
+from ol0.replay.script_runner import store_key
+from ol0.replay.server_checks import open_store, store_probe
 from ol0.replay.stats import read_stats
 from ol0.replay.store import ReplayStore
-from ol0.replay.windows import Applied
 from store_servers import RIGHT, StoreServer, behind_tls, cluster_of_two, move_slot, sentinel_of
 from waiting import wait_until
 

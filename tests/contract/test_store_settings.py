@@ -12,11 +12,11 @@ from contract.store_calls import DECISIONS, FEEDBACK, arrivals, trim, unsent
 from ol0.config import StoreRisk
 from ol0.errors import ConfigError, StoreError
 from ol0.replay.budget import BYTES_PER_NUMBER, ENVELOPE_BYTES, MOST_OPEN, Budget
-from ol0.replay.checks import check_memory, check_settings, check_version
-from ol0.replay.entries import FeedbackEntry, feedback_key, source_key
+from ol0.replay.layout import FeedbackEntry, feedback_key, source_key
+from ol0.replay.protocol import Applied, ClosedWindow, Unsent
+from ol0.replay.server_checks import check_memory, check_settings, check_version
 from ol0.replay.stats import read_stats
 from ol0.replay.store import ReplayStore
-from ol0.replay.windows import Applied, ClosedWindow, Unsent
 from waiting import wait_until
 
 

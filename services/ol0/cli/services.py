@@ -39,7 +39,7 @@ def probes(name: str, settings: Settings) -> list[Probe]:
         return []
     found = [broker_probe(Lineage.of(settings.kafka).clients)]
     if name in OF_THE_STORE:
-        from ol0.replay.checks import store_probe
+        from ol0.replay.server_checks import store_probe
 
         found.append(store_probe(settings.redis, settings.kafka.topic_prefix, PROBE_S))
     return found

@@ -7,8 +7,8 @@ from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.outbox import Message, unpack_messages
 from ol0.feedback.time_watch import TimeWatch
 from ol0.replay.counters import DecisionDrop
+from ol0.replay.protocol import NOTHING_TO_DO, Commit, Due, Turn, Unsent
 from ol0.replay.store import ReplayStore
-from ol0.replay.windows import NOTHING_TO_DO, Commit, Due, Turn, Unsent
 
 if TYPE_CHECKING:
     from ol0.later import Later

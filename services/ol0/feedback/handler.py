@@ -25,8 +25,8 @@ from ol0.records import (
     UserFeedback,
 )
 from ol0.replay.counters import DECISIONS_DROPPED, FEEDBACK_DROPPED, DecisionDrop, FeedbackDrop
-from ol0.replay.entries import LATEST_MS, SCORE_DIGITS, FeedbackEntry, decision_key, user_key
-from ol0.replay.windows import Arrivals, ClosedWindow, DueWindow
+from ol0.replay.layout import LATEST_MS, SCORE_DIGITS, FeedbackEntry, decision_key, user_key
+from ol0.replay.protocol import Arrivals, ClosedWindow, DueWindow
 from ol0.wire.payloads import Head, Payloads, largest_sizes
 from ol0.wire.topics import KAFKA_MESSAGE_BYTES
 

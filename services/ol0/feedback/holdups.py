@@ -8,8 +8,8 @@ from ol0.feedback.service import GROUP
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.logs.holdups import AskedEnds, readers_of, reason
 from ol0.kafka.ports import Partition
+from ol0.replay.protocol import SourcePartition
 from ol0.replay.stats import StoreStats
-from ol0.replay.windows import SourcePartition
 
 APART_MS: Final = 5_000
 """Ticks come every second: what is closer together is not held up."""

@@ -22,12 +22,12 @@ from ol0.kafka.messages import broker_errors
 from ol0.kafka.topic_readers.log_reader import Follower
 from ol0.records import Outcome
 from ol0.replay.budget import MOST_OPEN
-from ol0.replay.checks import open_store
 from ol0.replay.connection import connect
-from ol0.replay.entries import decision_key
+from ol0.replay.layout import decision_key
+from ol0.replay.protocol import Published, SourcePartition
 from ol0.replay.rebuild import rebuild_store
+from ol0.replay.server_checks import open_store
 from ol0.replay.store import ReplayStore
-from ol0.replay.windows import Published, SourcePartition
 
 SILENCE_S: Final = 30.0
 

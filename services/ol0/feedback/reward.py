@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from ol0.feedback.signals import Part, statements
 from ol0.records import RewardParts
-from ol0.replay.entries import FeedbackEntry
+from ol0.replay.layout import FeedbackEntry
 
 BY_TIME: Final = attrgetter("time_ms", "feedback_id")
 SILENCE: Final = RewardParts()

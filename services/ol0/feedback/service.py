@@ -18,7 +18,7 @@ from ol0.kafka.loop_stats import Round
 from ol0.kafka.sending.batch_in_flight import PileSender
 from ol0.kafka.topic_readers.compacted_reader import CompactedReader
 from ol0.replay.budget import Budget
-from ol0.replay.checks import check_memory, open_store
+from ol0.replay.server_checks import check_memory, open_store
 from ol0.replay.store import ReplayStore
 from ol0.wire.payloads import Payloads
 

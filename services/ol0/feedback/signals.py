@@ -9,7 +9,7 @@ from enum import IntEnum, StrEnum
 from typing import Final
 
 from ol0.records import Feedback, ImplicitFeedback, ImplicitKind, ToolFeedback, UserFeedback
-from ol0.replay.entries import FEEDBACK, FeedbackEntry, feedback_key, source_key
+from ol0.replay.layout import FEEDBACK, FeedbackEntry, feedback_key, source_key
 from ol0.wire.payloads import CODE_BITS, action_code, bits_of_parts
 
 

@@ -8,7 +8,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from ol0.errors import StoreError
-from ol0.replay.lua import refused, store_key
+from ol0.replay.script_runner import refused, store_key
 
 REWARD: Final = struct.Struct("<f")
 

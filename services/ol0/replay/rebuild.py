@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from redis import Redis
 from redis.exceptions import RedisError
 
-from ol0.replay.lua import SCRIPT_KEYS, Scripts, refused, store_key
-from ol0.replay.windows import Published, SourcePartition
+from ol0.replay.protocol import Published, SourcePartition
+from ol0.replay.script_runner import SCRIPT_KEYS, Scripts, refused, store_key
 
 
 def rebuild_store(

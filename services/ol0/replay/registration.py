@@ -3,9 +3,9 @@
 from enum import Enum
 from typing import cast
 
-from ol0.replay.lua import Scripts
+from ol0.replay.protocol import SourcePartition
 from ol0.replay.refusals import refusal
-from ol0.replay.windows import SourcePartition
+from ol0.replay.script_runner import Scripts
 
 
 class Admitted(Enum):

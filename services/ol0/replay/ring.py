@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ol0.replay.entries import PRIORITY, PRIORITY_RUN, RING_ENTRY, SCORE_DIGITS
+from ol0.replay.layout import PRIORITY, PRIORITY_RUN, RING_ENTRY, SCORE_DIGITS
 from ol0.replay.sampling import Mass, Slots, priority_mass
 
 Fields = NDArray[np.void]  # which example lies in a slot: 13-digit deadline and decision id, 29 bytes

@@ -16,12 +16,9 @@ from redis.exceptions import RedisError, ResponseError
 from ol0.errors import StoreError
 from ol0.later import Later
 from ol0.replay.counters import Counters
-from ol0.replay.entries import payload_field
 from ol0.replay.exclusion import Exclusion
-from ol0.replay.lua import Argument, Command, Scripts, refused, reply_of, store_key
-from ol0.replay.refusals import refusal
-from ol0.replay.registration import Registration
-from ol0.replay.windows import (
+from ol0.replay.layout import payload_field
+from ol0.replay.protocol import (
     APPLIED,
     Applied,
     Arrivals,
@@ -34,6 +31,9 @@ from ol0.replay.windows import (
     Turn,
     Unsent,
 )
+from ol0.replay.refusals import refusal
+from ol0.replay.registration import Registration
+from ol0.replay.script_runner import Argument, Command, Scripts, refused, reply_of, store_key
 
 LARGEST_BATCH: Final = 2_000  # as in prelude.lua
 COMMITS_AT_ONCE: Final = 4

@@ -25,12 +25,12 @@ from ol0.kafka.topic_changes import Change
 from ol0.records import Digest
 from ol0.replay.anchors import AnchorStore
 from ol0.replay.budget import MOST_OPEN, Budget
-from ol0.replay.checks import check_memory, open_store
 from ol0.replay.connection import connect
-from ol0.replay.entries import NOBODY
+from ol0.replay.layout import NOBODY
+from ol0.replay.protocol import SourcePartition
 from ol0.replay.registration import Admitted
+from ol0.replay.server_checks import check_memory, open_store
 from ol0.replay.store import ReplayStore
-from ol0.replay.windows import SourcePartition
 from ol0.soak.dataset import Split
 from ol0.soak.warmup import prepare, write_labelled_suite
 from ol0.wire.payloads import Payloads

@@ -22,8 +22,8 @@ from ol0.feedback.service import SOURCES
 from ol0.kafka.ports import Partition
 from ol0.kafka.topic_admin import source_partitions
 from ol0.replay.connection import connect
-from ol0.replay.entries import FIELD_BYTES
-from ol0.replay.lua import store_key
+from ol0.replay.layout import FIELD_BYTES
+from ol0.replay.script_runner import store_key
 from ol0.replay.store import ReplayStore
 
 HOUR_MS: Final = 3_600_000

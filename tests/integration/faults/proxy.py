@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha1
 from typing import Self
 
-from ol0.replay.lua import script_source
+from ol0.replay.script_runner import script_source
 from ol0.soak.stacks.ports import LOOPBACK
 
 CHUNK = 1 << 20

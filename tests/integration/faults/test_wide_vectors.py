@@ -19,7 +19,7 @@ from ol0.records import DecisionId, UserFeedback
 from ol0.replay.budget import Budget
 from ol0.replay.buffer import ReplayBuffer
 from ol0.replay.connection import connect
-from ol0.replay.lua import store_key
+from ol0.replay.script_runner import store_key
 from ol0.replay.store import ReplayStore
 from ol0.wire.payloads import Payloads
 from waiting import wait_until

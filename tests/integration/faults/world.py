@@ -20,7 +20,7 @@ from ol0.config import Settings, load_settings
 from ol0.kafka.lineage import Lineage
 from ol0.replay.connection import connect
 from ol0.replay.counters import Counters
-from ol0.replay.lua import store_key
+from ol0.replay.script_runner import store_key
 from ol0.replay.store import ReplayStore
 from ol0.soak.lineage_setup import apply_topics
 from ol0.soak.stacks.ports import LOOPBACK, free_ports

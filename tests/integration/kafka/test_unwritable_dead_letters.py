@@ -21,8 +21,8 @@ from ol0.kafka.transaction_loop import TransactionalLoop
 from ol0.records import Decision, DecisionId
 from ol0.replay.connection import connect
 from ol0.replay.counters import Counters
+from ol0.replay.protocol import SourcePartition
 from ol0.replay.store import ReplayStore
-from ol0.replay.windows import SourcePartition
 from ol0.soak.lineage_setup import apply_topics
 from ol0.soak.stacks.native import NativeStack
 from ol0.wire.payloads import Payloads

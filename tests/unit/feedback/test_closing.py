@@ -9,7 +9,7 @@ from ol0.feedback.handler import Closing
 from ol0.feedback.outbox import Message, pack_message
 from ol0.later import Later
 from ol0.replay.counters import DecisionDrop
-from ol0.replay.windows import ClosedWindow, Commit, Due, DueWindow, Turn, Unsent
+from ol0.replay.protocol import ClosedWindow, Commit, Due, DueWindow, Turn, Unsent
 
 if TYPE_CHECKING:
     from ol0.feedback.handler import FeedbackHandler

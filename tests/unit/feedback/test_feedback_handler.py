@@ -24,8 +24,8 @@ from ol0.records import (
     UserFeedback,
     Verdict,
 )
-from ol0.replay.entries import FeedbackEntry, decision_key, user_key
-from ol0.replay.windows import Arrivals, DueWindow
+from ol0.replay.layout import FeedbackEntry, decision_key, user_key
+from ol0.replay.protocol import Arrivals, DueWindow
 from ol0.wire.codec import Codec
 from ol0.wire.payloads import Payloads
 

@@ -12,8 +12,8 @@ from ol0.feedback.outbox import Message, pack_message
 from ol0.kafka.ports import Log, Partition, SourceRecord
 from ol0.later import Later
 from ol0.records import Tick
+from ol0.replay.protocol import NOTHING_TO_DO, Applied, Arrivals, Claim, Commit, SourcePartition, Turn, Unsent
 from ol0.replay.registration import Admitted
-from ol0.replay.windows import NOTHING_TO_DO, Applied, Arrivals, Claim, Commit, SourcePartition, Turn, Unsent
 from ol0.wire.codec import Codec
 from ol0.wire.payloads import Payloads
 

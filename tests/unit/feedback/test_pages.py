@@ -6,8 +6,8 @@ from ol0.feedback.forget import Forgotten
 from ol0.feedback.pages import forget_page, rebuild_page, stats_page
 from ol0.feedback.rebuild import RebuildPlan
 from ol0.replay.counters import Counters
+from ol0.replay.protocol import Published, SourcePartition
 from ol0.replay.stats import PartitionState, StoreStats
-from ol0.replay.windows import Published, SourcePartition
 
 NOW = 1_772_366_400_000
 STATS = StoreStats(

@@ -3,7 +3,7 @@ import pytest
 from ol0.config import Settings
 from ol0.errors import StoreError
 from ol0.feedback.rebuild import RebuildPlan, next_number, rebuild
-from ol0.replay.windows import Published
+from ol0.replay.protocol import Published
 
 
 def test_a_store_whose_feedback_process_runs_is_not_rebuilt_unless_by_force() -> None:

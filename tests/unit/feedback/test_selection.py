@@ -5,7 +5,7 @@ import pytest
 from examples import DECISION
 from ol0.errors import ConfigError
 from ol0.feedback.selection import Selection
-from ol0.replay.entries import NOBODY
+from ol0.replay.layout import NOBODY
 from ol0.wire.codec import Codec
 from ol0.wire.payloads import Payloads
 

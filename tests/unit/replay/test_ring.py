@@ -1,6 +1,6 @@
 import numpy as np
 
-from ol0.replay.entries import RING_ENTRY
+from ol0.replay.layout import RING_ENTRY
 from ol0.replay.ring import RingMirror
 
 

@@ -22,7 +22,7 @@ from examples import (
 from ol0.controller.checkpoint import MAX_BYTES
 from ol0.errors import RangeError
 from ol0.records import DecisionId, FeaturesDtype, Reason, Record, RewardParts, Staged, Tick
-from ol0.replay import entries
+from ol0.replay import layout
 from ol0.wire.validation import EARLIEST_MS, LATEST_MS, MAX_TEXT_BYTES, cut, validate
 
 NAN, INF = float("nan"), float("inf")
@@ -174,7 +174,7 @@ def test_a_time_in_seconds_is_refused_with_the_date_that_was_meant(record: Any) 
 
 
 def test_the_store_has_room_for_every_time_that_passes() -> None:
-    assert LATEST_MS <= entries.LATEST_MS
+    assert LATEST_MS <= layout.LATEST_MS
     with pytest.raises(RangeError, match="window_end_ms: 10000000000000"):
         validate(replace(OUTCOME, window_end_ms=10**13))
 

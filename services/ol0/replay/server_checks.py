@@ -11,7 +11,7 @@ from ol0.config import RedisConfig, StoreRisk
 from ol0.errors import ConfigError, StoreError
 from ol0.replay.budget import Budget
 from ol0.replay.connection import connect
-from ol0.replay.lua import refused, store_key
+from ol0.replay.script_runner import refused, store_key
 
 OLDEST: Final = 7
 """Major version of the first Redis whose scripts have flags, as Valkey's have: what frees memory runs in a full one."""

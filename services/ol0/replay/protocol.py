@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple, Self
 
-from ol0.replay.entries import NOBODY, payload_field
+from ol0.replay.layout import NOBODY, payload_field
 
 
 class SourcePartition(NamedTuple):

@@ -2,7 +2,7 @@ from importlib.resources import files
 
 import pytest
 
-from ol0.replay.lua import script_source, store_key
+from ol0.replay.script_runner import script_source, store_key
 
 NAMES = sorted(
     path.name.removesuffix(".lua") for path in (files("ol0.replay") / "scripts").iterdir() if path.name != "prelude.lua"

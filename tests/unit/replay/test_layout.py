@@ -2,7 +2,7 @@ import uuid
 
 import pytest
 
-from ol0.replay.entries import FEEDBACK, FeedbackEntry, decision_id, decision_key, feedback_key, source_key
+from ol0.replay.layout import FEEDBACK, FeedbackEntry, decision_id, decision_key, feedback_key, source_key
 
 
 def test_a_decision_id_comes_back_as_it_went_in() -> None:
