@@ -31,7 +31,7 @@ from ol0.kafka.lineage import Lineage
 from ol0.kafka.sending.batch_in_flight import Delivery, PileSender
 from ol0.kafka.transactional_writer import TransactionalWriter, read_stored
 from ol0.records import Arm, DecisionId, Digest, Mode, Outcome, Release, RewardParts, ServingState
-from ol0.soak.stacks.native import NativeStack
+from ol0.stacks.native import NativeStack
 
 SERVICES: Final = ("drift", "evaluator")
 HOLDBACK: Final = 0.1

@@ -12,7 +12,7 @@ from benchmarks.measure import Row, alternate, median, say, show
 from benchmarks.stage import Stage, scratch
 from benchmarks.worker import PATIENCE_S, Work, finish, start
 from ol0.replay.script_runner import store_key
-from ol0.soak.stacks.native import NativeStack
+from ol0.stacks.native import NativeStack
 
 GOAL = 1.15
 SETTLED_S = 4.0

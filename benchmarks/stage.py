@@ -26,10 +26,10 @@ from ol0.replay.connection import connect
 from ol0.replay.protocol import SourcePartition
 from ol0.replay.store import ReplayStore
 from ol0.soak.lineage_setup import apply_topics
-from ol0.soak.stacks.native import NativeStack
-from ol0.soak.stacks.ports import LOOPBACK
-from ol0.soak.stacks.stack import STORE_BYTES
-from ol0.soak.stacks.valkey import Valkey
+from ol0.stacks.native import NativeStack
+from ol0.stacks.ports import LOOPBACK
+from ol0.stacks.stack import STORE_BYTES
+from ol0.stacks.valkey import Valkey
 
 PARTITIONS: Final = 4
 PATIENCE_S: Final = 60.0

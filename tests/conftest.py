@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from ol0.soak.stacks.native import NativeStack
+from ol0.stacks.native import NativeStack
 
 # How long an example takes says what else the machine does.
 settings.register_profile("ol0", deadline=None)

@@ -29,7 +29,7 @@ from ol0.replay.counters import Counters
 from ol0.replay.store import ReplayStore
 from ol0.soak.dataset import Prompts, Split, split_prompts
 from ol0.soak.lineage_setup import apply_topics, warm_up
-from ol0.soak.stacks.native import NativeStack
+from ol0.stacks.native import NativeStack
 from ol0.supervisor.lineup import service_commands
 from ol0.supervisor.supervisor import Event as ServiceEvent
 from ol0.supervisor.supervisor import EventKind, Supervisor

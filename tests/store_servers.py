@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from redis import Redis
 
-from ol0.soak.stacks.binaries import valkey_server
-from ol0.soak.stacks.ports import LOOPBACK, free_ports
-from ol0.soak.stacks.readiness import valkey_answers
+from ol0.stacks.binaries import valkey_server
+from ol0.stacks.ports import LOOPBACK, free_ports
+from ol0.stacks.readiness import valkey_answers
 from ol0.supervisor.guard import GuardedProcess
 from waiting import wait_until
 

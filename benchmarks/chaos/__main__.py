@@ -37,7 +37,7 @@ from benchmarks.chaos.unlucky import Unlucky
 from integration.faults.audit import Audit, Auditor
 from integration.faults.world import Workers, World
 from ol0.observability.logs import configure_logs
-from ol0.soak.stacks.native import NativeStack
+from ol0.stacks.native import NativeStack
 
 ROOT: Final = Path(__file__).parents[2]
 RUN: Final = ROOT / "runs/chaos"

@@ -16,7 +16,7 @@ from benchmarks.chaos.hostile import Hostile
 from integration.faults.extra_member import join_and_leave
 from integration.faults.world import Workers, World
 from ol0.errors import OL0Error
-from ol0.soak.stacks.native import NativeStack
+from ol0.stacks.native import NativeStack
 
 STOPPED_S: Final = 8.0
 """Longer than the session timeout of 6 s."""

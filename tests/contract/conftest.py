@@ -9,7 +9,7 @@ from contract.store_calls import DECISIONS, FEEDBACK
 from ol0.config import RedisConfig
 from ol0.replay.connection import connect
 from ol0.replay.store import ReplayStore
-from ol0.soak.stacks.valkey import Valkey
+from ol0.stacks.valkey import Valkey
 
 MAXMEMORY_BYTES = 256 * 1024**2
 

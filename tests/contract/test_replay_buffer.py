@@ -13,7 +13,7 @@ from ol0.replay.layout import PRIORITY_RUN
 from ol0.replay.protocol import Arrivals, ClosedWindow, SourcePartition
 from ol0.replay.script_runner import Scripts, store_key
 from ol0.replay.store import ReplayStore
-from ol0.soak.stacks.valkey import Valkey
+from ol0.stacks.valkey import Valkey
 
 DECISIONS = SourcePartition("t.decisions.v1", 0)
 CAPACITY = 8

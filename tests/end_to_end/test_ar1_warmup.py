@@ -12,7 +12,7 @@ from ol0.controller.checkpoint import read_checkpoint
 from ol0.records import Decision, ServingState
 from ol0.serving.options import Options
 from ol0.serving.router import Router
-from ol0.soak.stacks.native import NativeStack
+from ol0.stacks.native import NativeStack
 from processes import ol0
 from unit.ar1.torch_files import DATA, policy_tensors, save
 from unit.ar1.worlds import SMALL, made_up_states, write_calibration

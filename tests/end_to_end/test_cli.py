@@ -15,7 +15,7 @@ from ol0.controller.signing import Keyring
 from ol0.controller.warmup import base_checkpoint
 from ol0.kafka.sending.record_sender import RecordSender
 from ol0.records import Outcome, ServingState
-from ol0.soak.stacks.native import NativeStack
+from ol0.stacks.native import NativeStack
 from processes import ol0
 from trials import new_security
 from waiting import wait_until

@@ -19,7 +19,7 @@ from lineages import Journal, Place, bring_in, services
 from ol0.clock import wall_clock_ms
 from ol0.records import Decision, Outcome
 from ol0.replay.counters import Counters
-from ol0.soak.stacks.native import NativeStack
+from ol0.stacks.native import NativeStack
 
 SCHEMAS = Path(__file__).parents[2] / "services/ol0/schemas"
 USER, DECISIONS = "feedback.user", "decisions"

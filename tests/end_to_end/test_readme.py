@@ -18,7 +18,7 @@ from ol0.records import ServingState
 from ol0.replay.connection import connect
 from ol0.replay.store import ReplayStore
 from ol0.soak.dataset import read_prompts
-from ol0.soak.stacks.native import NativeStack
+from ol0.stacks.native import NativeStack
 from ol0.supervisor.lineup import SERVICES
 from processes import Started, ol0
 from waiting import wait_until

@@ -8,7 +8,7 @@ import pytest
 
 from lineages import Journal, bring_in, services
 from ol0.records import Candidate, Gate, Judgement, Phase, ServingState, Verdict
-from ol0.soak.stacks.native import NativeStack
+from ol0.stacks.native import NativeStack
 from processes import ol0
 from trials import Trials, new_security
 

@@ -11,8 +11,8 @@ import pytest
 
 from lineages import small_split, write_settings
 from ol0.controller.checkpoint import digest_of
-from ol0.soak.stacks.native import NativeStack
 from ol0.soak.warmup import prepare
+from ol0.stacks.native import NativeStack
 
 ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).with_name("uv")

@@ -14,9 +14,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from ol0.errors import StackError
-from ol0.soak.stacks.jars import kafka_jars
-from ol0.soak.stacks.native import NativeStack
-from ol0.soak.stacks.stack import Stack
+from ol0.stacks.jars import kafka_jars
+from ol0.stacks.native import NativeStack
+from ol0.stacks.stack import Stack
 from waiting import is_alive, wait_until
 
 TIMEOUT_S = 30.0
@@ -24,7 +24,7 @@ TIMEOUT_S = 30.0
 OWNER = """
 import sys
 from pathlib import Path
-from ol0.soak.stacks.native import NativeStack
+from ol0.stacks.native import NativeStack
 stack = NativeStack(Path(sys.argv[1]))
 stack.start()
 print(stack.kafka_pid, stack.redis_pid, flush=True)

@@ -16,7 +16,7 @@ from ol0.records import Decision, Outcome, UserFeedback
 from ol0.replay.connection import connect
 from ol0.replay.counters import Counters, DecisionDrop
 from ol0.replay.script_runner import SCRIPT_KEYS, store_key
-from ol0.soak.stacks.native import NativeStack
+from ol0.stacks.native import NativeStack
 from processes import ol0
 from waiting import wait_until
 

@@ -34,7 +34,7 @@ from ol0.records import (
     UserFeedback,
     Verdict,
 )
-from ol0.soak.stacks.native import NativeStack
+from ol0.stacks.native import NativeStack
 from ol0.supervisor.lineup import ONE_THREAD
 from processes import ol0
 from waiting import wait_until

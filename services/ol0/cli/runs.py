@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ol0.soak.report.model import RunVerdict
-    from ol0.soak.stacks.stack import Stack
+    from ol0.stacks.stack import Stack
 
 app = typer.Typer()
 
@@ -43,8 +43,8 @@ def demo(
         with extra("local"):
             from ol0.soak.demo import demo_plan
             from ol0.soak.harness import play
-            from ol0.soak.stacks.native import NativeStack
             from ol0.soak.users import UserHabits
+            from ol0.stacks.native import NativeStack
 
         report = play(demo_plan(data, out, seed, decisions, UserHabits(rate_per_s=rate)), NativeStack, Console())
     raise typer.Exit(exit_status(report.verdict))
@@ -102,9 +102,9 @@ def exit_status(verdict: "RunVerdict") -> int:
 def _stack_class(name: StackName) -> "Callable[[Path], Stack]":
     """Each needs an extra of its own, so only the one that is asked for is imported."""
     if name is StackName.NATIVE:
-        from ol0.soak.stacks.native import NativeStack
+        from ol0.stacks.native import NativeStack
 
         return NativeStack
     with extra("local,containers"):
-        from ol0.soak.stacks.containers import ContainerStack
+        from ol0.stacks.containers import ContainerStack
     return ContainerStack

@@ -19,7 +19,7 @@ STOP_S = 5.0
 
 
 class Latest(Protocol):
-    """The newest good serving state, as ``kafka.topic_readers.compacted_reader.LatestValue`` keeps it. Used by one thread at a time."""
+    """The newest good serving state, as ``LatestValue`` keeps it. Used by one thread at a time."""
 
     @property
     def value(self) -> ServingState | None:

@@ -36,10 +36,10 @@ from ol0.soak.report.sentences import base_words
 from ol0.soak.services import Services
 from ol0.soak.settlement import Settled, environment, kind_policy, policy, reconciliation, settings_that_matter
 from ol0.soak.sources import Sources
-from ol0.soak.stacks.stack import STORE_BYTES, Stack
 from ol0.soak.users import Tally, UserHabits, Users
 from ol0.soak.view import View, make_view
 from ol0.soak.words import plural
+from ol0.stacks.stack import STORE_BYTES, Stack
 
 FIRST_RELEASE_S = 60.0  # six services import and join in about ten seconds; a loaded machine takes longer
 DRAIN_S = 90.0  # a service that was just killed comes back and catches up; the windows' own time comes on top

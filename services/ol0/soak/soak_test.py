@@ -18,9 +18,9 @@ from ol0.soak.harness import play
 from ol0.soak.report.model import RunReport, RunVerdict
 from ol0.soak.report.report import summary_text
 from ol0.soak.soak import soak_plan
-from ol0.soak.stacks.native import NativeStack
 from ol0.soak.users import UserHabits
 from ol0.soak.words import percent
+from ol0.stacks.native import NativeStack
 
 
 @dataclass(frozen=True, slots=True)

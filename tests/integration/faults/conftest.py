@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from integration.faults.world import Pair
-from ol0.soak.stacks.native import NativeStack
-from ol0.soak.stacks.ports import LOOPBACK
-from ol0.soak.stacks.valkey import Valkey
+from ol0.stacks.native import NativeStack
+from ol0.stacks.ports import LOOPBACK
+from ol0.stacks.valkey import Valkey
 
 
 @pytest.fixture

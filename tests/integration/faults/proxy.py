@@ -10,7 +10,7 @@ from hashlib import sha1
 from typing import Self
 
 from ol0.replay.script_runner import script_source
-from ol0.soak.stacks.ports import LOOPBACK
+from ol0.stacks.ports import LOOPBACK
 
 CHUNK = 1 << 20
 LOOK_S = 0.1

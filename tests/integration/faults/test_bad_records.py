@@ -18,7 +18,7 @@ from ol0.kafka.dead_letters.reader import once, read_letters
 from ol0.kafka.messages import coordinates
 from ol0.kafka.ports import Partition
 from ol0.records import ImplicitFeedback, ImplicitKind
-from ol0.soak.stacks.native import NativeStack
+from ol0.stacks.native import NativeStack
 from ol0.wire.codec import Codec
 from worlds import KIND_COUNT
 

@@ -8,8 +8,8 @@ from threading import Event
 from integration.faults.extra_member import join_and_leave
 from integration.faults.proxy import Call, StoreProxy
 from integration.faults.world import Pair, World
-from ol0.soak.stacks.native import NativeStack
-from ol0.soak.stacks.valkey import Valkey
+from ol0.stacks.native import NativeStack
+from ol0.stacks.valkey import Valkey
 from waiting import wait_until
 
 SESSION = {"session.timeout.ms": 2_000, "heartbeat.interval.ms": 500}

@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 
 from integration.faults.world import World
-from ol0.soak.stacks.native import NativeStack
+from ol0.stacks.native import NativeStack
 
 KILLS = 50
 

@@ -11,8 +11,8 @@ from integration.faults.world import Pair, Workers, World
 from kafka_log import put_bytes
 from ol0.kafka.dead_letters.reader import once, read_letters
 from ol0.soak.lineage_setup import apply_topics
-from ol0.soak.stacks.native import NativeStack
-from ol0.soak.stacks.valkey import Valkey
+from ol0.stacks.native import NativeStack
+from ol0.stacks.valkey import Valkey
 from unwritable import make_unwritable
 from waiting import wait_until
 

@@ -12,7 +12,7 @@ import pytest
 from integration.faults.proxy import Call, StoreProxy
 from integration.faults.world import Pair, World
 from ol0.replay.script_runner import store_key
-from ol0.soak.stacks.valkey import Valkey
+from ol0.stacks.valkey import Valkey
 from processes import ol0
 from waiting import is_alive, wait_until
 

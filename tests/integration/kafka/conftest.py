@@ -9,7 +9,7 @@ from ol0.kafka.consume_loop import ConsumeLoop
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.ports import Sink
 from ol0.records import Record
-from ol0.soak.stacks.native import NativeStack
+from ol0.stacks.native import NativeStack
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from ol0.replay.counters import Counters
 from ol0.replay.protocol import SourcePartition
 from ol0.replay.store import ReplayStore
 from ol0.soak.lineage_setup import apply_topics
-from ol0.soak.stacks.native import NativeStack
+from ol0.stacks.native import NativeStack
 from ol0.wire.payloads import Payloads
 from unwritable import make_unwritable
 from waiting import wait_until

@@ -8,7 +8,7 @@ import pytest
 from ol0.config import ObservabilityConfig
 from ol0.errors import ConfigError, StreamError
 from ol0.observability.health import FRESH_S, STALE_S, Heartbeat, Readiness, check_ports, serve_health
-from ol0.soak.stacks.ports import LOOPBACK, free_ports
+from ol0.stacks.ports import LOOPBACK, free_ports
 
 
 class Clock:

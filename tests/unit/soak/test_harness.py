@@ -9,8 +9,8 @@ from rich.console import Console
 from ol0.errors import ConfigError
 from ol0.soak.demo import demo_plan
 from ol0.soak.harness import RunPlan, play
-from ol0.soak.stacks.native import NativeStack
 from ol0.soak.users import UserHabits
+from ol0.stacks.native import NativeStack
 
 
 @pytest.fixture

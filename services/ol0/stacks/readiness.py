@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ol0.errors import StackError
-from ol0.soak.stacks.ports import LOOPBACK
+from ol0.stacks.ports import LOOPBACK
 from ol0.supervisor.guard import GuardedProcess
 
 PROBE_TIMEOUT_S = 2.0

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ol0.errors import StackError
-from ol0.soak.stacks import jars, maven
-from ol0.soak.stacks.jars import Jar, kafka_jars, locked_jars
+from ol0.stacks import jars, maven
+from ol0.stacks.jars import Jar, kafka_jars, locked_jars
 
 PINNED = [Jar(f"org.example:part{number}:1.0", hashlib.sha256(b"%d" % number).hexdigest(), 1) for number in range(3)]
 

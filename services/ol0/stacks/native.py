@@ -3,10 +3,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
-from ol0.soak.stacks.kafka import Cluster, Kafka
-from ol0.soak.stacks.ports import LOOPBACK
-from ol0.soak.stacks.stack import STORE_BYTES
-from ol0.soak.stacks.valkey import Valkey
+from ol0.stacks.kafka import Cluster, Kafka
+from ol0.stacks.ports import LOOPBACK
+from ol0.stacks.stack import STORE_BYTES
+from ol0.stacks.valkey import Valkey
 
 
 class NativeStack:

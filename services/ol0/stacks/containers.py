@@ -11,9 +11,9 @@ from requests.exceptions import RequestException
 from testcontainers.core.container import DockerContainer
 
 from ol0.errors import StackError
-from ol0.soak.stacks.ports import LOOPBACK, free_ports
-from ol0.soak.stacks.readiness import kafka_answers, valkey_answers
-from ol0.soak.stacks.stack import STORE_BYTES
+from ol0.stacks.ports import LOOPBACK, free_ports
+from ol0.stacks.readiness import kafka_answers, valkey_answers
+from ol0.stacks.stack import STORE_BYTES
 
 KAFKA_IMAGE = "apache/kafka:4.3.1"
 VALKEY_IMAGE = "valkey/valkey:9.1"

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from ol0.soak.stacks.binaries import valkey_server
-from ol0.soak.stacks.ports import LOOPBACK, free_ports
-from ol0.soak.stacks.readiness import valkey_answers, wait_ready
+from ol0.stacks.binaries import valkey_server
+from ol0.stacks.ports import LOOPBACK, free_ports
+from ol0.stacks.readiness import valkey_answers, wait_ready
 from ol0.supervisor.guard import GuardedProcess
 
 READY_TIMEOUT_S = 60.0  # milliseconds when empty; a gigabyte of append-only file takes some ten seconds to load

@@ -1,6 +1,6 @@
 """The jars of the local Kafka: pinned in ``jars.toml``, fetched once per user, checked before every use.
 
-``python -m ol0.soak.stacks.jars`` fetches and checks them; with ``--write`` it resolves and pins them anew.
+``python -m ol0.stacks.jars`` fetches and checks them; with ``--write`` it resolves and pins them anew.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from ol0.errors import StackError
 # slf4j-simple: without a binding the broker's log is empty, and this one reads no configuration file.
 PROGRAMS = "org.apache.kafka:kafka_2.13:4.3.1+org.slf4j:slf4j-simple:1.7.36"
 LOCK = Path(__file__).with_name("jars.toml")
-REGENERATE = "python -m ol0.soak.stacks.jars --write"
+REGENERATE = "python -m ol0.stacks.jars --write"
 DOWNLOADS_AT_ONCE = 4  # most jars are small: their time is latency
 
 
@@ -95,7 +95,7 @@ def kafka_jars(cache: Path | None = None) -> list[Path]:
 
 
 def _download(jars: Sequence[Jar], folder: Path) -> None:
-    from ol0.soak.stacks import maven  # noqa: PLC0415 - 0.3 s that only a first run has to pay
+    from ol0.stacks import maven  # noqa: PLC0415 - 0.3 s that only a first run has to pay
 
     folder.mkdir(parents=True, exist_ok=True)
     with (
@@ -135,7 +135,7 @@ def write_lock(lock: Path = LOCK) -> list[Jar]:
     Raises:
         StackError: A jar cannot be had.
     """
-    from ol0.soak.stacks import maven  # noqa: PLC0415 - as above
+    from ol0.stacks import maven  # noqa: PLC0415 - as above
 
     with tempfile.TemporaryDirectory() as scratch:
         jars = [

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ol0.errors import StackError
-from ol0.soak.stacks.binaries import java
-from ol0.soak.stacks.jars import kafka_jars
-from ol0.soak.stacks.ports import LOOPBACK, free_ports
-from ol0.soak.stacks.readiness import kafka_answers, last_lines, wait_ready
+from ol0.stacks.binaries import java
+from ol0.stacks.jars import kafka_jars
+from ol0.stacks.ports import LOOPBACK, free_ports
+from ol0.stacks.readiness import kafka_answers, last_lines, wait_ready
 from ol0.supervisor.guard import GuardedProcess
 
 READY_TIMEOUT_S = 180.0  # 2 s on an idle machine; beside everything else that restarts after kill -9, 60 were too few
