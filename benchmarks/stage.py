@@ -20,12 +20,12 @@ from ol0.controller.heads import Head, Mixer
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.messages import to_message, write
 from ol0.kafka.sending.record_sender import RecordSender
+from ol0.operator.setup.lineage import apply_topics
 from ol0.records import Tick
 from ol0.replay.budget import MOST_OPEN
 from ol0.replay.connection import connect
 from ol0.replay.protocol import SourcePartition
 from ol0.replay.store import ReplayStore
-from ol0.soak.lineage_setup import apply_topics
 from ol0.stacks.native import NativeStack
 from ol0.stacks.ports import LOOPBACK
 from ol0.stacks.stack import STORE_BYTES

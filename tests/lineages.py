@@ -23,12 +23,12 @@ from ol0.controller.controller import Controller
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.sending.record_sender import RecordSender
 from ol0.kafka.topic_readers.log_reader import Follower
+from ol0.operator.setup.lineage import apply_topics, warm_up
+from ol0.operator.setup.prompts import Prompts, Split, split_prompts
 from ol0.records import Arm, Decision, DecisionId, FeaturesDtype, Record, Tick
 from ol0.replay.connection import connect
 from ol0.replay.counters import Counters
 from ol0.replay.store import ReplayStore
-from ol0.soak.dataset import Prompts, Split, split_prompts
-from ol0.soak.lineage_setup import apply_topics, warm_up
 from ol0.stacks.native import NativeStack
 from ol0.supervisor.lineup import service_commands
 from ol0.supervisor.supervisor import Event as ServiceEvent

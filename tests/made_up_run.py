@@ -9,6 +9,8 @@ from functools import cache
 
 import numpy as np
 
+from ol0.operator.figure_sources import Sources
+from ol0.operator.observation import Observation, Observer
 from ol0.records import (
     Arm,
     Candidate,
@@ -29,9 +31,7 @@ from ol0.records import (
     Transition,
     Verdict,
 )
-from ol0.soak.observation import Observation, Observer
 from ol0.soak.report.model import KindPolicy, Policy, Reconciliation, RunReport
-from ol0.soak.sources import Sources
 from ol0.statistics.lift import LiftFigures
 
 DECISIONS = 20_000

@@ -35,9 +35,9 @@ from benchmarks.adversaries.lineage import EPSILON, Lineage, why
 from ol0.config import Signer
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.signing import Keyring
+from ol0.operator.setup.base_from_labels import prepare, write_labelled_suite
+from ol0.operator.setup.prompts import Prompts, Split, read_prompts, split_prompts
 from ol0.records import Candidate, Digest, Verdict
-from ol0.soak.dataset import Prompts, Split, read_prompts, split_prompts
-from ol0.soak.warmup import prepare, write_labelled_suite
 
 SPLITS: Final = 5
 NAME: Final = "adversaries"

@@ -19,6 +19,7 @@ from ol0.controller.signing import Keyring
 from ol0.controller.suite import read_suite
 from ol0.drift.handler import DriftMonitor
 from ol0.errors import CheckpointError, SignatureError
+from ol0.operator.setup.prompts import Prompts
 from ol0.records import (
     Arm,
     DecisionId,
@@ -32,7 +33,6 @@ from ol0.records import (
 )
 from ol0.release.handler import ReleaseHandler
 from ol0.serving.view import View, view_of_state
-from ol0.soak.dataset import Prompts
 
 START_MS: Final = 1_800_000_000_000
 WINDOW_MS: Final = 60_000

@@ -5,9 +5,9 @@
 
 20,000 decisions in process, 85 % of new kinds, a fifth of the votes missing, one in fifty wrong, known 300 decisions
 later. Everybody begins with the same base and the same logged anchors, and learns from its own decisions. A stream is
-the data of the package, made-up clusters, or a file of labelled prompts (see ol0.soak.prompt_file); nothing assumes
-that one expert is right. Two more kinds of traffic have nothing to teach: old prompts alone, and votes that are tosses
-of a coin.
+the data of the package, made-up clusters, or a file of labelled prompts (see ol0.operator.setup.prompt_file); nothing
+assumes that one expert is right. Two more kinds of traffic have nothing to teach: old prompts alone, and votes that are
+tosses of a coin.
 
 Settings are chosen on seeds 10-14; seeds 0-4 are for the report, and go into benchmarks/results.md, streams.json beside
 it and docs/images/streams.svg, those of files with --write only. Otherwise it prints.

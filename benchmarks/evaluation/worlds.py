@@ -16,7 +16,7 @@ from ol0.controller.heads import Floats, Head, Mixer
 from ol0.learner.adam import Adam
 from ol0.learner.batch import Batch
 from ol0.learner.parts import Parts, with_bias
-from ol0.soak.dataset import read_prompts
+from ol0.operator.setup.prompts import read_prompts
 
 EPSILON: Final = 0.1
 USERS: Final = 200
@@ -75,7 +75,7 @@ class World:
 
 @lru_cache(maxsize=2)
 def from_file(path: Path | None, seed: int) -> World:
-    """What a file of labelled prompts holds (see ``ol0.soak.prompt_file``), old kinds and new ones as it says.
+    """What a file of labelled prompts holds (``ol0.operator.setup.prompt_file``), old kinds and new ones as it says.
 
     Args:
         path: None: the data of the package, descriptions of Debian packages for one of ten experts.

@@ -14,10 +14,10 @@ from lineages import Journal
 from ol0.cli import app
 from ol0.clock import wall_clock_ms
 from ol0.config import load_settings
+from ol0.operator.setup.prompts import read_prompts
 from ol0.records import ServingState
 from ol0.replay.connection import connect
 from ol0.replay.store import ReplayStore
-from ol0.soak.dataset import read_prompts
 from ol0.stacks.native import NativeStack
 from ol0.supervisor.lineup import SERVICES
 from processes import Started, ol0

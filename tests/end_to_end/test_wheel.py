@@ -11,7 +11,7 @@ import pytest
 
 from lineages import small_split, write_settings
 from ol0.controller.checkpoint import digest_of
-from ol0.soak.warmup import prepare
+from ol0.operator.setup.base_from_labels import prepare
 from ol0.stacks.native import NativeStack
 
 ROOT = Path(__file__).parents[2]

@@ -10,8 +10,8 @@ import pytest
 
 from kafka_log import read_records
 from lineages import Place, bring_in, services
-from ol0.feedback.forget import user_pseudonym
 from ol0.kafka.sending.record_sender import RecordSender
+from ol0.operator.store.forget import user_pseudonym
 from ol0.records import Decision, Outcome, UserFeedback
 from ol0.replay.connection import connect
 from ol0.replay.counters import Counters, DecisionDrop

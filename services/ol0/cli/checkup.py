@@ -17,13 +17,13 @@ from ol0.kafka.lineage import Lineage
 from ol0.kafka.topic_changes import CreateTopic, MorePartitions
 from ol0.kafka.topic_readers.compacted_reader import CompactedReader
 from ol0.observability.health import check_address
+from ol0.operator.evaluator_report import evaluator_report
 from ol0.records import Arm, ServingState
 from ol0.replay.budget import Budget
 from ol0.replay.connection import connect
 from ol0.replay.server_checks import check_memory, open_store
 from ol0.replay.stats import read_stats
 from ol0.replay.store import ReplayStore
-from ol0.soak.evaluated import evaluator_report
 from ol0.supervisor.lineup import SERVICES
 
 NOT_YET: Final = "not yet"

@@ -27,7 +27,7 @@ def dlq_list(
 
     Example: `ol0 dlq list --topic decisions`
     """
-    from ol0.soak.dead_letters import list_letters
+    from ol0.operator.dead_letters import list_letters
 
     with explained():
         list_letters(logging_apart(config), topic, limit, Console())
@@ -46,7 +46,7 @@ def dlq_show(
 
     Example: `ol0 dlq show decisions 2 41077`
     """
-    from ol0.soak.dead_letters import show_letter
+    from ol0.operator.dead_letters import show_letter
 
     with explained():
         show_letter(logging_apart(config), topic, partition, offset, Console())
@@ -65,7 +65,7 @@ def dlq_replay(
 
     Example: `ol0 dlq replay --where "schema id 13"`, then the same with `--apply`
     """
-    from ol0.soak.dead_letters import rehearse, replay
+    from ol0.operator.dead_letters import rehearse, replay
 
     with explained():
         (replay if apply else rehearse)(logging_apart(config), topic, where, Console())

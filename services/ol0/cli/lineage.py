@@ -10,7 +10,7 @@ from ol0.config import Settings
 from ol0.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ol0.soak.lineage_setup import Offered
+    from ol0.operator.setup.lineage import Offered
 
 app = typer.Typer()
 topics_app = typer.Typer(no_args_is_help=True, help="The topics that a lineage needs.")
@@ -52,8 +52,8 @@ def warmup(
             return
         if dry_run or calibration is not None:
             raise ConfigError("--dry-run and --calibration are about an AR1 checkpoint: name its file")
-        from ol0.soak.dataset import read_prompts, split_prompts
-        from ol0.soak.lineage_setup import warm_up
+        from ol0.operator.setup.lineage import warm_up
+        from ol0.operator.setup.prompts import read_prompts, split_prompts
 
         folder = _folder(settings, out)
         offered = warm_up(settings, split_prompts(*read_prompts(data), seed), folder, seed)
@@ -63,7 +63,7 @@ def warmup(
 def tell_offer(settings: Settings, offered: "Offered", folder: Path) -> None:
     """What a warm-up ends with: the base, and what the settings have to name before it can serve."""
     from ol0.cli.pasted import settings_to_paste
-    from ol0.soak.lineage_setup import BASE
+    from ol0.operator.setup.lineage import BASE
 
     if offered.few:
         typer.echo(offered.few)
@@ -94,7 +94,7 @@ def warm_up_ar1(settings: Settings, checkpoint: Path, out: Path | None, *, dry_r
         typer.echo(line)
     if dry_run:
         return
-    from ol0.soak.lineage_setup import bring_in_ar1
+    from ol0.operator.setup.lineage import bring_in_ar1
 
     folder = _folder(settings, out)
     tell_offer(settings, bring_in_ar1(settings, imported, folder), folder)
@@ -111,7 +111,7 @@ def _folder(settings: Settings, out: Path | None) -> Path:
 @app.command()
 def status(config: Config = None) -> None:
     """One screen: what serves, the lag, and the last word of each gate with its reasons."""
-    from ol0.soak.status import show_status
+    from ol0.operator.status import show_status
 
     with explained():
         show_status(logging_apart(config), page_console())
@@ -140,7 +140,7 @@ def topics_apply(config: Config = None) -> None:
 
     Example: `ol0 topics diff && ol0 topics apply`
     """
-    from ol0.soak.lineage_setup import apply_topics
+    from ol0.operator.setup.lineage import apply_topics
 
     with explained():
         applied = apply_topics(logging_apart(config))

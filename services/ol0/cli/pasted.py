@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ol0.config import Settings
-from ol0.soak.lineage_setup import BASE, SUITE
+from ol0.operator.setup.lineage import BASE, SUITE
 
 
 def settings_to_paste(settings: Settings, out: Path) -> Iterator[str]:

@@ -28,8 +28,8 @@ def releases_list(
 
     Example: `ol0 releases list --limit 10`
     """
-    from ol0.release.history import read_history
-    from ol0.release.pages import list_page
+    from ol0.operator.releases.history import read_history
+    from ol0.operator.releases.pages import list_page
 
     with explained():
         page_console().print(list_page(read_history(logging_apart(config), ("transitions", "releases")), limit))
@@ -42,8 +42,8 @@ def releases_show(digest: Named, config: Config = None) -> None:
     Example: `ol0 releases show 7b67b2fa`
     """
     from ol0.controller.signing import Keyring
-    from ol0.release.history import find_digest, read_history
-    from ol0.release.pages import show_page
+    from ol0.operator.releases.history import find_digest, read_history
+    from ol0.operator.releases.pages import show_page
 
     with explained():
         settings = logging_apart(config)
@@ -121,9 +121,9 @@ def _order(
 ) -> None:
     """Says what would happen, asks, orders, and says what did."""
     from ol0.clock import wall_clock_ms
+    from ol0.operator.releases.history import find_digest
+    from ol0.operator.releases.orders import give, read_desk, rehearse
     from ol0.records import OperatorCommand
-    from ol0.release.desk import give, read_desk, rehearse
-    from ol0.release.history import find_digest
 
     with explained():
         settings = logging_apart(config)

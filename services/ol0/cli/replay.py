@@ -24,8 +24,8 @@ def forget(
     Example: `ol0 forget ann@example.org --reason "asked for it"`
     """
     from ol0.clock import wall_clock_ms
-    from ol0.feedback.forget import forget_user
-    from ol0.feedback.pages import forget_page
+    from ol0.operator.store.forget import forget_user
+    from ol0.operator.store.pages import forget_page
 
     with explained():
         forgotten = forget_user(load_settings(config), user, actor, reason)
@@ -38,8 +38,8 @@ def replay_stats(config: Config = None) -> None:
 
     Example: `ol0 replay stats --config ol0.toml`
     """
-    from ol0.feedback.holdups import find_holdups
-    from ol0.feedback.pages import stats_page
+    from ol0.operator.store.holdups import find_holdups
+    from ol0.operator.store.pages import stats_page
     from ol0.replay.connection import connect
     from ol0.replay.stats import read_stats
 
@@ -66,7 +66,7 @@ def replay_exclude(
 
     Example: `ol0 replay exclude --between 2026-03-01T12:00 2026-03-01T13:30 --apply`
     """
-    from ol0.feedback.exclude import find_examples, select, take_out
+    from ol0.operator.store.exclude import find_examples, select, take_out
 
     with explained():
         settings = load_settings(config)
@@ -90,8 +90,8 @@ def replay_rebuild(
 
     Example: `ol0 replay rebuild && ol0 replay rebuild --apply`
     """
-    from ol0.feedback.pages import rebuild_page
-    from ol0.feedback.rebuild import plan_rebuild, rebuild
+    from ol0.operator.store.pages import rebuild_page
+    from ol0.operator.store.rebuild import plan_rebuild, rebuild
 
     with explained():
         settings = load_settings(config)

@@ -19,26 +19,26 @@ from ol0.controller.checkpoint import read_base
 from ol0.errors import ConfigError
 from ol0.kafka.topic_readers.log_reader import Follower
 from ol0.observability.logs import configure_logs
+from ol0.operator.figure_sources import Sources
+from ol0.operator.observation import OBSERVED_TOPICS, Observation, Observer
+from ol0.operator.setup.lineage import apply_topics, warm_up
+from ol0.operator.setup.prompts import DEFAULT_DATA, kinds_of, read_prompts, split_prompts
+from ol0.operator.text import plural
 from ol0.replay.budget import Budget
 from ol0.replay.connection import connect
 from ol0.replay.counters import Counters
 from ol0.replay.store import ReplayStore
 from ol0.serving.options import Options
 from ol0.serving.router import Router
-from ol0.soak.dataset import DEFAULT_DATA, kinds_of, read_prompts, split_prompts
 from ol0.soak.event_clock import EventClock
 from ol0.soak.faults import Fault, FaultInjector
-from ol0.soak.lineage_setup import apply_topics, warm_up
-from ol0.soak.observation import OBSERVED_TOPICS, Observation, Observer
 from ol0.soak.report.model import ENOUGH_DECISIONS, EventTime, RunReport
 from ol0.soak.report.report import summary_text, write_report
 from ol0.soak.report.sentences import base_words
 from ol0.soak.services import Services
 from ol0.soak.settlement import Settled, environment, kind_policy, policy, reconciliation, settings_that_matter
-from ol0.soak.sources import Sources
 from ol0.soak.users import Tally, UserHabits, Users
 from ol0.soak.view import View, make_view
-from ol0.soak.words import plural
 from ol0.stacks.stack import STORE_BYTES, Stack
 
 FIRST_RELEASE_S = 60.0  # six services import and join in about ten seconds; a loaded machine takes longer

@@ -11,11 +11,11 @@ from ol0.controller.controller import Controller
 from ol0.errors import StreamError
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.topic_readers.compacted_reader import CompactedReader
+from ol0.operator.observation import Observer
+from ol0.operator.setup.prompts import Prompts, Split
 from ol0.records import ServingState
 from ol0.replay.counters import Counters
 from ol0.replay.store import ReplayStore
-from ol0.soak.dataset import Prompts, Split
-from ol0.soak.observation import Observer
 from ol0.soak.report.model import KindPolicy, Policy, Reconciliation
 from ol0.soak.users import Tally
 

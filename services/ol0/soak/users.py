@@ -8,10 +8,10 @@ from random import Random
 from threading import Event
 from time import monotonic
 
+from ol0.operator.setup.prompts import Prompts
 from ol0.records import DecisionId, ImplicitKind
 from ol0.serving.feedback import Implicit, ToolResult
 from ol0.serving.router import Router
-from ol0.soak.dataset import Prompts
 
 
 @dataclass(frozen=True, slots=True)

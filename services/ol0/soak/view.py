@@ -5,10 +5,10 @@ from typing import Final, Protocol, Self
 from rich.console import Console
 from rich.live import Live
 
-from ol0.soak.narration import news, status_sentence
-from ol0.soak.observation import Observation
-from ol0.soak.screen import WIDTH, screen
-from ol0.soak.words import clock
+from ol0.operator.narration import news, status_sentence
+from ol0.operator.observation import Observation
+from ol0.operator.screen import WIDTH, screen
+from ol0.operator.text import clock
 
 STATUS_EVERY_S: Final = 5.0
 

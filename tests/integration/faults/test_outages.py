@@ -10,7 +10,7 @@ from integration.faults.memory import Peak
 from integration.faults.world import Pair, Workers, World
 from kafka_log import put_bytes
 from ol0.kafka.dead_letters.reader import once, read_letters
-from ol0.soak.lineage_setup import apply_topics
+from ol0.operator.setup.lineage import apply_topics
 from ol0.stacks.native import NativeStack
 from ol0.stacks.valkey import Valkey
 from unwritable import make_unwritable

@@ -18,11 +18,11 @@ from integration.faults.audit import Audit, Auditor
 from integration.faults.traffic import Traffic
 from ol0.config import Settings, load_settings
 from ol0.kafka.lineage import Lineage
+from ol0.operator.setup.lineage import apply_topics
 from ol0.replay.connection import connect
 from ol0.replay.counters import Counters
 from ol0.replay.script_runner import store_key
 from ol0.replay.store import ReplayStore
-from ol0.soak.lineage_setup import apply_topics
 from ol0.stacks.ports import LOOPBACK, free_ports
 from ol0.supervisor.lineup import ONE_THREAD
 from ol0.supervisor.supervisor import Command, RestartConfig, Supervisor

@@ -16,7 +16,6 @@ from memory_sink import TIMEOUT_S, MemorySink, decisions, work_until
 from ol0.clock import wall_clock_ms
 from ol0.config import Settings, StreamingConfig
 from ol0.errors import Fenced, Gap, RangeError, StreamError
-from ol0.feedback.holdups import find_holdups
 from ol0.kafka import topic_admin
 from ol0.kafka.consume_loop import MAX_GAPS, ConsumeLoop
 from ol0.kafka.lineage import Lineage
@@ -25,6 +24,7 @@ from ol0.kafka.logs.topic_ids import describe
 from ol0.kafka.messages import Outgoing, write
 from ol0.kafka.ports import Partition, SourceRecord
 from ol0.kafka.sending.record_sender import RecordSender
+from ol0.operator.store.holdups import find_holdups
 from ol0.records import Decision, Record, Tick, UserFeedback
 from ol0.replay.counters import Counters
 from ol0.replay.stats import PartitionState, StoreStats

@@ -20,10 +20,10 @@ from ol0.kafka.dead_letters.writer import DeadLetter, DeadLetters
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.messages import Outgoing, write
 from ol0.kafka.sending.batch_in_flight import PileSender
+from ol0.operator.setup.lineage import apply_topics
 from ol0.records import DecisionId
 from ol0.replay.connection import connect
 from ol0.replay.store import ReplayStore
-from ol0.soak.lineage_setup import apply_topics
 from ol0.stacks.native import NativeStack
 from ol0.wire.payloads import Payloads
 from waiting import wait_until

@@ -18,12 +18,12 @@ from ol0.kafka.messages import Outgoing, write
 from ol0.kafka.sending.batch_in_flight import PileSender
 from ol0.kafka.sending.record_sender import RecordSender
 from ol0.kafka.transaction_loop import TransactionalLoop
+from ol0.operator.setup.lineage import apply_topics
 from ol0.records import Decision, DecisionId
 from ol0.replay.connection import connect
 from ol0.replay.counters import Counters
 from ol0.replay.protocol import SourcePartition
 from ol0.replay.store import ReplayStore
-from ol0.soak.lineage_setup import apply_topics
 from ol0.stacks.native import NativeStack
 from ol0.wire.payloads import Payloads
 from unwritable import make_unwritable

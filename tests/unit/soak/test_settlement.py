@@ -2,7 +2,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from ol0.soak.dataset import Prompts
+from ol0.operator.setup.prompts import Prompts
 from ol0.soak.settlement import kind_policy
 from worlds import KIND_COUNT, experts, good, make_base, make_candidate
 

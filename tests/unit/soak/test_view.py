@@ -8,15 +8,15 @@ import pytest
 from rich.console import Console
 
 from made_up_run import difference, digest, divergence, verdict, watch, whole_run
+from ol0.operator import screen as screens
+from ol0.operator import text
+from ol0.operator.figures import LiftInterval
+from ol0.operator.narration import news, now_sentence
+from ol0.operator.observation import Observation
+from ol0.operator.screen import WIDTH, screen, sparkline
+from ol0.operator.text import MINUS, lift_words, signed_points, transition_sentence, verdict_sentence, verdict_words
 from ol0.records import Digest, Gate, Judgement, Phase, Reason, Transition
-from ol0.soak import screen as screens
-from ol0.soak import words
-from ol0.soak.figures import LiftInterval
-from ol0.soak.narration import news, now_sentence
-from ol0.soak.observation import Observation
-from ol0.soak.screen import WIDTH, screen, sparkline
 from ol0.soak.view import LiveView, PlainView, make_view
-from ol0.soak.words import MINUS, lift_words, signed_points, transition_sentence, verdict_sentence, verdict_words
 
 HEIGHT = 32
 
@@ -135,8 +135,8 @@ def test_a_sparkline_has_the_lowest_bar_for_low_and_a_blank_for_nothing() -> Non
 
 def test_a_verdict_that_stops_a_candidate_shows_its_upper_bound() -> None:
     reason = Reason("harm", -0.058, -0.008, 0.0, "worse than live")
-    words = verdict_words(verdict("x", Gate.CANARY, Judgement.ROLLBACK, reason, stage=1))
-    assert words == f"rollback, staged 1: {MINUS}5.8 points, at most {MINUS}0.8"
+    text = verdict_words(verdict("x", Gate.CANARY, Judgement.ROLLBACK, reason, stage=1))
+    assert text == f"rollback, staged 1: {MINUS}5.8 points, at most {MINUS}0.8"
 
 
 def test_a_verdict_shows_the_first_reason_that_has_a_figure() -> None:
@@ -148,8 +148,8 @@ def test_a_verdict_shows_the_first_reason_that_has_a_figure() -> None:
 def test_how_long_a_stage_runs_is_not_what_a_verdict_turned_on() -> None:
     unknown = Reason("staged_live", None, None, -0.02, "against live: not known yet")
     since = Reason("since", 12.0, None, 20_000.0, "stage 1 runs since noon, with 12 decisions so far")
-    words = verdict_words(verdict("x", Gate.CANARY, Judgement.HOLD, unknown, since, stage=1))
-    assert words == "hold, staged 1: against live: not known yet"
+    text = verdict_words(verdict("x", Gate.CANARY, Judgement.HOLD, unknown, since, stage=1))
+    assert text == "hold, staged 1: against live: not known yet"
 
 
 def test_a_rejection_by_drift_shows_the_figure_that_is_beyond_its_limit() -> None:
@@ -187,6 +187,6 @@ def test_nothing_is_shown_as_minus_zero() -> None:
     assert signed_points(-0.0001) == "0.0"
 
 
-@pytest.mark.parametrize("module", [words, screens], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [text, screens], ids=lambda module: module.__name__)
 def test_the_examples_in_the_docstrings_are_right(module: ModuleType) -> None:
     assert doctest.testmod(module).failed == 0

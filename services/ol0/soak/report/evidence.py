@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ol0.operator.observation import Observation
 from ol0.records import Digest, Gate, Judgement, Verdict
-from ol0.soak.observation import Observation
 
 MAIN_CHECK: Final = "staged_live"
 """What the canary calls the comparison with what serves."""

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from ol0.operator.figures import ReleaseSeen
+from ol0.operator.observation import Observation
+from ol0.operator.text import lift_words, percent, plural, short, signed_points
 from ol0.records import Gate, Judgement
-from ol0.soak.figures import ReleaseSeen
-from ol0.soak.observation import Observation
-from ol0.soak.words import lift_words, percent, plural, short, signed_points
 
 OLD_MARGIN: Final = 0.01
 """What a kind may lose, of its ceiling: a point is what the simulations of the learner lose at worst, with its spread,

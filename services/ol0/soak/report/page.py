@@ -6,13 +6,13 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from ol0.operator import text
+from ol0.operator.text import clock, lift_words, percent, plural, signed_percent, signed_points
 from ol0.records import Arm
-from ol0.soak import words
 from ol0.soak.report.evidence import trials
 from ol0.soak.report.model import RunReport
 from ol0.soak.report.plots import COLOURS, flow_plot, lift_plot, success_plot, trials_plot
 from ol0.soak.report.sentences import closing_words, event_time_words, headline
-from ol0.soak.words import clock, lift_words, percent, plural, signed_percent, signed_points
 
 TEMPLATE: Final = "template.html.jinja"
 ARM_WORDS: Final = {
@@ -25,9 +25,9 @@ FILTERS: Final[dict[str, Callable[..., str]]] = {
     "signed_percent": signed_percent,
     "points": signed_points,
     "plural": plural,
-    "short": words.short,
+    "short": text.short,
     "lift_words": lift_words,
-    "stage_words": words.stage_words,
+    "stage_words": text.stage_words,
 }
 
 

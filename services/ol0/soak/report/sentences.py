@@ -1,10 +1,10 @@
 """The sentences of a report that name who did what: on the page and on the terminal the same."""
 
+from ol0.operator.figures import LiftInterval
+from ol0.operator.observation import Observation
+from ol0.operator.text import clock, percent, plural, sentence
 from ol0.records import Arm
-from ol0.soak.figures import LiftInterval
-from ol0.soak.observation import Observation
 from ol0.soak.report.model import ENOUGH_DECISIONS, EventTime, KindPolicy, Policy, RunReport, RunVerdict
-from ol0.soak.words import clock, percent, plural, sentence
 
 
 def closing_words(report: RunReport) -> str:

@@ -18,9 +18,8 @@ from ol0.kafka.dead_letters.resend import Examiner, Prospect, outgoing_again, re
 from ol0.kafka.dead_letters.writer import DeadLetter, outgoing
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.messages import Headers, Outgoing
-from ol0.records import Record
-from ol0.soak import dead_letter_words
-from ol0.soak.dead_letter_words import (
+from ol0.operator import dead_letter_text
+from ol0.operator.dead_letter_text import (
     NO_REMEDY,
     NOT_A_RECORD,
     NOT_OURS,
@@ -32,7 +31,8 @@ from ol0.soak.dead_letter_words import (
     remedy,
     short_line,
 )
-from ol0.soak.words import moment
+from ol0.operator.text import moment
+from ol0.records import Record
 
 LINEAGE = Lineage.of(KafkaConfig(topic_prefix="lin"))
 TOPIC = "lin.decisions.v1"
@@ -346,6 +346,6 @@ def test_a_time_that_cannot_be_is_still_shown() -> None:
     assert moment(1 << 62) == f"time {1 << 62}"
 
 
-@pytest.mark.parametrize("module", [autopsy, dead_letter_words], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [autopsy, dead_letter_text], ids=lambda module: module.__name__)
 def test_the_examples_in_the_docstrings_are_right(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]

@@ -1,0 +1,131 @@
+"""Where a person gives orders: what one would do, and what it did."""
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from functools import reduce
+from time import monotonic
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from ol0.config import Settings
+from ol0.errors import ConfigError, StreamError
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.logs.stalls import Place
+from ol0.kafka.sending.record_sender import RecordSender
+from ol0.kafka.snapshots import Stored, assemble_if_whole
+from ol0.kafka.topic_readers.compacted_reader import CompactedReader, apply_changes
+from ol0.kafka.topic_readers.log_reader import Follower
+from ol0.kafka.transactional_writer import READ_TIMEOUT_S, STATE, read_stored
+from ol0.operator.releases.history import READ_S, to_the_end
+from ol0.records import OperatorCommand, OperatorKind
+from ol0.release.life import Life, Move, Rules
+from ol0.release.orders import obey
+
+SERVICE: Final = "release"
+OPERATOR: Final = "operator"
+POLL_S: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the release service knows, as of its last transaction, and the orders that it had not obeyed by then."""
+
+    life: Life
+    waiting: tuple[OperatorCommand, ...] = ()
+
+
+def read_desk(settings: Settings) -> Desk:
+    """How things stand before an order.
+
+    Raises:
+        ConfigError: the release service has not written anything in this lineage.
+        StreamError: Kafka does not answer, or the snapshot is none.
+    """
+    stored = read_stored(SERVICE, Lineage.of(settings.kafka))
+    if stored is None:
+        raise ConfigError(
+            f"nothing was released in lineage {settings.kafka.topic_prefix} yet: `ol0 warmup` offers a base, "
+            "`ol0 run` judges and releases it"
+        )
+    life = _life(stored.body)
+    if stored.where is None:  # an earlier version wrote it: which orders wait, nobody knows
+        return Desk(life)
+    with closing(Follower(settings, [OPERATOR], _places(stored))) as follower:
+        orders = [it for it in to_the_end(follower, monotonic() + READ_S) if isinstance(it, OperatorCommand)]
+    return Desk(life, tuple(order for order in orders if order.kind is not OperatorKind.FORGET))
+
+
+def rehearse(desk: Desk, order: OperatorCommand, settings: Settings) -> list[str]:
+    """What an order would change, in words, once those that wait are obeyed; nothing where all is so already.
+
+    Raises:
+        ConfigError: it would be refused, and why.
+    """
+    rules = Rules.of(settings.safety, settings.online_learning.max_checkpoints)
+    life = reduce(lambda life, earlier: obey(life, earlier, rules)[0], desk.waiting, desk.life)
+    if order.kind is OperatorKind.ROLLBACK and order.value in life.quarantined:
+        return []
+    after, moves = obey(life, order, rules)
+    if after.refused != life.refused and after.refused is not None:
+        raise ConfigError(f"{order.kind} would be refused: {after.refused.reason}")
+    lines = [_move_words(move) for move in moves]
+    if after.frozen != life.frozen:
+        lines.append("no candidate goes any further until `ol0 releases thaw`" if after.frozen else "the freeze ends")
+    return lines
+
+
+def give(settings: Settings, order: OperatorCommand, within_s: float) -> Life:
+    """Writes an order and waits until the release service has carried it out; returns what it knows then.
+
+    Raises:
+        ConfigError: it was refused, and why.
+        StreamError: it was not carried out in time, or Kafka refuses.
+    """
+    lineage = Lineage.of(settings.kafka)
+    topic, partitions = lineage.topics.full(OPERATOR), range(lineage.topics.spec(OPERATOR).partitions)
+    with CompactedReader(STATE, lineage) as reader:
+        table = reader.read_to_end(READ_TIMEOUT_S)
+        RecordSender(lineage).send_all([order])
+        bounds = lineage.clients.bounds(topic, partitions, READ_TIMEOUT_S)
+        ends = {(topic, number): end for number, (_, end) in bounds.items()}  # the order stands before one of them
+        deadline_s = monotonic() + within_s
+        while monotonic() < deadline_s:
+            for key, record in reader.poll(POLL_S):
+                apply_changes(table, [(key, record)])
+                stored = assemble_if_whole(SERVICE, table) if key == SERVICE else None
+                # What is so may have been so before: only how far the service has read says that it has obeyed.
+                if stored is None or any(_places(stored).get(place, 0) < end for place, end in ends.items()):
+                    continue
+                life = _life(stored.body)
+                if life.refused is not None and (life.refused.time_ms, life.refused.actor) == (
+                    order.time_ms,
+                    order.actor,
+                ):
+                    raise ConfigError(f"{order.kind} was refused: {life.refused.reason}")
+                return life
+    raise StreamError(
+        f"{order.kind} was written, but the release service has not carried it out within {within_s:g} s: does it run "
+        "(`ol0 run`, or `ol0 release`)? The order stands on the operator topic and holds as soon as it does; there is "
+        "no need to repeat it"
+    )
+
+
+def _places(stored: Stored) -> Mapping[Place, int]:
+    """The next offset that the service was to read, of every partition."""
+    topics = {} if stored.where is None else stored.where.topics
+    return {(topic, number): offset for topic, place in topics.items() for number, offset in place.offsets.items()}
+
+
+def _life(body: bytes) -> Life:
+    try:
+        return TypeAdapter(Life).validate_json(body)
+    except ValidationError as error:
+        raise StreamError(
+            f"the release service's snapshot cannot be read ({error.error_count()} errors): is it of another version?"
+        ) from None
+
+
+def _move_words(move: Move) -> str:
+    return f"{move.digest[:12]} (step {move.step}): {move.from_phase or 'new'} -> {move.to_phase}"

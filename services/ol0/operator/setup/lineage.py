@@ -1,0 +1,193 @@
+"""Everything that has to exist before the services of a lineage can start."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from ol0.ar1.warmup import Imported
+from ol0.canary.size import check_suite_size
+from ol0.clock import wall_clock_ms
+from ol0.config import Settings, Signer
+from ol0.controller.heads import Floats
+from ol0.controller.signing import Keyring
+from ol0.controller.suite import read_suite
+from ol0.controller.warmup import Warmup, check_suite_share
+from ol0.errors import ConfigError, StoreError
+from ol0.feedback.service import SOURCES
+from ol0.kafka import topic_admin
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.ports import Log
+from ol0.kafka.sending.record_sender import RecordSender
+from ol0.kafka.topic_changes import Change
+from ol0.operator.setup.base_from_labels import prepare, write_labelled_suite
+from ol0.operator.setup.prompts import Split
+from ol0.records import Digest
+from ol0.replay.anchors import AnchorStore
+from ol0.replay.budget import MOST_OPEN, Budget
+from ol0.replay.connection import connect
+from ol0.replay.layout import NOBODY
+from ol0.replay.protocol import SourcePartition
+from ol0.replay.registration import Admitted
+from ol0.replay.server_checks import check_memory, open_store
+from ol0.replay.store import ReplayStore
+from ol0.wire.payloads import Payloads
+
+BASE: Final = "base.safetensors"
+SUITE: Final = "suite.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What ``apply_topics`` did.
+
+    Attributes:
+        changes: in Kafka.
+        begun_anew: source partitions of topics that were deleted and made anew since they were read.
+        gone: names of those that such a topic has no more.
+    """
+
+    changes: Sequence[Change]
+    begun_anew: Sequence[SourcePartition]
+    gone: Sequence[str]
+
+
+def apply_topics(settings: Settings) -> Applied:
+    """Makes the topics, and registers every source partition with its first offset in the store. Idempotent.
+
+    This is also the order to go on with topics that were deleted and made anew.
+
+    Raises:
+        StreamError: Kafka refuses.
+        StoreError: the store has wrong settings, another capacity, is out of reach, or was wiped.
+    """
+    changes = topic_admin.plan(settings)
+    topic_admin.apply(settings, changes)
+    client = open_store(settings.redis, settings.kafka.topic_prefix)
+    store = ReplayStore(client, settings.kafka.topic_prefix)
+    if not store.exists():
+        _check_no_outcomes(settings)
+    found = topic_admin.source_partitions(settings, SOURCES)
+    logs = {SourcePartition(partition.topic, partition.number): log for partition, log in found.items()}
+    store.register(
+        {partition: log.first_offset for partition, log in logs.items()},
+        settings.online_learning.replay_size,
+        settings.streaming.max_open or MOST_OPEN,  # until a feedback process knows how many fit
+    )
+    begun = [it for it, log in logs.items() if _begin(store, it, log) is Admitted.ANEW]
+    gone = sorted(set(store.partitions()) - {str(partition) for partition in logs})
+    for name in gone:
+        store.registration.retire(SourcePartition.parse(name))
+    return Applied(changes, begun, gone)
+
+
+def _begin(store: ReplayStore, partition: SourcePartition, log: Log) -> Admitted:
+    return store.registration.begin_anew(partition, log.topic_id, log.first_offset)
+
+
+def _check_no_outcomes(settings: Settings) -> None:
+    """Where outcomes were published there was a store: one that begins in silence would publish them once more."""
+    lineage = Lineage.of(settings.kafka)
+    topic = lineage.topics.full("outcomes")
+    bounds = lineage.clients.bounds(topic, range(lineage.topics.spec("outcomes").partitions), topic_admin.TIMEOUT_S)
+    if any(following for _, following in bounds.values()):
+        raise StoreError(
+            f"there is no replay store, but {topic} has outcomes: the store was wiped; `ol0 replay rebuild` makes it "
+            "again from the logs"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """The digest of a base that was offered, and what is to be said of its suite's size, if anything."""
+
+    digest: Digest
+    few: str | None
+
+
+def warm_up(settings: Settings, split: Split, out: Path, seed: int) -> Offered:
+    """Brings a base in: trains it, writes its files, puts the anchors into the store, offers it as candidate 0.
+
+    May be repeated with the same prompts and seed.
+
+    Args:
+        settings: of the lineage; its topics and its store exist.
+        split: the prompts.
+        out: folder of ``base.safetensors`` and ``suite.safetensors``.
+        seed: of the training and of the anchors.
+
+    Raises:
+        ConfigError: the base fails its own suite, or that is too small to approve anything.
+        StoreError: the store is too small for such prompts, or holds the anchors of another base.
+    """
+    epsilon, anchors = settings.serving.epsilon, settings.online_learning.anchors
+    warmup = prepare(split, epsilon=epsilon, anchors=anchors, seed=seed)
+    check_suite_share(warmup.suite_pass_share, settings.warmup.canary_threshold)
+    few = check_suite_size(split.suite.best, settings.safety)
+    _check_room(settings, split.base.features.shape[1])
+    out.mkdir(parents=True, exist_ok=True)
+    write_labelled_suite(split.suite, out / SUITE)
+    return Offered(offer_base(settings, warmup, out), few)
+
+
+def bring_in_ar1(settings: Settings, imported: Imported, out: Path) -> Offered:
+    """Brings an AR1 policy in as the base: writes its files, puts the anchors into the store, offers it as candidate 0.
+
+    May be repeated with the same files.
+
+    Args:
+        settings: of the lineage; its topics and its store exist.
+        imported: see ``WarmupManager.import_ar1``.
+        out: folder of ``encoder``, ``base`` and, with a calibration file, ``suite``, all ``.safetensors``.
+
+    Raises:
+        ConfigError: the base fails its suite, or that is too small to approve anything, or there is none.
+        StoreError: the store is too small for such prompts, or holds the anchors of another base.
+    """
+    share, best = _asked(settings, imported)
+    check_suite_share(share, settings.warmup.canary_threshold)
+    few = check_suite_size(best, settings.safety)
+    _check_room(settings, imported.base.dimension)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "encoder.safetensors").write_bytes(imported.encoder_file)
+    if imported.baseline is not None:
+        imported.baseline.write_suite(out / SUITE)
+    return Offered(offer_base(settings, imported.warmup(share), out), few)
+
+
+def _check_room(settings: Settings, dimension: int) -> None:
+    check_memory(open_store(settings.redis, settings.kafka.topic_prefix), Budget.of(settings, dimension))
+
+
+def _asked(settings: Settings, imported: Imported) -> tuple[float, Floats]:
+    """The base's share of the calibration file's suite, or of the host's own, and what its best answers are worth."""
+    if imported.baseline is not None:
+        return imported.baseline.metrics.canary_pass_rate, np.ones(len(imported.baseline.suite), np.float32)
+    try:
+        suite = read_suite(settings.safety.suite)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; --calibration FILE makes a suite of logged decisions") from None
+    if flaw := suite.misfit(imported.base):
+        raise ConfigError(f"canary suite {settings.safety.suite}: {flaw}; --calibration FILE makes one that fits")
+    return suite.share(imported.base), suite.best
+
+
+def offer_base(settings: Settings, warmup: Warmup, out: Path) -> Digest:
+    """Writes ``base.safetensors``, puts the anchors into the store, offers the base as candidate 0; may be repeated.
+
+    Raises:
+        ConfigError: keys are configured, but not the learner's, which signs the base.
+        StoreError: the store holds the anchors of another base.
+    """
+    keys = Keyring.of(settings.security, settings.kafka.topic_prefix, Signer.LEARNER)
+    (out / BASE).write_bytes(warmup.checkpoint)
+    lineage = Lineage.of(settings.kafka)
+    payloads = Payloads(lineage.codec)
+    AnchorStore(connect(settings.redis), settings.kafka.topic_prefix).add_anchors(
+        [(payloads.pack(anchor.decision, NOBODY), anchor.reward) for anchor in warmup.anchors]
+    )
+    candidate = keys.sign(warmup.candidate(wall_clock_ms()))
+    RecordSender(lineage).send_all([candidate])
+    return candidate.digest

@@ -1,0 +1,102 @@
+"""``ol0 status``: one screen of what a lineage does now, read from its topics and its store."""
+
+from collections.abc import Iterator
+from threading import Event
+from time import monotonic
+
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
+
+from ol0.clock import wall_clock_ms
+from ol0.config import Settings
+from ol0.errors import StreamError
+from ol0.kafka.topic_readers.log_reader import Follower
+from ol0.operator.figure_sources import Sources
+from ol0.operator.figures import CandidateStory
+from ol0.operator.observation import OBSERVED_TOPICS, Observation, Observer
+from ol0.operator.screen import candidates, facts
+from ol0.operator.text import age, moment, plural
+from ol0.records import Gate
+from ol0.replay.connection import connect
+from ol0.replay.counters import Counters
+from ol0.replay.store import ReplayStore
+
+READ_S = 30.0
+LOOK_S = 0.05
+TOPICS = tuple(name for name in OBSERVED_TOPICS if name != "outcomes")  # the store has the sums of those
+
+
+def show_status(settings: Settings, console: Console) -> None:
+    """Reads everything there is, once, and prints it.
+
+    Raises:
+        StreamError: Kafka does not answer, or the topics cannot be read to their end in time.
+        StoreError: the store is out of reach.
+    """
+    counters = ReplayStore(connect(settings.redis), settings.kafka.topic_prefix).counters()
+    now = _read(settings)
+    console.print(status_screen(now, counters, settings.kafka.topic_prefix, wall_clock_ms()))
+
+
+def status_screen(now: Observation, counters: Counters, lineage: str, clock_ms: int) -> RenderableType:
+    """Serving state, what waits in the store, the candidates, and the newest verdict of each gate with its reasons.
+
+    Args:
+        now: everything that the topics say.
+        counters: of the store.
+        lineage: its name.
+        clock_ms: the wall clock.
+    """
+    waits = f"{plural(counters.open, 'open window')}, {counters.waiting:,} feedback waiting"
+    done = f"{counters.decisions:,} decisions, {counters.outcomes:,} outcomes, {counters.examples:,} examples"
+    return Group(
+        Text(f"lineage {lineage}", style="bold"),
+        facts(now, _as_of(now, clock_ms)),
+        *map(Text, _trial(now, clock_ms)),
+        Text(f"store    {done}; {waits}"),
+        Text(),
+        candidates(now.candidates, rows=min(len(now.candidates), 8), at=_offered),
+        Text(),
+        *(line for gate in Gate for line in _last_word(now, gate)),
+    )
+
+
+def _as_of(now: Observation, clock_ms: int) -> str | None:
+    """The event time that the lift holds for, and how old the word is."""
+    if now.evaluated_ms is None or now.written_ms is None:
+        return None
+    return f"as of {moment(now.evaluated_ms)} event time, written {age((clock_ms - now.written_ms) / 1000)} ago"
+
+
+def _trial(now: Observation, clock_ms: int) -> Iterator[str]:
+    """When a trial came to its present stage: how it goes there, the canary says."""
+    trial = None if now.serving is None else now.serving.staged
+    story = None if trial is None else now.story(trial.digest)
+    if trial is not None and story is not None and story.stage_began_ms is not None:
+        ago = age((clock_ms - story.stage_began_ms) / 1000)
+        yield f"trial    came to stage {trial.stage} at {moment(story.stage_began_ms)}, {ago} ago"
+
+
+def _offered(story: CandidateStory) -> str:
+    """By the record itself: the run began for this command when it was called."""
+    return moment(story.offered_ms)[:-4]
+
+
+def _last_word(now: Observation, gate: Gate) -> list[Text]:
+    verdicts = [seen.record for seen in now.verdicts if seen.record.gate is gate]
+    if not verdicts:
+        return [Text(f"{gate} has said nothing yet")]
+    newest = verdicts[-1]
+    title = f"{gate} says {newest.judgement} of {newest.digest[:8]} at stage {newest.stage}:"
+    return [Text(title), *(Text(f"  {reason.text}") for reason in newest.reasons)]
+
+
+def _read(settings: Settings) -> Observation:
+    deadline_s, pause = monotonic() + READ_S, Event()
+    with Observer(Follower(settings, TOPICS), Sources(decisions=lambda: 0, planned=0)) as observer:
+        while not observer.caught_up:
+            if monotonic() > deadline_s:
+                prefix = settings.kafka.topic_prefix
+                raise StreamError(f"the topics of {prefix} were not read to their end in {READ_S:g} s: is Kafka up?")
+            pause.wait(LOOK_S)
+        return observer.observe()
