@@ -31,7 +31,7 @@ from ol0.records import (
     Transition,
     Verdict,
 )
-from ol0.soak.report.model import KindPolicy, Policy, Reconciliation, RunReport
+from ol0.simulation.report.model import KindPolicy, Policy, Reconciliation, RunReport
 from ol0.statistics.lift import LiftFigures
 
 DECISIONS = 20_000

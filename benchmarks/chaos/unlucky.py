@@ -27,8 +27,8 @@ from ol0.kafka.transactional_writer import read_snapshots
 from ol0.operator.setup.lineage import apply_topics
 from ol0.serving.options import Options
 from ol0.serving.router import Router
-from ol0.soak.services import Services
-from ol0.soak.users import UserHabits, Users
+from ol0.simulation.services import Services
+from ol0.simulation.users import UserHabits, Users
 from ol0.stacks.native import NativeStack
 from processes import ol0
 from waiting import wait_until

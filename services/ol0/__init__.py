@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ol0.learner.in_process import OnlineLearner
     from ol0.learner.replay import LocalReplay as ReplayBuffer
     from ol0.serving.router import Router
-    from ol0.soak.soak_test import run_24hour_soak_test
+    from ol0.simulation.soak_test import run_24hour_soak_test
 
 __all__ = [
     "EWCRegularizer",
@@ -36,7 +36,7 @@ _PLACES = {
     "ReplayBuffer": ("ol0.learner.replay", "LocalReplay"),
     "Router": ("ol0.serving.router", "Router"),
     "WarmupManager": ("ol0.ar1.warmup", "WarmupManager"),
-    "run_24hour_soak_test": ("ol0.soak.soak_test", "run_24hour_soak_test"),
+    "run_24hour_soak_test": ("ol0.simulation.soak_test", "run_24hour_soak_test"),
 }
 
 

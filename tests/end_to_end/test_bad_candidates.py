@@ -12,8 +12,8 @@ from ol0.controller.controller import Manifest
 from ol0.controller.heads import Head
 from ol0.records import Digest, Gate, Judgement, Outcome, Phase, ServingState, Verdict
 from ol0.serving.router import Router
-from ol0.soak.demo import demo_settings
-from ol0.soak.users import UserHabits, Users
+from ol0.simulation.demo import demo_settings
+from ol0.simulation.users import UserHabits, Users
 from ol0.stacks.native import NativeStack
 from trials import Trials, mixer_for, sending
 

@@ -329,7 +329,7 @@ def test_votes_are_of_the_expert_that_was_taken(world: World) -> None:
 
 
 def test_the_traffic_is_that_of_the_demos_users() -> None:
-    from ol0.soak.users import UserHabits  # noqa: PLC0415
+    from ol0.simulation.users import UserHabits  # noqa: PLC0415
 
     habits = UserHabits()
 

@@ -15,9 +15,9 @@ from ol0.evaluator.handler import OnlineEvaluator
 from ol0.learner.in_process import OnlineLearner
 from ol0.learner.trainer import Proposal
 from ol0.serving.router import Router
-from ol0.soak import soak_test
-from ol0.soak.harness import RunPlan
-from ol0.soak.report.model import RunReport
+from ol0.simulation import soak_test
+from ol0.simulation.harness import RunPlan
+from ol0.simulation.report.model import RunReport
 from unit.ar1.worlds import SMALL, write_calibration
 
 ROOT = Path(__file__).parents[2]

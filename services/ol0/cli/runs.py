@@ -12,7 +12,7 @@ from ol0.cli.command import EXIT_FAILED, EXIT_NOT_PROVEN, explained, extra
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ol0.soak.report.model import RunVerdict
+    from ol0.simulation.report.model import RunVerdict
     from ol0.stacks.stack import Stack
 
 app = typer.Typer()
@@ -41,9 +41,9 @@ def demo(
     """
     with explained():
         with extra("local"):
-            from ol0.soak.demo import demo_plan
-            from ol0.soak.harness import play
-            from ol0.soak.users import UserHabits
+            from ol0.simulation.demo import demo_plan
+            from ol0.simulation.harness import play
+            from ol0.simulation.users import UserHabits
             from ol0.stacks.native import NativeStack
 
         report = play(demo_plan(data, out, seed, decisions, UserHabits(rate_per_s=rate)), NativeStack, Console())
@@ -78,9 +78,9 @@ def soak(
     """
     with explained():
         with extra("local"):
-            from ol0.soak.harness import play
-            from ol0.soak.soak import soak_plan
-            from ol0.soak.users import UserHabits
+            from ol0.simulation.harness import play
+            from ol0.simulation.soak import soak_plan
+            from ol0.simulation.users import UserHabits
 
         plan = soak_plan(
             out,

@@ -1,7 +1,7 @@
 import pytest
 
 from ol0.cli.runs import exit_status
-from ol0.soak.report.model import ENOUGH_DECISIONS, RunVerdict
+from ol0.simulation.report.model import ENOUGH_DECISIONS, RunVerdict
 from processes import ol0
 
 

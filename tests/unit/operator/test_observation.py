@@ -25,7 +25,7 @@ from ol0.operator.text import lift_words
 from ol0.operator.topic_tally import FEWEST_REWARDS, RECENT_REWARDS, Tally
 from ol0.records import Arm, Gate, Judgement, Phase, Record, Snapshot
 from ol0.statistics.lift import LiftFigures
-from unit.soak.scripted import Scripted, evaluation
+from unit.simulation.scripted import Scripted, evaluation
 from waiting import wait_until
 
 

@@ -10,7 +10,7 @@ from ol0.operator.status import status_screen
 from ol0.records import Phase, Record
 from ol0.replay.counters import Counters
 from ol0.statistics.lift import LiftFigures
-from unit.soak.scripted import Scripted, evaluation
+from unit.simulation.scripted import Scripted, evaluation
 
 MINUTE_MS = 60_000
 NOON_MS = 1_795_867_200_000  # 2026-11-28 12:00 UTC

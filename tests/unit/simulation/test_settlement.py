@@ -3,7 +3,7 @@ from dataclasses import asdict
 import numpy as np
 
 from ol0.operator.setup.prompts import Prompts
-from ol0.soak.settlement import kind_policy
+from ol0.simulation.settlement import kind_policy
 from worlds import KIND_COUNT, experts, good, make_base, make_candidate
 
 

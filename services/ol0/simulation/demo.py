@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from ol0.soak.harness import RunPlan, SettingsTree
-from ol0.soak.users import UserHabits
+from ol0.simulation.harness import RunPlan, SettingsTree
+from ol0.simulation.users import UserHabits
 
 
 def demo_plan(data: Path | None, out: Path, seed: int, decisions: int, habits: UserHabits) -> RunPlan:

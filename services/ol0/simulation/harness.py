@@ -30,15 +30,15 @@ from ol0.replay.counters import Counters
 from ol0.replay.store import ReplayStore
 from ol0.serving.options import Options
 from ol0.serving.router import Router
-from ol0.soak.event_clock import EventClock
-from ol0.soak.faults import Fault, FaultInjector
-from ol0.soak.report.model import ENOUGH_DECISIONS, EventTime, RunReport
-from ol0.soak.report.report import summary_text, write_report
-from ol0.soak.report.sentences import base_words
-from ol0.soak.services import Services
-from ol0.soak.settlement import Settled, environment, kind_policy, policy, reconciliation, settings_that_matter
-from ol0.soak.users import Tally, UserHabits, Users
-from ol0.soak.view import View, make_view
+from ol0.simulation.event_clock import EventClock
+from ol0.simulation.faults import Fault, FaultInjector
+from ol0.simulation.report.files import summary_text, write_report
+from ol0.simulation.report.model import ENOUGH_DECISIONS, EventTime, RunReport
+from ol0.simulation.report.text import base_words
+from ol0.simulation.services import Services
+from ol0.simulation.settlement import Settled, environment, kind_policy, policy, reconciliation, settings_that_matter
+from ol0.simulation.users import Tally, UserHabits, Users
+from ol0.simulation.view import View, make_view
 from ol0.stacks.stack import STORE_BYTES, Stack
 
 FIRST_RELEASE_S = 60.0  # six services import and join in about ten seconds; a loaded machine takes longer

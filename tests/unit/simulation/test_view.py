@@ -16,7 +16,7 @@ from ol0.operator.observation import Observation
 from ol0.operator.screen import WIDTH, screen, sparkline
 from ol0.operator.text import MINUS, lift_words, signed_points, transition_sentence, verdict_sentence, verdict_words
 from ol0.records import Digest, Gate, Judgement, Phase, Reason, Transition
-from ol0.soak.view import LiveView, PlainView, make_view
+from ol0.simulation.view import LiveView, PlainView, make_view
 
 HEIGHT = 32
 

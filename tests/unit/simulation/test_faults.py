@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 
-from ol0.soak.faults import Fault, FaultInjector, kill_each_once
+from ol0.simulation.faults import Fault, FaultInjector, kill_each_once
 from ol0.supervisor.lineup import SERVICES
 from waiting import wait_until
 

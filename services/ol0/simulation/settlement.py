@@ -16,8 +16,8 @@ from ol0.operator.setup.prompts import Prompts, Split
 from ol0.records import ServingState
 from ol0.replay.counters import Counters
 from ol0.replay.store import ReplayStore
-from ol0.soak.report.model import KindPolicy, Policy, Reconciliation
-from ol0.soak.users import Tally
+from ol0.simulation.report.model import KindPolicy, Policy, Reconciliation
+from ol0.simulation.users import Tally
 
 READ_S = 10.0
 

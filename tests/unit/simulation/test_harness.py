@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 
 from ol0.errors import ConfigError
-from ol0.soak.demo import demo_plan
-from ol0.soak.harness import RunPlan, play
-from ol0.soak.users import UserHabits
+from ol0.simulation.demo import demo_plan
+from ol0.simulation.harness import RunPlan, play
+from ol0.simulation.users import UserHabits
 from ol0.stacks.native import NativeStack
 
 

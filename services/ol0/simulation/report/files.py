@@ -8,9 +8,9 @@ from typing import Final
 
 from ol0.operator.text import clock, lift_words, percent, plural, short
 from ol0.records import Verdict
-from ol0.soak.report.model import RunReport, from_to
-from ol0.soak.report.page import html
-from ol0.soak.report.sentences import closing_words, event_time_words, yardsticks
+from ol0.simulation.report.model import RunReport, from_to
+from ol0.simulation.report.page import html
+from ol0.simulation.report.text import closing_words, event_time_words, yardsticks
 
 NAME_WIDTH: Final = 12
 

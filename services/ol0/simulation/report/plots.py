@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from ol0.operator.figures import Point, ReleaseSeen
 from ol0.operator.text import MINUS, clock
 from ol0.records import Arm
-from ol0.soak.report.evidence import TrialEvidence
+from ol0.simulation.report.evidence import TrialEvidence
 
 COLOURS: Final = {Arm.LIVE: "#0072b2", Arm.STAGED: "#d55e00", Arm.HOLDBACK: "#7a7a7a"}
 """Of Okabe and Ito's palette, which colour-blind people tell apart; they differ in brightness too."""

@@ -4,7 +4,7 @@ from ol0.operator.figures import LiftInterval
 from ol0.operator.observation import Observation
 from ol0.operator.text import clock, percent, plural, sentence
 from ol0.records import Arm
-from ol0.soak.report.model import ENOUGH_DECISIONS, EventTime, KindPolicy, Policy, RunReport, RunVerdict
+from ol0.simulation.report.model import ENOUGH_DECISIONS, EventTime, KindPolicy, Policy, RunReport, RunVerdict
 
 
 def closing_words(report: RunReport) -> str:

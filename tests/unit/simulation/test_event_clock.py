@@ -2,7 +2,7 @@ from collections.abc import Iterable
 
 from ol0.errors import StreamError
 from ol0.records import Tick
-from ol0.soak.event_clock import LONGEST_STEP_S, EventClock, Place
+from ol0.simulation.event_clock import LONGEST_STEP_S, EventClock, Place
 
 PLACES = [("ol0.decisions.v1", 0), ("ol0.outcomes.v1", 0)]
 START_MS = 1_000_000

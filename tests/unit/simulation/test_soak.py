@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from ol0.config import Settings, load_settings
-from ol0.soak.harness import RunPlan
-from ol0.soak.soak import soak_plan, soak_settings
-from ol0.soak.users import UserHabits
+from ol0.simulation.harness import RunPlan
+from ol0.simulation.soak import soak_plan, soak_settings
+from ol0.simulation.users import UserHabits
 
 HABITS = UserHabits(rate_per_s=100)
 

@@ -15,11 +15,11 @@ from ol0.errors import ConfigError, StreamError
 from ol0.evaluator.figures import EvaluationFigures
 from ol0.evaluator.handler import OnlineEvaluator
 from ol0.operator.text import percent
-from ol0.soak.harness import play
-from ol0.soak.report.model import RunReport, RunVerdict
-from ol0.soak.report.report import summary_text
-from ol0.soak.soak import soak_plan
-from ol0.soak.users import UserHabits
+from ol0.simulation.harness import play
+from ol0.simulation.report.files import summary_text
+from ol0.simulation.report.model import RunReport, RunVerdict
+from ol0.simulation.soak import soak_plan
+from ol0.simulation.users import UserHabits
 from ol0.stacks.native import NativeStack
 
 

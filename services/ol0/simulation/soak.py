@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from ol0.soak.faults import kill_each_once
-from ol0.soak.harness import RunPlan, SettingsTree
-from ol0.soak.users import UserHabits
+from ol0.simulation.faults import kill_each_once
+from ol0.simulation.harness import RunPlan, SettingsTree
+from ol0.simulation.users import UserHabits
 
 # In event time. Most people answer well within the window of ten minutes; the late ones do so after it.
 PAUSE_S: Final = 10.0

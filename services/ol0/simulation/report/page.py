@@ -9,10 +9,10 @@ from markupsafe import Markup
 from ol0.operator import text
 from ol0.operator.text import clock, lift_words, percent, plural, signed_percent, signed_points
 from ol0.records import Arm
-from ol0.soak.report.evidence import trials
-from ol0.soak.report.model import RunReport
-from ol0.soak.report.plots import COLOURS, flow_plot, lift_plot, success_plot, trials_plot
-from ol0.soak.report.sentences import closing_words, event_time_words, headline
+from ol0.simulation.report.evidence import trials
+from ol0.simulation.report.model import RunReport
+from ol0.simulation.report.plots import COLOURS, flow_plot, lift_plot, success_plot, trials_plot
+from ol0.simulation.report.text import closing_words, event_time_words, headline
 
 TEMPLATE: Final = "template.html.jinja"
 ARM_WORDS: Final = {
@@ -34,7 +34,7 @@ FILTERS: Final[dict[str, Callable[..., str]]] = {
 def html(report: RunReport) -> str:
     """The page. Everything that comes from records is escaped: texts of verdicts are not ours."""
     environment = Environment(
-        loader=PackageLoader("ol0.soak.report", "."),
+        loader=PackageLoader("ol0.simulation.report", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

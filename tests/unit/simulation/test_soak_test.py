@@ -15,10 +15,10 @@ from ol0.errors import ConfigError, StreamError
 from ol0.evaluator.handler import OnlineEvaluator
 from ol0.observability.logs import configure_logs
 from ol0.records import Arm, RewardParts, Tick
-from ol0.soak import soak_test
-from ol0.soak.harness import RunPlan
-from ol0.soak.report.model import KindPolicy, Policy, RunReport, RunVerdict
-from ol0.soak.soak_test import SoakTestResult, run_24hour_soak_test
+from ol0.simulation import soak_test
+from ol0.simulation.harness import RunPlan
+from ol0.simulation.report.model import KindPolicy, Policy, RunReport, RunVerdict
+from ol0.simulation.soak_test import SoakTestResult, run_24hour_soak_test
 
 BASELINE = BaselineMetrics(0.8, 0.95, 0.3, 0.97, 400)
 KEPT = Policy(new=KindPolicy(0.4, 0.6, 0.3, 0.9), old=KindPolicy(0.7, 0.7, 0.3, 0.9))

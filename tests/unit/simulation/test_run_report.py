@@ -11,11 +11,11 @@ from ol0.operator.figures import NO_LIFT, LiftInterval, Seen, Success
 from ol0.operator.observation import Observation
 from ol0.operator.text import MINUS
 from ol0.records import Arm, Gate, Judgement, Reason, Verdict
-from ol0.soak.report.evidence import trials
-from ol0.soak.report.model import EventTime, KindPolicy, Policy, Reconciliation, RunReport, RunVerdict
-from ol0.soak.report.page import html
-from ol0.soak.report.report import as_json, summary_text, write_report
-from ol0.soak.report.sentences import headline
+from ol0.simulation.report.evidence import trials
+from ol0.simulation.report.files import as_json, summary_text, write_report
+from ol0.simulation.report.model import EventTime, KindPolicy, Policy, Reconciliation, RunReport, RunVerdict
+from ol0.simulation.report.page import html
+from ol0.simulation.report.text import headline
 
 
 @pytest.fixture(scope="module")
