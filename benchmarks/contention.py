@@ -10,9 +10,9 @@ from benchmarks.traffic import decisions
 from benchmarks.worker import finish, start
 from ol0.config import OnlineLearningConfig
 from ol0.controller.checkpoint import read_checkpoint
-from ol0.learner.anchors import AnchorSet
 from ol0.learner.decoding import DecodedReplay
-from ol0.learner.learner import HeadTrainer
+from ol0.learning.anchors import AnchorSet
+from ol0.learning.gradient.trainer import HeadTrainer
 from ol0.replay.anchors import AnchorStore
 from ol0.replay.buffer import ReplayBuffer
 from ol0.replay.layout import NOBODY

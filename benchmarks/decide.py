@@ -10,9 +10,9 @@ from benchmarks.traffic import DIMENSION, EXPERTS
 from ol0.config import ServingConfig
 from ol0.kafka.sending.producer_thread import Account
 from ol0.records import Record
-from ol0.serving.options import Options
-from ol0.serving.router import Router
-from ol0.serving.view import view_of_file
+from ol0.sdk.options import Options
+from ol0.sdk.router import Router
+from ol0.sdk.view import view_of_file
 
 GOAL = 3.0
 CALLS = 5_000

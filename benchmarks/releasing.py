@@ -9,7 +9,7 @@ from benchmarks.stage import Stage, a_base, stage
 from ol0.controller.checkpoint import digest_of
 from ol0.kafka.transactional_writer import TransactionalWriter
 from ol0.records import Gate, Judgement, Mode, Reason, Release, ServingState, Verdict
-from ol0.serving.router import Router
+from ol0.sdk.router import Router
 
 LIMIT_MS = 500.0
 ROUTERS = 5

@@ -19,10 +19,10 @@ from unittest.mock import patch
 from benchmarks.measure import say
 from ol0 import Router
 from ol0.kafka.sending.producer_thread import GRACE_S, Account
-from ol0.serving.follower import STOP_S
-from ol0.serving.options import Options
+from ol0.sdk.options import Options
+from ol0.sdk.release_watcher import STOP_S
 from outages import OUTAGES, WITHIN_S, Place, a_place
-from unit.serving.states import features
+from unit.sdk.states import features
 from waiting import wait_until
 
 THREADS = 50
@@ -182,7 +182,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         a_place(Path(folder)) as place,
-        patch("ol0.serving.router.FLUSH_S", CLOSE_S),
+        patch("ol0.sdk.router.FLUSH_S", CLOSE_S),
     ):
         for kind in arguments.only or [*OUTAGES, "fork"]:
             figures = play(place, kind, arguments.rounds, sequence)

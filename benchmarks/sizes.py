@@ -20,9 +20,9 @@ from benchmarks.decide import Nowhere
 from benchmarks.measure import median, say, seconds
 from ol0.config import ServingConfig, load_settings
 from ol0.controller.checkpoint import read_checkpoint
-from ol0.serving.options import Options
-from ol0.serving.router import Router
-from ol0.serving.view import view_of_file
+from ol0.sdk.options import Options
+from ol0.sdk.router import Router
+from ol0.sdk.view import view_of_file
 
 LATENT, KINDS, NOISE = 48, 24, 0.5
 BEST, OTHER = 0.8, 0.35

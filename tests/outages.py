@@ -29,7 +29,7 @@ from ol0.kafka.lineage import Lineage
 from ol0.kafka.sending.record_sender import RecordSender
 from ol0.stacks.kafka import Cluster, Kafka
 from ol0.stacks.ports import LOOPBACK
-from unit.serving.states import BASE, a_state
+from unit.sdk.states import BASE, a_state
 from unwritable import set_option
 from waiting import wait_until
 

@@ -10,7 +10,7 @@ from ol0.controller.checkpoint import digest_of, write_checkpoint
 from ol0.controller.controller import Controller, Manifest
 from ol0.controller.heads import Floats, Head, Mixer
 from ol0.controller.signing import Keyring
-from ol0.learner.adam import Adam
+from ol0.learning.adam import Adam
 from ol0.operator.setup.base_training import train_base
 from ol0.operator.setup.prompts import Prompts, Split
 from ol0.records import Candidate, Digest

@@ -32,7 +32,7 @@ from ol0.records import (
     Verdict,
 )
 from ol0.release.handler import ReleaseHandler
-from ol0.serving.view import View, view_of_state
+from ol0.sdk.view import View, view_of_state
 
 START_MS: Final = 1_800_000_000_000
 WINDOW_MS: Final = 60_000

@@ -25,8 +25,8 @@ from ol0.config import load_settings
 from ol0.errors import OL0Error
 from ol0.kafka.transactional_writer import read_snapshots
 from ol0.operator.setup.lineage import apply_topics
-from ol0.serving.options import Options
-from ol0.serving.router import Router
+from ol0.sdk.options import Options
+from ol0.sdk.router import Router
 from ol0.simulation.services import Services
 from ol0.simulation.users import UserHabits, Users
 from ol0.stacks.native import NativeStack

@@ -11,7 +11,7 @@ from benchmarks.evaluation.traffic import Outcome, points
 from benchmarks.evaluation.worlds import Pool, World
 from ol0.controller.controller import Actions
 from ol0.controller.heads import Floats
-from ol0.learner.parts import with_bias
+from ol0.learning.parts import with_bias
 
 ALL_LABELS: Final = "all labels, and told which prompts are new"
 ONE_HEAD: Final = "all labels, one head for old and new"

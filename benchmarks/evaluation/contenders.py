@@ -10,12 +10,12 @@ from benchmarks.evaluation.worlds import World
 from ol0.config import OnlineLearningConfig
 from ol0.controller.controller import Actions, Controller
 from ol0.controller.heads import Floats, Mixer
-from ol0.learner.adam import Adam
-from ol0.learner.batch import Batch
-from ol0.learner.engines import trainer_of
-from ol0.learner.parts import Parts, with_bias
-from ol0.learner.priority import importance_exponent
-from ol0.learner.replay import LocalReplay
+from ol0.learning.adam import Adam
+from ol0.learning.batch import Batch
+from ol0.learning.engines import trainer_of
+from ol0.learning.gradient.priority import importance_exponent
+from ol0.learning.parts import Parts, with_bias
+from ol0.learning.replay import LocalReplay
 
 OURS: Final = OnlineLearningConfig()
 RATE: Final = 0.01

@@ -12,8 +12,8 @@ from benchmarks.evaluation.contenders import Frozen
 from benchmarks.evaluation.worlds import World
 from ol0.controller.controller import Actions
 from ol0.controller.heads import Floats
-from ol0.learner.batch import Batch, join
-from ol0.learner.parts import with_bias
+from ol0.learning.batch import Batch, join
+from ol0.learning.parts import with_bias
 
 Weights = NDArray[np.float64]
 GROWTH: Final = 1.2

@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.evaluation.worlds import USERS, Pool, World, vote
 from ol0.controller.controller import Actions
 from ol0.controller.heads import Floats
-from ol0.learner.batch import Batch
+from ol0.learning.batch import Batch
 
 STALE_ANGLE = np.radians(25)
 

@@ -11,7 +11,7 @@ from benchmarks.evaluation.contenders import OURS, Contender, Explorer, Make
 from benchmarks.evaluation.worlds import Pool, World, vote, votes_on
 from ol0.controller.controller import Actions
 from ol0.controller.heads import Floats
-from ol0.learner.batch import Batch, join
+from ol0.learning.batch import Batch, join
 
 PORTION: Final = 100
 """Decisions that are taken with the same weights: divides the delay and the marks of the curve."""

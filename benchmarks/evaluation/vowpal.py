@@ -10,7 +10,7 @@ from benchmarks.evaluation.worlds import World
 from benchmarks.worker import PEERS, ROOT
 from ol0.controller.controller import Actions
 from ol0.controller.heads import Floats
-from ol0.learner.batch import Batch
+from ol0.learning.batch import Batch
 
 PROGRAM: Final = "benchmarks.evaluation.vowpal_peer"
 

@@ -13,9 +13,9 @@ from ol0.config import OnlineLearningConfig
 from ol0.controller.checkpoint import read_checkpoint, write_checkpoint
 from ol0.controller.controller import Actions, Controller, Manifest
 from ol0.controller.heads import Floats, Head, Mixer
-from ol0.learner.adam import Adam
-from ol0.learner.batch import Batch
-from ol0.learner.parts import Parts, with_bias
+from ol0.learning.adam import Adam
+from ol0.learning.batch import Batch
+from ol0.learning.parts import Parts, with_bias
 from ol0.operator.setup.prompts import read_prompts
 
 EPSILON: Final = 0.1

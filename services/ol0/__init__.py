@@ -7,11 +7,11 @@ if TYPE_CHECKING:
     from ol0.ar1.warmup import WarmupManager
     from ol0.config import OnlineLearningConfig
     from ol0.evaluator.handler import OnlineEvaluator
-    from ol0.learner.ewc import EWCRegularizer
-    from ol0.learner.examples import Example
-    from ol0.learner.in_process import OnlineLearner
-    from ol0.learner.replay import LocalReplay as ReplayBuffer
-    from ol0.serving.router import Router
+    from ol0.learning.examples import Example
+    from ol0.learning.gradient.ewc import EWCRegularizer
+    from ol0.learning.replay import LocalReplay as ReplayBuffer
+    from ol0.sdk.online_learner import OnlineLearner
+    from ol0.sdk.router import Router
     from ol0.simulation.soak_test import run_24hour_soak_test
 
 __all__ = [
@@ -27,14 +27,14 @@ __all__ = [
 ]
 
 _PLACES = {
-    "EWCRegularizer": ("ol0.learner.ewc", "EWCRegularizer"),
-    "Example": ("ol0.learner.examples", "Example"),
+    "EWCRegularizer": ("ol0.learning.gradient.ewc", "EWCRegularizer"),
+    "Example": ("ol0.learning.examples", "Example"),
     "OnlineEvaluator": ("ol0.evaluator.handler", "OnlineEvaluator"),
-    "OnlineLearner": ("ol0.learner.in_process", "OnlineLearner"),
+    "OnlineLearner": ("ol0.sdk.online_learner", "OnlineLearner"),
     "OnlineLearningConfig": ("ol0.config", "OnlineLearningConfig"),
     # Of the two behind the protocol Replay, the one in this process; the one on Redis belongs to the service.
-    "ReplayBuffer": ("ol0.learner.replay", "LocalReplay"),
-    "Router": ("ol0.serving.router", "Router"),
+    "ReplayBuffer": ("ol0.learning.replay", "LocalReplay"),
+    "Router": ("ol0.sdk.router", "Router"),
     "WarmupManager": ("ol0.ar1.warmup", "WarmupManager"),
     "run_24hour_soak_test": ("ol0.simulation.soak_test", "run_24hour_soak_test"),
 }

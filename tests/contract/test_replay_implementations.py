@@ -8,15 +8,15 @@ from redis import Redis
 
 from ol0.controller.controller import Controller
 from ol0.errors import NothingToDraw
-from ol0.learner.batch import Batch
 from ol0.learner.decoding import DecodedReplay
-from ol0.learner.examples import Example, batch_of
-from ol0.learner.replay import LocalReplay, Replay
+from ol0.learning.batch import Batch
+from ol0.learning.examples import Example, batch_of
+from ol0.learning.replay import LocalReplay, Replay
 from ol0.records import Arm, Decision, DecisionId, Digest, FeaturesDtype
 from ol0.replay.buffer import ReplayBuffer
 from ol0.replay.protocol import Arrivals, ClosedWindow, SourcePartition
 from ol0.replay.store import ReplayStore
-from unit.learner.learner_world import DIMENSION, make_base
+from unit.learning.learner_world import DIMENSION, make_base
 
 DECISIONS = SourcePartition("t.decisions.v1", 0)
 CAPACITY, EPSILON = 8, 0.5

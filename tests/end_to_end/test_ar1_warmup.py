@@ -10,8 +10,8 @@ from ol0.ar1.encoder_file import read_encoder
 from ol0.config import load_settings
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.records import Decision, ServingState
-from ol0.serving.options import Options
-from ol0.serving.router import Router
+from ol0.sdk.options import Options
+from ol0.sdk.router import Router
 from ol0.stacks.native import NativeStack
 from processes import ol0
 from unit.ar1.torch_files import DATA, policy_tensors, save

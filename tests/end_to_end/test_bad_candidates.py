@@ -11,7 +11,7 @@ from ol0.controller.checkpoint import digest_of, write_checkpoint
 from ol0.controller.controller import Manifest
 from ol0.controller.heads import Head
 from ol0.records import Digest, Gate, Judgement, Outcome, Phase, ServingState, Verdict
-from ol0.serving.router import Router
+from ol0.sdk.router import Router
 from ol0.simulation.demo import demo_settings
 from ol0.simulation.users import UserHabits, Users
 from ol0.stacks.native import NativeStack

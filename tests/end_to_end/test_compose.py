@@ -16,7 +16,7 @@ from ol0.kafka.topic_readers.compacted_reader import CompactedReader
 from ol0.kafka.topic_readers.log_reader import Follower
 from ol0.operator.setup.prompts import read_prompts
 from ol0.records import DecisionId, Outcome
-from ol0.serving.router import Router
+from ol0.sdk.router import Router
 from ol0.stacks.ports import free_ports
 from ol0.supervisor.lineup import SERVICES
 from waiting import wait_until

@@ -22,7 +22,7 @@ from ol0.controller.signing import Keyring
 from ol0.kafka.dead_letters.reader import read_letters
 from ol0.kafka.sending.record_sender import RecordSender
 from ol0.records import Candidate, Digest, Gate, Judgement, Mode, Phase, Reason, Release, ServingState, Verdict
-from ol0.serving.router import Router
+from ol0.sdk.router import Router
 from ol0.stacks.native import NativeStack
 from processes import ol0
 from trials import Trials, mixer_for, new_security, sending

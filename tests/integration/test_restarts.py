@@ -21,7 +21,7 @@ from ol0.kafka.sending.record_sender import RecordSender
 from ol0.kafka.transactional_writer import read_snapshots
 from ol0.learner import service as learner
 from ol0.learner.handler import LearnerHandler, snapshot_key
-from ol0.learner.progress import Progress
+from ol0.learning.progress import Progress
 from ol0.records import (
     Candidate,
     Digest,

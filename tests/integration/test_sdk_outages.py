@@ -14,10 +14,10 @@ import pytest
 from ol0 import Router
 from ol0.kafka.sending.producer_thread import FULL, GRACE_S
 from ol0.records import DecisionId
-from ol0.serving.options import Options
-from ol0.serving.router import FLUSH_S
+from ol0.sdk.options import Options
+from ol0.sdk.router import FLUSH_S
 from outages import WITHIN_S, Place, a_place, denied, paused, recreated
-from unit.serving.states import features
+from unit.sdk.states import features
 from waiting import wait_until
 
 ROOM = 50
@@ -111,7 +111,7 @@ from random import Random
 import numpy as np
 from ol0 import Router
 from ol0.config import load_settings
-from ol0.serving.options import Options
+from ol0.sdk.options import Options
 
 router = Router.open(load_settings(Path(sys.argv[1])), Options(wait_s=30.0))
 features = np.zeros(6, np.float32)

@@ -15,8 +15,8 @@ from benchmarks.evaluation.worlds import USERS, Pool, World, fit, vote
 from numpy.typing import NDArray
 
 from ol0.controller.heads import Floats
-from ol0.learner.batch import Batch
-from ol0.learner.parts import Parts, with_bias
+from ol0.learning.batch import Batch
+from ol0.learning.parts import Parts, with_bias
 
 PARTS = Parts((3,))
 RUN = Figures(60.0, 40.0, -0.5, 50.0, [(100, 45.0), (200, 60.0)], {"a": (50, 40.0, 20.0), "b": (9, 0.0, -9.0)}, "a")

@@ -24,8 +24,8 @@ from benchmarks.evaluation.worlds import Pool, World, fit, vote, votes_on
 
 from ol0.controller.controller import Actions
 from ol0.controller.heads import Floats
-from ol0.learner.batch import Batch
-from ol0.learner.parts import with_bias
+from ol0.learning.batch import Batch
+from ol0.learning.parts import with_bias
 
 RUN = Outcome((41.0, 45.0, 50.0), 50.0, 69.0, 47.0, 30.0, 0.25)
 BASE = Outcome((40.0, 40.0, 40.0), 40.0, 70.0, 42.0, 35.0, 0.01)

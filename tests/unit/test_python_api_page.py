@@ -12,9 +12,9 @@ import pytest
 from made_up_run import LENGTH_S, made_up_report, watch
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.evaluator.handler import OnlineEvaluator
-from ol0.learner.in_process import OnlineLearner
-from ol0.learner.trainer import Proposal
-from ol0.serving.router import Router
+from ol0.learning.trainer import Proposal
+from ol0.sdk.online_learner import OnlineLearner
+from ol0.sdk.router import Router
 from ol0.simulation import soak_test
 from ol0.simulation.harness import RunPlan
 from ol0.simulation.report.model import RunReport

@@ -33,7 +33,7 @@ def send(
     from ol0.kafka.lineage import Lineage
     from ol0.kafka.sending.record_sender import RecordSender
     from ol0.records import DecisionId
-    from ol0.serving.feedback import About, feedback_record, new_feedback_id
+    from ol0.sdk.feedback import About, feedback_record, new_feedback_id
 
     with explained():
         settings = logging_apart(config)

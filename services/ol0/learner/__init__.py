@@ -1,1 +1,1 @@
-"""The online learner in numpy: objective, update, mixer, replay access, cadence and the service around them."""
+"""The learner as a service: between the replay store and the candidates."""

@@ -9,8 +9,8 @@ import numpy as np
 from ol0.controller.controller import Controller
 from ol0.controller.heads import Floats
 from ol0.errors import RangeError
-from ol0.learner.batch import Batch, unit_of
-from ol0.learner.replay import Draw
+from ol0.learning.batch import Batch, unit_of
+from ol0.learning.replay import Draw
 from ol0.records import FEATURE_BYTES, Decision, FeaturesDtype
 from ol0.replay.buffer import Batch as StoredBatch
 from ol0.replay.sampling import Slots

@@ -9,12 +9,12 @@ from ol0.config import OnlineLearningConfig, Signer
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.controller.signing import OPEN, Keyring
-from ol0.learner.cadence import caution, may_offer, settle, with_key
-from ol0.learner.engines import trainer_of
-from ol0.learner.progress import Progress
-from ol0.learner.replay import Replay
-from ol0.learner.trainer import Proposal
-from ol0.learner.training import Training
+from ol0.learning.cadence import caution, may_offer, settle, with_key
+from ol0.learning.engines import trainer_of
+from ol0.learning.progress import Progress
+from ol0.learning.replay import Replay
+from ol0.learning.trainer import Proposal
+from ol0.learning.training import Training
 from ol0.records import Candidate, Digest, Record, ServingState, Snapshot
 
 SERVICE = "learner"

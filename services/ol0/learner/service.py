@@ -24,7 +24,7 @@ from ol0.kafka.topic_readers.compacted_reader import LatestValue
 from ol0.kafka.transactional_writer import TransactionalWriter
 from ol0.learner.decoding import DecodedReplay
 from ol0.learner.handler import SERVICE, LearnerHandler
-from ol0.learner.replay import Replay
+from ol0.learning.replay import Replay
 from ol0.records import Record, ServingState
 from ol0.replay.buffer import ReplayBuffer
 from ol0.replay.connection import connect

@@ -28,8 +28,8 @@ from ol0.replay.budget import Budget
 from ol0.replay.connection import connect
 from ol0.replay.counters import Counters
 from ol0.replay.store import ReplayStore
-from ol0.serving.options import Options
-from ol0.serving.router import Router
+from ol0.sdk.options import Options
+from ol0.sdk.router import Router
 from ol0.simulation.event_clock import EventClock
 from ol0.simulation.faults import Fault, FaultInjector
 from ol0.simulation.report.files import summary_text, write_report

@@ -10,8 +10,8 @@ from time import monotonic
 
 from ol0.operator.setup.prompts import Prompts
 from ol0.records import DecisionId, ImplicitKind
-from ol0.serving.feedback import Implicit, ToolResult
-from ol0.serving.router import Router
+from ol0.sdk.feedback import Implicit, ToolResult
+from ol0.sdk.router import Router
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,10 @@ from ol0.controller.hysteresis import Hysteresis
 from ol0.controller.suite import read_suite
 from ol0.controller.warmup import Anchor
 from ol0.errors import ConfigError
-from ol0.learner.ewc import diagonal_fisher
-from ol0.learner.parts import Parts, with_bias
-from ol0.serving.options import Options
-from ol0.serving.router import Router
+from ol0.learning.gradient.ewc import diagonal_fisher
+from ol0.learning.parts import Parts, with_bias
+from ol0.sdk.options import Options
+from ol0.sdk.router import Router
 from unit.ar1.torch_files import policy_tensors, save
 from unit.ar1.worlds import SMALL, made_up_states, small_policy, write_calibration
 

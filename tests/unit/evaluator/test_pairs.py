@@ -14,7 +14,7 @@ from ol0.evaluator.votes import Vote, vote_of
 from ol0.records import Action, Arm, Outcome, Tick
 from ol0.statistics.expected_reward import Cell
 from ol0.statistics.paired_lift import Choice, PairedReward
-from unit.serving.states import EPSILON, PARTS, STAGED, a_state
+from unit.sdk.states import EPSILON, PARTS, STAGED, a_state
 
 HOLDBACK = 0.1
 SHARE = 0.3

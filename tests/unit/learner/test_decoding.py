@@ -5,12 +5,12 @@ import pytest
 
 from ol0.controller.heads import Floats
 from ol0.errors import RangeError
-from ol0.learner.batch import unit_of
 from ol0.learner.decoding import DecodedReplay
-from ol0.learner.replay import Draw
+from ol0.learning.batch import unit_of
+from ol0.learning.replay import Draw
 from ol0.records import Arm, Decision, DecisionId, Digest, FeaturesDtype
 from ol0.replay.buffer import Batch as StoredBatch
-from unit.learner.learner_world import DIMENSION, make_base
+from unit.learning.learner_world import DIMENSION, make_base
 
 CHOICES = (2, 3)
 

@@ -9,10 +9,10 @@ from structlog.testing import capture_logs
 from ol0.config import OnlineLearningConfig
 from ol0.controller.checkpoint import digest_of, read_checkpoint
 from ol0.learner.handler import SERVICE, LearnerHandler, snapshot_key
-from ol0.learner.learner import HeadTrainer
-from ol0.learner.progress import Progress
+from ol0.learning.gradient.trainer import HeadTrainer
+from ol0.learning.progress import Progress
 from ol0.records import Candidate, Record, Release, ServingState, Snapshot
-from unit.learner.learner_world import SMALL, logged, make_base, make_replay, release_of, serving
+from unit.learning.learner_world import SMALL, logged, make_base, make_replay, release_of, serving
 
 BASE = make_base()
 VALUES = SMALL.model_copy(update={"learner": "values"})

@@ -9,10 +9,10 @@ from ol0.config import Signer
 from ol0.controller.controller import Controller
 from ol0.controller.signing import OPEN, Keyring
 from ol0.errors import ConfigError, StreamError
-from ol0.learner.replay import LocalReplay
 from ol0.learner.service import LearnerService
+from ol0.learning.replay import LocalReplay
 from ol0.records import Candidate, Gate, Judgement, Record, ServingState, Snapshot, Verdict
-from unit.learner.learner_world import SMALL, logged, make_base, make_replay, serving
+from unit.learning.learner_world import SMALL, logged, make_base, make_replay, serving
 
 BASE = make_base()
 

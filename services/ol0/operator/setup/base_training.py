@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ol0.controller.heads import Floats, Head, softmax
-from ol0.learner.adam import Adam
-from ol0.learner.parts import with_bias
+from ol0.learning.adam import Adam
+from ol0.learning.parts import with_bias
 from ol0.operator.setup.prompts import Prompts
 
 EPOCHS: Final = 30

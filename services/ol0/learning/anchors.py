@@ -1,0 +1,30 @@
+"""What the base already does well: the yardstick of every update and of the mixer."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from ol0.learning.batch import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorSet:
+    """Logged decisions of the base on its own prompts.
+
+    Attributes:
+        logged: all of them, in the order of the replay store.
+        train: those that updates draw from.
+        held_out: those that only calibrate and measure.
+    """
+
+    logged: Batch
+    train: Batch
+    held_out: Batch
+
+    @classmethod
+    def split(cls, logged: Batch, held_out_share: float, seed: int) -> Self:
+        """Keeps a random share back; the same anchors and seed give the same split after every restart."""
+        order = np.random.default_rng(seed).permutation(len(logged))
+        kept = len(logged) - int(held_out_share * len(logged))
+        return cls(logged, logged.take(np.sort(order[:kept])), logged.take(np.sort(order[kept:])))

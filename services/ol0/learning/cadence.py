@@ -1,0 +1,89 @@
+"""When to train, when to offer, and what an answer means. Pure functions of records and counters.
+
+The rules, in order:
+
+1. Every ``examples_per_update`` new examples owe ``steps_per_update`` steps. What was evicted or excluded, or became
+   too old, before it was seen owes nothing.
+2. A candidate is offered when nobody forbids it (mode apply, not frozen), the last one was decided and nothing is
+   staged, ``min_replay`` examples have come in, and the cooldown lies behind the store's watermark.
+3. The last offer goes live: learning goes on.
+4. An older or foreign release serves instead of the one that was seen last (rolled back, or an operator's order): the
+   learner takes back the snapshot of the release that serves now.
+5. The last offer was decided, does not serve, and ``failures`` is not what it was when it was offered: harm was shown.
+   The learner takes back the snapshot of the release that serves. (Not "is larger": a release in between sets it to 0.)
+6. The last offer was decided, does not serve, and ``failures`` is what it was: undecided or plainly rejected. Learning
+   goes on; more examples may do.
+7. An offer that was signed with another key than the learner has now is not waited for, unless one sees that it was
+   believed: whoever does not know its key counts it for nothing (docs/adr/0011), and no answer would ever come.
+8. Each candidate that does not go live makes the next one more careful with the old kinds, each that does less so: a
+   learner that kept to its budget offered candidate after candidate that canary's suite had just turned down.
+
+Debt (1) is never rolled back: the examples of a bad time are evidence, but each is paid for once.
+"""
+
+from dataclasses import replace
+
+from ol0.config import OnlineLearningConfig
+from ol0.learning.progress import Progress
+from ol0.records import Mode, ServingState
+
+# A round of catching up after an outage stays below a second, so that releases and the stop signal are seen.
+UPDATES_PER_ROUND = 16
+CAUTION = 0.8
+"""Of the budget of regret, what is left after a candidate was turned down."""
+
+
+def catch_up(examples: int, drawable: int, trained: int, config: OnlineLearningConfig) -> tuple[int, int]:
+    """Rule 1: updates to make in this round, and the examples that are paid for after them.
+
+    Args:
+        examples: ever stored.
+        drawable: of these, those that can be drawn now.
+        trained: of these, paid for so far.
+        config: says how many examples make an update.
+    """
+    paid = min(max(trained, examples - drawable), examples)
+    updates = min((examples - paid) // config.examples_per_update, UPDATES_PER_ROUND)
+    return updates, paid + updates * config.examples_per_update
+
+
+def may_offer(state: ServingState, progress: Progress, *, examples: int, watermark_ms: int, min_replay: int) -> bool:
+    """Rule 2."""
+    allowed = state.mode is Mode.APPLY and not state.frozen
+    answered = progress.step <= state.decided_step and state.staged is None
+    return allowed and answered and examples >= min_replay and watermark_ms >= state.cooldown_until_ms
+
+
+def caution(progress: Progress) -> float:
+    """Rule 8: the share of the regret budget that the next candidate may use."""
+    return float(CAUTION**progress.turned_down)
+
+
+def settle(progress: Progress, state: ServingState) -> tuple[Progress, bool]:
+    """Rules 3 to 6: the progress after this state, and whether the snapshot of what serves is to be taken back.
+
+    ``trained`` of a progress that takes back is the caller's to set.
+    """
+    live = state.live.digest
+    accepted = not progress.settled and live == progress.offered
+    went_back = live != progress.serving and not accepted
+    decided = not progress.settled and (accepted or state.decided_step >= progress.step)
+    harmed = decided and not accepted and state.failures != progress.failures
+    turned_down = progress.turned_down + (decided and not accepted) - accepted
+    after = replace(
+        progress,
+        turned_down=max(turned_down, 0),
+        serving=live,
+        settled=progress.settled or decided,
+        resume=live if went_back or harmed else progress.resume,
+        releases=(*progress.releases, live) if accepted else progress.releases,
+    )
+    return after, went_back or harmed
+
+
+def with_key(progress: Progress, state: ServingState, signer: str | None) -> Progress:
+    """Rule 7, at start: the progress of a learner that signs with the key of this id."""
+    believed = {state.live.digest} if state.staged is None else {state.live.digest, state.staged.release.digest}
+    if progress.settled or progress.signer == signer or progress.offered in believed:
+        return progress
+    return replace(progress, settled=True, step=state.decided_step)

@@ -1,0 +1,226 @@
+"""The replay buffer as the learner sees it, and one in memory."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from ol0.controller.heads import Floats
+from ol0.errors import CheckpointError, NothingToDraw, RangeError
+from ol0.learning.batch import Batch
+from ol0.replay.ring import Fields
+from ol0.replay.sampling import Mass, Slots, draw, importance_weights, priority_mass
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Examples drawn by priority; the batch's weights are their importance weights.
+
+    Attributes:
+        slots: where they lie in the ring, shape (n,).
+        fields: which example lies there, as the store names it; the slot may be overwritten before its new priority
+            arrives. Empty where that cannot happen.
+        batch: the examples.
+    """
+
+    slots: Slots
+    fields: Fields
+    batch: Batch
+
+
+class Replay(Protocol):
+    """Live examples in a ring, and anchors beside it. Calls may block on the store and raise StoreError."""
+
+    @property
+    def examples(self) -> int:
+        """Live examples ever stored, evicted ones included."""
+
+    @property
+    def size(self) -> int:
+        """Live examples that can be drawn now."""
+
+    @property
+    def watermark_ms(self) -> int:
+        """Event time up to which every example is in."""
+
+    def refresh(self) -> None:
+        """Learns what is new in the store; the three properties change only here."""
+
+    def sample(self, n: int, alpha: float, beta: float, rng: np.random.Generator) -> Draw:
+        """Draws n examples, each with probability p^alpha / sum p^alpha. Raises NothingToDraw where ``size`` is 0."""
+
+    def update_priorities(self, drawn: Draw, errors: Floats) -> None:
+        """Sets priorities to |error| + epsilon, errors of shape (n,); examples that were evicted are left out."""
+
+    def flush(self) -> None:
+        """Sends what ``update_priorities`` still holds, before the learner stops."""
+
+    def uniform(self, n: int, rng: np.random.Generator) -> Floats:
+        """Features of n examples drawn uniformly, shape (n, D). Raises as ``sample``."""
+
+    def newest(self, n: int) -> Batch:
+        """The last n examples, or as many as there are, all of weight 1, the newest first."""
+
+    def drawable(self) -> Batch:
+        """All examples that may be drawn, each once, all of weight 1."""
+
+    def anchors(self) -> Batch:
+        """All anchors, in the order in which warm-up stored them."""
+
+
+class LocalReplay:
+    """A ring in this process: ``ol0.ReplayBuffer``. ``add`` is what the feedback service does in the one on Redis.
+
+    Not shared, and persistent as far as its owner keeps ``snapshot``.
+    """
+
+    def __init__(self, capacity: int, anchors: Batch, epsilon: float, max_age_s: float | None = None) -> None:
+        """Empty but for its anchors.
+
+        Args:
+            capacity: live examples that it holds; anchors are kept beside them.
+            anchors: what ``anchors`` returns.
+            epsilon: added to every priority, so that no example is lost for good.
+            max_age_s: examples that were added longer ago, in event time, are not drawn; None: all are.
+        """
+        self._capacity = capacity
+        self._epsilon = epsilon
+        self._max_age_ms = None if max_age_s is None else round(1000 * max_age_s)
+        self._anchors = anchors
+        dimension, parts = anchors.features.shape[1], anchors.actions.shape[1]
+        self._ring = Batch(
+            np.zeros((capacity, dimension), np.float32),
+            np.zeros((capacity, parts), np.intp),
+            np.ones((capacity, parts), np.float32),
+            np.zeros(capacity, np.float32),
+            np.ones(capacity, np.float32),
+            np.zeros(capacity, np.uint64),
+        )
+        self._priorities = np.zeros(capacity, np.float32)
+        self._largest = np.float32(1)
+        self._added_ms = np.zeros(capacity, np.int64)
+        self._examples = 0
+        self._watermark_ms = 0
+
+    @property
+    def examples(self) -> int:
+        """See ``Replay``."""
+        return self._examples
+
+    @property
+    def size(self) -> int:
+        """See ``Replay``."""
+        return int(np.count_nonzero(self._mass(0.0)))
+
+    @property
+    def _held(self) -> int:
+        """Slots with an example, those that are too old to be drawn among them."""
+        return min(self._examples, self._capacity)
+
+    @property
+    def watermark_ms(self) -> int:
+        """See ``Replay``."""
+        return self._watermark_ms
+
+    def refresh(self) -> None:
+        """Nothing to do: what is added is seen at once."""
+
+    def add(self, batch: Batch, watermark_ms: int) -> None:
+        """Stores examples with the largest priority there ever was, so that each is soon drawn once; the oldest go.
+
+        Raises:
+            RangeError: the watermark goes back.
+        """
+        if watermark_ms < self._watermark_ms:
+            raise RangeError(
+                f"event time {watermark_ms} ms lies before {self._watermark_ms} ms, when the last ones came"
+            )
+        slots = (self._examples + np.arange(len(batch))) % self._capacity
+        for name in _STORED:
+            getattr(self._ring, name)[slots] = getattr(batch, name)
+        self._priorities[slots] = self._largest
+        self._added_ms[slots] = watermark_ms
+        self._examples += len(batch)
+        self._watermark_ms = watermark_ms
+
+    def sample(self, n: int, alpha: float, beta: float, rng: np.random.Generator) -> Draw:
+        """See ``Replay``."""
+        mass = self._mass(alpha)
+        slots = draw(mass, n, rng)
+        return Draw(slots, _UNNAMED, self._ring.take(slots).weighted(importance_weights(mass, slots, beta)))
+
+    def update_priorities(self, drawn: Draw, errors: Floats) -> None:
+        """See ``Replay``."""
+        self._priorities[drawn.slots] = np.abs(errors) + np.float32(self._epsilon)
+        self._largest = max(self._largest, self._priorities[drawn.slots].max())
+
+    def flush(self) -> None:
+        """Nothing to do: priorities are set at once."""
+
+    def uniform(self, n: int, rng: np.random.Generator) -> Floats:
+        """See ``Replay``."""
+        drawable = np.flatnonzero(self._mass(0.0))
+        if not len(drawable):
+            raise NothingToDraw("nothing to draw from: the ring is empty, or all of it is too old")
+        return np.asarray(self._ring.features[drawable[rng.integers(0, len(drawable), n)]])
+
+    def newest(self, n: int) -> Batch:
+        """See ``Replay``."""
+        return self._ring.take((self._examples - 1 - np.arange(min(n, self._held))) % self._capacity)
+
+    def drawable(self) -> Batch:
+        """See ``Replay``."""
+        return self._ring.take(np.flatnonzero(self._mass(0.0)))
+
+    def anchors(self) -> Batch:
+        """See ``Replay``."""
+        return self._anchors
+
+    def snapshot(self) -> bytes:
+        """The examples with their priorities; not the anchors, which come with the base."""
+        rows = {name: array[: self._held] for name, array in self._slots().items()}
+        counters = np.array([self._capacity, self._examples, self._watermark_ms], np.int64)
+        return save({**rows, "counters": counters, "largest": np.array([self._largest])})
+
+    def restore(self, data: bytes) -> None:
+        """Takes the examples of a ``snapshot`` in place of those that are here.
+
+        Raises:
+            CheckpointError: no such snapshot, or one of another capacity, or of examples of another shape.
+        """
+        slots = self._slots()
+        try:
+            rows = load(data)
+            capacity, examples, watermark_ms = (int(number) for number in rows["counters"])
+            largest = np.float32(rows["largest"].item())
+            shapes = {name: rows[name].shape[1:] for name in slots}
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise CheckpointError(f"no snapshot of a replay buffer: {type(error).__name__} {error}") from None
+        here = {name: array.shape[1:] for name, array in slots.items()}
+        if (capacity, shapes) != (self._capacity, here):
+            raise CheckpointError(
+                f"a snapshot of {capacity} slots for features {shapes['features']} and actions {shapes['actions']}; "
+                f"here are {self._capacity} for {here['features']} and {here['actions']}: same base, same replay_size"
+            )
+        for name, array in slots.items():
+            array[: len(rows[name])] = rows[name]
+        self._examples, self._watermark_ms, self._largest = examples, watermark_ms, largest
+
+    def _slots(self) -> dict[str, NDArray[np.generic]]:
+        """Everything that a slot holds, by name, each array of shape (capacity, ...)."""
+        ring = {name: getattr(self._ring, name) for name in _STORED}
+        return {**ring, "priorities": self._priorities, "added_ms": self._added_ms}
+
+    def _mass(self, alpha: float) -> Mass:
+        """What each example is drawn in proportion to, shape (size,)."""
+        mass = priority_mass(self._priorities[: self._held], alpha)
+        if self._max_age_ms is not None:
+            mass[self._added_ms[: self._held] < self._watermark_ms - self._max_age_ms] = 0
+        return mass
+
+
+_STORED = ("features", "actions", "propensities", "rewards", "users")
+_UNNAMED = np.zeros(0, "V1")

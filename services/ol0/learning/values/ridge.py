@@ -1,0 +1,114 @@
+"""Values of all experts in closed form: a part that they share, and a part of each, shrunk towards nothing."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ol0.controller.heads import Doubles
+from ol0.learning.values.scales import Scales
+
+Numbers = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Everything that the fit needs of its observations, as sums. Moments of two sets add up.
+
+    An observation is a reward r of choice a on a prompt with features x, a covariate z, and a weight w.
+
+    Attributes:
+        gram: sum w x x' of every choice, shape (K, m, m).
+        targets: sum w x r and sum w x z, shape (2, K, m).
+        products: sum w (r, z)(r, z)', shape (2, 2).
+        count: sum of w: how many independent observations these are.
+    """
+
+    gram: Doubles
+    targets: Doubles
+    products: Doubles
+    count: float
+
+    @classmethod
+    def of(cls, x: Doubles, actions: Numbers, both: Doubles, weights: Doubles, choices: int) -> Self:
+        """Of n observations: x (n, m), actions (n,), rewards and covariates side by side (n, 2), weights (n,)."""
+        features, root = x.shape[1], np.sqrt(weights)[:, None]
+        x, y = x * root, both * root
+        gram, targets = np.zeros((choices, features, features)), np.zeros((2, choices, features))
+        for choice in np.unique(actions):
+            own = actions == choice
+            gram[choice], targets[:, choice] = x[own].T @ x[own], y[own].T @ x[own]
+        return cls(gram, targets, y.T @ y, float(weights.sum()))
+
+    def __add__(self, other: Self) -> Self:
+        """Of the observations of both."""
+        return type(self)(
+            self.gram + other.gram,
+            self.targets + other.targets,
+            self.products + other.products,
+            self.count + other.count,
+        )
+
+    def target(self, pull: float) -> Doubles:
+        """Sum w x (r - pull z) of every choice, shape (K, m)."""
+        return np.asarray(self.targets[0] - pull * self.targets[1])
+
+    def pull(self, weights: Doubles) -> float:
+        """The factor of z that fits best beside values of these weights (K, m); a unit of z^2 pulls it to 0."""
+        left = float(self.products[0, 1] - (self.targets[1] * weights).sum())
+        return left / float(self.products[1, 1] + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """What is known of the values after the observations, exactly, for given scales.
+
+        r = pull z_a + x.(g + d_a) + e    e ~ N(0, noise / w)    g ~ N(0, shared)    d_a ~ N(0, own), each by itself
+
+    The d_a are integrated out, so that g comes from one system of m equations, whatever K: with A_a = G_a + L and
+    L = noise / own, what choice a says of g has precision (L - L A_a^-1 L) / noise. z is what the base says, so that
+    without votes the values are the base's own. The part of G_a / noise that comes from anchors is the Fisher
+    information of the fit on the base's own prompts: what elastic weight consolidation adds as a penalty.
+
+    Attributes:
+        weights: g + d_a, shape (K, m).
+        common: g, shape (m,).
+        inverse: A_a^-1, shape (K, m, m).
+        shared: covariance of g, shape (m, m).
+        scales: those it was made with.
+
+    References:
+        Lindley and Smith, "Bayes estimates for the linear model", JRSS B 34, 1972.
+    """
+
+    weights: Doubles
+    common: Doubles
+    inverse: Doubles
+    shared: Doubles
+    scales: Scales
+
+    @classmethod
+    def of(cls, moments: Moments, pull: float, scales: Scales) -> Self:
+        """One inverse of every choice, one of what they share."""
+        noise, shrink, target = scales.noise, scales.noise / scales.own_prior, moments.target(pull)
+        inverse: Doubles = np.asarray(np.linalg.inv(moments.gram + np.diag(shrink)), np.float64)
+        told = len(inverse) * np.diag(shrink) - shrink[:, None] * inverse.sum(axis=0) * shrink
+        precision: Doubles = told / noise + np.diag(1 / scales.shared_prior)
+        shared: Doubles = np.asarray(np.linalg.inv((precision + precision.T) / 2), np.float64)
+        common = shared @ (shrink * np.einsum("kij,kj->i", inverse, target)) / noise
+        weights = np.einsum("kij,kj->ki", inverse, target + shrink * common)
+        return cls(weights, common, inverse, shared, scales)
+
+    def own_variances(self) -> Doubles:
+        """Posterior variances of every d_a, shape (K, m)."""
+        direct = self.scales.noise * np.diagonal(self.inverse, axis1=1, axis2=2)
+        # What g, were it larger by one, would take from each d_a.
+        through = np.eye(len(self.common)) - self.inverse * (self.scales.noise / self.scales.own_prior)
+        return np.asarray(direct + ((through @ self.shared) * through).sum(axis=2))
+
+    def residual_squares(self, moments: Moments, pull: float) -> float:
+        """Weighted sum of squares that the means leave of the observations."""
+        squares = float(np.array([1, -pull]) @ moments.products @ np.array([1, -pull]))
+        fitted = np.einsum("kij,kj->ki", moments.gram, self.weights) - 2 * moments.target(pull)
+        return max(squares + float((self.weights * fitted).sum()), 0.0)

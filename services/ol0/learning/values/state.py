@@ -1,0 +1,139 @@
+"""All that a learner of values knows beyond what it was made from, and its bytes."""
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from ol0.controller.controller import Controller
+from ol0.controller.heads import Floats, Head, Mixer
+from ol0.errors import CheckpointError
+from ol0.learning.calibration import CLOSED, THRESHOLDS, Platt
+from ol0.learning.evidence import Evidence
+from ol0.learning.known_prompts import KnownPrompts
+from ol0.learning.trust import Trust
+from ol0.learning.values.evidence import Bet
+from ol0.learning.values.fit import Fit
+from ol0.learning.values.scales import Scales
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_TRUST = ("doubt", "draws", "votes")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the last refit came to.
+
+    Attributes:
+        heads: values over the temperature, by part.
+        mixer: at the threshold of ``THRESHOLDS`` that is 0.
+        regrets: points that the anchors lose at each of ``THRESHOLDS``.
+        live: the base's belief as live votes have it, by part.
+    """
+
+    heads: tuple[Head, ...]
+    mixer: Mixer
+    regrets: Floats
+    live: tuple[Platt, ...]
+
+    def closed_by(self, budget: float) -> float:
+        """The smallest threshold that loses no more, in points."""
+        return next((t for t, lost in zip(THRESHOLDS, self.regrets, strict=True) if lost <= budget), CLOSED)
+
+    def on(self, base: Controller, threshold: float) -> Controller:
+        """Beside the base."""
+        mixer = replace(self.mixer, threshold=self.mixer.threshold + threshold)
+        return replace(base, learnt=self.heads, mixer=mixer)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that changes.
+
+    Attributes:
+        policy: None before the first refit.
+        fits: what the next refit begins with, by part; likewise.
+        fitted: examples that there were at the last refit, evicted ones included.
+        size: those of them that could be drawn: with fewer, some were excluded, and are to be forgotten.
+        refits: so far.
+        bet, evidence, known, trust: what fresh examples said, and of whom.
+        seen: examples that these have looked at.
+    """
+
+    policy: Policy | None = None
+    fits: tuple[Fit, ...] = ()
+    fitted: int = 0
+    size: int = 0
+    refits: int = 0
+    bet: Bet = field(default_factory=Bet)
+    evidence: Evidence = field(default_factory=Evidence)
+    known: KnownPrompts = field(default_factory=KnownPrompts.none)
+    trust: Trust = field(default_factory=Trust.nobody)
+    seen: int = 0
+
+
+def pack(state: State) -> bytes:
+    """Safetensors bytes, bit for bit; the numbers as JSON in one more tensor."""
+    policy = state.policy
+    numbers: dict[str, object] = {
+        "seen": state.seen,
+        "fitted": state.fitted,
+        "size": state.size,
+        "refits": state.refits,
+        "nats": state.bet.nats,
+    }
+    numbers |= {"evidence": asdict(state.evidence)}
+    tensors: dict[str, NDArray[np.generic]] = {f"trust.{name}": getattr(state.trust, name) for name in _TRUST}
+    tensors["known.tags"] = state.known.tags
+    if policy is not None:
+        numbers |= {"threshold": policy.mixer.threshold, "live": [asdict(it) for it in policy.live]}
+        numbers |= {"fits": [{"pull": it.pull, "alike": it.alike, "scales": asdict(it.scales)} for it in state.fits]}
+        tensors |= {"mixer": policy.mixer.weight, "regrets": policy.regrets}
+        for part, (head, fit) in enumerate(zip(policy.heads, state.fits, strict=True)):
+            tensors |= {f"{part}.weight": head.weight, f"{part}.bias": head.bias, f"{part}.values": fit.weights}
+    tensors["numbers"] = np.frombuffer(json.dumps(numbers, sort_keys=True).encode(), np.uint8)
+    return save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
+
+
+def unpack(data: bytes, base: Controller) -> State:
+    """The inverse of ``pack``.
+
+    Raises:
+        CheckpointError: not such bytes, or of another base.
+    """
+    try:
+        tensors = load(data)
+        numbers = json.loads(tensors["numbers"].tobytes())
+        state = State(
+            fitted=int(numbers["fitted"]),
+            size=int(numbers["size"]),
+            refits=int(numbers["refits"]),
+            bet=Bet(float(numbers["nats"])),
+            evidence=Evidence(**numbers["evidence"]),
+            known=KnownPrompts(tensors["known.tags"]),
+            trust=Trust(*(tensors[f"trust.{name}"] for name in _TRUST)),
+            seen=int(numbers["seen"]),
+        )
+        if "fits" not in numbers:
+            return state
+        heads = tuple(Head(tensors[f"{part}.weight"], tensors[f"{part}.bias"]) for part in range(len(numbers["fits"])))
+        fits = tuple(
+            Fit(tensors[f"{part}.values"], float(it["pull"]), Scales(**it["scales"]), float(it["alike"]))
+            for part, it in enumerate(numbers["fits"])
+        )
+        mixer = Mixer(tensors["mixer"], float(numbers["threshold"]))
+        policy = Policy(heads, mixer, tensors["regrets"], tuple(Platt(**it) for it in numbers["live"]))
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"learner snapshot cannot be read: {error}; tombstone it in the state topic") from None
+    found, wanted = [head.weight.shape for head in heads], [head.weight.shape for head in base.base]
+    if found != wanted:
+        raise CheckpointError(
+            f"learner snapshot has heads of {found}, the base of this lineage {wanted}: "
+            "the state topic belongs to another base; give the new base a topic_prefix of its own"
+        )
+    return replace(state, policy=policy, fits=fits)

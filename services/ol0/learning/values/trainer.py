@@ -1,0 +1,270 @@
+"""The learner of values: refits everything that the replay buffer holds, and says when that is worth an offer."""
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from ol0.config import OnlineLearningConfig
+from ol0.controller.checkpoint import read_checkpoint, write_checkpoint
+from ol0.controller.controller import Controller
+from ol0.controller.heads import Doubles, Floats, Head, Mixer, sigmoid, softmax
+from ol0.errors import RangeError
+from ol0.learning.batch import Batch, cap_users
+from ol0.learning.calibration import CLOSED, POINTS, THRESHOLDS, Platt
+from ol0.learning.evidence import ranks
+from ol0.learning.known_prompts import prompt_hashes
+from ol0.learning.replay import Replay
+from ol0.learning.trainer import Proposal, StepReport, unseen
+from ol0.learning.trust import Trust
+from ol0.learning.update import kl_to_base
+from ol0.learning.values.basis import Basis
+from ol0.learning.values.belief import Belief
+from ol0.learning.values.evidence import SURE, Bet
+from ol0.learning.values.fit import FIRST_ROUNDS, ROUNDS, Fit, Votes
+from ol0.learning.values.novelty import Novelty
+from ol0.learning.values.repeats import cells
+from ol0.learning.values.state import Policy, State, pack, unpack
+from ol0.records import Digest
+
+RANK: Final = 192
+"""Directions that are kept of the features: a fit costs the cube of their number for each choice."""
+TEMPERATURE: Final = 0.12
+"""Of the learnt heads, softmax(value / temperature), in reward."""
+OWN_OPINION: Final = 0.23
+"""What the values count beside the base's belief where the loss on anchors is measured. The belief alone finds nothing
+better than the base's answer, so that nothing would change where old and new prompts look alike."""
+GROWTH: Final = 1.25
+MOST_BETWEEN: Final = 1_000
+"""Examples between two refits: a quarter of those that the last one had, and never more than this."""
+LEAST_EXAMPLES: Final = 64
+"""Before the first refit; less where ``min_replay`` is less."""
+
+
+class ValueTrainer:
+    """Learns what every choice is worth, and answers otherwise than the base where prompts are new and values differ.
+
+    A refit looks at every example that may be drawn: nothing is learnt twice, and what is excluded is forgotten.
+    """
+
+    def __init__(self, base: Controller, logged: Batch, config: OnlineLearningConfig) -> None:
+        """Starts from the base; the same arguments and examples give the same candidates.
+
+        Args:
+            base: the frozen controller that everything is measured against.
+            logged: anchors: decisions of it on its own prompts.
+            config: every number.
+        """
+        self._base, self._config, self._logged = base, config, logged
+        self._shares = tuple(softmax(head.logits(self._logged.features)) for head in base.base)
+        first = np.unique(prompt_hashes(self._logged.features), return_index=True)[1]
+        order = np.random.default_rng(0).permutation(first)
+        kept = int(config.calibration_share * len(first))
+        # What tells new prompts from old ones is measured on anchors that it was not found on.
+        self._held_out, self._known = logged.features[order[:kept]], np.sort(order[kept:])
+        self._beliefs = tuple(
+            Belief.fit(shares, self._logged.actions[:, part], self._logged.rewards).rewards(shares)
+            for part, shares in enumerate(self._shares)
+        )
+        self._state = State()
+
+    @property
+    def seen(self) -> int:
+        """Examples of the replay buffer that were looked at, or passed over."""
+        return self._state.seen
+
+    @property
+    def varied(self) -> bool:
+        """Whether the last live prompts differ from each other."""
+        return self._state.evidence.varied
+
+    @property
+    def convinced(self) -> bool:
+        """Whether there is anything to learn: prompts are new and votes predictable, or the bet is won.
+
+        New prompts are a reason to believe what the votes on them say; where none looks new, it has to be shown that
+        other answers than the base's are worth more.
+        """
+        errors, state = self._config.evidence_errors, self._state
+        new = min(state.evidence.novelty(len(self._held_out)), state.evidence.skill())
+        return state.policy is not None and (not errors or (self.varied and max(new, state.bet.errors) >= errors))
+
+    def start_from(self, controller: Controller) -> None:
+        """Forgets everything: examples are evidence, whatever serves."""
+        del controller
+        self._state = State()
+
+    def follow(self, live: Controller) -> None:
+        """Nothing: values do not depend on what serves."""
+
+    def update(self, replay: Replay) -> list[StepReport]:
+        """Looks at what is new, then refits if there is enough of it."""
+        if fresh := unseen(replay, self._state.seen):
+            self._observe(replay.newest(max(fresh, 0)), replay.examples)
+        state = self._state
+        due = min(state.fitted * (GROWTH - 1), MOST_BETWEEN)
+        excluded = replay.size < state.size
+        if excluded or replay.examples - state.fitted >= due:
+            live = replay.drawable()
+            if excluded:
+                # They must not live on in where a fit begins, nor in who is believed: so first a fit, then a second.
+                self._state = replace(state, fits=(), trust=replace(Trust.nobody(), votes=state.trust.votes))
+                self._refit(live, replay.examples)
+            self._refit(live, replay.examples)
+        return [StepReport(self._terms(), _NO_ERRORS)]
+
+    def candidate(self, parent: Digest, step: int, caution: float = 1.0) -> Proposal:
+        """The checkpoint of the last refit.
+
+        Args:
+            parent: the release that serves.
+            step: counts the candidates of the lineage.
+            caution: share of the regret budget that it may use.
+        """
+        policy = self._state.policy
+        if policy is None:
+            raise RangeError("there is no candidate before the first refit: update() first")
+        threshold = policy.closed_by(caution * self._config.regret_budget) if self.convinced else CLOSED
+        shipped = policy.on(self._base, threshold)
+        manifest = replace(self._base.manifest, base=self._base.digest, parent=parent, step=step)
+        data = write_checkpoint(manifest, self._base.base, shipped.learnt, shipped.mixer)
+        controller = read_checkpoint(data)
+        return Proposal(data, controller, self._summary(policy, controller, threshold))
+
+    def snapshot(self) -> bytes:
+        """Everything that changes; not the examples, which are the replay buffer's."""
+        return pack(self._state)
+
+    def restore(self, data: bytes) -> None:
+        """Goes on exactly where ``snapshot`` was taken.
+
+        Raises:
+            CheckpointError: not a snapshot of such a learner of this base.
+        """
+        self._state = unpack(data, self._base)
+
+    def _observe(self, fresh: Batch, seen: int) -> None:
+        """Bets on examples that nothing was fitted to yet."""
+        state = self._state
+        bet, evidence = state.bet, state.evidence
+        if (policy := state.policy) is not None:
+            first = fresh.take(np.flatnonzero(state.known.first_times(fresh.features)))
+            bet = self._bet(policy, first)
+            scores, among = (policy.mixer.scores(it) for it in (first.features, self._held_out))
+            predicted = _served(policy.heads, fresh).astype(np.float32)
+            evidence = evidence.after(ranks(scores, among), predicted, fresh.rewards)
+        self._state = replace(
+            state,
+            bet=bet,
+            evidence=evidence.seen(fresh.features),
+            known=state.known.after(fresh.features),
+            trust=state.trust.seen(fresh.users),
+            seen=seen,
+        )
+
+    def _bet(self, policy: Policy, fresh: Batch) -> Bet:
+        """On prompts that would be answered otherwise."""
+        shipped = policy.on(self._base, policy.closed_by(self._config.regret_budget))
+        other = np.flatnonzero((shipped.greedy(fresh.features) != self._base.greedy(fresh.features)).any(axis=1))
+        changed = fresh.take(other)
+        shares = self._served_shares(changed)
+        base = np.mean([platt.rewards(share) for platt, share in zip(policy.live, shares, strict=True)], axis=0)
+        return self._state.bet.after(_served(policy.heads, changed), base, changed.rewards.astype(np.float64))
+
+    def _refit(self, live: Batch, examples: int) -> None:
+        logged, state = self._logged, self._state
+        if len(live) < min(LEAST_EXAMPLES, self._config.min_replay):
+            self._state = replace(state, policy=None, fits=(), fitted=0, size=0)
+            return
+        hashes = prompt_hashes(live.features)
+        basis = Basis.of(np.concatenate([logged.features, live.features]), RANK)
+        inside, anchored = (basis.inside(it.features).astype(np.float64) for it in (live, logged))
+        firsts = np.unique(hashes, return_index=True)[1]
+        novelty = Novelty.between(anchored[self._known], inside[firsts])
+        trusted = live.weights * state.trust.weights(live.users, self._config.trust_floor)
+        weights = cap_users(trusted, live.users, self._config.user_cap).astype(np.float64)
+        own = np.full(len(logged), self._config.anchor_weight)
+        directions = basis.directions.astype(np.float64)
+        slopes, fits = directions.shape[1], list[Fit]()
+        for part, base in enumerate(self._base.base):
+            votes, anchors = _votes(live, inside, base, part, weights), _votes(logged, anchored, base, part, own)
+            nothing = Fit.nothing(votes.rewards, base.choices, slopes + 1)
+            before = state.fits[part] if state.fits else nothing
+            before = before if before.scales.slopes == slopes else nothing
+            rounds = ROUNDS if state.fits else FIRST_ROUNDS
+            fits.append(before.after(votes, anchors, cells(hashes, votes.actions), rounds))
+        heads = tuple(fit.head(base, directions, TEMPERATURE) for fit, base in zip(fits, self._base.base, strict=True))
+        mixer = Mixer((directions @ novelty.weight).astype(np.float32), -novelty.bias)
+        served = _served(heads, live)
+        believed = tuple(Platt.fit(share, live.rewards) for share in self._served_shares(live))
+        policy = Policy(heads, mixer, self._regrets(heads, mixer), believed)
+        trust = replace(Trust.nobody(), votes=state.trust.votes).drawn(
+            live.users, live.rewards, served.astype(np.float32)
+        )
+        self._state = replace(
+            state,
+            policy=policy,
+            fits=tuple(fits),
+            fitted=examples,
+            size=len(live),
+            refits=state.refits + 1,
+            trust=trust,
+        )
+
+    def _served_shares(self, batch: Batch) -> list[Floats]:
+        """The base's probabilities of what was served, shape (n,) for each part."""
+        rows, pairs = np.arange(len(batch)), zip(self._base.base, batch.actions.T, strict=True)
+        return [softmax(head.logits(batch.features))[rows, actions] for head, actions in pairs]
+
+    def _regrets(self, heads: tuple[Head, ...], mixer: Mixer) -> Floats:
+        """Points that the anchors lose at each threshold, summed over the parts."""
+        features = self._logged.features
+        if not len(features):
+            return np.zeros(len(THRESHOLDS), np.float32)
+        rows, total = np.arange(len(features)), np.zeros(len(THRESHOLDS))
+        gates = sigmoid(mixer.scores(features)[:, None] - np.array(THRESHOLDS, np.float32))
+        for head, shares, belief in zip(heads, self._shares, self._beliefs, strict=True):
+            logits = head.logits(features)
+            learnt, worth = softmax(logits), (1 - OWN_OPINION) * belief + OWN_OPINION * TEMPERATURE * logits
+            kept = worth[rows, shares.argmax(axis=1)]
+            for number, gate in enumerate(gates.T[:, :, None]):
+                answers = ((1 - gate) * shares + gate * learnt).argmax(axis=1)
+                total[number] += float((kept - worth[rows, answers]).mean())
+        return np.asarray(POINTS * total, np.float32)
+
+    def _terms(self) -> dict[str, float]:
+        fits = self._state.fits
+        if not fits:
+            return {}
+        names = {"noise": [it.scales.noise for it in fits], "own": [it.scales.own for it in fits]}
+        names |= {"pull": [it.pull for it in fits], "alike": [it.alike for it in fits]}
+        return {name: float(np.mean(numbers)) for name, numbers in names.items()}
+
+    def _summary(self, policy: Policy, controller: Controller, threshold: float) -> dict[str, float]:
+        return {
+            "kl_to_base": kl_to_base(self._base, controller, self._logged.features),
+            "regret": float(policy.regrets[THRESHOLDS.index(threshold)]),
+            "mixer_threshold": controller.mixer.threshold,
+            "novelty": self._state.evidence.novelty(len(self._held_out)),
+            "skill": self._state.evidence.skill(),
+            "bet": self._state.bet.errors,
+            "alike": self._state.evidence.alike,
+            "refits": float(self._state.refits),
+        }
+
+
+def _votes(batch: Batch, inside: Doubles, base: Head, part: int, weights: Doubles) -> Votes:
+    actions, logits = batch.actions[:, part], base.logits(batch.features).astype(np.float64)
+    said = logits[np.arange(len(batch)), actions] - logits.mean(axis=1)
+    x = np.column_stack([inside, np.ones(len(batch))])
+    return Votes(x, actions, batch.rewards.astype(np.float64), said, weights)
+
+
+def _served(heads: tuple[Head, ...], batch: Batch) -> Doubles:
+    """What was served is worth, mean over the parts, within (0, 1), shape (n,)."""
+    rows = np.arange(len(batch))
+    each = [TEMPERATURE * head.logits(batch.features)[rows, batch.actions[:, part]] for part, head in enumerate(heads)]
+    return np.clip(np.mean(each, axis=0, dtype=np.float64), 1 - SURE, SURE)
+
+
+_NO_ERRORS = np.zeros((0, 1), np.float32)

@@ -1,0 +1,107 @@
+"""What serves: an immutable, verified and compiled picture of one serving state."""
+
+from dataclasses import dataclass, replace
+
+from ol0.controller.arms import ArmPicker
+from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.controller import Controller
+from ol0.controller.signing import OPEN, Keyring
+from ol0.errors import CheckpointError
+from ol0.records import Arm, Digest, Gate, Judgement, Mode, Release, ServingState, Verdict
+from ol0.sdk.policy import GreedyPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One serving state, ready to serve. A prompt holds on to one, whatever becomes visible meanwhile.
+
+    Attributes:
+        sequence: of the serving state; 0 for a checkpoint that came from a file.
+        mode: what is to be done with it.
+        base, live, staged: compiled; staged is None where no candidate is on trial.
+        share: share of all sessions that staged serves.
+    """
+
+    sequence: int
+    mode: Mode
+    base: GreedyPolicy
+    live: GreedyPolicy
+    staged: GreedyPolicy | None = None
+    share: float = 0.0
+
+    def assign(self, unit: str, picker: ArmPicker) -> tuple[Arm, GreedyPolicy]:
+        """The arm of a unit (user or session), and who serves it."""
+        if self.mode is not Mode.APPLY:
+            return Arm.HOLDBACK, self.base
+        arm = picker.pick(unit, None if self.staged is None else self.staged.digest, self.share)
+        if arm is Arm.STAGED and self.staged is not None:
+            return arm, self.staged
+        return arm, self.live if arm is Arm.LIVE else self.base
+
+
+def view_of_file(data: bytes, expected: Digest | None = None) -> View:
+    """A view in which one checkpoint is base and live: the operator, not the gates, answers for it.
+
+    Raises:
+        CheckpointError: it is not what it says.
+    """
+    policy = GreedyPolicy(read_checkpoint(data, expected))
+    return View(sequence=0, mode=Mode.APPLY, base=policy, live=policy)
+
+
+def view_of_state(state: ServingState, keys: Keyring = OPEN) -> View:
+    """Verifies everything that may serve; one flaw refuses the whole state, for its parts belong together.
+
+    Raises:
+        CheckpointError: bytes, base, parent, shapes, approvals or their signatures are wrong; says which.
+    """
+    base = _open(state.base)
+    if base.manifest.base not in (None, base.digest):
+        raise CheckpointError(f"base {base.digest[:12]} names {base.manifest.base} as its own base")
+    _require_approvals(state.base, base.digest, base.digest, keys)
+    live = base if state.live.digest == base.digest else _open_release(state.live, base, keys)
+    view = View(state.sequence, state.mode, GreedyPolicy(base), GreedyPolicy(live))
+    if state.staged is None:
+        return view
+    staged = _open_release(state.staged.release, base, keys)
+    if staged.manifest.parent != live.digest:
+        raise CheckpointError(f"staged {staged.digest[:12]} has another parent than live, {live.digest[:12]}")
+    return replace(view, staged=GreedyPolicy(staged), share=state.staged.share)
+
+
+def _open(release: Release) -> Controller:
+    return read_checkpoint(release.heads, release.digest)
+
+
+def _open_release(release: Release, base: Controller, keys: Keyring) -> Controller:
+    controller = _open(release)
+    manifest = controller.manifest
+    if manifest.base != base.digest:
+        raise CheckpointError(f"release {release.digest[:12]} has base {manifest.base}, not {base.digest[:12]}")
+    ours, theirs = (
+        (one.manifest.parts, one.choices, one.dimension, one.manifest.epsilon, one.manifest.hysteresis)
+        for one in (controller, base)
+    )
+    if ours != theirs:
+        raise CheckpointError(
+            f"release {release.digest[:12]}: parts, choices, features, epsilon, hysteresis {ours}, not {theirs}"
+        )
+    _require_approvals(release, base.digest, manifest.parent, keys)
+    return controller
+
+
+def _require_approvals(release: Release, base: Digest, parent: Digest | None, keys: Keyring) -> None:
+    """Both gates must have approved exactly this digest, against exactly this base and parent, and signed it."""
+    approvals = [verdict for verdict in release.approvals if _approves(verdict, release.digest, base, parent)]
+    flaws = {verdict.gate: flaw for verdict in approvals if (flaw := keys.flaw(verdict)) is not None}
+    approved = {verdict.gate for verdict in approvals} - set(flaws)
+    if flaws:
+        raise CheckpointError(f"release {release.digest[:12]}: {'; '.join(flaws.values())}")
+    if missing := set(Gate) - approved:
+        names = " and ".join(sorted(missing))
+        raise CheckpointError(f"release {release.digest[:12]} is not approved by {names} for its base and parent")
+
+
+def _approves(verdict: Verdict, digest: Digest, base: Digest, parent: Digest | None) -> bool:
+    exact = (verdict.digest, verdict.base, verdict.parent) == (digest, base, parent)
+    return exact and verdict.judgement is Judgement.APPROVE
