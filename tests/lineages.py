@@ -30,7 +30,7 @@ from ol0.replay.connection import connect
 from ol0.replay.counters import Counters
 from ol0.replay.store import ReplayStore
 from ol0.stacks.native import NativeStack
-from ol0.supervisor.lineup import service_commands
+from ol0.supervisor.service_commands import service_commands
 from ol0.supervisor.supervisor import Event as ServiceEvent
 from ol0.supervisor.supervisor import EventKind, Supervisor
 

@@ -7,7 +7,7 @@ from examples import DECISION
 from ol0.errors import Gap, OL0Error
 from ol0.kafka.consume_loop import ConsumeLoop
 from ol0.kafka.ports import Log, Partition, SourceRecord
-from ol0.later import Later
+from ol0.pending import Later
 from ol0.records import Decision
 from waiting import wait_until
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ol0.supervisor.lineup import SERVICES
+from ol0.supervisor.service_commands import SERVICES
 from waiting import wait_until
 
 GONE_WITHIN_S = 15.0

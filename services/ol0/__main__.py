@@ -6,7 +6,7 @@ import typer
 
 from ol0.cli import app
 from ol0.cli.command import explained
-from ol0.cli.seed_line import is_seed_line, name_places, parse
+from ol0.cli.legacy_line import is_seed_line, name_places, parse
 from ol0.config import load_settings
 
 

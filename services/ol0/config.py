@@ -18,10 +18,10 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from ol0.compat.legacy_profile import SEED_NUMBERS
+from ol0.compat.legacy_settings import translate
 from ol0.environment import check_environment
 from ol0.errors import ConfigError
-from ol0.seed_keys import translate
-from ol0.seed_profile import SEED_NUMBERS
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]

@@ -6,7 +6,7 @@ from enum import Enum
 
 from redis import Redis
 
-from ol0.later import Later
+from ol0.pending import Later
 from ol0.replay.script_runner import Command, Scripts, script_source
 
 APPLY, COMMIT = script_source("apply"), script_source("commit")

@@ -18,7 +18,7 @@ from ol0.operator.setup.prompts import read_prompts
 from ol0.records import DecisionId, Outcome
 from ol0.sdk.router import Router
 from ol0.stacks.ports import free_ports
-from ol0.supervisor.lineup import SERVICES
+from ol0.supervisor.service_commands import SERVICES
 from waiting import wait_until
 
 COMPOSE_FILE = Path(__file__).parents[2] / "docker-compose.yml"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ol0.supervisor.lineup import SERVICES
+from ol0.supervisor.service_commands import SERVICES
 from processes import Started, ol0
 from waiting import wait_until
 

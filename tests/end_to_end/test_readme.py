@@ -19,7 +19,7 @@ from ol0.records import ServingState
 from ol0.replay.connection import connect
 from ol0.replay.store import ReplayStore
 from ol0.stacks.native import NativeStack
-from ol0.supervisor.lineup import SERVICES
+from ol0.supervisor.service_commands import SERVICES
 from processes import Started, ol0
 from waiting import wait_until
 

@@ -35,7 +35,7 @@ from ol0.records import (
     Verdict,
 )
 from ol0.stacks.native import NativeStack
-from ol0.supervisor.lineup import ONE_THREAD
+from ol0.supervisor.service_commands import ONE_THREAD
 from processes import ol0
 from waiting import wait_until
 

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from ol0.compat.legacy_profile import SEED_NUMBERS
 from ol0.config import OnlineLearningConfig, load_settings
 from ol0.errors import ConfigError
-from ol0.seed_profile import SEED_NUMBERS
 
 
 def written(tmp_path: Path, text: str, name: str = "ol0.toml") -> Path:

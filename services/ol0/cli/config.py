@@ -41,7 +41,7 @@ def config_check(
 
     Example: `ol0 config check --config ol0.toml`
     """
-    from ol0.cli.checkup import DIFFERS, ask_servers, missing, refuse_impossible
+    from ol0.cli.config_check import DIFFERS, ask_servers, missing, refuse_impossible
 
     with explained():
         settings = logging_apart(config)

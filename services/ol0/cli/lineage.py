@@ -62,7 +62,7 @@ def warmup(
 
 def tell_offer(settings: Settings, offered: "Offered", folder: Path) -> None:
     """What a warm-up ends with: the base, and what the settings have to name before it can serve."""
-    from ol0.cli.pasted import settings_to_paste
+    from ol0.cli.settings_to_paste import settings_to_paste
     from ol0.operator.setup.lineage import BASE
 
     if offered.few:

@@ -13,7 +13,7 @@ from ol0.kafka.broker_probe import PROBE_S, broker_probe
 from ol0.kafka.lineage import Lineage
 from ol0.observability.health import Heartbeat, Probe, check_ports, serve_health
 from ol0.observability.logs import configure_logs
-from ol0.supervisor.lineup import SERVICES, service_commands
+from ol0.supervisor.service_commands import SERVICES, service_commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,10 +12,10 @@ from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.controller.signing import OPEN, Keyring
 from ol0.controller.suite import OF_ANOTHER_SUITE, Suite
+from ol0.drift.assignment import Odds
 from ol0.drift.inputs import Finding, InputSnapshot, InputWatch, Turn
 from ol0.drift.live_watch import LiveSnapshot, LiveWatch
 from ol0.drift.movement import judge
-from ol0.drift.odds import Odds
 from ol0.drift.offers import Offer, OfferSnapshot
 from ol0.drift.space import Space
 from ol0.drift.staged_watch import StagedSnapshot, StagedWatch

@@ -3,8 +3,8 @@
 from typing import NotRequired, Self, TypedDict
 
 from ol0.config import SafetyConfig
+from ol0.drift.assignment import Odds
 from ol0.drift.groups import GroupLifts, GroupSnapshot
-from ol0.drift.odds import Odds
 from ol0.drift.sessions import ArmSessions
 from ol0.drift.violations import Level, Violations
 from ol0.drift.watched import (

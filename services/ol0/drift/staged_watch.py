@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Final, NotRequired, Self, TypedDict
 
 from ol0.config import SafetyConfig
+from ol0.drift.assignment import Odds
 from ol0.drift.evidence import LiftEvidence, LiftSnapshot
-from ol0.drift.odds import Odds
 from ol0.drift.sessions import ArmSessions
 from ol0.drift.watched import (
     Opinion,

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
 from ol0.config import SafetyConfig
+from ol0.drift.assignment import Odds
 from ol0.drift.evidence import LiftEvidence
-from ol0.drift.odds import Odds
 from ol0.records import Digest, Judgement, Outcome, Reason
 from ol0.statistics.balance import Balance
 

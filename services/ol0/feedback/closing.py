@@ -11,7 +11,7 @@ from ol0.replay.protocol import NOTHING_TO_DO, Commit, Due, Turn, Unsent
 from ol0.replay.store import ReplayStore
 
 if TYPE_CHECKING:
-    from ol0.later import Later
+    from ol0.pending import Later
 
 
 class Delivery(Protocol):

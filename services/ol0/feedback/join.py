@@ -8,7 +8,7 @@ from ol0.feedback.closing import Publish, WindowCloser
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.time_watch import TimeWatch
 from ol0.kafka.ports import Log, Partition, SourceRecord
-from ol0.later import Later
+from ol0.pending import Later
 from ol0.replay.protocol import Applied, Claim, SourcePartition
 from ol0.replay.store import LARGEST_BATCH, ReplayStore
 

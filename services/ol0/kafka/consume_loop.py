@@ -22,7 +22,7 @@ from ol0.kafka.messages import broker_errors, by_partition, coordinates, is_usab
 from ol0.kafka.portion import Portion, PortionReader
 from ol0.kafka.ports import Partition, Sink
 from ol0.kafka.ticks import Ticker
-from ol0.later import Later
+from ol0.pending import Later
 from ol0.records import Record, Tick
 
 COMMIT_INTERVAL_S: Final = 5.0

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from ol0.later import Later
+from ol0.pending import Later
 from ol0.records import Record
 
 

@@ -6,7 +6,7 @@ from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.controller import Controller
 from ol0.errors import CheckpointError
 from ol0.records import Candidate
-from ol0.release.life import Life
+from ol0.release.state import Life
 
 
 def is_known(life: Life, candidate: Candidate) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from ol0.records import Digest, Gate, Phase, Release
 from ol0.release.causes import verdict_cause
-from ol0.release.life import HISTORY_BYTES, Life, Move, Rules, Step, Trial
+from ol0.release.state import HISTORY_BYTES, Life, Move, Rules, Step, Trial
 
 
 def advance(life: Life, rules: Rules) -> Step:

@@ -9,9 +9,9 @@ from ol0.config import SafetyConfig
 from ol0.controller.signing import OPEN, Keyring
 from ol0.errors import ContractError
 from ol0.records import Candidate, OperatorCommand, Record, Transition, Verdict
-from ol0.release.life import Life, Move, Rules, Step, serving_state
-from ol0.release.lifecycle import judge, offer
+from ol0.release.machine import judge, offer
 from ol0.release.orders import obey
+from ol0.release.state import Life, Move, Rules, Step, serving_state
 from ol0.wire.validation import cut
 
 

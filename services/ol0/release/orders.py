@@ -5,7 +5,7 @@ from dataclasses import replace
 from ol0.records import Digest, Mode, OperatorCommand, OperatorKind
 from ol0.release.causes import order_cause
 from ol0.release.changes import advance, cool, depose, quarantine_trial, reinstate
-from ol0.release.life import Life, Refusal, Rules, Step
+from ol0.release.state import Life, Refusal, Rules, Step
 
 
 def obey(life: Life, command: OperatorCommand, rules: Rules) -> Step:

@@ -14,7 +14,7 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from ol0.errors import StoreError
-from ol0.later import Later
+from ol0.pending import Later
 from ol0.replay.counters import Counters
 from ol0.replay.exclusion import Exclusion
 from ol0.replay.layout import payload_field

@@ -8,7 +8,7 @@ from threading import Event, Thread
 from time import monotonic
 from typing import Final, Protocol, Self
 
-from ol0.supervisor.lineup import SERVICES
+from ol0.supervisor.service_commands import SERVICES
 
 LOOK_S: Final = 0.1
 

@@ -10,7 +10,7 @@ from ol0.config import Settings
 from ol0.errors import ConfigError, StackError
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.topic_readers.compacted_reader import CompactedReader
-from ol0.supervisor.lineup import service_commands
+from ol0.supervisor.service_commands import service_commands
 from ol0.supervisor.supervisor import Event as ServiceEvent
 from ol0.supervisor.supervisor import EventKind, Supervisor
 

@@ -24,7 +24,7 @@ from ol0.replay.counters import Counters
 from ol0.replay.script_runner import store_key
 from ol0.replay.store import ReplayStore
 from ol0.stacks.ports import LOOPBACK, free_ports
-from ol0.supervisor.lineup import ONE_THREAD
+from ol0.supervisor.service_commands import ONE_THREAD
 from ol0.supervisor.supervisor import Command, RestartConfig, Supervisor
 from waiting import wait_until
 from worlds import make_base

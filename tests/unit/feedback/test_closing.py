@@ -7,7 +7,7 @@ from ol0.errors import StreamError
 from ol0.feedback.closing import WindowCloser
 from ol0.feedback.handler import Closing
 from ol0.feedback.outbox import Message, pack_message
-from ol0.later import Later
+from ol0.pending import Later
 from ol0.replay.counters import DecisionDrop
 from ol0.replay.protocol import ClosedWindow, Commit, Due, DueWindow, Turn, Unsent
 

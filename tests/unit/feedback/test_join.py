@@ -10,7 +10,7 @@ from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.join import FeedbackJoin
 from ol0.feedback.outbox import Message, pack_message
 from ol0.kafka.ports import Log, Partition, SourceRecord
-from ol0.later import Later
+from ol0.pending import Later
 from ol0.records import Tick
 from ol0.replay.protocol import NOTHING_TO_DO, Applied, Arrivals, Claim, Commit, SourcePartition, Turn, Unsent
 from ol0.replay.registration import Admitted

@@ -6,7 +6,7 @@ from ol0.controller.checkpoint import digest_of, read_checkpoint, write_checkpoi
 from ol0.controller.hysteresis import Hysteresis
 from ol0.records import Digest, Gate, Judgement, Mode, Phase, ServingState, Tick, Transition
 from ol0.release.handler import ReleaseHandler
-from ol0.release.life import serving_state
+from ol0.release.state import serving_state
 from unit.release.lineage import BASE, BASE_HEAD, CONFIG, LIVE_STAGE, Lineage, a_candidate, a_verdict
 
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 import pytest
 
 from ol0.simulation.faults import Fault, FaultInjector, kill_each_once
-from ol0.supervisor.lineup import SERVICES
+from ol0.supervisor.service_commands import SERVICES
 from waiting import wait_until
 
 

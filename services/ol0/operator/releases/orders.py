@@ -20,8 +20,8 @@ from ol0.kafka.topic_readers.log_reader import Follower
 from ol0.kafka.transactional_writer import READ_TIMEOUT_S, STATE, read_stored
 from ol0.operator.releases.history import READ_S, to_the_end
 from ol0.records import OperatorCommand, OperatorKind
-from ol0.release.life import Life, Move, Rules
 from ol0.release.orders import obey
+from ol0.release.state import Life, Move, Rules
 
 SERVICE: Final = "release"
 OPERATOR: Final = "operator"

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from ol0.cli.checkup import DIFFERS, ENOUGH_DECISIONS, ask_servers, compare_holdback, refuse_impossible
 from ol0.cli.config import shown
+from ol0.cli.config_check import DIFFERS, ENOUGH_DECISIONS, ask_servers, compare_holdback, refuse_impossible
 from ol0.config import KafkaConfig, RedisConfig, SafetyConfig, ServingConfig, Settings, WarmupConfig, load_settings
 from ol0.controller.suite import write_suite
 from ol0.errors import ConfigError

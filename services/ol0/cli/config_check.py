@@ -24,7 +24,7 @@ from ol0.replay.connection import connect
 from ol0.replay.server_checks import check_memory, open_store
 from ol0.replay.stats import read_stats
 from ol0.replay.store import ReplayStore
-from ol0.supervisor.lineup import SERVICES
+from ol0.supervisor.service_commands import SERVICES
 
 NOT_YET: Final = "not yet"
 DIFFERS: Final = "differs"

@@ -9,7 +9,7 @@ from ol0.records import Candidate, Gate, Judgement, Phase, Verdict
 from ol0.release.admission import is_known, is_next, objection
 from ol0.release.causes import verdict_cause
 from ol0.release.changes import advance, cool, depose, drop, fail, quarantine_trial
-from ol0.release.life import Life, Move, Rules, Step, Trial
+from ol0.release.state import Life, Move, Rules, Step, Trial
 
 UNDECIDED = "undecided"
 """Name of the check with which a gate rejects for want of evidence: no harm was shown."""

@@ -1,7 +1,7 @@
 import tomllib
 from pathlib import Path
 
-from ol0.cli.pasted import settings_to_paste
+from ol0.cli.settings_to_paste import settings_to_paste
 from ol0.config import SafetyConfig, ServingConfig, Settings
 
 NAMED = "the settings name its files already: `ol0 run` is next"

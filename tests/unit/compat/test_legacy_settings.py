@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from ol0.compat.legacy_settings import PLACES, translate
 from ol0.config import load_settings
 from ol0.errors import ConfigError
-from ol0.seed_keys import PLACES, translate
 
 # A file of the code that OL0 takes over from, with every key it has; the values differ from today's defaults.
 SEEDS_FILE = {

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from ol0.cli.seed_line import is_seed_line, name_places, parse
+from ol0.cli.legacy_line import is_seed_line, name_places, parse
 from ol0.config import load_settings
 
 CONFIG = ("--config", "ol0.json")
