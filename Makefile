@@ -69,7 +69,7 @@ evaluate-streams: setup
 
 # It uses what the fault tests use: the same world, the same audit.
 chaos: setup
-	PYTHONPATH=tests $(BIN)/python -m benchmarks.chaos $(CHAOS_ARGS)
+	$(BIN)/python -m benchmarks.chaos $(CHAOS_ARGS)
 
 .venv-bench/.installed: benchmarks/requirements.lock | setup
 	$(PYTHON) -m venv --clear .venv-bench

@@ -1,6 +1,6 @@
 """What do the gates say when they do not hear everything? 200 trials each, on the real gate, in process.
 
-    PYTHONPATH=tests python -m benchmarks.gates [--runs 200] [--only WORD]
+    python -m benchmarks.gates [--runs 200] [--only WORD]
 
 Sessions of three decisions on average (geometric, 12 at the most); half of the decisions are such that candidate and
 live act differently. Live succeeds in 80 % where nothing else is said, four in five decisions are voted on, the
@@ -28,7 +28,7 @@ from ol0.canary.votes import Vote
 from ol0.config import SafetyConfig, StageConfig
 from ol0.controller.numbering import new_prefix, numbered_id
 from ol0.records import Arm, DecisionId, Judgement, Outcome, Record, ServingState, Tick, Verdict
-from worlds import START_MS, WINDOW_MS, make_base, make_candidate, make_suite, outcome, serving_state
+from testbed.worlds import START_MS, WINDOW_MS, make_base, make_candidate, make_suite, outcome, serving_state
 
 BASE: Final = make_base()
 CANDIDATE: Final = make_candidate(BASE)

@@ -1,6 +1,6 @@
 """Ten outages of every kind in a row, 50 threads that decide and report: is each record delivered or counted?
 
-``PYTHONPATH=tests python -m benchmarks.sdk_outages``: a quarter of an hour, with a broker of its own. One router lives
+``python -m benchmarks.sdk_outages``: a quarter of an hour, with a broker of its own. One router lives
 through all outages of a kind. In the midst of each another one closes, which is the worst moment there is.
 """
 
@@ -21,9 +21,9 @@ from ol0 import Router
 from ol0.kafka.sending.producer_thread import GRACE_S, Account
 from ol0.sdk.options import Options
 from ol0.sdk.release_watcher import STOP_S
-from outages import OUTAGES, WITHIN_S, Place, a_place
-from unit.sdk.states import features
-from waiting import wait_until
+from testbed.outages import OUTAGES, WITHIN_S, Place, a_place
+from testbed.serving_states import features
+from testbed.waiting import wait_until
 
 THREADS = 50
 PAUSE_S = 0.1

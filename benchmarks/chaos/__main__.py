@@ -1,6 +1,6 @@
 """Does exactly once hold, does memory stay flat, and does everything go on, whatever happens?
 
-    make chaos   (PYTHONPATH=tests python -m benchmarks.chaos [--minutes 30] [--every 20] [--seed 0] [--rate N])
+    make chaos   (python -m benchmarks.chaos [--minutes 30] [--every 20] [--seed 0] [--rate N])
 
 Three real brokers, a real store, and two lineages.
 
@@ -34,10 +34,10 @@ from benchmarks.chaos.faults import Deck, Faults
 from benchmarks.chaos.host import Producer
 from benchmarks.chaos.memory import Memory, plot
 from benchmarks.chaos.unlucky import Unlucky
-from integration.faults.audit import Audit, Auditor
-from integration.faults.world import Workers, World
 from ol0.observability.logs import configure_logs
 from ol0.stacks.native import NativeStack
+from testbed.faults.audit import Audit, Auditor
+from testbed.faults.world import Workers, World
 
 ROOT: Final = Path(__file__).parents[2]
 RUN: Final = ROOT / "runs/chaos"

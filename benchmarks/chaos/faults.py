@@ -13,10 +13,10 @@ from confluent_kafka import Producer
 from confluent_kafka.cimpl import NewPartitions
 
 from benchmarks.chaos.hostile import Hostile
-from integration.faults.extra_member import join_and_leave
-from integration.faults.world import Workers, World
 from ol0.errors import OL0Error
 from ol0.stacks.native import NativeStack
+from testbed.faults.extra_member import join_and_leave
+from testbed.faults.world import Workers, World
 
 STOPPED_S: Final = 8.0
 """Longer than the session timeout of 6 s."""

@@ -4,8 +4,8 @@ import threading
 import time
 from typing import Final
 
-from integration.faults.world import World
 from ol0.errors import OL0Error
+from testbed.faults.world import World
 
 MOST_BEHIND: Final = 20_000
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
-from integration.faults.memory import resident_mib
+from testbed.faults.memory import resident_mib
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

@@ -19,7 +19,6 @@ from typing import Final, Self
 
 from confluent_kafka import TopicPartition
 
-from lineages import Place, bring_in
 from ol0.clock import wall_clock_ms
 from ol0.config import load_settings
 from ol0.errors import OL0Error
@@ -30,8 +29,9 @@ from ol0.sdk.router import Router
 from ol0.simulation.services import Services
 from ol0.simulation.users import UserHabits, Users
 from ol0.stacks.native import NativeStack
-from processes import ol0
-from waiting import wait_until
+from testbed.lineages import Place, bring_in
+from testbed.processes import ol0
+from testbed.waiting import wait_until
 
 RATE_PER_S: Final = 40.0
 FOR_EVER: Final = 10**9

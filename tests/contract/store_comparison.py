@@ -6,13 +6,13 @@ from typing import cast
 
 import numpy as np
 
-from contract.comparison import field_of, ring_of
-from contract.reference_store import Closed, Expected
 from contract.store_calls import unsent
 from contract.store_world import World
 from ol0.records import Decision, Outcome
 from ol0.replay.layout import FEEDBACK
 from ol0.replay.script_runner import store_key
+from testbed.comparison import field_of, ring_of
+from testbed.reference_store import Closed, Expected
 
 
 def compare(world: World, expected: Expected) -> None:

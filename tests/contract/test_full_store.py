@@ -3,11 +3,11 @@
 import pytest
 from redis import Redis
 
-from contract.reference_store import reference
 from contract.store_comparison import compare
 from contract.store_world import LARGEST_POLL, Sizes, World
 from contract.traffic import DECISIONS, PARTITIONS
 from ol0.config import StreamingConfig
+from testbed.reference_store import reference
 
 CONFIG = StreamingConfig(reward_window_s=30, allowed_lateness_s=2, early_skew_s=1)
 MAX_OPEN = 4

@@ -5,7 +5,14 @@ from typing import Any, get_args
 
 import pytest
 
-from examples import (
+from ol0.config import KafkaConfig
+from ol0.controller.checkpoint import MAX_BYTES
+from ol0.errors import ContractError
+from ol0.kafka.lineage import Lineage
+from ol0.kafka.messages import to_message
+from ol0.records import Action, OperatorKind, Reason, Record, Release, Snapshot, Staged, Tick
+from ol0.wire.validation import LATEST_MS
+from support.examples import (
     CANDIDATE,
     DECISION,
     EXAMPLES,
@@ -18,13 +25,6 @@ from examples import (
     USER_FEEDBACK,
     VERDICT,
 )
-from ol0.config import KafkaConfig
-from ol0.controller.checkpoint import MAX_BYTES
-from ol0.errors import ContractError
-from ol0.kafka.lineage import Lineage
-from ol0.kafka.messages import to_message
-from ol0.records import Action, OperatorKind, Reason, Record, Release, Snapshot, Staged, Tick
-from ol0.wire.validation import LATEST_MS
 
 LINEAGE = Lineage.of(KafkaConfig(topic_prefix="p" * 200))
 LABEL, TEXT, SIGNATURE = "é" * 128, "é" * 4_096, bytes(64)

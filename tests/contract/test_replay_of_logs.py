@@ -6,13 +6,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from contract.reference_store import reference
 from contract.store_comparison import compare
 from contract.store_world import Sizes, World
 from contract.traffic import PARTITIONS
 from ol0.config import StreamingConfig
 from ol0.kafka.ports import Partition
 from ol0.replay.script_runner import store_key
+from testbed.reference_store import reference
 
 # Limits by user and filters too: they count when windows close, and not when records arrive.
 CONFIG = StreamingConfig(

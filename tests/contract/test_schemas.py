@@ -14,10 +14,10 @@ import avro.schema
 import pytest
 from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
 
-from examples import EXAMPLES
 from ol0 import records
 from ol0.records import Record
 from ol0.wire.codec import HEADER, Codec
+from support.examples import EXAMPLES
 
 Definition = dict[str, Any]
 SCHEMAS = files("ol0") / "schemas"

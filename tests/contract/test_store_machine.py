@@ -19,7 +19,6 @@ from hypothesis.stateful import (
 from redis import Redis
 
 from contract.crashes import APPLY, Fate
-from contract.reference_store import reference
 from contract.store_comparison import compare
 from contract.store_world import LARGEST_DRAIN, LARGEST_POLL, Sizes, World
 from contract.traffic import FEEDBACK, PARTITIONS, USERS
@@ -27,6 +26,7 @@ from ol0.config import StreamingConfig
 from ol0.kafka.ports import Partition
 from ol0.replay.counters import DecisionDrop, FeedbackDrop
 from ol0.replay.script_runner import SCRIPT_KEYS
+from testbed.reference_store import reference
 
 TRIALS = int(os.environ.get("OL0_TRIALS", "60"))
 SEED = os.environ.get("OL0_SEED")  # none: the same trials every time

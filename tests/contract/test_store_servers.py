@@ -17,8 +17,8 @@ from ol0.replay.script_runner import store_key
 from ol0.replay.server_checks import open_store, store_probe
 from ol0.replay.stats import read_stats
 from ol0.replay.store import ReplayStore
-from store_servers import RIGHT, StoreServer, behind_tls, cluster_of_two, move_slot, sentinel_of
-from waiting import wait_until
+from support.store_servers import RIGHT, StoreServer, behind_tls, cluster_of_two, move_slot, sentinel_of
+from testbed.waiting import wait_until
 
 PREFIX = "lineage"
 FAILOVER_S = 20.0

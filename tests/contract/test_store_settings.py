@@ -17,7 +17,7 @@ from ol0.replay.protocol import Applied, ClosedWindow, Unsent
 from ol0.replay.server_checks import check_memory, check_settings, check_version
 from ol0.replay.stats import read_stats
 from ol0.replay.store import ReplayStore
-from waiting import wait_until
+from testbed.waiting import wait_until
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from random import Random
 
 import numpy as np
 
-from lineages import Journal, Place, services, small_split, write_settings
 from ol0.ar1.encoder_file import read_encoder
 from ol0.config import load_settings
 from ol0.controller.checkpoint import read_checkpoint
@@ -13,7 +12,8 @@ from ol0.records import Decision, ServingState
 from ol0.sdk.options import Options
 from ol0.sdk.router import Router
 from ol0.stacks.native import NativeStack
-from processes import ol0
+from testbed.lineages import Journal, Place, services, small_split, write_settings
+from testbed.processes import ol0
 from unit.ar1.torch_files import DATA, policy_tensors, save
 from unit.ar1.worlds import SMALL, made_up_states, write_calibration
 

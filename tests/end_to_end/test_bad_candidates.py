@@ -6,7 +6,6 @@ from threading import Event, Thread
 
 import pytest
 
-from lineages import KINDS, NEW_KINDS, RARE_KIND, USELESS, Journal, bring_in, services
 from ol0.controller.checkpoint import digest_of, write_checkpoint
 from ol0.controller.controller import Manifest
 from ol0.controller.heads import Head
@@ -15,7 +14,8 @@ from ol0.sdk.router import Router
 from ol0.simulation.demo import demo_settings
 from ol0.simulation.users import UserHabits, Users
 from ol0.stacks.native import NativeStack
-from trials import Trials, mixer_for, sending
+from support.trials import Trials, mixer_for, sending
+from testbed.lineages import KINDS, NEW_KINDS, RARE_KIND, USELESS, Journal, bring_in, services
 
 RATE_PER_S = 300.0
 HABITS = UserHabits(rate_per_s=RATE_PER_S)

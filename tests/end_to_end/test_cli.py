@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lineages import Journal, Place, bring_in, services, write_settings
 from ol0.clock import wall_clock_ms
 from ol0.config import SecurityConfig, Signer
 from ol0.controller.signing import Keyring
@@ -16,9 +15,10 @@ from ol0.controller.warmup import base_checkpoint
 from ol0.kafka.sending.record_sender import RecordSender
 from ol0.records import Outcome, ServingState
 from ol0.stacks.native import NativeStack
-from processes import ol0
-from trials import new_security
-from waiting import wait_until
+from support.trials import new_security
+from testbed.lineages import Journal, Place, bring_in, services, write_settings
+from testbed.processes import ol0
+from testbed.waiting import wait_until
 
 WRONG_SETTING = 2
 

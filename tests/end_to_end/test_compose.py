@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from docker_engine import docker, published_ports, require_docker
 from ol0.config import KafkaConfig, Settings
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.topic_readers.compacted_reader import CompactedReader
@@ -19,7 +18,8 @@ from ol0.records import DecisionId, Outcome
 from ol0.sdk.router import Router
 from ol0.stacks.ports import free_ports
 from ol0.supervisor.service_commands import SERVICES
-from waiting import wait_until
+from support.docker_engine import docker, published_ports, require_docker
+from testbed.waiting import wait_until
 
 COMPOSE_FILE = Path(__file__).parents[2] / "docker-compose.yml"
 ONE_SHOTS = ("topics", "warmup")

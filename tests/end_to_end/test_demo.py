@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ol0.supervisor.service_commands import SERVICES
-from processes import Started, ol0
-from waiting import wait_until
+from testbed.processes import Started, ol0
+from testbed.waiting import wait_until
 
 UP_WITHIN_S = 90.0
 ENDS_WITHIN_S = 200.0

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from confluent_kafka import KafkaError, Message, Producer
 
-from kafka_log import read_messages
-from lineages import Journal, Place, bring_in, services
 from ol0.clock import wall_clock_ms
 from ol0.records import Decision, Outcome
 from ol0.replay.counters import Counters
 from ol0.stacks.native import NativeStack
+from support.kafka_log import read_messages
+from testbed.lineages import Journal, Place, bring_in, services
 
 SCHEMAS = Path(__file__).parents[2] / "services/ol0/schemas"
 USER, DECISIONS = "feedback.user", "decisions"

@@ -10,7 +10,6 @@ import pytest
 import typer
 from confluent_kafka import Producer
 
-from lineages import Journal
 from ol0.cli import app
 from ol0.clock import wall_clock_ms
 from ol0.config import load_settings
@@ -20,8 +19,9 @@ from ol0.replay.connection import connect
 from ol0.replay.store import ReplayStore
 from ol0.stacks.native import NativeStack
 from ol0.supervisor.service_commands import SERVICES
-from processes import Started, ol0
-from waiting import wait_until
+from testbed.lineages import Journal
+from testbed.processes import Started, ol0
+from testbed.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

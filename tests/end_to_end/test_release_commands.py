@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from lineages import Journal, bring_in, services
 from ol0.records import Candidate, Gate, Judgement, Phase, ServingState, Verdict
 from ol0.stacks.native import NativeStack
-from processes import ol0
-from trials import Trials, new_security
+from support.trials import Trials, new_security
+from testbed.lineages import Journal, bring_in, services
+from testbed.processes import ol0
 
 WRONG_SETTING = 2
 

@@ -10,9 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hostile import hostile_files
-from keyrings import keyring, new_keys
-from lineages import KINDS, RARE_KIND, USELESS, Journal, Place, bring_in, services
 from ol0.clock import wall_clock_ms
 from ol0.config import SecurityConfig, Signer, load_settings
 from ol0.controller.checkpoint import MAX_BYTES, digest_of, write_checkpoint
@@ -24,9 +21,12 @@ from ol0.kafka.sending.record_sender import RecordSender
 from ol0.records import Candidate, Digest, Gate, Judgement, Mode, Phase, Reason, Release, ServingState, Verdict
 from ol0.sdk.router import Router
 from ol0.stacks.native import NativeStack
-from processes import ol0
-from trials import Trials, mixer_for, new_security, sending
-from waiting import wait_until
+from support.hostile import hostile_files
+from support.keyrings import keyring, new_keys
+from support.trials import Trials, mixer_for, new_security, sending
+from testbed.lineages import KINDS, RARE_KIND, USELESS, Journal, Place, bring_in, services
+from testbed.processes import ol0
+from testbed.waiting import wait_until
 
 SETTINGS: Mapping[str, Mapping[str, object]] = {
     "streaming": {"batch_wait_s": 0.05},

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from docker_engine import environment_for_testcontainers, require_docker
 from ol0.supervisor.service_commands import SERVICES
+from support.docker_engine import environment_for_testcontainers, require_docker
 
 HOURS, SCALE, RATE = 0.5, 60, 60
 DECISIONS = round(HOURS * 3600 / SCALE * RATE)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from lineages import small_split, write_settings
 from ol0.controller.checkpoint import digest_of
 from ol0.operator.setup.base_from_labels import prepare
 from ol0.stacks.native import NativeStack
+from testbed.lineages import small_split, write_settings
 
 ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).with_name("uv")

@@ -12,7 +12,7 @@ import pytest
 from ol0.errors import StackError
 from ol0.supervisor.guard import GuardedProcess
 from ol0.supervisor.supervisor import Command, Event, EventKind, Supervisor
-from waiting import is_alive, parent_of, wait_until
+from testbed.waiting import is_alive, parent_of, wait_until
 
 GONE_WITHIN_S = 10.0
 

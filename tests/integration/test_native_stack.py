@@ -17,7 +17,7 @@ from ol0.errors import StackError
 from ol0.stacks.jars import kafka_jars
 from ol0.stacks.native import NativeStack
 from ol0.stacks.stack import Stack
-from waiting import is_alive, wait_until
+from testbed.waiting import is_alive, wait_until
 
 TIMEOUT_S = 30.0
 

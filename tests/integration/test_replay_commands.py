@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kafka_log import read_records
-from lineages import Place, bring_in, services
 from ol0.kafka.sending.record_sender import RecordSender
 from ol0.operator.store.forget import user_pseudonym
 from ol0.records import Decision, Outcome, UserFeedback
@@ -17,8 +15,10 @@ from ol0.replay.connection import connect
 from ol0.replay.counters import Counters, DecisionDrop
 from ol0.replay.script_runner import SCRIPT_KEYS, store_key
 from ol0.stacks.native import NativeStack
-from processes import ol0
-from waiting import wait_until
+from support.kafka_log import read_records
+from testbed.lineages import Place, bring_in, services
+from testbed.processes import ol0
+from testbed.waiting import wait_until
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -12,9 +12,6 @@ from threading import Event, Thread
 
 import pytest
 
-import dying
-from kafka_log import read_records
-from lineages import Journal, Place, bring_in, services
 from ol0.clock import wall_clock_ms
 from ol0.errors import Fenced, OL0Error
 from ol0.kafka.sending.record_sender import RecordSender
@@ -36,8 +33,11 @@ from ol0.records import (
 )
 from ol0.stacks.native import NativeStack
 from ol0.supervisor.service_commands import ONE_THREAD
-from processes import ol0
-from waiting import wait_until
+from support import dying
+from support.kafka_log import read_records
+from testbed.lineages import Journal, Place, bring_in, services
+from testbed.processes import ol0
+from testbed.waiting import wait_until
 
 SETTINGS: Mapping[str, Mapping[str, object]] = {
     "streaming": {"clock": "ticks", "batch_wait_s": 0.05},

@@ -16,9 +16,9 @@ from ol0.kafka.sending.producer_thread import FULL, GRACE_S
 from ol0.records import DecisionId
 from ol0.sdk.options import Options
 from ol0.sdk.router import FLUSH_S
-from outages import WITHIN_S, Place, a_place, denied, paused, recreated
-from unit.sdk.states import features
-from waiting import wait_until
+from testbed.outages import WITHIN_S, Place, a_place, denied, paused, recreated
+from testbed.serving_states import features
+from testbed.waiting import wait_until
 
 ROOM = 50
 REFUSED = "CLUSTER_AUTHORIZATION_FAILED"

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from benchmarks.evaluation.contenders import CONTENDERS, ours, usual_fisher, weighted_gradient
 from benchmarks.evaluation.page import BEGIN, END, put_tables
 from benchmarks.evaluation.play import Figures
@@ -12,8 +14,6 @@ from benchmarks.evaluation.plot import draw
 from benchmarks.evaluation.scenarios import STALE_ANGLE, USUAL, Scenario, target_of, turn
 from benchmarks.evaluation.summary import Summary, half_of_the_gain
 from benchmarks.evaluation.worlds import USERS, Pool, World, fit, vote
-from numpy.typing import NDArray
-
 from ol0.controller.heads import Floats
 from ol0.learning.batch import Batch
 from ol0.learning.parts import Parts, with_bias

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+
 from benchmarks.evaluation import streams
 from benchmarks.evaluation.ceilings import ALL_LABELS, ORACLE, ceilings
 from benchmarks.evaluation.contenders import Frozen
@@ -21,7 +22,6 @@ from benchmarks.evaluation.stream_plot import draw as draw_plot
 from benchmarks.evaluation.stream_summary import StreamSummary
 from benchmarks.evaluation.traffic import NULLS, USUAL, Inbox, Outcome, Traffic, draw, play, points
 from benchmarks.evaluation.worlds import Pool, World, fit, vote, votes_on
-
 from ol0.controller.controller import Actions
 from ol0.controller.heads import Floats
 from ol0.learning.batch import Batch

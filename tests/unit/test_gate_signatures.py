@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from keyrings import keyring, new_keys
 from ol0.canary.handler import CanaryGate
 from ol0.config import SafetyConfig
 from ol0.controller import checkpoint_manager
@@ -13,7 +12,8 @@ from ol0.controller.signing import Keyring
 from ol0.drift.handler import DriftMonitor
 from ol0.errors import SignatureError
 from ol0.records import Candidate, Judgement, Verdict
-from worlds import make_base, make_candidate, make_suite, serving_state
+from support.keyrings import keyring, new_keys
+from testbed.worlds import make_base, make_candidate, make_suite, serving_state
 
 Gate = CanaryGate | DriftMonitor
 

@@ -9,7 +9,6 @@ from shutil import copyfile
 
 import pytest
 
-from made_up_run import LENGTH_S, made_up_report, watch
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.evaluator.handler import OnlineEvaluator
 from ol0.learning.trainer import Proposal
@@ -18,6 +17,7 @@ from ol0.sdk.router import Router
 from ol0.simulation import soak_test
 from ol0.simulation.harness import RunPlan
 from ol0.simulation.report.model import RunReport
+from support.made_up_run import LENGTH_S, made_up_report, watch
 from unit.ar1.worlds import SMALL, write_calibration
 
 ROOT = Path(__file__).parents[2]

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from integration.faults.world import Pair
 from ol0.stacks.native import NativeStack
 from ol0.stacks.ports import LOOPBACK
 from ol0.stacks.valkey import Valkey
+from testbed.faults.world import Pair
 
 
 @pytest.fixture

@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 from confluent_kafka import KafkaError, Message, Producer
 
-from integration.faults.traffic import FEATURES, TEMPLATE
-from integration.faults.world import World
 from ol0.feedback.service import SOURCES
 from ol0.kafka.dead_letters.reader import once, read_letters
 from ol0.kafka.messages import coordinates
@@ -20,7 +18,9 @@ from ol0.kafka.ports import Partition
 from ol0.records import ImplicitFeedback, ImplicitKind
 from ol0.stacks.native import NativeStack
 from ol0.wire.codec import Codec
-from worlds import KIND_COUNT
+from testbed.faults.traffic import FEATURES, TEMPLATE
+from testbed.faults.world import World
+from testbed.worlds import KIND_COUNT
 
 CODEC = Codec()
 GOOD = CODEC.encode(TEMPLATE)

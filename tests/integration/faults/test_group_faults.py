@@ -5,12 +5,12 @@ import signal
 from pathlib import Path
 from threading import Event
 
-from integration.faults.extra_member import join_and_leave
 from integration.faults.proxy import Call, StoreProxy
-from integration.faults.world import Pair, World
 from ol0.stacks.native import NativeStack
 from ol0.stacks.valkey import Valkey
-from waiting import wait_until
+from testbed.faults.extra_member import join_and_leave
+from testbed.faults.world import Pair, World
+from testbed.waiting import wait_until
 
 SESSION = {"session.timeout.ms": 2_000, "heartbeat.interval.ms": 500}
 QUICK = {"heartbeat.interval.ms": 200, "session.timeout.ms": 20_000}

@@ -3,8 +3,8 @@
 import random
 from pathlib import Path
 
-from integration.faults.world import World
 from ol0.stacks.native import NativeStack
+from testbed.faults.world import World
 
 KILLS = 50
 

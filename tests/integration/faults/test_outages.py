@@ -6,15 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
-from integration.faults.memory import Peak
-from integration.faults.world import Pair, Workers, World
-from kafka_log import put_bytes
 from ol0.kafka.dead_letters.reader import once, read_letters
 from ol0.operator.setup.lineage import apply_topics
 from ol0.stacks.native import NativeStack
 from ol0.stacks.valkey import Valkey
-from unwritable import make_unwritable
-from waiting import wait_until
+from support.kafka_log import put_bytes
+from testbed.faults.memory import Peak
+from testbed.faults.world import Pair, Workers, World
+from testbed.unwritable import make_unwritable
+from testbed.waiting import wait_until
 
 OUTAGE_S = float(os.environ.get("OL0_OUTAGE_S", "12"))
 """Seconds; 60 are those of the guarantee, 12 are longer than every wait of a worker, ten for acknowledgements."""

@@ -10,11 +10,11 @@ from threading import Event
 import pytest
 
 from integration.faults.proxy import Call, StoreProxy
-from integration.faults.world import Pair, World
 from ol0.replay.script_runner import store_key
 from ol0.stacks.valkey import Valkey
-from processes import ol0
-from waiting import is_alive, wait_until
+from testbed.faults.world import Pair, World
+from testbed.processes import ol0
+from testbed.waiting import is_alive, wait_until
 
 KILLS = 6
 LARGE_BYTES = 4_000

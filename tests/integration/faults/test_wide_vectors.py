@@ -7,8 +7,6 @@ from typing import cast
 import numpy as np
 import pytest
 
-from integration.faults.traffic import TEMPLATE
-from integration.faults.world import STARTED_WITHIN_S, STREAMING, Pair, Workers, make_lineage
 from ol0.clock import wall_clock_ms
 from ol0.config import load_settings
 from ol0.controller.heads import Head
@@ -22,7 +20,9 @@ from ol0.replay.connection import connect
 from ol0.replay.script_runner import store_key
 from ol0.replay.store import ReplayStore
 from ol0.wire.payloads import Payloads
-from waiting import wait_until
+from testbed.faults.traffic import TEMPLATE
+from testbed.faults.world import STARTED_WITHIN_S, STREAMING, Pair, Workers, make_lineage
+from testbed.waiting import wait_until
 
 EXPERTS, DECISIONS = 8, 300
 STORE_BYTES = 256 * 1024**2

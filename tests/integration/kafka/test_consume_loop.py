@@ -9,10 +9,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 from structlog.testing import capture_logs
 
-from examples import DECISION, USER_FEEDBACK
 from integration.kafka.conftest import Start
-from kafka_log import put_bytes, read_messages
-from memory_sink import TIMEOUT_S, MemorySink, decisions, work_until
 from ol0.clock import wall_clock_ms
 from ol0.config import Settings, StreamingConfig
 from ol0.errors import Fenced, Gap, RangeError, StreamError
@@ -28,7 +25,10 @@ from ol0.operator.store.holdups import find_holdups
 from ol0.records import Decision, Record, Tick, UserFeedback
 from ol0.replay.counters import Counters
 from ol0.replay.stats import PartitionState, StoreStats
-from waiting import ManualClock, wait_until
+from support.examples import DECISION, USER_FEEDBACK
+from support.kafka_log import put_bytes, read_messages
+from support.memory_sink import TIMEOUT_S, MemorySink, decisions, work_until
+from testbed.waiting import ManualClock, wait_until
 
 
 def test_a_restart_goes_on_at_the_offset_of_the_sink(lineage: Lineage, start: Start) -> None:

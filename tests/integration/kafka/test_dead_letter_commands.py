@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from examples import DECISION, DECISION_ID, USER_FEEDBACK
-from kafka_log import put_bytes, read_messages
 from ol0.config import RedisConfig, Settings
 from ol0.errors import ContractError, RangeError, StreamError
 from ol0.feedback.handler import FeedbackHandler
@@ -26,7 +24,9 @@ from ol0.replay.connection import connect
 from ol0.replay.store import ReplayStore
 from ol0.stacks.native import NativeStack
 from ol0.wire.payloads import Payloads
-from waiting import wait_until
+from support.examples import DECISION, DECISION_ID, USER_FEEDBACK
+from support.kafka_log import put_bytes, read_messages
+from testbed.waiting import wait_until
 
 TIMEOUT_S = 30.0
 NO_SUCH_SCHEMA = ContractError("schema id 15; schemas/ids.json knows 2 to 14")

@@ -7,9 +7,6 @@ from random import Random
 import pytest
 from confluent_kafka import TopicPartition
 
-from counting import SERVICE, Counting, make_loop
-from examples import OUTCOME, SNAPSHOT
-from kafka_log import delete_records, make_anew, read_messages
 from ol0.config import Settings, StreamingConfig
 from ol0.kafka import topic_admin
 from ol0.kafka.lineage import Lineage
@@ -23,7 +20,10 @@ from ol0.kafka.transaction_loop import TransactionalLoop
 from ol0.kafka.transactional_writer import read_snapshots
 from ol0.kafka.transactions import Transactor
 from ol0.records import Outcome, Record, Transition
-from waiting import wait_until
+from support.counting import SERVICE, Counting, make_loop
+from support.examples import OUTCOME, SNAPSHOT
+from support.kafka_log import delete_records, make_anew, read_messages
+from testbed.waiting import wait_until
 
 TIMEOUT_S = 30.0
 

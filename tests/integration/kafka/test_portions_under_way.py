@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from examples import USER_FEEDBACK
 from integration.kafka.conftest import Start
-from memory_sink import TIMEOUT_S, MemorySink, decisions, work_until
 from ol0.config import StreamingConfig
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.ports import Partition, SourceRecord
 from ol0.kafka.sending.record_sender import RecordSender
 from ol0.records import Record
-from waiting import wait_until
+from support.examples import USER_FEEDBACK
+from support.memory_sink import TIMEOUT_S, MemorySink, decisions, work_until
+from testbed.waiting import wait_until
 
 ONE_BY_ONE = StreamingConfig(clock="ticks", batch_size=1, batch_wait_s=0.05)
 

@@ -9,7 +9,7 @@ from ol0.errors import StreamError
 from ol0.kafka.broker_probe import broker_probe, count_brokers
 from ol0.kafka.lineage import Lineage
 from ol0.stacks.native import NativeStack
-from waiting import wait_until
+from testbed.waiting import wait_until
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ from threading import Event, Thread
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from examples import CANDIDATE, DECISION, OPERATOR_COMMAND, OUTCOME, SERVING_STATE, SNAPSHOT, TICK, TIME_MS
-from kafka_log import make_anew, put_bytes, read_messages, read_records
 from ol0.config import KafkaConfig, Settings
 from ol0.controller.checkpoint import MAX_BYTES
 from ol0.errors import ContractError, Fenced, StreamError
@@ -25,7 +23,9 @@ from ol0.kafka.topic_readers.log_reader import Follower
 from ol0.kafka.topic_readers.serving_state import read_serving
 from ol0.kafka.transactional_writer import TransactionalWriter, read_snapshots
 from ol0.records import Outcome, Record, ServingState
-from waiting import wait_until
+from support.examples import CANDIDATE, DECISION, OPERATOR_COMMAND, OUTCOME, SERVING_STATE, SNAPSHOT, TICK, TIME_MS
+from support.kafka_log import make_anew, put_bytes, read_messages, read_records
+from testbed.waiting import wait_until
 
 TIMEOUT_S = 30.0
 

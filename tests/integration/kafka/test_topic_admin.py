@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 from confluent_kafka.cimpl import NewTopic
 
-from examples import DECISION
 from ol0.config import KafkaConfig, Settings
 from ol0.errors import StreamError
 from ol0.kafka import topic_admin
@@ -14,6 +13,7 @@ from ol0.kafka.logs.topic_ids import describe
 from ol0.kafka.ports import Log, Partition
 from ol0.kafka.sending.record_sender import RecordSender
 from ol0.kafka.topic_changes import AddPartitions, AlterConfig, CreateTopic, MorePartitions
+from support.examples import DECISION
 
 
 def with_partitions(settings: Settings, partitions: Mapping[str, int]) -> Settings:

@@ -11,10 +11,6 @@ from random import Random
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-import counting
-from counting import FORGED, REFUSED, SERVICE, Counting, make_loop
-from examples import OUTCOME, SERVING_STATE, SNAPSHOT
-from kafka_log import alter, put_bytes, read_messages, read_records
 from ol0.config import Settings, StreamingConfig
 from ol0.errors import ContractError, Fenced, StreamError
 from ol0.kafka.lineage import Lineage
@@ -26,7 +22,11 @@ from ol0.kafka.transaction_loop import TransactionalLoop
 from ol0.kafka.transactional_writer import read_snapshots
 from ol0.kafka.transactions import Transactor
 from ol0.records import Outcome, Record, Tick, Transition
-from waiting import ManualClock, wait_until
+from support import counting
+from support.counting import FORGED, REFUSED, SERVICE, Counting, make_loop
+from support.examples import OUTCOME, SERVING_STATE, SNAPSHOT
+from support.kafka_log import alter, put_bytes, read_messages, read_records
+from testbed.waiting import ManualClock, wait_until
 
 TIMEOUT_S = 30.0
 
@@ -93,9 +93,12 @@ def test_kill_9_around_the_commit_leaves_each_output_visible_once(
 ) -> None:
     # Given a service that dies when its messages are at the broker, right before or right after the commit
     RecordSender(lineage).send_all(outcomes(3))
-    program = Path(counting.__file__)
     died = subprocess.run(
-        [sys.executable, program, when], input=settings.model_dump_json().encode(), timeout=60, check=False
+        [sys.executable, "-m", "support.counting", when],
+        cwd=Path(counting.__file__).parents[1],
+        input=settings.model_dump_json().encode(),
+        timeout=60,
+        check=False,
     )
     assert died.returncode == -9
     visible = causes(lineage)

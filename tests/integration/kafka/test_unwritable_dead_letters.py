@@ -4,9 +4,6 @@ from dataclasses import dataclass, replace
 import pytest
 from confluent_kafka import Producer, TopicPartition
 
-from counting import SERVICE, Counting, make_loop
-from examples import DECISION, DECISION_ID, OUTCOME, USER_FEEDBACK
-from kafka_log import put_bytes, read_messages
 from ol0.config import RedisConfig, Settings
 from ol0.errors import OL0Error, StreamError
 from ol0.feedback.handler import FeedbackHandler
@@ -26,8 +23,11 @@ from ol0.replay.protocol import SourcePartition
 from ol0.replay.store import ReplayStore
 from ol0.stacks.native import NativeStack
 from ol0.wire.payloads import Payloads
-from unwritable import make_unwritable
-from waiting import wait_until
+from support.counting import SERVICE, Counting, make_loop
+from support.examples import DECISION, DECISION_ID, OUTCOME, USER_FEEDBACK
+from support.kafka_log import put_bytes, read_messages
+from testbed.unwritable import make_unwritable
+from testbed.waiting import wait_until
 
 TIMEOUT_S = 30.0
 SOURCES = ("decisions", "feedback.user", "feedback.tool", "feedback.implicit")

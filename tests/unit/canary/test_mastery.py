@@ -9,7 +9,7 @@ from ol0.canary.trial import Trial
 from ol0.canary.votes import Vote
 from ol0.config import SafetyConfig
 from ol0.records import Arm, Outcome
-from worlds import START_MS, make_base, make_candidate, outcome, serving_state
+from testbed.worlds import START_MS, make_base, make_candidate, outcome, serving_state
 
 BASE = make_base()
 SERVED = serving_state(BASE, staged=make_candidate(BASE))

@@ -8,7 +8,7 @@ from ol0.canary.offline import run_suite
 from ol0.config import SafetyConfig
 from ol0.controller.suite import Suite, known_good
 from ol0.records import Candidate, Digest, Judgement, Verdict
-from worlds import (
+from testbed.worlds import (
     EXPERTS,
     KIND_COUNT,
     NEW,

@@ -18,7 +18,7 @@ from ol0.controller.numbering import new_prefix, numbered_id
 from ol0.controller.suite import Suite
 from ol0.errors import ConfigError, ContractError
 from ol0.records import Arm, Digest, Judgement, Outcome, Record, ServingState, Tick, Verdict
-from worlds import (
+from testbed.worlds import (
     NEW,
     START_MS,
     WINDOW_MS,

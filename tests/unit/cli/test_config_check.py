@@ -11,7 +11,7 @@ from ol0.controller.suite import write_suite
 from ol0.errors import ConfigError
 from ol0.kafka import broker_probe
 from ol0.records import Arm
-from worlds import NEW, OLD, make_base, make_suite
+from testbed.worlds import NEW, OLD, make_base, make_suite
 
 
 def files(folder: Path, threshold: float) -> Settings:

@@ -2,7 +2,7 @@ import pytest
 
 from ol0.cli.runs import exit_status
 from ol0.simulation.report.model import ENOUGH_DECISIONS, RunVerdict
-from processes import ol0
+from testbed.processes import ol0
 
 
 def test_every_verdict_has_an_exit_status_of_its_own() -> None:

@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from keyrings import keyring, new_keys
 from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.errors import CheckpointError, SignatureError
 from ol0.records import Candidate, Digest
-from worlds import make_base, make_candidate
+from support.keyrings import keyring, new_keys
+from testbed.worlds import make_base, make_candidate
 
 BASE = make_base()
 GOOD = make_candidate(BASE).candidate()

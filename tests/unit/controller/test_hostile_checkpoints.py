@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from hostile import hostile_files
 from ol0.controller import checkpoint
 from ol0.controller.checkpoint import read_checkpoint, write_checkpoint
 from ol0.controller.controller import Manifest
 from ol0.controller.heads import Head, Mixer
 from ol0.errors import CheckpointError
+from support.hostile import hostile_files
 
 D, K = 6, 4
 HEAD = Head(np.eye(K, D, dtype=np.float32), np.zeros(K, np.float32))

@@ -5,11 +5,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from examples import VERDICT
 from ol0.config import SecurityConfig, Signer
 from ol0.controller.keys import make_keys
 from ol0.controller.signing import Keyring
 from ol0.errors import ConfigError
+from support.examples import VERDICT
 
 
 def configured(folder: Path, *, trusted: dict[Signer, str] | None = None) -> SecurityConfig:

@@ -4,15 +4,15 @@ from dataclasses import fields, replace
 
 import pytest
 
-from examples import CANDIDATE as EXAMPLE
-from examples import VERDICT
-from keyrings import keyring, new_keys
 from ol0.config import Signer
 from ol0.controller.checkpoint import digest_of
 from ol0.controller.signing import OPEN, Keyring, signed_bytes
 from ol0.errors import SignatureError
 from ol0.records import Candidate, Digest, Gate, Judgement, Reason, Verdict
 from ol0.wire.codec import Codec
+from support.examples import CANDIDATE as EXAMPLE
+from support.examples import VERDICT
+from support.keyrings import keyring, new_keys
 
 KEYS = new_keys()
 RING = keyring(KEYS)

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from examples import DECISION
 from ol0.controller.heads import Floats
 from ol0.records import Decision
+from support.examples import DECISION
 
 DIMENSION, LATENT = 128, 40
 OLD, NEW = range(4), range(4, 12)

@@ -12,8 +12,8 @@ from ol0.drift.handler import DriftMonitor
 from ol0.drift.inputs import AGAIN_MS, FIRST, Finding, InputWatch, Turn
 from ol0.drift.space import Space
 from ol0.records import Decision, Gate, Judgement, Verdict
+from testbed.worlds import make_base, make_candidate, make_suite, serving_state
 from unit.drift.prompt_space import CHANGES, DIMENSION, Change, anchors, decisions, prompts, slowly_changing, traffic
-from worlds import make_base, make_candidate, make_suite, serving_state
 
 SPACE = Space(anchors())
 QUIET = 400  # prompts before a change

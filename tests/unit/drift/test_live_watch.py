@@ -9,7 +9,17 @@ from ol0.config import SafetyConfig, StageConfig
 from ol0.drift.handler import DriftMonitor
 from ol0.errors import ContractError
 from ol0.records import Arm, Judgement, Outcome, Record, Tick, Verdict
-from worlds import NEW, WINDOW_MS, Traffic, experts, make_base, make_candidate, make_suite, numbered, serving_state
+from testbed.worlds import (
+    NEW,
+    WINDOW_MS,
+    Traffic,
+    experts,
+    make_base,
+    make_candidate,
+    make_suite,
+    numbered,
+    serving_state,
+)
 
 SAFETY = SafetyConfig(stages=(StageConfig(share=0.5),))
 BASE = make_base()

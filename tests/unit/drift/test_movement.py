@@ -12,7 +12,7 @@ from ol0.drift.handler import DriftMonitor
 from ol0.drift.movement import Movement, judge, measure
 from ol0.drift.structure import Structure
 from ol0.records import Candidate, Digest, Judgement, Verdict
-from worlds import OLD, Checkpoint, experts, make_base, make_candidate, make_suite, serving_state
+from testbed.worlds import OLD, Checkpoint, experts, make_base, make_candidate, make_suite, serving_state
 
 SAFETY = SafetyConfig()
 BASE = make_base()

@@ -5,7 +5,6 @@ from random import Random
 
 import pytest
 
-from examples import OUTCOME, SERVING_STATE, TRANSITION
 from ol0.ar1.baseline import BaselineMetrics
 from ol0.config import EvaluationConfig, SafetyConfig, ServingConfig
 from ol0.errors import ContractError
@@ -13,7 +12,8 @@ from ol0.evaluator.handler import PATIENCE_GAPS, OnlineEvaluator
 from ol0.records import Arm, Mode, Outcome, Phase, Record, RewardParts, Tick
 from ol0.statistics.expected_reward import Cell
 from ol0.statistics.paired_lift import Choice, PairedLift, PairedReward
-from worlds import numbered
+from support.examples import OUTCOME, SERVING_STATE, TRANSITION
+from testbed.worlds import numbered
 
 MINUTE_MS = 60_000
 START_MS = OUTCOME.window_end_ms

@@ -2,11 +2,11 @@ import json
 from dataclasses import replace
 from functools import cache
 
-from examples import VERDICT
-from keyrings import keyring, new_keys
 from ol0.config import EvaluationConfig
 from ol0.evaluator.handler import OnlineEvaluator
 from ol0.records import Arm, Gate, Judgement, Reason, Record, Tick, Verdict
+from support.examples import VERDICT
+from support.keyrings import keyring, new_keys
 from unit.evaluator.test_evaluator import START_MS, traffic
 
 BETTER = {Arm.LIVE: 0.8, Arm.STAGED: 0.8, Arm.HOLDBACK: 0.5}

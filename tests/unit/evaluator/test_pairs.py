@@ -6,7 +6,6 @@ from statistics import fmean
 
 import pytest
 
-from examples import OUTCOME
 from ol0.evaluator.figures import EvaluationFigures
 from ol0.evaluator.handler import OnlineEvaluator
 from ol0.evaluator.served import REMEMBERED, Served
@@ -14,7 +13,8 @@ from ol0.evaluator.votes import Vote, vote_of
 from ol0.records import Action, Arm, Outcome, Tick
 from ol0.statistics.expected_reward import Cell
 from ol0.statistics.paired_lift import Choice, PairedReward
-from unit.sdk.states import EPSILON, PARTS, STAGED, a_state
+from support.examples import OUTCOME
+from testbed.serving_states import EPSILON, PARTS, STAGED, a_state
 
 HOLDBACK = 0.1
 SHARE = 0.3

@@ -1,9 +1,9 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from examples import OPERATOR_COMMAND
 from ol0.feedback.forgotten import ForgottenUsers
 from ol0.records import OperatorKind, Record
+from support.examples import OPERATOR_COMMAND
 
 if TYPE_CHECKING:
     from ol0.kafka.topic_readers.compacted_reader import Change, CompactedReader

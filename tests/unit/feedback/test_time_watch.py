@@ -3,10 +3,10 @@ from dataclasses import dataclass, replace
 import pytest
 from structlog.testing import capture_logs
 
-from examples import DECISION, TIME_MS, USER_FEEDBACK
 from ol0.feedback.time_watch import KEPT_NAMES, SAY_EVERY_S, TimeWatch
 from ol0.kafka.ports import Partition, SourceRecord
 from ol0.records import Record, Tick
+from support.examples import DECISION, TIME_MS, USER_FEEDBACK
 
 PLACE = Partition("t.feedback.user.v1", 1)
 HOUR_MS = 3_600_000

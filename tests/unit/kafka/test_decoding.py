@@ -3,12 +3,12 @@ from dataclasses import replace
 import pytest
 from confluent_kafka import Message
 
-from examples import DECISION, SERVING_STATE, TRANSITION
 from ol0.config import KafkaConfig
 from ol0.errors import StreamError
 from ol0.kafka.decoding import BatchReader, in_event_order, next_offsets
 from ol0.kafka.lineage import Lineage
 from ol0.records import Record, Tick
+from support.examples import DECISION, SERVING_STATE, TRANSITION
 
 LINEAGE = Lineage.of(KafkaConfig(topic_prefix="lin"))
 

@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import pytest
 
-from examples import SNAPSHOT
 from ol0.errors import ContractError
 from ol0.kafka.snapshots import (
     PART_BYTES,
@@ -17,6 +16,7 @@ from ol0.kafka.snapshots import (
     parts_of,
 )
 from ol0.records import Record, Snapshot
+from support.examples import SNAPSHOT
 
 WHERE = Whereabouts({"ol0.outcomes.v1": TopicPlace("TeQuI8iLRb", {0: 12, 3: 7})}, 1_700_000_000_000)
 

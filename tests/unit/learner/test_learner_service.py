@@ -4,7 +4,6 @@ from threading import Event
 
 import pytest
 
-from keyrings import keyring, new_keys
 from ol0.config import Signer
 from ol0.controller.controller import Controller
 from ol0.controller.signing import OPEN, Keyring
@@ -12,6 +11,7 @@ from ol0.errors import ConfigError, StreamError
 from ol0.learner.service import LearnerService
 from ol0.learning.replay import LocalReplay
 from ol0.records import Candidate, Gate, Judgement, Record, ServingState, Snapshot, Verdict
+from support.keyrings import keyring, new_keys
 from unit.learning.learner_world import SMALL, logged, make_base, make_replay, serving
 
 BASE = make_base()

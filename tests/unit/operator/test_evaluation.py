@@ -6,7 +6,7 @@ from ol0.errors import ContractError, StreamError
 from ol0.evaluator.handler import OnlineEvaluator
 from ol0.operator.evaluator_report import report_of
 from ol0.records import Arm, Outcome, Snapshot
-from worlds import outcome
+from testbed.worlds import outcome
 
 
 def snapshot_of(*outcomes: Outcome) -> Snapshot:

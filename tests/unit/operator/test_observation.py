@@ -2,7 +2,17 @@ import json
 
 import pytest
 
-from made_up_run import (
+from ol0.errors import ContractError, StreamError
+from ol0.evaluator.handler import OnlineEvaluator
+from ol0.operator.evaluation import Evaluated, evaluated
+from ol0.operator.figure_sources import Sources
+from ol0.operator.figures import LiftInterval
+from ol0.operator.observation import Observer
+from ol0.operator.text import lift_words
+from ol0.operator.topic_tally import FEWEST_REWARDS, RECENT_REWARDS, Tally
+from ol0.records import Arm, Gate, Judgement, Phase, Record, Snapshot
+from ol0.statistics.lift import LiftFigures
+from support.made_up_run import (
     BASE,
     DECISIONS,
     LENGTH_S,
@@ -15,18 +25,8 @@ from made_up_run import (
     verdict,
     watch,
 )
-from ol0.errors import ContractError, StreamError
-from ol0.evaluator.handler import OnlineEvaluator
-from ol0.operator.evaluation import Evaluated, evaluated
-from ol0.operator.figure_sources import Sources
-from ol0.operator.figures import LiftInterval
-from ol0.operator.observation import Observer
-from ol0.operator.text import lift_words
-from ol0.operator.topic_tally import FEWEST_REWARDS, RECENT_REWARDS, Tally
-from ol0.records import Arm, Gate, Judgement, Phase, Record, Snapshot
-from ol0.statistics.lift import LiftFigures
+from testbed.waiting import wait_until
 from unit.simulation.scripted import Scripted, evaluation
-from waiting import wait_until
 
 
 def tally_of(*records: Record, kind_of: dict[str, str] | None = None) -> Tally:

@@ -3,13 +3,13 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from made_up_run import candidate, digest, serving, transition
 from ol0.operator.figure_sources import Sources
 from ol0.operator.observation import Observer
 from ol0.operator.status import status_screen
 from ol0.records import Phase, Record
 from ol0.replay.counters import Counters
 from ol0.statistics.lift import LiftFigures
+from support.made_up_run import candidate, digest, serving, transition
 from unit.simulation.scripted import Scripted, evaluation
 
 MINUTE_MS = 60_000

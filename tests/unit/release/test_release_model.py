@@ -7,7 +7,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from keyrings import keyring, new_keys
 from ol0.errors import SignatureError
 from ol0.records import (
     Candidate,
@@ -24,6 +23,7 @@ from ol0.records import (
     Verdict,
 )
 from ol0.release.handler import ReleaseHandler
+from support.keyrings import keyring, new_keys
 from unit.release.lineage import BASE, CONFIG, a_candidate, a_verdict, an_order
 
 MAX_CHECKPOINTS = 3

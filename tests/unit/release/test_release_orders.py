@@ -3,12 +3,12 @@ from dataclasses import replace
 
 import pytest
 
-from examples import TIME_MS
 from ol0.config import StageConfig
 from ol0.errors import ContractError
 from ol0.records import Gate, Judgement, Mode, OperatorKind, Phase, ServingState, Transition
 from ol0.release.handler import ReleaseHandler
 from ol0.wire.validation import validate
+from support.examples import TIME_MS
 from unit.release.lineage import BASE, CONFIG, LIVE_STAGE, Lineage, a_verdict, an_order
 
 

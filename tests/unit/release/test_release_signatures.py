@@ -4,13 +4,13 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from keyrings import keyring, new_keys
 from ol0.controller.signing import Keyring
 from ol0.errors import SignatureError
 from ol0.operator.releases.history import History
 from ol0.operator.releases.pages import show_page
 from ol0.records import Candidate, Gate, Judgement, Phase, Transition
 from ol0.release.handler import ReleaseHandler
+from support.keyrings import keyring, new_keys
 from unit.release.lineage import BASE, CONFIG, a_candidate, a_verdict
 
 RING, STRANGER = keyring(new_keys()), keyring(new_keys())

@@ -11,7 +11,7 @@ from ol0.controller.hysteresis import Hysteresis
 from ol0.errors import CheckpointError, RangeError
 from ol0.records import Action, Digest, Mode, Release, ServingState
 from ol0.sdk.view import view_of_state
-from unit.sdk.states import BASE, EPSILON, LIVE, PARTS, STAGED, Log, a_release, a_router, a_state, features
+from testbed.serving_states import BASE, EPSILON, LIVE, PARTS, STAGED, Log, a_release, a_router, a_state, features
 
 SETTING = Hysteresis((0.6, 0.4), 0.5)
 PROMPTS = features(400)

@@ -5,7 +5,7 @@ from ol0.controller.checkpoint import read_checkpoint
 from ol0.errors import RangeError
 from ol0.records import Release
 from ol0.sdk.policy import GreedyPolicy
-from unit.sdk.states import BASE, LIVE, STAGED, D, features
+from testbed.serving_states import BASE, LIVE, STAGED, D, features
 
 
 @pytest.mark.parametrize("release", [BASE, LIVE, STAGED])

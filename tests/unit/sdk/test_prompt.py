@@ -14,7 +14,7 @@ from ol0.records import Arm, FeaturesDtype, Mode
 from ol0.sdk.options import Options
 from ol0.sdk.router import Router
 from ol0.sdk.view import view_of_state
-from unit.sdk.states import BASE, EPSILON, LIVE, PARTS, STAGED, D, Log, a_router, a_state, features
+from testbed.serving_states import BASE, EPSILON, LIVE, PARTS, STAGED, D, Log, a_router, a_state, features
 
 
 def test_actions_come_as_often_as_their_propensities_say() -> None:

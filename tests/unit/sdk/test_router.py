@@ -34,8 +34,8 @@ from ol0.sdk.feedback import Implicit, ToolResult
 from ol0.sdk.options import Options
 from ol0.sdk.router import UNSENDABLE
 from ol0.sdk.view import view_of_state
-from unit.sdk.states import BASE, LIVE, STAGED, D, Log, a_release, a_router, a_state, features
-from waiting import wait_until
+from testbed.serving_states import BASE, LIVE, STAGED, D, Log, a_release, a_router, a_state, features
+from testbed.waiting import wait_until
 
 DECISION = DecisionId(str(uuid4()))
 

@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import pytest
 
-from keyrings import keyring, new_keys
 from ol0.config import ServingConfig
 from ol0.controller.signing import Keyring
 from ol0.errors import CheckpointError
@@ -10,7 +9,8 @@ from ol0.records import Gate, Release, ServingState
 from ol0.sdk.options import Options
 from ol0.sdk.router import Router
 from ol0.sdk.view import view_of_state
-from unit.sdk.states import BASE, LIVE, STAGED, a_state
+from support.keyrings import keyring, new_keys
+from testbed.serving_states import BASE, LIVE, STAGED, a_state
 
 OLD, NEW = new_keys(), new_keys()
 RING = keyring(OLD)

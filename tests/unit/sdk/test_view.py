@@ -6,7 +6,7 @@ from ol0.controller.arms import ArmPicker
 from ol0.errors import CheckpointError
 from ol0.records import Arm, Digest, Gate, Judgement, Mode, Release, ServingState, Staged
 from ol0.sdk.view import view_of_state
-from unit.sdk.states import BASE, EPSILON, LIVE, STAGED, a_release, a_state
+from testbed.serving_states import BASE, EPSILON, LIVE, STAGED, a_release, a_state
 
 PICKER = ArmPicker(b"key", 0.25)
 

@@ -5,7 +5,7 @@ import pytest
 
 from ol0.simulation.faults import Fault, FaultInjector, kill_each_once
 from ol0.supervisor.service_commands import SERVICES
-from waiting import wait_until
+from testbed.waiting import wait_until
 
 
 class Machine:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from made_up_run import DECISIONS, LENGTH_S, made_up_report, watch
 from ol0.operator.figures import NO_LIFT, LiftInterval, Seen, Success
 from ol0.operator.observation import Observation
 from ol0.operator.text import MINUS
@@ -16,6 +15,7 @@ from ol0.simulation.report.files import as_json, summary_text, write_report
 from ol0.simulation.report.model import EventTime, KindPolicy, Policy, Reconciliation, RunReport, RunVerdict
 from ol0.simulation.report.page import html
 from ol0.simulation.report.text import headline
+from support.made_up_run import DECISIONS, LENGTH_S, made_up_report, watch
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 
 from ol0.operator.setup.prompts import Prompts
 from ol0.simulation.settlement import kind_policy
-from worlds import KIND_COUNT, experts, good, make_base, make_candidate
+from testbed.worlds import KIND_COUNT, experts, good, make_base, make_candidate
 
 
 def test_a_kind_is_held_against_its_best_single_expert_and_the_best_of_each_prompt() -> None:

@@ -7,8 +7,6 @@ from random import Random
 import pytest
 import structlog
 
-from examples import OUTCOME
-from made_up_run import made_up_report
 from ol0.ar1.baseline import BaselineMetrics
 from ol0.config import EvaluationConfig, ServingConfig
 from ol0.errors import ConfigError, StreamError
@@ -19,6 +17,8 @@ from ol0.simulation import soak_test
 from ol0.simulation.harness import RunPlan
 from ol0.simulation.report.model import KindPolicy, Policy, RunReport, RunVerdict
 from ol0.simulation.soak_test import SoakTestResult, run_24hour_soak_test
+from support.examples import OUTCOME
+from support.made_up_run import made_up_report
 
 BASELINE = BaselineMetrics(0.8, 0.95, 0.3, 0.97, 400)
 KEPT = Policy(new=KindPolicy(0.4, 0.6, 0.3, 0.9), old=KindPolicy(0.7, 0.7, 0.3, 0.9))

@@ -7,7 +7,6 @@ from types import ModuleType
 import pytest
 from rich.console import Console
 
-from made_up_run import difference, digest, divergence, verdict, watch, whole_run
 from ol0.operator import screen as screens
 from ol0.operator import text
 from ol0.operator.figures import LiftInterval
@@ -17,6 +16,7 @@ from ol0.operator.screen import WIDTH, screen, sparkline
 from ol0.operator.text import MINUS, lift_words, signed_points, transition_sentence, verdict_sentence, verdict_words
 from ol0.records import Digest, Gate, Judgement, Phase, Reason, Transition
 from ol0.simulation.view import LiveView, PlainView, make_view
+from support.made_up_run import difference, digest, divergence, verdict, watch, whole_run
 
 HEIGHT = 32
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from processes import ol0
+from testbed.processes import ol0
 
 
 def test_a_soak_without_docker_ends_with_one_line_and_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from examples import CANDIDATE, DECISION, EXAMPLES, SNAPSHOT, TICK, TIME_MS, TOOL_FEEDBACK, USER_FEEDBACK
 from ol0.errors import ContractError
 from ol0.records import Record, UserFeedback
 from ol0.wire.avro_reader import INT_BITS, LONG_BITS, Readers
 from ol0.wire.avro_writer import Write, Writers
 from ol0.wire.codec import HEADER, Codec
+from support.examples import CANDIDATE, DECISION, EXAMPLES, SNAPSHOT, TICK, TIME_MS, TOOL_FEEDBACK, USER_FEEDBACK
 
 CODEC = Codec()
 LONG, INT = (Readers().of(name, int) for name in ("long", "int"))

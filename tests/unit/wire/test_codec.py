@@ -7,7 +7,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from examples import (
+from ol0.errors import ContractError, RangeError
+from ol0.records import Decision, Feedback, ImplicitFeedback, Record, Tick
+from ol0.wire.codec import Codec
+from ol0.wire.topics import TopicSpec, load_specs
+from support.examples import (
     DECISION,
     EXAMPLES,
     IMPLICIT_FEEDBACK,
@@ -17,10 +21,6 @@ from examples import (
     TOOL_FEEDBACK,
     USER_FEEDBACK,
 )
-from ol0.errors import ContractError, RangeError
-from ol0.records import Decision, Feedback, ImplicitFeedback, Record, Tick
-from ol0.wire.codec import Codec
-from ol0.wire.topics import TopicSpec, load_specs
 
 CODEC = Codec()
 DECISIONS, USER = load_specs()["decisions"], load_specs()["feedback.user"]

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from examples import DECISION
 from ol0.errors import ContractError
 from ol0.records import Arm, Decision, DecisionId, Digest, FeaturesDtype, Outcome, RewardParts
 from ol0.wire.codec import Codec
 from ol0.wire.payloads import HEAD, Payloads, action_code
 from ol0.wire.validation import EARLIEST_MS, LATEST_MS
+from support.examples import DECISION
 
 CODEC = Codec()
 PAYLOADS = Payloads(CODEC)

@@ -2,7 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from examples import (
+from ol0.errors import ConfigError, StreamError
+from ol0.records import Gate, OperatorKind, Record, Tick
+from ol0.wire.topics import DAY_MS, Route, Topics, load_specs
+from support.examples import (
     CANDIDATE,
     DECISION,
     EXAMPLES,
@@ -18,9 +21,6 @@ from examples import (
     USER_FEEDBACK,
     VERDICT,
 )
-from ol0.errors import ConfigError, StreamError
-from ol0.records import Gate, OperatorKind, Record, Tick
-from ol0.wire.topics import DAY_MS, Route, Topics, load_specs
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from examples import (
+from ol0.controller.checkpoint import MAX_BYTES
+from ol0.errors import RangeError
+from ol0.records import DecisionId, FeaturesDtype, Reason, Record, RewardParts, Staged, Tick
+from ol0.replay import layout
+from ol0.wire.validation import EARLIEST_MS, LATEST_MS, MAX_TEXT_BYTES, cut, validate
+from support.examples import (
     CANDIDATE,
     DECISION,
     EXAMPLES,
@@ -19,11 +24,6 @@ from examples import (
     USER_FEEDBACK,
     VERDICT,
 )
-from ol0.controller.checkpoint import MAX_BYTES
-from ol0.errors import RangeError
-from ol0.records import DecisionId, FeaturesDtype, Reason, Record, RewardParts, Staged, Tick
-from ol0.replay import layout
-from ol0.wire.validation import EARLIEST_MS, LATEST_MS, MAX_TEXT_BYTES, cut, validate
 
 NAN, INF = float("nan"), float("inf")
 LIVE = SERVING_STATE.live

@@ -8,7 +8,7 @@ from ol0.errors import ContractError, SignatureError, StreamError
 from ol0.kafka.dead_letters.bad_share import BadRecords
 from ol0.kafka.dead_letters.writer import DeadLetter
 from ol0.kafka.lineage import Lineage
-from waiting import ManualClock
+from testbed.waiting import ManualClock
 
 TOPICS = Lineage.of(KafkaConfig(topic_prefix="lin")).topics
 DECISIONS, USER, CANDIDATES = (TOPICS.full(name) for name in ("decisions", "feedback.user", "candidates"))

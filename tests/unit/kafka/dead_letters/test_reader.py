@@ -8,7 +8,6 @@ from confluent_kafka import Message
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from examples import DECISION, IMPLICIT_FEEDBACK, OPERATOR_COMMAND, OUTCOME, TIME_MS, USER_FEEDBACK
 from ol0.config import KafkaConfig
 from ol0.errors import ContractError, RangeError, StreamError
 from ol0.kafka.dead_letters import autopsy
@@ -33,6 +32,7 @@ from ol0.operator.dead_letter_text import (
 )
 from ol0.operator.text import moment
 from ol0.records import Record
+from support.examples import DECISION, IMPLICIT_FEEDBACK, OPERATOR_COMMAND, OUTCOME, TIME_MS, USER_FEEDBACK
 
 LINEAGE = Lineage.of(KafkaConfig(topic_prefix="lin"))
 TOPIC = "lin.decisions.v1"

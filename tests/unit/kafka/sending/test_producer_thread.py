@@ -6,14 +6,14 @@ import time
 
 import pytest
 
-from examples import DECISION
 from ol0.kafka.messages import Outgoing
 from ol0.kafka.sending.accounted_producer import Outbox
 from ol0.kafka.sending.host_sender import HostSender
 from ol0.kafka.sending.producer_thread import CLOSED, FULL, GRACE_S, UNKNOWN, Account, Courier
 from ol0.observability.log_throttle import Notes
+from support.examples import DECISION
+from testbed.waiting import wait_until
 from unit.kafka.sending.test_record_sender import away
-from waiting import wait_until
 
 MESSAGE = Outgoing("topic", b"key", b"value")
 THREADS, EACH = 50, 200

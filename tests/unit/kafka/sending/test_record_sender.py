@@ -3,11 +3,11 @@ from dataclasses import replace
 
 import pytest
 
-from examples import DECISION, USER_FEEDBACK
 from ol0.config import KafkaConfig
 from ol0.errors import RangeError, StreamError
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.sending.record_sender import Deliveries, RecordSender
+from support.examples import DECISION, USER_FEEDBACK
 
 
 def away(**options: int) -> Lineage:

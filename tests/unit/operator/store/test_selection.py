@@ -2,12 +2,12 @@ from dataclasses import replace
 
 import pytest
 
-from examples import DECISION
 from ol0.errors import ConfigError
 from ol0.operator.store.selection import Selection
 from ol0.replay.layout import NOBODY
 from ol0.wire.codec import Codec
 from ol0.wire.payloads import Payloads
+from support.examples import DECISION
 
 NOON_MS = 1_772_366_400_000
 

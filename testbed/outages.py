@@ -29,9 +29,9 @@ from ol0.kafka.lineage import Lineage
 from ol0.kafka.sending.record_sender import RecordSender
 from ol0.stacks.kafka import Cluster, Kafka
 from ol0.stacks.ports import LOOPBACK
-from unit.sdk.states import BASE, a_state
-from unwritable import set_option
-from waiting import wait_until
+from testbed.serving_states import BASE, a_state
+from testbed.unwritable import set_option
+from testbed.waiting import wait_until
 
 WITHIN_S: Final = 60.0
 LOGS: Final = ("decisions", "feedback.user")

@@ -20,8 +20,6 @@ import numpy as np
 from confluent_kafka import OFFSET_BEGINNING, TIMESTAMP_LOG_APPEND_TIME, KafkaError, Message, TopicPartition
 from numpy.typing import NDArray
 
-from contract.comparison import field_of
-from contract.reference_store import Closed, Log, Windows
 from ol0.config import Settings
 from ol0.errors import ContractError
 from ol0.feedback.handler import FeedbackHandler
@@ -33,7 +31,9 @@ from ol0.records import Decision, Outcome, Record, Tick
 from ol0.replay.layout import FIELD_BYTES, FeedbackEntry, decision_key, user_key
 from ol0.wire.codec import HEADER
 from ol0.wire.payloads import DECISION_ID_BYTES, Payloads
-from worlds import EXPERTS, KIND_COUNT
+from testbed.comparison import field_of
+from testbed.reference_store import Closed, Log, Windows
+from testbed.worlds import EXPERTS, KIND_COUNT
 
 Piece = TypeVar("Piece")
 Found = TypeVar("Found")

@@ -8,7 +8,6 @@ from typing import Self
 
 import numpy as np
 
-from lineages import KINDS, Journal, Place
 from ol0.clock import wall_clock_ms
 from ol0.config import Signer
 from ol0.controller.checkpoint import digest_of, write_checkpoint
@@ -17,7 +16,8 @@ from ol0.controller.heads import Head, Mixer
 from ol0.controller.signing import Keyring
 from ol0.kafka.sending.record_sender import RecordSender
 from ol0.records import Candidate, Digest, Gate, Phase, ServingState, Transition, Verdict
-from processes import ol0
+from testbed.lineages import KINDS, Journal, Place
+from testbed.processes import ol0
 
 JUDGED_WITHIN_S = 60.0
 

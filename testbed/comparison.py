@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from contract.reference_store import Closed
 from ol0.replay.layout import decision_key, payload_field
+from testbed.reference_store import Closed
 
 ENTRY_BYTES = 33
 

@@ -25,7 +25,7 @@ from ol0.records import (
     ToolFeedback,
     UserFeedback,
 )
-from worlds import EXPERTS, KIND_COUNT
+from testbed.worlds import EXPERTS, KIND_COUNT
 
 USERS = (None, "ann", "bob", "cem")
 SENT_WITHIN_S = 120.0

@@ -14,7 +14,7 @@ from ol0.kafka import topic_admin
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.logs.topic_ids import describe
 from ol0.records import Record
-from waiting import wait_until
+from testbed.waiting import wait_until
 
 
 def read_messages(lineage: Lineage, topic: str) -> list[Message]:

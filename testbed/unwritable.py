@@ -8,7 +8,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
 )
 
 from ol0.kafka.lineage import Lineage
-from waiting import wait_until
+from testbed.waiting import wait_until
 
 TIMEOUT_S = 30.0
 TINY = "100"

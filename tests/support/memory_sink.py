@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from examples import DECISION
 from ol0.errors import Gap, OL0Error
 from ol0.kafka.consume_loop import ConsumeLoop
 from ol0.kafka.ports import Log, Partition, SourceRecord
 from ol0.pending import Later
 from ol0.records import Decision
-from waiting import wait_until
+from support.examples import DECISION
+from testbed.waiting import wait_until
 
 TIMEOUT_S = 30.0
 

@@ -14,8 +14,6 @@ from threading import Event, Thread
 from typing import Protocol, Self, cast
 from urllib.request import urlopen
 
-from integration.faults.audit import Audit, Auditor
-from integration.faults.traffic import Traffic
 from ol0.config import Settings, load_settings
 from ol0.kafka.lineage import Lineage
 from ol0.operator.setup.lineage import apply_topics
@@ -26,8 +24,10 @@ from ol0.replay.store import ReplayStore
 from ol0.stacks.ports import LOOPBACK, free_ports
 from ol0.supervisor.service_commands import ONE_THREAD
 from ol0.supervisor.supervisor import Command, RestartConfig, Supervisor
-from waiting import wait_until
-from worlds import make_base
+from testbed.faults.audit import Audit, Auditor
+from testbed.faults.traffic import Traffic
+from testbed.waiting import wait_until
+from testbed.worlds import make_base
 
 PARTITIONS = {"decisions": 3, "feedback.user": 2, "feedback.tool": 1, "feedback.implicit": 1, "outcomes": 2}
 STREAMING: Mapping[str, object] = {

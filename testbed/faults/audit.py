@@ -15,8 +15,6 @@ from typing import Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.comparison import ENTRY_BYTES
-from integration.faults.audit_pieces import MOST_BUCKETS, Pieces, Read, side_by_side
 from ol0.config import Settings
 from ol0.feedback.service import SOURCES
 from ol0.kafka.ports import Partition
@@ -25,6 +23,8 @@ from ol0.replay.connection import connect
 from ol0.replay.layout import FIELD_BYTES
 from ol0.replay.script_runner import store_key
 from ol0.replay.store import ReplayStore
+from testbed.comparison import ENTRY_BYTES
+from testbed.faults.audit_pieces import MOST_BUCKETS, Pieces, Read, side_by_side
 
 HOUR_MS: Final = 3_600_000
 ALONE: Final = 200_000

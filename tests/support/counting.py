@@ -7,12 +7,12 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from examples import TRANSITION
 from ol0.config import Settings
 from ol0.errors import ContractError, SignatureError
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.transaction_loop import TransactionalLoop
 from ol0.records import Outcome, Record, Tick, Transition
+from support.examples import TRANSITION
 
 SERVICE = "evaluator"
 REFUSED = "refuse me"

@@ -20,7 +20,7 @@ from ol0.stacks.binaries import valkey_server
 from ol0.stacks.ports import LOOPBACK, free_ports
 from ol0.stacks.readiness import valkey_answers
 from ol0.supervisor.guard import GuardedProcess
-from waiting import wait_until
+from testbed.waiting import wait_until
 
 READY_S = 60.0
 RIGHT = (

@@ -12,7 +12,7 @@ from ol0.kafka.sending.batch_in_flight import PileSender
 from ol0.replay.connection import connect
 from ol0.replay.store import ReplayStore
 from ol0.wire.payloads import Payloads
-from worlds import EXPERTS, KIND_COUNT
+from testbed.worlds import EXPERTS, KIND_COUNT
 
 ASSIGNED_WITHIN_S = 15.0
 

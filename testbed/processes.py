@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from ol0.supervisor.service_commands import SERVICES
-from waiting import wait_until
+from testbed.waiting import wait_until
 
 GONE_WITHIN_S = 15.0
 

@@ -1,0 +1,1 @@
+"""What tests and benchmarks share: made-up worlds, outages, faults and their audit."""
