@@ -28,7 +28,7 @@ from ol0.controller.controller import Manifest
 from ol0.controller.heads import Head, Mixer
 from ol0.controller.suite import write_suite
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.sending.batch_in_flight import Delivery, PileSender
+from ol0.kafka.sending.batch_in_flight import BatchInFlight, BatchSender
 from ol0.kafka.transactional_writer import TransactionalWriter, read_stored
 from ol0.records import Arm, DecisionId, Digest, Mode, Outcome, Release, RewardParts, ServingState
 from ol0.stacks.native import NativeStack
@@ -107,7 +107,7 @@ def _outcomes(state: ServingState) -> Iterator[Outcome]:
 def _feed(config: Path, rate: int, seconds: float) -> None:
     """Sends so many a second, in piles; where the machine is slower, what is late is sent at once."""
     lineage = Lineage.of(load_settings(config).kafka)
-    sender, made, under_way = PileSender("outcomes", lineage), _outcomes(_state()), list[Delivery]()
+    sender, made, under_way = BatchSender("outcomes", lineage), _outcomes(_state()), list[BatchInFlight]()
     began, sent = time.monotonic(), 0
     while (passed := time.monotonic() - began) < seconds:
         due = min(int(passed * rate) - sent, rate)

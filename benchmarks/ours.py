@@ -10,7 +10,7 @@ from redis import Redis
 from benchmarks.worker import Stopwatch, Work
 from ol0.config import load_settings
 from ol0.feedback.service import run
-from ol0.kafka.loop_stats import Round
+from ol0.kafka.loop_stats import LoopStats
 from ol0.replay.connection import connect
 from ol0.replay.script_runner import store_key
 
@@ -29,7 +29,7 @@ class Finish:
         self._outcomes, self._outbox = (store_key(prefix, "m"), "count:outcomes"), store_key(prefix, "x")
         self._expected, self._appendonly = expected, appendonly
 
-    def __call__(self, done: Round) -> None:
+    def __call__(self, done: LoopStats) -> None:
         """Told by the loop after each round."""
         if not self.watch.running:  # the service would not start without; the first batch is in by now at most
             self._client.config_set("appendonly", self._appendonly)

@@ -22,7 +22,7 @@ from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.controller import Controller
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.sending.record_sender import RecordSender
-from ol0.kafka.topic_readers.log_reader import Follower
+from ol0.kafka.topic_readers.log_reader import LogReader
 from ol0.operator.setup.lineage import apply_topics, warm_up
 from ol0.operator.setup.prompts import Prompts, Split, split_prompts
 from ol0.records import Arm, Decision, DecisionId, FeaturesDtype, Record, Tick
@@ -172,7 +172,7 @@ class Journal:
 
     def __init__(self, settings: Settings, *names: str) -> None:
         self.records: list[Record] = []
-        self._follower = Follower(settings, names)
+        self._follower = LogReader(settings, names)
 
     def __enter__(self) -> Self:
         return self

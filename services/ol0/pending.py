@@ -6,7 +6,7 @@ from typing import Generic, TypeVar, cast
 T = TypeVar("T")
 
 
-class Later(Generic[T]):
+class Pending(Generic[T]):
     """Like a future, without a thread: whoever needs the answer waits for it himself, and until then works."""
 
     def __init__(self, answer: Callable[[], T]) -> None:

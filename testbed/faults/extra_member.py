@@ -8,7 +8,7 @@ from ol0.feedback.join import FeedbackJoin
 from ol0.feedback.service import GROUP, SOURCES
 from ol0.kafka.consume_loop import ConsumeLoop
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.sending.batch_in_flight import PileSender
+from ol0.kafka.sending.batch_in_flight import BatchSender
 from ol0.replay.connection import connect
 from ol0.replay.store import ReplayStore
 from ol0.wire.payloads import Payloads
@@ -41,7 +41,7 @@ def _member(settings: Settings) -> ConsumeLoop:
     store = ReplayStore(connect(settings.redis), settings.kafka.topic_prefix)
     store.attach()
     handler = FeedbackHandler(streaming, KIND_COUNT, (EXPERTS,), Payloads(lineage.codec))
-    publish = PileSender("outcomes", lineage).send
+    publish = BatchSender("outcomes", lineage).send
     limit = streaming.user_rate_limit or 0
     join = FeedbackJoin(store, handler, publish, batch_size=streaming.batch_size, user_limit=limit)
     return ConsumeLoop(GROUP, None, SOURCES, join, lineage=lineage, streaming=streaming, check=handler.check)

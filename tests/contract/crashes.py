@@ -6,7 +6,7 @@ from enum import Enum
 
 from redis import Redis
 
-from ol0.pending import Later
+from ol0.pending import Pending
 from ol0.replay.script_runner import Command, Scripts, script_source
 
 APPLY, COMMIT = script_source("apply"), script_source("commit")
@@ -42,7 +42,7 @@ class CrashingScripts(Scripts):
         self._meanwhile = meanwhile
         self.repeats: list[tuple[object, object, object]] = []
 
-    def send(self, *commands: Command) -> Later[list[object]]:
+    def send(self, *commands: Command) -> Pending[list[object]]:
         if COMMIT in (command[1] for command in commands):
             self._meanwhile()
         fate = self._fates.popleft() if self._fates else Fate.WELL

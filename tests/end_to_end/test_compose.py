@@ -12,7 +12,7 @@ import pytest
 from ol0.config import KafkaConfig, Settings
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.topic_readers.compacted_reader import CompactedReader
-from ol0.kafka.topic_readers.log_reader import Follower
+from ol0.kafka.topic_readers.log_reader import LogReader
 from ol0.operator.setup.prompts import read_prompts
 from ol0.records import DecisionId, Outcome
 from ol0.sdk.router import Router
@@ -116,7 +116,7 @@ def thumb_outcomes(settings: Settings, thumbs: Sequence[int | None]) -> dict[Dec
 
 def outcomes_of(settings: Settings, decisions: Mapping[DecisionId, int | None]) -> list[Outcome]:
     """The outcomes of these decisions, each as often as it stands on the topic, once there is one for each."""
-    follower, found = Follower(settings, ["outcomes"]), list[Outcome]()
+    follower, found = LogReader(settings, ["outcomes"]), list[Outcome]()
 
     def complete() -> bool:
         records = (record for _, record, _ in follower.poll())

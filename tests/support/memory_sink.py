@@ -6,7 +6,7 @@ from dataclasses import replace
 from ol0.errors import Gap, OL0Error
 from ol0.kafka.consume_loop import ConsumeLoop
 from ol0.kafka.ports import Log, Partition, SourceRecord
-from ol0.pending import Later
+from ol0.pending import Pending
 from ol0.records import Decision
 from support.examples import DECISION
 from testbed.waiting import wait_until
@@ -42,7 +42,7 @@ class MemorySink:
         self.claims.append(partition)
         return self.offsets.setdefault(partition, log.first_offset)
 
-    def apply(self, partition: Partition, records: Sequence[SourceRecord], next_offset: int) -> Later[bool]:
+    def apply(self, partition: Partition, records: Sequence[SourceRecord], next_offset: int) -> Pending[bool]:
         assert partition not in self.under_way, "of each partition, one portion after the other"
         self.under_way.add(partition)
 
@@ -50,7 +50,7 @@ class MemorySink:
             self.under_way.remove(partition)
             return self.take(partition, records, next_offset)
 
-        return Later(taken)
+        return Pending(taken)
 
     def take(self, partition: Partition, records: Sequence[SourceRecord], next_offset: int) -> bool:
         if self.apply_error:

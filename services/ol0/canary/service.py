@@ -8,14 +8,14 @@ from ol0.config import Settings, Signer
 from ol0.controller.signing import Keyring
 from ol0.controller.suite import read_suite
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.loop_stats import Round
+from ol0.kafka.loop_stats import LoopStats
 from ol0.kafka.topic_readers.serving_state import read_serving
 from ol0.kafka.transaction_loop import TransactionalLoop
 
 SOURCES = ("releases", "candidates", "outcomes")
 
 
-def run(settings: Settings, stop: Event, on_round: Callable[[Round], None]) -> None:
+def run(settings: Settings, stop: Event, on_round: Callable[[LoopStats], None]) -> None:
     """Runs until ``stop`` is set. Raises OL0Error."""
     suite = read_suite(settings.safety.suite)
     keys = Keyring.of(settings.security, settings.kafka.topic_prefix, Signer.CANARY)

@@ -17,7 +17,7 @@ from ol0.kafka.lineage import Lineage
 from ol0.kafka.topic_changes import CreateTopic, MorePartitions
 from ol0.kafka.topic_readers.compacted_reader import CompactedReader
 from ol0.observability.health import check_address
-from ol0.operator.evaluator_report import evaluator_report
+from ol0.operator.evaluation import evaluator_report
 from ol0.records import Arm, ServingState
 from ol0.replay.budget import Budget
 from ol0.replay.connection import connect

@@ -122,24 +122,24 @@ def _order(
     """Says what would happen, asks, orders, and says what did."""
     from ol0.clock import wall_clock_ms
     from ol0.operator.releases.history import find_digest
-    from ol0.operator.releases.orders import give, read_desk, rehearse
+    from ol0.operator.releases.orders import give, read_current_state, rehearse
     from ol0.records import OperatorCommand
 
     with explained():
         settings = logging_apart(config)
-        desk = read_desk(settings)
-        life = desk.life
+        current = read_current_state(settings)
+        state = current.state
         value: str | None = None
         if digest is not None:
-            value = find_digest(life.known(), digest)
-        elif kind is OperatorKind.ROLLBACK and life.live is not None:
-            value = life.live.digest  # by name: the same order given twice must not hit the next one
+            value = find_digest(state.known(), digest)
+        elif kind is OperatorKind.ROLLBACK and state.live is not None:
+            value = state.live.digest  # by name: the same order given twice must not hit the next one
         order = OperatorCommand(kind, value, actor, reason, wall_clock_ms())
-        for earlier in desk.waiting:
+        for earlier in current.waiting:
             typer.echo(f"{earlier.kind} by {earlier.actor} waits for the release service, which obeys it first")
-        changes = rehearse(desk, order, settings)
+        changes = rehearse(current, order, settings)
         if not changes:
-            typer.echo(f"{kind}: it is so {'then' if desk.waiting else 'already'}; nothing was ordered")
+            typer.echo(f"{kind}: it is so {'then' if current.waiting else 'already'}; nothing was ordered")
             return
         typer.echo("\n".join(changes))
         if dry_run or not (yes or typer.confirm("do it?")):

@@ -22,7 +22,7 @@ def report(
     Example: `ol0 report --config ol0.toml --out report.json`
     """
     from ol0.errors import ConfigError
-    from ol0.operator.evaluator_report import evaluator_report
+    from ol0.operator.evaluation import evaluator_report
 
     with explained():
         text = evaluator_report(logging_apart(config))

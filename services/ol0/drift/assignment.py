@@ -10,7 +10,7 @@ REMEMBERED = 64  # changes of share; an outcome comes a reward window after its 
 SMALLEST = 0.001  # of what is served; with less there is nothing to be seen in any time
 
 
-class Odds:
+class Assignment:
     """Shares of the arms by the sequence of the serving state that a decision was pinned to.
 
     Args:

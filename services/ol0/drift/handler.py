@@ -12,7 +12,7 @@ from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.controller.signing import OPEN, Keyring
 from ol0.controller.suite import OF_ANOTHER_SUITE, Suite
-from ol0.drift.assignment import Odds
+from ol0.drift.assignment import Assignment
 from ol0.drift.inputs import Finding, InputSnapshot, InputWatch, Turn
 from ol0.drift.live_watch import LiveSnapshot, LiveWatch
 from ol0.drift.movement import judge
@@ -93,7 +93,7 @@ class DriftMonitor:
         self._probes, self._safety, self._holdback = probes, safety, holdback
         patience_ms = round(1000 * PATIENCE_GAPS * safety.session_gap_s)
         self._clock = OutcomeClock(patience_ms, lag_ms=patience_ms)
-        self._odds = Odds(safety, holdback)
+        self._assignment = Assignment(safety, holdback)
         self._inputs = InputWatch(Space(probes.features))
         self._sequence = -1
         self._serving: Digest | None = None
@@ -211,7 +211,7 @@ class DriftMonitor:
             self._base = state.base.digest
             self._structure = Structure.of(read_checkpoint(state.base.heads, expected=state.base.digest))
         if self._holdback:
-            if self._odds.note(state):
+            if self._assignment.note(state):
                 self._begin_anew()
             self._follow(state)
         pending, self._pending = self._pending, []
@@ -231,7 +231,7 @@ class DriftMonitor:
         if self._staged is None or self._staged.watched.digest != staged.release.digest:
             digests = (staged.release.digest, state.live.digest, state.base.digest)
             watched = Watched(*digests, staged.stage, state.sequence, self._counted_from_ms)
-            self._staged = StagedWatch(watched, self._odds, self._safety)
+            self._staged = StagedWatch(watched, self._assignment, self._safety)
             self._stopped = [role for role in self._stopped if role != "staged"]
         self._staged.move_to(staged.stage)
 
@@ -240,16 +240,16 @@ class DriftMonitor:
         stage = len(self._safety.stages) + 1
         digests = (state.live.digest, Digest(parent), state.base.digest)
         watched = Watched(*digests, stage, state.sequence, self._counted_from_ms)
-        return LiveWatch(watched, self._references.get(state.live.digest), self._odds, self._safety)
+        return LiveWatch(watched, self._references.get(state.live.digest), self._assignment, self._safety)
 
     def _begin_anew(self) -> None:
         """Evidence does not move between odds: what is watched stays, what was seen of it is collected anew."""
         if self._staged is not None:
             watched = replace(self._staged.watched, counted_from_ms=self._counted_from_ms)
-            self._staged = StagedWatch(watched, self._odds, self._safety)
+            self._staged = StagedWatch(watched, self._assignment, self._safety)
         if self._live is not None:
             watched = replace(self._live.watched, counted_from_ms=self._counted_from_ms)
-            self._live = LiveWatch(watched, self._live.reference, self._odds, self._safety)
+            self._live = LiveWatch(watched, self._live.reference, self._assignment, self._safety)
 
     def _remember(self, staged: StagedWatch) -> None:
         reference = staged.reference()
@@ -292,8 +292,8 @@ class DriftMonitor:
         state = DriftSnapshot(
             suite=self._probes.digest,
             clock=self._clock.snapshot(),
-            smallest=self._odds.smallest,
-            odds=self._odds.snapshot(),
+            smallest=self._assignment.smallest,
+            odds=self._assignment.snapshot(),
             sequence=self._sequence,
             base=self._base,
             structure=None if self._structure is None else self._structure.snapshot(),
@@ -323,7 +323,7 @@ class DriftMonitor:
 
     def _restore(self, state: DriftSnapshot) -> None:
         self._clock.restore(state["clock"])
-        self._odds.restore(state["odds"])
+        self._assignment.restore(state["odds"])
         self._sequence = state["sequence"]
         self._base = None if state["base"] is None else Digest(state["base"])
         self._structure = None if state["structure"] is None else Structure.from_snapshot(state["structure"])
@@ -340,14 +340,16 @@ class DriftMonitor:
         self._staged = self._live = None
         if not self._holdback:
             return
-        same = state.get("holdback", self._holdback) == self._holdback and state["smallest"] == self._odds.smallest
+        same = (
+            state.get("holdback", self._holdback) == self._holdback and state["smallest"] == self._assignment.smallest
+        )
         staged, live = state["staged"], state["live"]
         if staged is not None:
             staged = staged if same else StagedSnapshot({**staged, "evidence": None})
-            self._staged = StagedWatch.from_snapshot(staged, self._odds, self._safety)
+            self._staged = StagedWatch.from_snapshot(staged, self._assignment, self._safety)
         if live is not None:
             live = live if same else LiveSnapshot({**live, "stretches": [], "groups": []})
-            self._live = LiveWatch.from_snapshot(live, self._odds, self._safety)
+            self._live = LiveWatch.from_snapshot(live, self._assignment, self._safety)
         if not same:
             # No serving state says when hosts changed theirs: what was decided before the last window closed did not.
             self._counted_from_ms = self._clock.now_ms or 0

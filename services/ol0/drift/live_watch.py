@@ -3,7 +3,7 @@
 from typing import NotRequired, Self, TypedDict
 
 from ol0.config import SafetyConfig
-from ol0.drift.assignment import Odds
+from ol0.drift.assignment import Assignment
 from ol0.drift.groups import GroupLifts, GroupSnapshot
 from ol0.drift.sessions import ArmSessions
 from ol0.drift.violations import Level, Violations
@@ -52,16 +52,16 @@ class LiveWatch:
     top.
     """
 
-    def __init__(self, watched: Watched, reference: float | None, odds: Odds, safety: SafetyConfig) -> None:
-        self.watched, self.odds, self.reference = watched, odds, reference
+    def __init__(self, watched: Watched, reference: float | None, assignment: Assignment, safety: SafetyConfig) -> None:
+        self.watched, self.assignment, self.reference = watched, assignment, reference
         self._limits = {
             Level.WARNING: safety.lift_warning,
             Level.CRITICAL: safety.lift_critical,
             Level.EMERGENCY: safety.lift_emergency,
         }
-        self.windows = Windows(odds.smallest, safety.alpha)
-        self.groups = GroupLifts(odds.smallest, safety.group_margin, safety.alpha / 10)
-        self.balance = new_balance(odds, safety)
+        self.windows = Windows(assignment.smallest, safety.alpha)
+        self.groups = GroupLifts(assignment.smallest, safety.group_margin, safety.alpha / 10)
+        self.balance = new_balance(assignment, safety)
         self._violations = Violations()
         self._sessions = ArmSessions(round(1000 * safety.session_gap_s))
 
@@ -74,7 +74,7 @@ class LiveWatch:
         """Take an outcome since the release, as long as it was served by whom its arm promises."""
         served = {Arm.LIVE: self.watched.digest, Arm.HOLDBACK: self.watched.base}.get(outcome.arm)
         ours = self.watched.counts(outcome)
-        share = self.odds.live(outcome.serving_sequence)
+        share = self.assignment.live(outcome.serving_sequence)
         self._sessions.take(outcome, share, outcome.greedy_live, self.balance, served=served, ours=ours)
 
     def close_sessions(self, now_ms: int) -> Opinion | None:
@@ -133,9 +133,9 @@ class LiveWatch:
         )
 
     @classmethod
-    def from_snapshot(cls, snapshot: LiveSnapshot, odds: Odds, safety: SafetyConfig) -> Self:
+    def from_snapshot(cls, snapshot: LiveSnapshot, assignment: Assignment, safety: SafetyConfig) -> Self:
         """The watch that ``snapshot`` was taken from."""
-        watch = cls(read_watched(snapshot["watched"]), snapshot["reference"], odds, safety)
+        watch = cls(read_watched(snapshot["watched"]), snapshot["reference"], assignment, safety)
         watch.windows.restore(snapshot["stretches"])
         watch.groups.restore(snapshot.get("groups", []))
         watch._violations.restore(snapshot["violations"])

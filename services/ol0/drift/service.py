@@ -8,7 +8,7 @@ from ol0.controller.signing import Keyring
 from ol0.controller.suite import read_suite
 from ol0.drift.handler import DriftMonitor
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.loop_stats import Round
+from ol0.kafka.loop_stats import LoopStats
 from ol0.kafka.topic_readers.serving_state import read_serving
 from ol0.kafka.transaction_loop import TransactionalLoop
 
@@ -17,7 +17,7 @@ SAMPLED = {"decisions": 4}
 """A batch, of which there are some twenty a second under load: enough to see what prompts look like within seconds."""
 
 
-def run(settings: Settings, stop: Event, on_round: Callable[[Round], None]) -> None:
+def run(settings: Settings, stop: Event, on_round: Callable[[LoopStats], None]) -> None:
     """Runs until ``stop`` is set. Raises OL0Error."""
     suite = read_suite(settings.safety.suite)
     keys = Keyring.of(settings.security, settings.kafka.topic_prefix, Signer.DRIFT)

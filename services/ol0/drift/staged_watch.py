@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Final, NotRequired, Self, TypedDict
 
 from ol0.config import SafetyConfig
-from ol0.drift.assignment import Odds
+from ol0.drift.assignment import Assignment
 from ol0.drift.evidence import LiftEvidence, LiftSnapshot
 from ol0.drift.sessions import ArmSessions
 from ol0.drift.watched import (
@@ -41,10 +41,10 @@ class StagedWatch:
     tenth of that for want of balance, if arms are drawn and heard of as they should be.
     """
 
-    def __init__(self, watched: Watched, odds: Odds, safety: SafetyConfig) -> None:
-        self.watched, self.odds, self._alpha = watched, odds, safety.alpha
-        self.evidence = LiftEvidence(odds.smallest)
-        self.balance = new_balance(odds, safety)
+    def __init__(self, watched: Watched, assignment: Assignment, safety: SafetyConfig) -> None:
+        self.watched, self.assignment, self._alpha = watched, assignment, safety.alpha
+        self.evidence = LiftEvidence(assignment.smallest)
+        self.balance = new_balance(assignment, safety)
         self._sessions = ArmSessions(round(1000 * safety.session_gap_s))
 
     @property
@@ -60,7 +60,7 @@ class StagedWatch:
         """Take an outcome of the trial, as long as it was served by whom its arm promises."""
         served = {Arm.STAGED: self.watched.digest, Arm.HOLDBACK: self.watched.base}.get(outcome.arm)
         ours = outcome.staged == self.watched.digest and self.watched.counts(outcome)
-        share = self.odds.staged(outcome.serving_sequence)
+        share = self.assignment.staged(outcome.serving_sequence)
         self._sessions.take(outcome, share, outcome.greedy_staged, self.balance, served=served, ours=ours)
 
     def close_sessions(self, now_ms: int) -> Opinion | None:
@@ -93,11 +93,11 @@ class StagedWatch:
         )
 
     @classmethod
-    def from_snapshot(cls, snapshot: StagedSnapshot, odds: Odds, safety: SafetyConfig) -> Self:
+    def from_snapshot(cls, snapshot: StagedSnapshot, assignment: Assignment, safety: SafetyConfig) -> Self:
         """The watch that ``snapshot`` was taken from."""
-        watch = cls(read_watched(snapshot["watched"]), odds, safety)
+        watch = cls(read_watched(snapshot["watched"]), assignment, safety)
         if snapshot["evidence"] is not None:
-            watch.evidence = LiftEvidence.from_snapshot(snapshot["evidence"], odds.smallest)
+            watch.evidence = LiftEvidence.from_snapshot(snapshot["evidence"], assignment.smallest)
         if "balance" in snapshot:
             watch.balance = Balance.from_snapshot(snapshot["balance"], safety.alpha / 10)
         watch._sessions.restore(snapshot["open"])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
 from ol0.config import SafetyConfig
-from ol0.drift.assignment import Odds
+from ol0.drift.assignment import Assignment
 from ol0.drift.evidence import LiftEvidence
 from ol0.records import Digest, Judgement, Outcome, Reason
 from ol0.statistics.balance import Balance
@@ -48,9 +48,9 @@ class WatchedSnapshot(TypedDict):
     counted_from_ms: NotRequired[int]
 
 
-def new_balance(odds: Odds, safety: SafetyConfig) -> Balance:
+def new_balance(assignment: Assignment, safety: SafetyConfig) -> Balance:
     """What tests whether an arm and the holdback are heard of alike: a tenth of alpha is for it."""
-    return Balance(safety.alpha / 10, safety.rate_tolerance, odds.smallest)
+    return Balance(safety.alpha / 10, safety.rate_tolerance, assignment.smallest)
 
 
 def unbalanced(balance: Balance, who: str) -> Opinion | None:

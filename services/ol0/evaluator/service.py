@@ -7,13 +7,13 @@ from ol0.config import Settings
 from ol0.controller.signing import Keyring
 from ol0.evaluator.handler import OnlineEvaluator
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.loop_stats import Round
+from ol0.kafka.loop_stats import LoopStats
 from ol0.kafka.transaction_loop import TransactionalLoop
 
 SOURCES = ("releases", "transitions", "outcomes", "verdicts")
 
 
-def run(settings: Settings, stop: Event, on_round: Callable[[Round], None]) -> None:
+def run(settings: Settings, stop: Event, on_round: Callable[[LoopStats], None]) -> None:
     """Runs until ``stop`` is set. Raises OL0Error."""
     keys = Keyring.of(settings.security, settings.kafka.topic_prefix)
     evaluator = OnlineEvaluator(settings.evaluation, settings.safety, settings.serving, keys)

@@ -7,11 +7,11 @@ from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.outbox import Message, unpack_messages
 from ol0.feedback.time_watch import TimeWatch
 from ol0.replay.counters import DecisionDrop
-from ol0.replay.protocol import NOTHING_TO_DO, Commit, Due, Turn, Unsent
+from ol0.replay.protocol import NOTHING_TO_DO, Commit, Due, Exchange, Unsent
 from ol0.replay.store import ReplayStore
 
 if TYPE_CHECKING:
-    from ol0.pending import Later
+    from ol0.pending import Pending
 
 
 class Delivery(Protocol):
@@ -62,7 +62,7 @@ class WindowCloser:
         self._batch_size = batch_size
         self._user_limit = user_limit
         self._watch = watch
-        self._turn: Later[Turn] | None = None
+        self._turn: Pending[Exchange] | None = None
         self._sending: _Sending | None = None
         self._listed = 0
 
@@ -118,14 +118,14 @@ class WindowCloser:
                 return
             unsent = self._trim(self._sending).unsent
 
-    def _found(self) -> Turn:
+    def _found(self) -> Exchange:
         turn, self._turn = self._turn, None
         return NOTHING_TO_DO if turn is None else turn.result()
 
     def _send(self, unsent: Unsent) -> None:
         self._sending = _Sending(unsent, self._publish(list(unpack_messages(unsent.outcomes))))
 
-    def _trim(self, sending: _Sending) -> Turn:
+    def _trim(self, sending: _Sending) -> Exchange:
         """Waits until all has arrived."""
         self._sending = None
         sending.delivery.wait()

@@ -8,7 +8,7 @@ from ol0.feedback.closing import Publish, WindowCloser
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.time_watch import TimeWatch
 from ol0.kafka.ports import Log, Partition, SourceRecord
-from ol0.pending import Later
+from ol0.pending import Pending
 from ol0.replay.protocol import Applied, Claim, SourcePartition
 from ol0.replay.store import LARGEST_BATCH, ReplayStore
 
@@ -64,7 +64,7 @@ class FeedbackJoin:
         self._to_search = self._forgets  # the store may have been restored from before somebody was forgotten
         return self._claims[source].next_offset
 
-    def apply(self, partition: Partition, records: Sequence[SourceRecord], next_offset: int) -> Later[bool]:
+    def apply(self, partition: Partition, records: Sequence[SourceRecord], next_offset: int) -> Pending[bool]:
         """Takes in a batch, exactly once. False: the store is full; nothing was taken in, call again later.
 
         Args:
@@ -95,7 +95,7 @@ class FeedbackJoin:
                 self._watch.arrived(partition, records, arrivals.counts)
             return True
 
-        return Later(taken)
+        return Pending(taken)
 
     def skip(self, partition: Partition, log: Log) -> int:
         """Goes on where the log begins, or ends, when it no longer has what comes next. Raises StoreError."""

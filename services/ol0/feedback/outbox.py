@@ -10,15 +10,15 @@ Message: TypeAlias = tuple[bytes, bytes]
 
 
 def pack_message(key: bytes, value: bytes) -> bytes:
-    """A message as one piece of a pile; piles are pieces put together."""
+    """A message as one piece; pieces put one behind the other are a batch."""
     return LENGTHS.pack(len(key), len(value)) + key + value
 
 
-def unpack_messages(pile: bytes) -> Iterator[Message]:
-    """All messages of a pile, in their order."""
+def unpack_messages(batch: bytes) -> Iterator[Message]:
+    """All messages of a batch, in their order."""
     at = 0
-    while at < len(pile):
-        key_bytes, value_bytes = LENGTHS.unpack_from(pile, at)
+    while at < len(batch):
+        key_bytes, value_bytes = LENGTHS.unpack_from(batch, at)
         value_at = at + LENGTHS.size + key_bytes
         at = value_at + value_bytes
-        yield pile[value_at - key_bytes : value_at], pile[value_at:at]
+        yield batch[value_at - key_bytes : value_at], batch[value_at:at]

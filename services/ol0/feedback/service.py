@@ -14,8 +14,8 @@ from ol0.feedback.time_watch import TimeWatch
 from ol0.kafka import topic_admin
 from ol0.kafka.consume_loop import ConsumeLoop
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.loop_stats import Round
-from ol0.kafka.sending.batch_in_flight import PileSender
+from ol0.kafka.loop_stats import LoopStats
+from ol0.kafka.sending.batch_in_flight import BatchSender
 from ol0.kafka.topic_readers.compacted_reader import CompactedReader
 from ol0.replay.budget import Budget
 from ol0.replay.server_checks import check_memory, open_store
@@ -26,7 +26,7 @@ GROUP = "feedback"
 SOURCES = ("decisions", "feedback.user", "feedback.tool", "feedback.implicit")
 
 
-def run(settings: Settings, stop: Event, on_round: Callable[[Round], None], member: str | None = None) -> None:
+def run(settings: Settings, stop: Event, on_round: Callable[[LoopStats], None], member: str | None = None) -> None:
     """Runs until ``stop`` is set. Raises OL0Error.
 
     Args:
@@ -47,7 +47,7 @@ def run(settings: Settings, stop: Event, on_round: Callable[[Round], None], memb
     if on_the_wall:
         topic_admin.check_stamps(lineage, SOURCES)
     handler = FeedbackHandler(settings.streaming, base.dimension, base.choices, Payloads(lineage.codec))
-    publish = PileSender("outcomes", lineage).send
+    publish = BatchSender("outcomes", lineage).send
     join = FeedbackJoin(
         store,
         handler,
@@ -60,7 +60,7 @@ def run(settings: Settings, stop: Event, on_round: Callable[[Round], None], memb
         forgotten = ForgottenUsers(reader)
         join.forget(forgotten.read())  # before the first record: no re-read brings them back
 
-        def finish_round(done: Round) -> None:
+        def finish_round(done: LoopStats) -> None:
             join.forget(forgotten.poll())
             on_round(done)
 

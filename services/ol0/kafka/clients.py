@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 from ol0.config import KafkaConfig
 from ol0.errors import ConfigError
 from ol0.kafka.messages import BATCH_OVERHEAD_BYTES, broker_errors, error_of
-from ol0.observability.log_throttle import Notes
+from ol0.observability.log_throttle import LogThrottle
 from ol0.secrets import without_secrets
 from ol0.wire.topics import Topics
 
@@ -58,7 +58,7 @@ class Clients:
         largest = max(spec.max_message_bytes for spec in topics.specs.values())
         self._message_bytes = largest + BATCH_OVERHEAD_BYTES
         self._prefix = topics.prefix
-        self.notes = Notes(logging.getLogger("ol0.kafka"))
+        self.notes = LogThrottle(logging.getLogger("ol0.kafka"))
 
     def producer(self, metadata_ms: int = HOST_METADATA_MS) -> Producer:
         """Idempotent, for records that need no transaction; sees ``metadata_ms`` later that a topic has grown."""
@@ -224,7 +224,7 @@ def _refuse_tokens_from_nowhere(options: Mapping[str, object]) -> None:
 class _Log:
     """Receives librdkafka's log lines as if it were a ``logging.Logger``."""
 
-    def __init__(self, notes: Notes) -> None:
+    def __init__(self, notes: LogThrottle) -> None:
         self._notes = notes
 
     def log(self, level: int, template: str, kind: str, *values: object) -> None:

@@ -5,29 +5,29 @@ from typing import Self
 
 from confluent_kafka import TopicPartition
 
-from ol0.kafka.snapshots import Whereabouts, part_count, part_key
+from ol0.kafka.snapshots import Positions, part_count, part_key
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class Committed:
     """The handler's state, where the sources were, and how many parts of it stand on the state topic."""
 
     body: bytes
-    where: Whereabouts
+    where: Positions
     parts: int
 
     @classmethod
-    def of(cls, body: bytes, where: Whereabouts) -> Self:
+    def of(cls, body: bytes, where: Positions) -> Self:
         """What a transaction is about to leave."""
         return cls(body, where, part_count(body))
 
 
-def surplus(service: str, before: Saved, after: Saved) -> list[str]:
+def surplus(service: str, before: Committed, after: Committed) -> list[str]:
     """Keys of the parts that a smaller state has no more."""
     return [part_key(service, number) for number in range(after.parts, before.parts)]
 
 
-def moved_offsets(before: Saved, after: Saved) -> list[TopicPartition]:
+def moved_offsets(before: Committed, after: Committed) -> list[TopicPartition]:
     """What Kafka is told of the group, for tools that show lag; nothing is read by it while there is a snapshot."""
     was = {(topic, n): offset for topic, place in before.where.topics.items() for n, offset in place.offsets.items()}
     now = {(topic, n): offset for topic, place in after.where.topics.items() for n, offset in place.offsets.items()}

@@ -14,15 +14,15 @@ from ol0.config import StreamingConfig
 from ol0.errors import Fenced, Gap, OL0Error
 from ol0.kafka.dead_letters.bad_share import BadRecords
 from ol0.kafka.dead_letters.writer import DeadLetters
+from ol0.kafka.decoding import PartitionBatch, PartitionBatchReader
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.logs.holdups import HoldupWatch
 from ol0.kafka.logs.topic_watch import TopicWatch
-from ol0.kafka.loop_stats import Round
+from ol0.kafka.loop_stats import LoopStats
 from ol0.kafka.messages import broker_errors, by_partition, coordinates, is_usable
-from ol0.kafka.portion import Portion, PortionReader
 from ol0.kafka.ports import Partition, Sink
 from ol0.kafka.ticks import Ticker
-from ol0.pending import Later
+from ol0.pending import Pending
 from ol0.records import Record, Tick
 
 COMMIT_INTERVAL_S: Final = 5.0
@@ -36,11 +36,11 @@ MAX_GAPS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class _UnderWay:
-    """A portion that the sink is taking in, and whether it did."""
+    """A batch that the sink is taking in, and whether it did."""
 
     partition: Partition
-    portion: Portion
-    taken: Later[bool]
+    batch: PartitionBatch
+    taken: Pending[bool]
 
 
 class ConsumeLoop:
@@ -48,7 +48,7 @@ class ConsumeLoop:
 
     The sink says at which offset each partition goes on, so a record is in it exactly once whatever happens here.
     It takes in what was polled while the next is polled and decoded; of each partition, that follows only when it has.
-    Memory is bounded by librdkafka's fetch queue, the messages of two polls and one portion per partition.
+    Memory is bounded by librdkafka's fetch queue, the messages of two polls and one batch per partition.
 
     Args:
         service: names the consumer group.
@@ -71,13 +71,13 @@ class ConsumeLoop:
         lineage: Lineage,
         streaming: StreamingConfig,
         check: Callable[[Record], None] = lambda _: None,
-        on_round: Callable[[Round], None] = lambda _: None,
+        on_round: Callable[[LoopStats], None] = lambda _: None,
     ) -> None:
         self._service = service
         self._sources = [lineage.topics.full(name) for name in sources]
         self._sink = sink
         self._streaming = streaming
-        self._reader = PortionReader(service, lineage, check)
+        self._reader = PartitionBatchReader(service, lineage, check)
         self._on_round = on_round
         self._member = member
         self._consumer = lineage.clients.group_consumer(service, member)
@@ -88,7 +88,7 @@ class ConsumeLoop:
         self._ticker = Ticker(lineage, streaming)
         self._bad = BadRecords(lineage.topics, streaming.bad_record_share)
         self._next: dict[Partition, int] = {}
-        self._held: dict[Partition, Portion] = {}
+        self._held: dict[Partition, PartitionBatch] = {}
         self._under_way: list[_UnderWay] = []
         self._gaps: dict[Partition, int] = {}
         self._lost: set[Partition] = set()
@@ -129,15 +129,15 @@ class ConsumeLoop:
             self._sources, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )
 
-    def step(self) -> Round:
+    def step(self) -> LoopStats:
         """One round: what waits, what comes, the ticks that are due, and the sink's own work.
 
         Raises:
             Fenced, StoreError, StreamError: as ``run``.
         """
         began = time.monotonic()
-        for partition, portion in list(self._held.items()):
-            self._deliver(partition, portion)
+        for partition, batch in list(self._held.items()):
+            self._deliver(partition, batch)
         # One call, for librdkafka takes out of it what a rebalance in the middle has made stale.
         polled = self._consumer.consume(self._streaming.batch_size, self._wait_s)
         messages = [message for message in polled if message.error() is None or self._is_usable(message)]
@@ -149,7 +149,7 @@ class ConsumeLoop:
         self._commit_lag()
         self._topics.look()
         self._holdups.look({it: offset for it, offset in self._next.items() if it not in self._held})
-        done = Round(len(messages) - letters, letters, 0, time.monotonic() - began)
+        done = LoopStats(len(messages) - letters, letters, 0, time.monotonic() - began)
         self._on_round(done)
         return done
 
@@ -157,7 +157,7 @@ class ConsumeLoop:
         """Releases the partitions and leaves the connection; the group keeps them for this member's return.
 
         Raises:
-            Fenced, StoreError: the last portion was not taken in; whoever reads its partition next begins with it.
+            Fenced, StoreError: the last batch was not taken in; whoever reads its partition next begins with it.
         """
         try:
             self._settle()
@@ -169,21 +169,21 @@ class ConsumeLoop:
 
     def _take(self, messages: Sequence[Message]) -> int:
         """Brings messages into the sink, the bad ones into dead letters first; returns how many were bad."""
-        portions: dict[Partition, Portion] = {}
+        batches: dict[Partition, PartitionBatch] = {}
         for (topic, number), group in by_partition(messages).items():
             partition = Partition(topic, number)
             # What was fetched before the partition was revoked or paused comes again.
             if partition in self._next and partition not in self._held:
-                portions[partition] = self._reader.read(partition, group, self._next[partition])
-        letters = [letter for portion in portions.values() for letter in portion.letters]
+                batches[partition] = self._reader.read(partition, group, self._next[partition])
+        letters = [letter for batch in batches.values() for letter in batch.letters]
         if letters:
             self._dead_letters.write(letters)
         self._settle()  # also where nothing came
-        for partition, portion in portions.items():
-            self._deliver(partition, portion)
+        for partition, batch in batches.items():
+            self._deliver(partition, batch)
         usable = Counter[str]()
-        for partition, portion in portions.items():
-            usable[partition.topic] += sum(type(source.record) is not Tick for source in portion.records)
+        for partition, batch in batches.items():
+            usable[partition.topic] += sum(type(source.record) is not Tick for source in batch.records)
         self._bad.count(usable, letters)
         return len(letters)
 
@@ -221,23 +221,23 @@ class ConsumeLoop:
             self._begin_at(partition, self._next[partition])
         self._lost.clear()
 
-    def _deliver(self, partition: Partition, portion: Portion) -> None:
-        """Hands a portion to the sink, which has taken in those of the poll before."""
+    def _deliver(self, partition: Partition, batch: PartitionBatch) -> None:
+        """Hands a batch to the sink, which has taken in those of the poll before."""
         # Where the one before was of the same partition and was refused, this one lies behind a hole: it comes again.
-        if self._next.get(partition) == portion.first_offset:
-            self._next[partition] = portion.next_offset
-            taken = self._sink.apply(partition, portion.records, portion.next_offset)
-            self._under_way.append(_UnderWay(partition, portion, taken))
+        if self._next.get(partition) == batch.first_offset:
+            self._next[partition] = batch.next_offset
+            taken = self._sink.apply(partition, batch.records, batch.next_offset)
+            self._under_way.append(_UnderWay(partition, batch, taken))
 
     def _settle(self) -> None:
-        """Waits for the portions that are under way, and looks what became of them."""
+        """Waits for the batches that are under way, and looks what became of them."""
         while self._under_way:
             self._finish(self._under_way.pop(0))
 
     def _finish(self, done: _UnderWay) -> None:
-        partition, portion = done.partition, done.portion
+        partition, batch = done.partition, done.batch
         # Elsewhere: the partition was revoked meanwhile, and may even be back. Its owner goes on where the sink is.
-        ours = self._next.get(partition) == portion.next_offset
+        ours = self._next.get(partition) == batch.next_offset
         try:
             taken = done.taken.result()
         except Gap as gap:
@@ -247,7 +247,7 @@ class ConsumeLoop:
         if not ours:
             return
         if not taken:
-            self._hold(partition, portion)
+            self._hold(partition, batch)
             return
         self._gaps.pop(partition, None)
         self._heard(partition)
@@ -258,14 +258,14 @@ class ConsumeLoop:
         self._ticker.heard(partition)
         self._holdups.heard(partition)
 
-    def _hold(self, partition: Partition, portion: Portion) -> None:
-        """Keeps a portion that found the sink full for the next round; what follows it stays in Kafka."""
-        self._next[partition] = portion.first_offset
+    def _hold(self, partition: Partition, batch: PartitionBatch) -> None:
+        """Keeps a batch that found the sink full for the next round; what follows it stays in Kafka."""
+        self._next[partition] = batch.first_offset
         if partition not in self._held:
-            self._held[partition] = portion
+            self._held[partition] = batch
             with broker_errors(f"pause of {partition}"):
                 self._consumer.pause([TopicPartition(partition.topic, partition.number)])
-            self._log.info("full, waiting", partition=str(partition), offset=portion.next_offset)
+            self._log.info("full, waiting", partition=str(partition), offset=batch.next_offset)
 
     def _seek_back(self, partition: Partition, gap: Gap) -> None:
         """The sink is at another offset, after a restore for example: claim again and read from there."""
@@ -318,7 +318,7 @@ class ConsumeLoop:
                 self._log.warning("not released", partition=str(partition), reason=str(error))
 
     def _let_finish(self) -> None:
-        """Partitions change hands between two portions; what became of the last ones is for ``_settle``."""
+        """Partitions change hands between two batches; what became of the last ones is for ``_settle``."""
         for one in self._under_way:
             one.taken.wait()
 

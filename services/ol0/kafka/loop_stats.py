@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class LoopStats:
     """For metrics and liveness: records that were used, dead letters, records written, and how long it took.
 
     ``forged``: of the dead letters, those that nobody who is trusted has signed. They say nothing of this service.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from ol0.pending import Later
+from ol0.pending import Pending
 from ol0.records import Record
 
 
@@ -71,7 +71,7 @@ class Sink(Protocol):
         """
         ...
 
-    def apply(self, partition: Partition, records: Sequence[SourceRecord], next_offset: int) -> Later[bool]:
+    def apply(self, partition: Partition, records: Sequence[SourceRecord], next_offset: int) -> Pending[bool]:
         """Begins to take in what lies between the offset that was expected and ``next_offset``, all of it or nothing.
 
         ``records`` may be empty: dead letters and transaction markers take offsets too.
@@ -109,4 +109,33 @@ class Sink(Protocol):
 
     def finish(self) -> None:
         """Called at an orderly end, while the partitions are still owned: waits for what is under way."""
+        ...
+
+
+class Handler(Protocol):
+    """Takes records in, gives records out. No Kafka, no clock, no randomness that was not passed in.
+
+    Same records in, same records out: after a crash or an aborted transaction the loop restores the last committed
+    snapshot and hands over the same records again.
+    """
+
+    def handle(self, record: Record) -> Sequence[Record]:
+        """Takes one record in and returns what follows from it, in the order in which it is to be written.
+
+        Raises:
+            ContractError: this record cannot be used; it becomes a dead letter. The state must be as before the call.
+            OL0Error: any other one stops the service.
+        """
+        ...
+
+    def snapshot(self) -> bytes:
+        """The whole state, equal for equal states; together with the records that follow it yields the same again."""
+        ...
+
+    def restore(self, body: bytes) -> None:
+        """Takes back a state that ``snapshot`` returned, of this or of an earlier version of the service.
+
+        Raises:
+            ContractError: the body is none that this version reads. The service stops.
+        """
         ...

@@ -31,7 +31,7 @@ class TopicPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class Whereabouts:
+class Positions:
     """Where a loop is: its places by full topic name, and the newest append time of the broker it knows of, ms."""
 
     topics: Mapping[str, TopicPlace]
@@ -44,7 +44,7 @@ class Stored:
 
     time_ms: int
     body: bytes
-    where: Whereabouts | None
+    where: Positions | None
     parts: int
 
 
@@ -52,7 +52,7 @@ class Stored:
 class _Head:
     sha256: str
     parts: int
-    where: Whereabouts
+    where: Positions
 
 
 _ADAPTER: Final = TypeAdapter(_Head)
@@ -65,7 +65,7 @@ def parts_of(service: str, time_ms: int, body: bytes) -> list[Snapshot]:
     return [Snapshot(part_key(service, number), time_ms, PART + digest + piece) for number, piece in enumerate(pieces)]
 
 
-def head_of(service: str, time_ms: int, body: bytes, where: Whereabouts) -> Snapshot:
+def head_of(service: str, time_ms: int, body: bytes, where: Positions) -> Snapshot:
     """The head of a body whose parts stand on the topic, or come before it in the same transaction."""
     head = _Head(sha256(body).hexdigest(), part_count(body), where)
     return Snapshot(service, time_ms, HEAD + _ADAPTER.dump_json(head))

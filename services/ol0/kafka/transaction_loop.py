@@ -12,19 +12,19 @@ import structlog
 from ol0.config import StreamingConfig
 from ol0.errors import ContractError, SignatureError, StreamError
 from ol0.kafka.broker_time import BrokerTime
-from ol0.kafka.committed import Saved, moved_offsets, surplus
+from ol0.kafka.committed import Committed, moved_offsets, surplus
 from ol0.kafka.dead_letters.bad_share import BadRecords
 from ol0.kafka.dead_letters.writer import DeadLetter
 from ol0.kafka.decoding import Batch, BatchReader
-from ol0.kafka.handler import Handler
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.loop_stats import Round
+from ol0.kafka.loop_stats import LoopStats
 from ol0.kafka.messages import Outgoing, coordinates, to_message
-from ol0.kafka.snapshots import Whereabouts, head_of, parts_of
+from ol0.kafka.ports import Handler
+from ol0.kafka.snapshots import Positions, head_of, parts_of
 from ol0.kafka.sources import Sources
 from ol0.kafka.transactional_writer import STATE, read_stored
 from ol0.kafka.transactions import BACK_OFF_S, Aborted, TooLarge, Transactor
-from ol0.kafka.uncommitted import Pending
+from ol0.kafka.uncommitted import Uncommitted
 from ol0.records import Record, Snapshot, Tick
 from ol0.wire.validation import EARLIEST_MS, LATEST_MS
 
@@ -64,7 +64,7 @@ class TransactionalLoop:
         lineage: Lineage,
         streaming: StreamingConfig,
         sampled: Mapping[str, int] = MappingProxyType({}),
-        on_round: Callable[[Round], None] = lambda _: None,
+        on_round: Callable[[LoopStats], None] = lambda _: None,
     ) -> None:
         self._service = service
         self._handler = handler
@@ -76,9 +76,9 @@ class TransactionalLoop:
         self._transactor = Transactor(service, lineage.clients, self._time.hear)
         self._sources = Sources(service, sources, lineage)
         self._reader = BatchReader(service, lineage, sampled)
-        self._pending = Pending(service, lineage)
+        self._pending = Uncommitted(service, lineage)
         self._bad = BadRecords(lineage.topics, streaming.bad_record_share)
-        self._saved = Saved(b"", Whereabouts({}, None), 0)
+        self._saved = Committed(b"", Positions({}, None), 0)
         self._saved_at = -float("inf")
         self._cost_s = 0.0
         self._aborts = 0
@@ -112,7 +112,7 @@ class TransactionalLoop:
         stored = read_stored(self._service, self._lineage)
         if stored is None:
             self._sources.open(None, None)
-            self._saved = Saved(self._handler.snapshot(), self._where(), 0)
+            self._saved = Committed(self._handler.snapshot(), self._where(), 0)
             return
         try:
             self._handler.restore(stored.body)
@@ -125,9 +125,9 @@ class TransactionalLoop:
             self._sources.open(stored.where.topics, None)
             self._note_time(stored.where.append_ms)
         # Of another version's one record no part stands there yet: its body is as good as another one.
-        self._saved = Saved(stored.body, self._where(), stored.parts)
+        self._saved = Committed(stored.body, self._where(), stored.parts)
 
-    def step(self) -> Round:
+    def step(self) -> LoopStats:
         """One round: at most one batch, one tick and one transaction.
 
         Raises:
@@ -145,7 +145,7 @@ class TransactionalLoop:
         if self._is_due():
             self._commit()
         self._watch(batch, letters)
-        done = Round(
+        done = LoopStats(
             records=len(batch.records) + len(batch.letters) - len(letters),
             dead_letters=len(letters),
             outputs=len(outputs),
@@ -206,7 +206,7 @@ class TransactionalLoop:
     def _commit(self) -> None:
         """One transaction; parts of a snapshot that have not changed are not written again."""
         began = time.monotonic()
-        saved = Saved.of(self._handler.snapshot(), self._where())
+        saved = Committed.of(self._handler.snapshot(), self._where())
         state = [to_message(one, self._lineage.topics, self._lineage.codec) for one in self._records(saved)]
         gone = [Outgoing(self._state_topic, key.encode(), None) for key in surplus(self._service, self._saved, saved)]
         self._cost_s = time.monotonic() - began
@@ -219,7 +219,7 @@ class TransactionalLoop:
         self._saved, self._saved_at, self._aborts = saved, time.monotonic(), 0
         self._pending.clear()
 
-    def _records(self, saved: Saved) -> list[Snapshot]:
+    def _records(self, saved: Committed) -> list[Snapshot]:
         """The snapshot in records, the head last; what stands on the topic already is not written again."""
         changed = saved.body != self._saved.body or saved.parts != self._saved.parts
         # Nothing may have been read but markers of transactions, and what producers say of the time may be anything.
@@ -253,8 +253,8 @@ class TransactionalLoop:
         self._pending.refuse(aborted.topic, aborted.size)
         return 0.0
 
-    def _where(self) -> Whereabouts:
-        return Whereabouts(self._sources.places(), self._time.now_ms)
+    def _where(self) -> Positions:
+        return Positions(self._sources.places(), self._time.now_ms)
 
     def _note_time(self, time_ms: int | None) -> None:
         if time_ms is not None:

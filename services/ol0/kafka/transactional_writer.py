@@ -9,8 +9,8 @@ from ol0.kafka.lineage import Lineage
 from ol0.kafka.messages import Outgoing, to_message
 from ol0.kafka.snapshots import (
     PART_BYTES,
+    Positions,
     Stored,
-    Whereabouts,
     assemble,
     head_of,
     is_part,
@@ -107,7 +107,7 @@ def _in_pieces(record: Record, parts: dict[str, int]) -> Sequence[Record]:
         parts[record.service] = 0
         return [record]
     parts[record.service] = part_count(record.body)
-    head = head_of(record.service, record.time_ms, record.body, Whereabouts({}, None))
+    head = head_of(record.service, record.time_ms, record.body, Positions({}, None))
     return [*parts_of(record.service, record.time_ms, record.body), head]
 
 

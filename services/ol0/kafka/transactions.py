@@ -1,7 +1,11 @@
 """One writer of Kafka transactions."""
 
+import os
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Timer
 from typing import Final
 
 import structlog
@@ -9,7 +13,6 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from ol0.errors import Fenced, StreamError
 from ol0.kafka.clients import Clients
-from ol0.kafka.hung import must_return
 from ol0.kafka.messages import Outgoing, error_of, write
 
 HUNG_S: Final = 30.0
@@ -206,3 +209,31 @@ def retry_aborted(attempt: Callable[[], None], undo: Callable[[], None]) -> None
             undo()
             time.sleep(pause_s)
     return attempt()
+
+
+@contextmanager
+def must_return(call: str, within_s: float) -> Iterator[None]:
+    """Ends the process where what stands inside takes longer, so that its supervisor starts it again.
+
+    For calls that have a limit of their own and were seen not to keep it: librdkafka's ``send_offsets_to_transaction``
+    after all brokers had died. Nothing else helps: the thread that waits cannot be woken.
+
+    Args:
+        call: what it is, for the last line.
+        within_s: well beyond the call's own limit, in seconds.
+    """
+    timer = Timer(
+        within_s, _end, (f"ol0: {call}: did not come back within {within_s:g} s; ending, to be started again",)
+    )
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _end(words: str) -> None:
+    sys.stderr.write(f"{words}\n")
+    sys.stderr.flush()
+    os._exit(1)

@@ -18,7 +18,7 @@ LARGEST_BYTES: Final = 8 * 1024 * 1024
 
 
 @dataclass
-class Pending:
+class Uncommitted:
     """Outputs and dead letters that wait for the next transaction. What no topic would take is dropped and counted.
 
     A service that dies of what it cannot write dies of it again at every start, and everybody behind it waits. So one

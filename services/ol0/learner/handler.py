@@ -9,7 +9,7 @@ from ol0.config import OnlineLearningConfig, Signer
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.controller.signing import OPEN, Keyring
-from ol0.learning.cadence import caution, may_offer, settle, with_key
+from ol0.learning.cadence import after_state, budget_share, may_offer, with_key
 from ol0.learning.engines import trainer_of
 from ol0.learning.progress import Progress
 from ol0.learning.replay import Replay
@@ -84,7 +84,7 @@ class LearnerHandler:
         if state.live.digest != self._state.live.digest:
             self._learner.follow(read_checkpoint(state.live.heads, state.live.digest))
         self._state = state
-        progress, takes_back = settle(self._progress, state)
+        progress, takes_back = after_state(self._progress, state)
         if takes_back:
             self._take_back(state.live.digest, state)
             self._training.begin_figures()
@@ -96,7 +96,7 @@ class LearnerHandler:
 
     def train(self) -> int:
         """Pays for new examples with updates, a bounded number a call; returns how many it made."""
-        return self._training.pay()
+        return self._training.update_due()
 
     def offer(self) -> list[Record]:
         """The next candidate with progress and snapshot, or nothing when none may be offered or nothing was learnt.
@@ -116,7 +116,7 @@ class LearnerHandler:
         if not allowed or not self._training.steps or not self._learner.convinced:
             return []
         step = max(self._progress.step, self._state.decided_step) + 1
-        proposal = self._learner.candidate(self._state.live.digest, step, caution(self._progress))
+        proposal = self._learner.candidate(self._state.live.digest, step, budget_share(self._progress))
         self._note_offer(proposal, step)
         digest = proposal.controller.digest
         candidate = Candidate(

@@ -19,7 +19,7 @@ from ol0.controller.controller import Controller
 from ol0.controller.signing import OPEN, Keyring
 from ol0.errors import ConfigError
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.loop_stats import Round
+from ol0.kafka.loop_stats import LoopStats
 from ol0.kafka.topic_readers.compacted_reader import LatestValue
 from ol0.kafka.transactional_writer import TransactionalWriter
 from ol0.learner.decoding import DecodedReplay
@@ -161,7 +161,7 @@ def check_keys(state: ServingState, keys: Keyring) -> None:
             )
 
 
-def run(settings: Settings, stop: Event, on_round: Callable[[Round], None]) -> None:
+def run(settings: Settings, stop: Event, on_round: Callable[[LoopStats], None]) -> None:
     """The learner of a lineage, until ``stop`` is set.
 
     Raises:
@@ -187,10 +187,10 @@ class _Releases:
     """Looks for a newer serving state once a round, which is also the loop's sign of life."""
 
     latest: LatestValue[ServingState]
-    on_round: Callable[[Round], None]
+    on_round: Callable[[LoopStats], None]
 
     def poll(self) -> ServingState | None:
-        self.on_round(Round(0, 0, 0, 0.0))
+        self.on_round(LoopStats(0, 0, 0, 0.0))
         newer = self.latest.poll(0.0)
         return self.latest.value if newer else None
 

@@ -54,12 +54,12 @@ def may_offer(state: ServingState, progress: Progress, *, examples: int, waterma
     return allowed and answered and examples >= min_replay and watermark_ms >= state.cooldown_until_ms
 
 
-def caution(progress: Progress) -> float:
+def budget_share(progress: Progress) -> float:
     """Rule 8: the share of the regret budget that the next candidate may use."""
     return float(CAUTION**progress.turned_down)
 
 
-def settle(progress: Progress, state: ServingState) -> tuple[Progress, bool]:
+def after_state(progress: Progress, state: ServingState) -> tuple[Progress, bool]:
     """Rules 3 to 6: the progress after this state, and whether the snapshot of what serves is to be taken back.
 
     ``trained`` of a progress that takes back is the caller's to set.

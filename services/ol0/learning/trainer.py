@@ -60,13 +60,13 @@ class Trainer(Protocol):
             NothingToDraw: no example may be drawn.
         """
 
-    def candidate(self, parent: Digest, step: int, caution: float = 1.0) -> Proposal:
+    def candidate(self, parent: Digest, step: int, budget_share: float = 1.0) -> Proposal:
         """What was learnt, as a checkpoint.
 
         Args:
             parent: the release that serves.
             step: counts the candidates of the lineage.
-            caution: share of the regret budget that it may use.
+            budget_share: share of the regret budget that it may use.
         """
 
     def snapshot(self) -> bytes:

@@ -53,7 +53,7 @@ class Training:
         self._seconds = 0.0
         self.steps = 0
 
-    def pay(self) -> int:
+    def update_due(self) -> int:
         """Pays for new examples with updates, a bounded number a call; returns how many were due.
 
         Examples that vanish from the store meanwhile owe nothing: the round ends, the next refresh sees what is left.

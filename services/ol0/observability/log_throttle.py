@@ -8,10 +8,10 @@ from typing import Final
 
 EVERY_S: Final = 60.0
 HEARD: Final = 10_000
-"""Notes kept between two lines; of more the oldest are forgotten."""
+"""LogThrottle kept between two lines; of more the oldest are forgotten."""
 
 
-class Notes:
+class LogThrottle:
     """The first note is told at once; what comes within the next minute is one line, with how often each kind came.
 
     It goes to a logger of the standard library, which the host of the SDK configures as it likes. May be used from

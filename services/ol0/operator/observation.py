@@ -27,7 +27,7 @@ STOP_S: Final = 10.0
 
 
 class Follows(Protocol):
-    """Reads topics from their beginning: ``ol0.kafka.topic_readers.log_reader.Follower`` does. Used by one thread."""
+    """Reads topics from their beginning: ``ol0.kafka.topic_readers.log_reader.LogReader`` does. Used by one thread."""
 
     def poll(self) -> Sequence[tuple[str, Record, int]]:
         """What came since the last call, as (logical topic, record, timestamp in ms). Waits a moment for something.

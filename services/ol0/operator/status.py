@@ -10,7 +10,7 @@ from rich.text import Text
 from ol0.clock import wall_clock_ms
 from ol0.config import Settings
 from ol0.errors import StreamError
-from ol0.kafka.topic_readers.log_reader import Follower
+from ol0.kafka.topic_readers.log_reader import LogReader
 from ol0.operator.figure_sources import Sources
 from ol0.operator.figures import CandidateStory
 from ol0.operator.observation import OBSERVED_TOPICS, Observation, Observer
@@ -93,7 +93,7 @@ def _last_word(now: Observation, gate: Gate) -> list[Text]:
 
 def _read(settings: Settings) -> Observation:
     deadline_s, pause = monotonic() + READ_S, Event()
-    with Observer(Follower(settings, TOPICS), Sources(decisions=lambda: 0, planned=0)) as observer:
+    with Observer(LogReader(settings, TOPICS), Sources(decisions=lambda: 0, planned=0)) as observer:
         while not observer.caught_up:
             if monotonic() > deadline_s:
                 prefix = settings.kafka.topic_prefix

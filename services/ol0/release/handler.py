@@ -11,7 +11,7 @@ from ol0.errors import ContractError
 from ol0.records import Candidate, OperatorCommand, Record, Transition, Verdict
 from ol0.release.machine import judge, offer
 from ol0.release.orders import obey
-from ol0.release.state import Life, Move, Rules, Step, serving_state
+from ol0.release.state import Move, ReleaseState, Rules, Step, serving_state
 from ol0.wire.validation import cut
 
 
@@ -30,14 +30,14 @@ class ReleaseHandler:
     def __init__(self, config: SafetyConfig, max_checkpoints: int, keys: Keyring = OPEN) -> None:
         self._keys = keys
         self._rules = Rules.of(config, max_checkpoints)
-        self._adapter = TypeAdapter(Life)
-        self._life = Life()
+        self._adapter = TypeAdapter(ReleaseState)
+        self._state = ReleaseState()
         self._body: bytes | None = None
 
     @property
-    def life(self) -> Life:
+    def state(self) -> ReleaseState:
         """The present state, immutable."""
-        return self._life
+        return self._state
 
     def handle(self, record: Record) -> Sequence[Record]:
         """The new serving state, if it changed, and the transitions that led to it.
@@ -48,12 +48,12 @@ class ReleaseHandler:
         match record:
             case Candidate():
                 self._keys.check(record)
-                return self._publish(offer(self._life, record, self._rules), record.time_ms)
+                return self._publish(offer(self._state, record, self._rules), record.time_ms)
             case Verdict():
                 self._keys.check(record)
-                return self._publish(judge(self._life, record, self._rules), record.time_ms)
+                return self._publish(judge(self._state, record, self._rules), record.time_ms)
             case OperatorCommand():
-                return self._publish(obey(self._life, record, self._rules), record.time_ms)
+                return self._publish(obey(self._state, record, self._rules), record.time_ms)
             case _:
                 return ()
 
@@ -64,7 +64,7 @@ class ReleaseHandler:
         dozens of times a day, not with every batch; so ticks cost nothing, and a loop that compares need not write.
         """
         if self._body is None:
-            self._body = self._adapter.dump_json(self._life)
+            self._body = self._adapter.dump_json(self._state)
         return self._body
 
     def restore(self, body: bytes) -> None:
@@ -74,24 +74,24 @@ class ReleaseHandler:
             ContractError: the body is none, or holds a trial without its share, at a stage that the config lacks.
         """
         try:
-            life = self._adapter.validate_json(body)
+            state = self._adapter.validate_json(body)
         except ValidationError as error:
             raise ContractError(f"no snapshot of release: {error.error_count()} errors, {error.errors()[0]}") from None
-        if life.trial is not None and life.trial.share is None and life.trial.stage > len(self._rules.shares):
+        if state.trial is not None and state.trial.share is None and state.trial.stage > len(self._rules.shares):
             stages = len(self._rules.shares)
-            raise ContractError(f"the trial is at stage {life.trial.stage}, safety.stages has {stages}: put it back")
-        self._life, self._body = life, body
+            raise ContractError(f"the trial is at stage {state.trial.stage}, safety.stages has {stages}: put it back")
+        self._state, self._body = state, body
 
     def _publish(self, step: Step, time_ms: int) -> Sequence[Record]:
-        life, moves = step
-        state = serving_state(life, self._rules)
-        changed = state is not None and state != serving_state(self._life, self._rules)
+        state, moves = step
+        serving = serving_state(state, self._rules)
+        changed = serving is not None and serving != serving_state(self._state, self._rules)
         if changed:
-            life = replace(life, sequence=life.sequence + 1, time_ms=time_ms)
-        if life != self._life:
-            self._life, self._body = life, None
-        transitions = tuple(_transition(move, time_ms, life.sequence) for move in moves)
-        latest = serving_state(life, self._rules)
+            state = replace(state, sequence=state.sequence + 1, time_ms=time_ms)
+        if state != self._state:
+            self._state, self._body = state, None
+        transitions = tuple(_transition(move, time_ms, state.sequence) for move in moves)
+        latest = serving_state(state, self._rules)
         return (latest, *transitions) if changed and latest is not None else transitions
 
 

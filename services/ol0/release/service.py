@@ -6,14 +6,14 @@ from threading import Event
 from ol0.config import Settings
 from ol0.controller.signing import Keyring
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.loop_stats import Round
+from ol0.kafka.loop_stats import LoopStats
 from ol0.kafka.transaction_loop import TransactionalLoop
 from ol0.release.handler import ReleaseHandler
 
 SOURCES = ("candidates", "verdicts", "operator")
 
 
-def run(settings: Settings, stop: Event, on_round: Callable[[Round], None]) -> None:
+def run(settings: Settings, stop: Event, on_round: Callable[[LoopStats], None]) -> None:
     """Runs until ``stop`` is set. Raises OL0Error."""
     keys = Keyring.of(settings.security, settings.kafka.topic_prefix)
     handler = ReleaseHandler(settings.safety, settings.online_learning.max_checkpoints, keys)

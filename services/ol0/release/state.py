@@ -7,7 +7,19 @@ from pydantic import ConfigDict
 
 from ol0.config import SafetyConfig
 from ol0.controller.checkpoint import MAX_BYTES
-from ol0.records import Candidate, Digest, Gate, Mode, Phase, Release, ServingState, Staged, Verdict
+from ol0.records import (
+    Candidate,
+    Digest,
+    Gate,
+    Mode,
+    OperatorCommand,
+    Phase,
+    Reason,
+    Release,
+    ServingState,
+    Staged,
+    Verdict,
+)
 
 HISTORY_BYTES = 2 * MAX_BYTES
 """Largest history: two of the largest checkpoints, or all that ``max_checkpoints`` allows of small ones. With three
@@ -90,7 +102,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class ReleaseState:
     """The whole state of the service.
 
     Attributes:
@@ -137,7 +149,7 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One step in the life of one checkpoint; the handler makes a Transition of it."""
+    """One step in the state of one checkpoint; the handler makes a Transition of it."""
 
     digest: Digest
     step: int
@@ -146,28 +158,47 @@ class Move:
     cause: str
 
 
-Step = tuple[Life, tuple[Move, ...]]
+Step = tuple[ReleaseState, tuple[Move, ...]]
 """What every rule returns: the state after it, and who moved."""
 
 
-def serving_state(life: Life, rules: Rules) -> ServingState | None:
+def serving_state(state: ReleaseState, rules: Rules) -> ServingState | None:
     """What the SDK is to serve; None before there is a base."""
-    if life.base is None or life.live is None:
+    if state.base is None or state.live is None:
         return None
     staged = None
-    if life.trial is not None and life.trial.stage:
-        trial = life.trial
+    if state.trial is not None and state.trial.stage:
+        trial = state.trial
         share = rules.shares[trial.stage - 1] if trial.share is None else trial.share
         staged = Staged(trial.release, share, trial.stage)
     return ServingState(
-        sequence=life.sequence,
-        time_ms=life.time_ms,
-        mode=life.mode,
-        frozen=life.frozen,
-        base=life.base,
-        live=life.live,
+        sequence=state.sequence,
+        time_ms=state.time_ms,
+        mode=state.mode,
+        frozen=state.frozen,
+        base=state.base,
+        live=state.live,
         staged=staged,
-        decided_step=life.decided_step,
-        cooldown_until_ms=life.cooldown_until_ms,
-        failures=life.failures,
+        decided_step=state.decided_step,
+        cooldown_until_ms=state.cooldown_until_ms,
+        failures=state.failures,
     )
+
+
+def verdict_cause(verdict: Verdict) -> str:
+    """As in "canary says reject at stage 1 on 812: harm -0.031 (bound -0.004, threshold 0): ..."."""
+    reasons = "; ".join(map(_reason, verdict.reasons)) or "no reason given"
+    return f"{verdict.gate} says {verdict.judgement} at stage {verdict.stage} on {verdict.evidence}: {reasons}"
+
+
+def order_cause(command: OperatorCommand) -> str:
+    """Who ordered what, and why."""
+    value = f" {command.value[:12]}" if command.value else ""
+    return f"{command.actor} ordered {command.kind}{value}: {command.reason}"
+
+
+def _reason(reason: Reason) -> str:
+    sides = (("bound", reason.bound), ("threshold", reason.threshold))
+    around = ", ".join(f"{name} {value:.4g}" for name, value in sides if value is not None)
+    figure = "" if reason.figure is None else f" {reason.figure:.4g}"
+    return f"{reason.check}{figure}{f' ({around})' if around else ''}: {reason.text}"

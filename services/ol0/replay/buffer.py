@@ -12,10 +12,9 @@ from redis.exceptions import RedisError
 from ol0.errors import NothingToDraw
 from ol0.replay.anchors import Anchor, AnchorStore
 from ol0.replay.counters import Counters
-from ol0.replay.refusals import refusal
 from ol0.replay.ring import Fields, RingMirror
 from ol0.replay.sampling import Mass, Slots, draw, importance_weights
-from ol0.replay.script_runner import Scripts, refused, store_key
+from ol0.replay.script_runner import Scripts, refusal, refused, store_key
 
 LARGEST_UPDATE: Final = 1_000  # priorities that wait: what a learner that is killed has learnt in vain of them
 FETCHED: Final = 500  # payloads in one answer of the store: some MB of the largest vectors

@@ -1,23 +1,96 @@
 """The connection to the store: one server, a cluster, or whichever server Sentinel names."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from redis import ConnectionPool, Redis
 from redis.backoff import ExponentialBackoff, NoBackoff
-from redis.connection import parse_url
+from redis.connection import Connection, SSLConnection, parse_url
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MovedError,
+    ReadOnlyError,
+    RedisError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
 from ol0.config import RedisConfig
 from ol0.errors import ConfigError
-from ol0.replay.redirects import Address, FollowingConnection, FollowingTlsConnection, Servers
 from ol0.secrets import masked_url
+
+Address = tuple[str, int]
+
+PASSING: Final = (AskError, TryAgainError, ClusterDownError, ReadOnlyError)
+"""What a server answers while its slot moves or its master changes. The script has not run: it may be sent again."""
+
+
+@dataclass
+class Servers:
+    """Where the lineage's keys may be, shared by all connections of a client.
+
+    Attributes:
+        find: the addresses of the settings, in their order, or the one that Sentinel names now.
+        owner: where a MOVED pointed last.
+    """
+
+    find: Callable[[], tuple[Address, ...]]
+    owner: Address | None = None
+
+    def in_turn(self) -> tuple[Address, ...]:
+        """The owner first; where it is down, any other one knows who has its slots now."""
+        return self.find() if self.owner is None else (self.owner, *self.find())
+
+
+class FollowingConnection(Connection):
+    """Goes where a MOVED points. Whoever asks sees a lost connection, and asks again as after any other.
+
+    Looking for the address with every socket is what the library's own connections for Sentinel do not: a repeated
+    call of theirs goes to the address of the call before.
+    """
+
+    def __init__(self, *, servers: Servers, **options: object) -> None:
+        self._servers = servers
+        super().__init__(**options)  # type: ignore[no-untyped-call]
+
+    def _connect(self) -> object:
+        failed = OSError("no address to connect to")
+        for address in self._servers.in_turn():
+            self.host, self.port = address
+            try:
+                return super()._connect()  # type: ignore[no-untyped-call]
+            except OSError as error:
+                failed = error
+        raise failed
+
+    def read_response(self, *arguments: object, **options: object) -> object:
+        """A reply, where it is the right server's.
+
+        Raises:
+            ConnectionError: it is not; the next attempt goes to another one.
+        """
+        try:
+            return super().read_response(*arguments, **options)
+        except MovedError as moved:
+            self._servers.owner = (moved.host or self.host, moved.port)
+            reason: Exception = moved
+        except PASSING as passing:
+            self._servers.owner = None
+            reason = passing
+        self.disconnect()  # type: ignore[no-untyped-call]
+        raise RedisConnectionError(f"{type(reason).__name__}: {reason}") from reason
+
+
+class FollowingTlsConnection(FollowingConnection, SSLConnection):
+    """The same over TLS."""
+
 
 # Enough for a dropped connection and a server that restarts at once; a longer outage ends the process, and its
 # supervisor starts it again: no retry here may outlast the 10 s that a service has to leave.

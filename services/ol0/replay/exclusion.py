@@ -10,8 +10,7 @@ from redis.exceptions import RedisError
 
 from ol0.replay.counters import DecisionDrop
 from ol0.replay.layout import PRIORITY, REMOVAL, RING_ENTRY, payload_field
-from ol0.replay.refusals import damaged, refusal
-from ol0.replay.script_runner import Argument, Scripts, refused, store_key
+from ol0.replay.script_runner import Argument, Scripts, damaged, refusal, refused, store_key
 
 FETCH: Final = 500  # payloads a round trip: under a megabyte
 

@@ -161,7 +161,7 @@ class Unsent:
     outcomes: bytes
 
 
-class Turn(NamedTuple):
+class Exchange(NamedTuple):
     """What there was to do at the end of an exchange with the store.
 
     Attributes:
@@ -173,7 +173,7 @@ class Turn(NamedTuple):
     unsent: Unsent | None
 
 
-NOTHING_TO_DO: Final = Turn(Due(0, 0, 0, (), 0), None)
+NOTHING_TO_DO: Final = Exchange(Due(0, 0, 0, (), 0), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,7 @@ from enum import Enum
 from typing import cast
 
 from ol0.replay.protocol import SourcePartition
-from ol0.replay.refusals import refusal
-from ol0.replay.script_runner import Scripts
+from ol0.replay.script_runner import Scripts, refusal
 
 
 class Admitted(Enum):

@@ -19,8 +19,49 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from ol0.errors import StoreError
-from ol0.pending import Later
+from ol0.errors import Fenced, Gap, StoreError
+from ol0.pending import Pending
+
+
+def refusal(reply: Sequence[object], where: str) -> StoreError:
+    """The error for a reply other than OK.
+
+    Args:
+        reply: status, and for some the figure that the store has instead.
+        where: partition, offset and epoch that the call was about, as far as it had them.
+    """
+    status, *rest = map(_text, reply)
+    found = f" (the store has {rest[0]})" if rest else ""
+    match status:
+        case "FENCED":
+            return Fenced(f"{where}: a newer owner has this partition{found}; this worker must stop")
+        case "GAP" | "UNCLAIMED":
+            return Gap(f"{where}: {status}{found}: the store was restored or moved on; claim again and seek there")
+        case "UNKNOWN":
+            return StoreError(
+                f"{where}: not registered in this incarnation of the store: `ol0 topics apply` registers it; if it "
+                "was, the store was wiped, and `ol0 replay rebuild` makes it again from the logs"
+            )
+        case "RECREATED":
+            return StoreError(
+                f"{where}: the topic was deleted and made anew: the store has read another one of that name (id "
+                f"{rest[0]}) up to offset {rest[1]}, and these offsets mean nothing in its successor. `ol0 topics "
+                "apply` begins at the first record of the new log, and says so; what only the old one had is lost"
+            )
+        case "CORRUPT":
+            return damaged(where, ", ".join(rest))
+        case _:
+            return StoreError(f"{where}: {status}{found}: the store does not take this call; mixed versions of OL0?")
+
+
+def damaged(where: str, what: str) -> StoreError:
+    """The error for keys that do not hold what they should."""
+    return StoreError(f"{where}: keys are missing or damaged ({what}); `ol0 replay rebuild` makes the store again")
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
 
 # m meta, w watermarks, o payloads, f feedback, d open windows, g waiting feedback, p priorities, i entries, x outbox,
 # u examples of each user in the running hour
@@ -70,7 +111,7 @@ class Scripts:
             self._digests[source] = sha1(source.encode(), usedforsecurity=False).hexdigest()
         return ("EVAL", self._sources[name], len(self._keys), *self._keys, *arguments)
 
-    def send(self, *commands: Command) -> Later[list[object]]:
+    def send(self, *commands: Command) -> Pending[list[object]]:
         """Sends commands in one go and waits for nothing; the replies come in their order.
 
         A reply may be a ``ResponseError``. Where the connection fails, or the server does not know a script, all
@@ -89,7 +130,7 @@ class Scripts:
             connection.send_packed_command(packed)  # type: ignore[no-untyped-call]
         except RedisError:
             pool.release(connection)
-            return Later(partial(self._send_again, commands))
+            return Pending(partial(self._send_again, commands))
         except BaseException:
             pool.release(connection)
             raise
@@ -105,7 +146,7 @@ class Scripts:
                 return self._send_again(commands)
             return found
 
-        return Later(replies)
+        return Pending(replies)
 
     def _send_again(self, commands: Sequence[Command]) -> list[object]:
         """One after the other, each as often as the client's settings say, and with the text of its script."""

@@ -11,8 +11,7 @@ from redis.exceptions import RedisError
 from ol0.errors import StoreError
 from ol0.replay.counters import Counters
 from ol0.replay.layout import PRIORITY, RING_ENTRY
-from ol0.replay.refusals import damaged
-from ol0.replay.script_runner import SCRIPT_KEYS, refused, store_key
+from ol0.replay.script_runner import SCRIPT_KEYS, damaged, refused, store_key
 
 SAMPLED: Final = 256  # payloads whose mean length stands for all
 

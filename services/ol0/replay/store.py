@@ -14,7 +14,7 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from ol0.errors import StoreError
-from ol0.pending import Later
+from ol0.pending import Pending
 from ol0.replay.counters import Counters
 from ol0.replay.exclusion import Exclusion
 from ol0.replay.layout import payload_field
@@ -27,13 +27,12 @@ from ol0.replay.protocol import (
     Commit,
     Due,
     DueWindow,
+    Exchange,
     SourcePartition,
-    Turn,
     Unsent,
 )
-from ol0.replay.refusals import refusal
 from ol0.replay.registration import Registration
-from ol0.replay.script_runner import Argument, Command, Scripts, refused, reply_of, store_key
+from ol0.replay.script_runner import Argument, Command, Scripts, refusal, refused, reply_of, store_key
 
 LARGEST_BATCH: Final = 2_000  # as in prelude.lua
 COMMITS_AT_ONCE: Final = 4
@@ -159,7 +158,7 @@ class ReplayStore:
 
     def begin_apply(
         self, partition: SourcePartition, claim: Claim, next_offset: int, arrivals: Arrivals
-    ) -> Later[Applied]:
+    ) -> Pending[Applied]:
         """``apply`` without the wait: its errors come from ``result``, but for a store that is out of reach already."""
         sent = self._scripts.send(
             self._scripts.command(
@@ -188,7 +187,7 @@ class ReplayStore:
                 raise refusal(fields, f"{partition}, offset {claim.next_offset}, epoch {claim.epoch}")
             return Applied(status)
 
-        return Later(applied)
+        return Pending(applied)
 
     def skip(self, partition: SourcePartition, claim: Claim, to: int) -> None:
         """Goes to another offset of the same log, which no longer has ``claim.next_offset``; counts what is between.
@@ -205,7 +204,7 @@ class ReplayStore:
 
     def turn(
         self, limit: int, commit: Commit | None = None, sent: Unsent | None = None, *, ask_unsent: bool = True
-    ) -> Later[Turn]:
+    ) -> Pending[Exchange]:
         """One exchange: forgets what was sent, closes what was judged, then asks what is to be done.
 
         Nothing says whether it was this commit that closed the windows: where somebody else was faster, ``due`` and
@@ -231,7 +230,7 @@ class ReplayStore:
             commands["XRANGE"] = ("XRANGE", outbox, "-", "+", "COUNT", COMMITS_AT_ONCE)
         replies = self._scripts.send(*commands.values())
 
-        def found() -> Turn:
+        def found() -> Exchange:
             by_name = dict(zip(commands, replies.result(), strict=True))
             due = self._due(by_name["due"])  # first: of what a damaged store answers, this says the most
             if commit is not None:
@@ -239,9 +238,9 @@ class ReplayStore:
             for name, reply in by_name.items():
                 if isinstance(reply, ResponseError):
                     raise refused(name, reply)
-            return Turn(due, _unsent(by_name.get("XRANGE", [])))
+            return Exchange(due, _unsent(by_name.get("XRANGE", [])))
 
-        return Later(found)
+        return Pending(found)
 
     def due(self, limit: int) -> Due:
         """Windows that have closed, the earliest first, at most ``limit``.

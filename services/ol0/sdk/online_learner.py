@@ -145,7 +145,7 @@ class OnlineLearner:
         came at once it looks at the last 512, all before the first step: ``learn`` shows it more.
         """
         training, total = self._warmed().training, 0
-        while updates := training.pay():
+        while updates := training.update_due():
             total += updates
         return total
 
@@ -171,18 +171,18 @@ class OnlineLearner:
             )
         return None
 
-    def candidate(self, caution: float = 1.0) -> Proposal | None:
+    def candidate(self, budget_share: float = 1.0) -> Proposal | None:
         """The next candidate, its ``data`` a checkpoint for ``Router.local``; None while there is an ``obstacle``.
 
         Args:
-            caution: share of the regret budget that it may use. The service lowers it after each candidate that its
-                gates turn down.
+            budget_share: share of the regret budget that it may use. The service lowers it after each candidate that
+                its gates turn down.
         """
         if self.obstacle() is not None:
             return None
         warm = self._warmed()
         warm.step += 1
-        proposal = warm.trainer.candidate(warm.live, warm.step, caution)
+        proposal = warm.trainer.candidate(warm.live, warm.step, budget_share)
         figures = warm.training.figures()
         warm.training.begin_figures()
         return Proposal(proposal.data, proposal.controller, figures | dict(proposal.summary))

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from ol0.observability.log_throttle import Notes
+from ol0.observability.log_throttle import LogThrottle
 from ol0.records import ServingState
 
 POLL_S = 0.1
@@ -45,7 +45,7 @@ class Latest(Protocol):
         ...
 
 
-class Follower:
+class ReleaseWatcher:
     """Hands every newer state to ``take``, which may refuse it but must not raise.
 
     Nothing that happens here may reach the host: whatever fails is logged and tried again, and what served goes on.
@@ -59,7 +59,7 @@ class Follower:
     """
 
     def __init__(
-        self, latest: Latest, take: Callable[[ServingState], None], notes: Notes, since_s: float | None = None
+        self, latest: Latest, take: Callable[[ServingState], None], notes: LogThrottle, since_s: float | None = None
     ) -> None:
         self._latest = latest
         self._take = take

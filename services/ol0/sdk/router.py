@@ -21,13 +21,13 @@ from ol0.kafka.lineage import Lineage
 from ol0.kafka.sending.host_sender import HostSender
 from ol0.kafka.sending.producer_thread import Account
 from ol0.kafka.topic_readers.compacted_reader import LatestValue
-from ol0.observability.log_throttle import Notes
+from ol0.observability.log_throttle import LogThrottle
 from ol0.records import Action, Decision, DecisionId, Digest, Mode, ServingState
 from ol0.sdk.feedback import About, Implicit, ToolResult, feedback_record, new_feedback_id
 from ol0.sdk.labels import require_label
 from ol0.sdk.options import Options, Sender
 from ol0.sdk.prompt import Circumstances, Prompt, Tools
-from ol0.sdk.release_watcher import Follower, Latest
+from ol0.sdk.release_watcher import Latest, ReleaseWatcher
 from ol0.sdk.view import View, view_of_file, view_of_state
 
 KILL_VARIABLE: Final = "OL0_KILL"
@@ -70,9 +70,9 @@ class Router:
         self._user_key = config.user_key.get_secret_value().encode()
         self._options = options
         self._sender = sender
-        self._notes = Notes(logging.getLogger("ol0.sdk"))
+        self._notes = LogThrottle(logging.getLogger("ol0.sdk"))
         self._connect: Callable[[], Latest] | None = None
-        self._follower: Follower | None = None
+        self._follower: ReleaseWatcher | None = None
         self._forks = 0
         self._begin()
         self._killed = os.environ.get(KILL_VARIABLE, "0") not in ("", "0")
@@ -274,7 +274,7 @@ class Router:
         """Starts to follow; says whether the releases were read to their end within ``wait_s``."""
         assert self._connect is not None
         since_s = None if self._follower is None else self._follower.current_at_s
-        self._follower = Follower(self._connect(), self.take, self._notes, since_s)
+        self._follower = ReleaseWatcher(self._connect(), self.take, self._notes, since_s)
         return self._follower.start(wait_s)
 
     def _follow_in_child(self) -> None:
@@ -306,7 +306,7 @@ class Router:
         self._notes.note(f"a decision was not logged: {reason}", text, logging.ERROR)
 
 
-def _base_view(config: ServingConfig, wait_s: float, notes: Notes, *, reached: bool) -> View:
+def _base_view(config: ServingConfig, wait_s: float, notes: LogThrottle, *, reached: bool) -> View:
     """The last resort."""
     found = "the releases topic holds none that may serve" if reached else f"Kafka did not answer within {wait_s:g} s"
     if config.base is None:

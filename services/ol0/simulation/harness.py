@@ -17,7 +17,7 @@ from ol0.clock import wall_clock_ms
 from ol0.config import Settings, load_settings, settings_of
 from ol0.controller.checkpoint import read_base
 from ol0.errors import ConfigError
-from ol0.kafka.topic_readers.log_reader import Follower
+from ol0.kafka.topic_readers.log_reader import LogReader
 from ol0.observability.logs import configure_logs
 from ol0.operator.figure_sources import Sources
 from ol0.operator.observation import OBSERVED_TOPICS, Observation, Observer
@@ -204,7 +204,7 @@ class Run:
                 restarts=lambda: services.restarts,
             )
             traffic = Thread(target=users.run, args=(plan.decisions, stop), name="users", daemon=True)
-            with Observer(Follower(settings, OBSERVED_TOPICS), sources, kind_of=self._kinds) as observer:
+            with Observer(LogReader(settings, OBSERVED_TOPICS), sources, kind_of=self._kinds) as observer:
                 began_ms = clock()
                 traffic.start()
                 try:

@@ -17,7 +17,7 @@ from ol0.kafka.dead_letters.reader import Place, read_letters
 from ol0.kafka.dead_letters.writer import DeadLetter, DeadLetters
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.messages import Outgoing, write
-from ol0.kafka.sending.batch_in_flight import PileSender
+from ol0.kafka.sending.batch_in_flight import BatchSender
 from ol0.operator.setup.lineage import apply_topics
 from ol0.records import DecisionId
 from ol0.replay.connection import connect
@@ -224,7 +224,7 @@ def test_what_is_replayed_twice_counts_once_in_the_join(
     store = ReplayStore(connect(settings.redis), settings.kafka.topic_prefix)
     store.attach()
     handler = FeedbackHandler(settings.streaming, 3, (10, 4), Payloads(lineage.codec))
-    join = FeedbackJoin(store, handler, PileSender("outcomes", lineage).send)
+    join = FeedbackJoin(store, handler, BatchSender("outcomes", lineage).send)
     sources = ("decisions", "feedback.user", "feedback.tool", "feedback.implicit")
     loop = ConsumeLoop("feedback", "1", sources, join, lineage=lineage, streaming=settings.streaming)
     loop.open()

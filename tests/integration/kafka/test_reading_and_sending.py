@@ -15,11 +15,11 @@ from ol0.feedback.forgotten import ForgottenUsers
 from ol0.kafka import topic_admin
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.logs import identities
-from ol0.kafka.sending.batch_in_flight import PileSender
+from ol0.kafka.sending.batch_in_flight import BatchSender
 from ol0.kafka.sending.record_sender import Deliveries, RecordSender
-from ol0.kafka.snapshots import Whereabouts, head_of, parts_of
+from ol0.kafka.snapshots import Positions, head_of, parts_of
 from ol0.kafka.topic_readers.compacted_reader import CompactedReader, LatestValue
-from ol0.kafka.topic_readers.log_reader import Follower
+from ol0.kafka.topic_readers.log_reader import LogReader
 from ol0.kafka.topic_readers.serving_state import read_serving
 from ol0.kafka.transactional_writer import TransactionalWriter, read_snapshots
 from ol0.records import Outcome, Record, ServingState
@@ -88,7 +88,7 @@ def test_who_reads_into_the_middle_of_a_transaction_reads_on_to_its_head(
     lineage: Lineage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a snapshot, and the part of the next one that a reader has come to, whose head stands right behind it
-    bodies, where = (b"one", b"two"), Whereabouts({}, None)
+    bodies, where = (b"one", b"two"), Positions({}, None)
     (part, head), (next_part, next_head) = (
         [*parts_of("drift", TIME_MS, body), head_of("drift", TIME_MS, body, where)] for body in bodies
     )
@@ -119,7 +119,9 @@ def test_a_pile_lands_where_single_records_of_the_same_sessions_do(settings: Set
     outcomes = [replace(OUTCOME, session_id=f"session-{number % 40}", sequence=number) for number in range(200)]
 
     RecordSender(lineage).send_all(outcomes)
-    PileSender("outcomes", lineage).send([(it.session_id.encode(), lineage.codec.encode(it)) for it in outcomes]).wait()
+    BatchSender("outcomes", lineage).send(
+        [(it.session_id.encode(), lineage.codec.encode(it)) for it in outcomes]
+    ).wait()
 
     messages = read_messages(lineage, lineage.topics.full("outcomes"))
     places = [(message.partition(), message.key(), message.value()) for message in messages]
@@ -129,7 +131,7 @@ def test_a_pile_lands_where_single_records_of_the_same_sessions_do(settings: Set
 
 
 def test_what_is_acknowledged_late_counts_for_its_own_pile_alone(lineage: Lineage) -> None:
-    sender = PileSender("outcomes", lineage, timeout_s=0)
+    sender = BatchSender("outcomes", lineage, timeout_s=0)
     pile = [(b"session", lineage.codec.encode(replace(OUTCOME, sequence=number))) for number in range(3)]
     with pytest.raises(StreamError, match=r"[1-3] are under way"):
         sender.send(pile).wait()
@@ -245,7 +247,7 @@ def test_a_bystander_follows_into_a_topic_that_was_made_anew(
     # Given a follower of two topics, and of one of them a successor with more records than it has read
     monkeypatch.setattr(identities, "ASK_S", 0.1)
     sender, states, outcomes = RecordSender(lineage), list[Record](), set[int]()
-    with closing(Follower(settings, ["outcomes", "releases"])) as follower:
+    with closing(LogReader(settings, ["outcomes", "releases"])) as follower:
 
         def reads(*numbers: int) -> bool:
             for _, record, _ in follower.poll():

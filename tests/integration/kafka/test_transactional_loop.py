@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from ol0.config import Settings, StreamingConfig
 from ol0.errors import ContractError, Fenced, StreamError
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.loop_stats import Round
+from ol0.kafka.loop_stats import LoopStats
 from ol0.kafka.messages import Outgoing
 from ol0.kafka.sending.record_sender import RecordSender
 from ol0.kafka.topic_readers.compacted_reader import CompactedReader
@@ -391,7 +391,7 @@ def test_what_a_service_makes_wrong_is_dropped_with_a_word_and_nothing_else_is(
 
     RecordSender(lineage).send_all(outcomes(2))
     handler = Careless()
-    rounds: list[Round] = []
+    rounds: list[LoopStats] = []
     loop = make_loop(settings, lineage, handler)
     loop._on_round = rounds.append
     loop.open()

@@ -12,7 +12,7 @@ from ol0.kafka.consume_loop import ConsumeLoop
 from ol0.kafka.dead_letters.reader import Letter, once, read_letters
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.messages import Outgoing, write
-from ol0.kafka.sending.batch_in_flight import PileSender
+from ol0.kafka.sending.batch_in_flight import BatchSender
 from ol0.kafka.sending.record_sender import RecordSender
 from ol0.kafka.transaction_loop import TransactionalLoop
 from ol0.operator.setup.lineage import apply_topics
@@ -49,7 +49,7 @@ class Place:
         """The feedback service as ``ol0 feedback`` wires it, for three features and ten times four actions."""
         streaming = self.settings.streaming
         handler = FeedbackHandler(streaming, 3, (10, 4), Payloads(self.lineage.codec))
-        publish = PileSender("outcomes", self.lineage).send
+        publish = BatchSender("outcomes", self.lineage).send
         join = FeedbackJoin(self.store(), handler, publish)
         loop = ConsumeLoop(
             "feedback", "1", SOURCES, join, lineage=self.lineage, streaming=streaming, check=handler.check

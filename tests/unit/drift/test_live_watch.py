@@ -165,9 +165,9 @@ def test_sessions_count_by_the_odds_of_their_own_time() -> None:
             serving_state(BASE, live=GOOD, staged=make_candidate(BASE, parent=GOOD, step=2), share=0.5, sequence=5),
         ],
     )
-    assert drift._odds.live(1) == drift._odds.live(4) == pytest.approx(0.7)
-    assert drift._odds.live(5) == pytest.approx(0.2 / 0.5)
-    assert drift._odds.staged(5) == pytest.approx(0.5 / 0.8)
+    assert drift._assignment.live(1) == drift._assignment.live(4) == pytest.approx(0.7)
+    assert drift._assignment.live(5) == pytest.approx(0.2 / 0.5)
+    assert drift._assignment.staged(5) == pytest.approx(0.5 / 0.8)
 
 
 @pytest.mark.parametrize("cut", [500, 1_200, 2_500])
@@ -284,15 +284,15 @@ def test_users_who_moved_between_arms_with_a_trial_are_counted_once() -> None:
 def test_a_share_that_no_setting_knows_is_judged_as_it_is_served() -> None:
     drift = monitor()
     verdicts(drift, [serving_state(BASE, staged=GOOD, share=0.5, sequence=1)])
-    before = drift._odds.smallest
+    before = drift._assignment.smallest
     verdicts(drift, [serving_state(BASE, staged=GOOD, share=0.05, sequence=2)])
-    assert drift._odds.staged(2) == pytest.approx(0.05 / (0.05 + HOLDBACK))
-    assert drift._odds.smallest < before
+    assert drift._assignment.staged(2) == pytest.approx(0.05 / (0.05 + HOLDBACK))
+    assert drift._assignment.smallest < before
     assert drift._staged is not None
     assert drift._staged.sessions == 0
     second = monitor()
     second.restore(drift.snapshot())
-    assert second._odds.smallest == drift._odds.smallest
+    assert second._assignment.smallest == drift._assignment.smallest
 
 
 def test_decisions_under_another_holdback_do_not_count_after_the_restart() -> None:

@@ -7,9 +7,9 @@ from ol0.errors import StreamError
 from ol0.feedback.closing import WindowCloser
 from ol0.feedback.handler import Closing
 from ol0.feedback.outbox import Message, pack_message
-from ol0.pending import Later
+from ol0.pending import Pending
 from ol0.replay.counters import DecisionDrop
-from ol0.replay.protocol import ClosedWindow, Commit, Due, DueWindow, Turn, Unsent
+from ol0.replay.protocol import ClosedWindow, Commit, Due, DueWindow, Exchange, Unsent
 
 if TYPE_CHECKING:
     from ol0.feedback.handler import FeedbackHandler
@@ -41,7 +41,7 @@ class MemoryStore:
 
     def turn(
         self, limit: int, commit: Commit | None = None, sent: Unsent | None = None, *, ask_unsent: bool = True
-    ) -> Later[Turn]:
+    ) -> Pending[Exchange]:
         if sent is not None:
             self.outbox = [one for one in self.outbox if one.last > sent.last]
         if commit is not None and commit.sequence == self.sequence:
@@ -50,13 +50,13 @@ class MemoryStore:
             self.sequence += len(commit.windows)
             self.outbox.append(Unsent(self.sequence - 1, b"".join(window.outcome for window in commit.windows)))
         due = Due(self.sequence, self.sequence, 0, self.windows[:limit], 0)
-        found = Turn(due, self.outbox[0] if self.outbox and ask_unsent else None)
+        found = Exchange(due, self.outbox[0] if self.outbox and ask_unsent else None)
 
-        def reply() -> Turn:
+        def reply() -> Exchange:
             self.read += 1
             return found
 
-        return Later(reply)
+        return Pending(reply)
 
 
 class Handler:

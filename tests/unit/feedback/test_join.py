@@ -10,9 +10,9 @@ from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.join import FeedbackJoin
 from ol0.feedback.outbox import Message, pack_message
 from ol0.kafka.ports import Log, Partition, SourceRecord
-from ol0.pending import Later
+from ol0.pending import Pending
 from ol0.records import Tick
-from ol0.replay.protocol import NOTHING_TO_DO, Applied, Arrivals, Claim, Commit, SourcePartition, Turn, Unsent
+from ol0.replay.protocol import NOTHING_TO_DO, Applied, Arrivals, Claim, Commit, Exchange, SourcePartition, Unsent
 from ol0.replay.registration import Admitted
 from ol0.wire.codec import Codec
 from ol0.wire.payloads import Payloads
@@ -65,24 +65,24 @@ class MemoryStore:
 
     def begin_apply(
         self, _partition: SourcePartition, claim: Claim, next_offset: int, _arrivals: Arrivals
-    ) -> Later[Applied]:
+    ) -> Pending[Applied]:
         self.applied.append((claim, next_offset))
-        return Later(lambda: self.answer)
+        return Pending(lambda: self.answer)
 
     def turn(
         self, _limit: int, commit: Commit | None = None, sent: Unsent | None = None, *, ask_unsent: bool = True
-    ) -> Later[Turn]:
+    ) -> Pending[Exchange]:
         assert commit is None, "nothing is due"
         self.turns += 1
         if sent is not None:
             self.commits = [one for one in self.commits if one.last > sent.last]
-        found = Turn(NOTHING_TO_DO.due, next(iter(self.commits), None) if ask_unsent else None)
+        found = Exchange(NOTHING_TO_DO.due, next(iter(self.commits), None) if ask_unsent else None)
 
-        def reply() -> Turn:
+        def reply() -> Exchange:
             self.replies += 1
             return found
 
-        return Later(reply)
+        return Pending(reply)
 
 
 class Delivered:

@@ -5,8 +5,8 @@ import pytest
 from ol0.errors import ContractError
 from ol0.kafka.snapshots import (
     PART_BYTES,
+    Positions,
     TopicPlace,
-    Whereabouts,
     assemble,
     assemble_if_whole,
     head_of,
@@ -18,7 +18,7 @@ from ol0.kafka.snapshots import (
 from ol0.records import Record, Snapshot
 from support.examples import SNAPSHOT
 
-WHERE = Whereabouts({"ol0.outcomes.v1": TopicPlace("TeQuI8iLRb", {0: 12, 3: 7})}, 1_700_000_000_000)
+WHERE = Positions({"ol0.outcomes.v1": TopicPlace("TeQuI8iLRb", {0: 12, 3: 7})}, 1_700_000_000_000)
 
 
 def written(body: bytes) -> dict[str, Record]:
@@ -37,7 +37,7 @@ def test_a_snapshot_of_any_size_comes_back_with_where_it_was(size: int) -> None:
 
 
 def test_a_head_may_go_on_without_its_parts_being_written_again() -> None:
-    later = Whereabouts({}, None)
+    later = Positions({}, None)
     stored = assemble("drift", written(b"body") | {"drift": head_of("drift", 9, b"body", later)})
     assert stored is not None
     assert (stored.body, stored.time_ms, stored.where) == (b"body", 9, later)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from ol0.errors import CheckpointError
-from ol0.learning.cadence import UPDATES_PER_ROUND, catch_up, caution, may_offer, settle, with_key
+from ol0.learning.cadence import UPDATES_PER_ROUND, after_state, budget_share, catch_up, may_offer, with_key
 from ol0.learning.progress import Progress
 from ol0.records import Digest, Mode, ServingState, Staged
 from unit.learning.learner_world import SMALL, make_base, serving
@@ -80,68 +80,68 @@ def test_nothing_is_offered_while_people_forbid_it() -> None:
 
 
 def test_while_the_offer_is_open_nothing_changes() -> None:
-    assert settle(OUTSTANDING, state(A, decided_step=4)) == (OUTSTANDING, False)
+    assert after_state(OUTSTANDING, state(A, decided_step=4)) == (OUTSTANDING, False)
 
 
 def test_when_the_offer_goes_live_learning_goes_on() -> None:
-    after, takes_back = settle(OUTSTANDING, state(OWN))
+    after, takes_back = after_state(OUTSTANDING, state(OWN))
     assert not takes_back
     assert after == replace(OUTSTANDING, settled=True, serving=OWN, releases=(B, A, OWN))
 
 
 def test_after_a_plain_rejection_learning_goes_on() -> None:
-    after, takes_back = settle(OUTSTANDING, state(A))
+    after, takes_back = after_state(OUTSTANDING, state(A))
     assert not takes_back
     assert after == replace(OUTSTANDING, settled=True, turned_down=1)
 
 
 def test_each_candidate_that_is_turned_down_makes_the_next_more_careful_and_each_release_less() -> None:
     careful = replace(OUTSTANDING, turned_down=3)
-    worse, better = settle(careful, state(A))[0], settle(careful, state(OWN))[0]
-    assert caution(worse) < caution(careful) < caution(better) < caution(OUTSTANDING) == 1
-    assert settle(OUTSTANDING, state(OWN))[0].turned_down == 0
-    assert settle(careful, state(A, decided_step=4))[0] == careful
+    worse, better = after_state(careful, state(A))[0], after_state(careful, state(OWN))[0]
+    assert budget_share(worse) < budget_share(careful) < budget_share(better) < budget_share(OUTSTANDING) == 1
+    assert after_state(OUTSTANDING, state(OWN))[0].turned_down == 0
+    assert after_state(careful, state(A, decided_step=4))[0] == careful
 
 
 def test_after_harm_what_serves_is_taken_back_once() -> None:
-    after, takes_back = settle(OUTSTANDING, state(A, failures=1))
+    after, takes_back = after_state(OUTSTANDING, state(A, failures=1))
     assert takes_back
     assert (after.resume, after.settled) == (A, True)
-    assert settle(after, state(A, failures=1)) == (after, False)
+    assert after_state(after, state(A, failures=1)) == (after, False)
 
 
 def test_failures_that_were_there_before_the_offer_are_not_its_own() -> None:
-    assert not settle(replace(OUTSTANDING, failures=2), state(A, failures=2))[1]
+    assert not after_state(replace(OUTSTANDING, failures=2), state(A, failures=2))[1]
 
 
 def test_harm_is_seen_even_when_a_release_in_between_went_unseen() -> None:
     # Two failures, then a release that set them to zero, then its rollback: one failure, and A serves as before.
-    assert settle(replace(OUTSTANDING, failures=2), state(A, failures=1))[1]
+    assert after_state(replace(OUTSTANDING, failures=2), state(A, failures=1))[1]
 
 
 def test_when_a_release_is_rolled_back_the_one_before_it_is_taken_back() -> None:
-    live, _ = settle(OUTSTANDING, state(OWN))
-    after, takes_back = settle(live, state(A, failures=1))
+    live, _ = after_state(OUTSTANDING, state(OWN))
+    after, takes_back = after_state(live, state(A, failures=1))
     assert takes_back
     assert (after.serving, after.resume) == (A, A)
 
 
 def test_when_what_serves_is_rolled_back_under_an_open_offer_its_parent_is_taken_back() -> None:
-    after, takes_back = settle(OUTSTANDING, state(B, decided_step=5, failures=1))
+    after, takes_back = after_state(OUTSTANDING, state(B, decided_step=5, failures=1))
     assert takes_back
     assert after.resume == B
 
 
 def test_a_release_that_a_person_pins_is_taken_over() -> None:
-    assert settle(READY, state(OTHER))[1]
+    assert after_state(READY, state(OTHER))[1]
     # The own last candidate too, once its time had passed: the learner has gone elsewhere since.
-    assert settle(READY, state(OWN))[1]
+    assert after_state(READY, state(OWN))[1]
 
 
 def test_the_first_progress_starts_from_what_serves() -> None:
     first = Progress.first(state(A))
     assert (first.step, first.serving, first.resume, first.trained) == (5, A, A, 0)
-    assert settle(first, state(A)) == (first, False)
+    assert after_state(first, state(A)) == (first, False)
 
 
 def test_progress_survives_its_bytes() -> None:
@@ -169,4 +169,4 @@ def test_an_offer_that_was_believed_is_waited_for_whatever_key_there_is_now() ->
     staged = replace(state(A, decided_step=4), staged=Staged(replace(BASE_SERVES.live, digest=OWN), 0.5, 1))
     assert with_key(outstanding, staged, "new") == outstanding
     assert with_key(outstanding, state(OWN), "new") == outstanding
-    assert settle(with_key(outstanding, state(OWN), "new"), state(OWN))[0].releases == (B, A, OWN)
+    assert after_state(with_key(outstanding, state(OWN), "new"), state(OWN))[0].releases == (B, A, OWN)

@@ -31,18 +31,18 @@ def test_when_all_is_too_old_it_waits_says_so_once_and_goes_on_with_what_is_new(
     training = training_of(replay)
     # When the learner goes round
     with capture_logs() as logs:
-        assert [training.pay() for _ in range(3)] == [0, 0, 0]
+        assert [training.update_due() for _ in range(3)] == [0, 0, 0]
     # Then it says what it waits for, and owes nothing for what it never saw
     assert [(entry["log_level"], entry["examples"]) for entry in logs] == [("warning", 200)]
     assert "max_age_s" in logs[0]["event"]
     replay.add(logged(BASE, 16, seed=5, new=True), watermark_ms=9_500)
     with capture_logs() as logs:
-        assert training.pay() == 2
+        assert training.update_due() == 2
     assert (logs, training.trained, training.steps) == ([], 216, 2 * SMALL.steps_per_update)
     # And once more when that has become too old
     replay.add(logged(BASE, 0), watermark_ms=19_000)
     with capture_logs() as logs:
-        assert (training.pay(), training.pay()) == (0, 0)
+        assert (training.update_due(), training.update_due()) == (0, 0)
     assert len(logs) == 1
 
 
@@ -57,9 +57,9 @@ def test_examples_that_vanish_while_they_are_drawn_end_the_round_and_not_the_lea
     replay = Vanishing(1_000, logged(BASE, 50), 0.001)
     replay.add(logged(BASE, 64, new=True), watermark_ms=1_000)
     training = training_of(replay)
-    training.pay()
+    training.update_due()
     assert (training.steps, training.trained) == (0, 64)
-    assert training.pay() == 0
+    assert training.update_due() == 0
 
 
 def odd_replays() -> Iterator[tuple[str, Batch, Batch]]:
@@ -81,7 +81,7 @@ def test_odd_examples_and_anchors_train_finite_heads(live: Batch, anchors: Batch
     replay = LocalReplay(1_000, anchors, 0.001)
     replay.add(live, watermark_ms=1_000)
     training = training_of(replay, anchors=anchors)
-    assert training.pay() == 8
+    assert training.update_due() == 8
     assert isinstance(training._trainer, HeadTrainer)
     heads: Floats = training._trainer._state.average
     assert np.isfinite(heads).all()
@@ -93,7 +93,7 @@ def test_odd_examples_and_anchors_train_finite_heads(live: Batch, anchors: Batch
 def test_only_anchors_and_nothing_live_is_nothing_to_do() -> None:
     training = training_of(make_replay(BASE, examples=0))
     with capture_logs() as logs:
-        assert (training.pay(), logs) == (0, [])
+        assert (training.update_due(), logs) == (0, [])
 
 
 def test_a_store_that_was_rebuilt_with_less_is_observed_again_as_soon_as_it_grows() -> None:

@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from ol0.observability.log_throttle import EVERY_S, Notes
+from ol0.observability.log_throttle import EVERY_S, LogThrottle
 
 
 class Clock:
@@ -14,7 +14,7 @@ class Clock:
 
 def test_an_outage_is_one_line_at_once_and_then_a_line_a_minute_with_counts(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
-    notes = Notes(logging.getLogger("ol0.kafka"), clock)
+    notes = LogThrottle(logging.getLogger("ol0.kafka"), clock)
     for _ in range(343):
         notes.note("FAIL", "connection refused")
     notes.note("records were dropped", "the queue is full", logging.ERROR, 50)
@@ -28,7 +28,7 @@ def test_an_outage_is_one_line_at_once_and_then_a_line_a_minute_with_counts(capl
 
 
 def test_what_is_left_can_be_told_at_once_and_nothing_is_told_twice(caplog: pytest.LogCaptureFixture) -> None:
-    notes = Notes(logging.getLogger("ol0.kafka"), Clock())
+    notes = LogThrottle(logging.getLogger("ol0.kafka"), Clock())
     for _ in range(3):
         notes.note("FAIL", "connection refused")
     notes.tell()
@@ -38,7 +38,7 @@ def test_what_is_left_can_be_told_at_once_and_nothing_is_told_twice(caplog: pyte
 
 
 def test_a_forked_child_does_not_tell_what_its_parent_has_heard(caplog: pytest.LogCaptureFixture) -> None:
-    notes = Notes(logging.getLogger("ol0.kafka"), Clock())
+    notes = LogThrottle(logging.getLogger("ol0.kafka"), Clock())
     for _ in range(3):
         notes.note("FAIL", "connection refused")
     notes.clear()

@@ -4,7 +4,7 @@ import pytest
 
 from ol0.errors import ContractError, StreamError
 from ol0.evaluator.handler import OnlineEvaluator
-from ol0.operator.evaluator_report import report_of
+from ol0.operator.evaluation import report_of
 from ol0.records import Arm, Outcome, Snapshot
 from testbed.worlds import outcome
 

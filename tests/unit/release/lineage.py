@@ -78,7 +78,7 @@ class Lineage:
 
     def next_candidate(self, seed: float = 0.0) -> Candidate:
         """Offered after the cooldown, to whatever is live."""
-        life = self.handler.life
+        life = self.handler.state
         self.time_ms = max(self.time_ms, life.cooldown_until_ms) + 1
         assert life.live is not None
         candidate = a_candidate(life.decided_step + 1, life.live.digest, self.time_ms, seed)

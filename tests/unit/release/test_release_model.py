@@ -47,8 +47,8 @@ class Release(RuleBasedStateMachine):
         self.banned: set[Digest] = set()
 
     def give(self, record: Record) -> None:
-        was_frozen = self.handler.life.frozen
-        stage = self.handler.life.trial.stage if self.handler.life.trial else 0
+        was_frozen = self.handler.state.frozen
+        stage = self.handler.state.trial.stage if self.handler.state.trial else 0
         thawing = isinstance(record, OperatorCommand) and record.kind is OperatorKind.THAW
         for out in self.handler.handle(RING.sign(record) if isinstance(record, Candidate | Verdict) else record):
             if isinstance(out, ServingState):
@@ -57,7 +57,7 @@ class Release(RuleBasedStateMachine):
                 self.transitions.append(out)
                 if out.to_phase is Phase.QUARANTINED:
                     self.banned.add(out.digest)
-        now = self.handler.life.trial
+        now = self.handler.state.trial
         if was_frozen and not thawing and now is not None:
             assert now.stage <= stage, "frozen stages nothing"
 
@@ -75,7 +75,7 @@ class Release(RuleBasedStateMachine):
 
     @rule(data=st.data(), step=st.integers(-1, 2), wait=st.booleans())
     def any_candidate_comes(self, data: st.DataObject, step: int, *, wait: bool) -> None:
-        life = self.handler.life
+        life = self.handler.state
         self.time_ms = max(self.time_ms, life.cooldown_until_ms) if wait else self.time_ms
         parent = data.draw(st.sampled_from([one.digest for one in self.candidates]))
         self.candidate_comes(max(life.decided_step + step, 0), parent)
@@ -83,7 +83,7 @@ class Release(RuleBasedStateMachine):
     @rule(ready=st.booleans())
     def next_candidate_comes(self, *, ready: bool) -> None:
         """As a learner sends it; most of them pass offline, or nothing deep would ever happen."""
-        life = self.handler.life
+        life = self.handler.state
         if life.live is not None:
             self.time_ms = max(self.time_ms, life.cooldown_until_ms)
             self.candidate_comes(max(life.decided_step, life.sealed_step) + 1, life.live.digest)
@@ -104,7 +104,7 @@ class Release(RuleBasedStateMachine):
     def verdict_comes(self, data: st.DataObject, gate: Gate, judgement: Judgement, *, aim: bool) -> None:
         candidate, stage = data.draw(st.sampled_from(self.candidates)), data.draw(st.integers(0, 3))
         check = data.draw(st.sampled_from(["harm", "undecided"]))
-        trial = self.handler.life.trial
+        trial = self.handler.state.trial
         if aim and trial is not None:
             candidate, stage = trial.candidate, trial.stage
         if judgement is Judgement.APPROVE and stage == 0:
@@ -114,7 +114,7 @@ class Release(RuleBasedStateMachine):
 
     @rule()
     def both_gates_approve(self) -> None:
-        trial = self.handler.life.trial
+        trial = self.handler.state.trial
         if trial is not None:
             for gate in Gate:
                 if not trial.stage:
@@ -123,14 +123,14 @@ class Release(RuleBasedStateMachine):
 
     @rule(gate=st.sampled_from(Gate), stage=st.integers(0, 3))
     def a_gate_turns_against_what_is_live(self, gate: Gate, stage: int) -> None:
-        live = self.handler.life.live
+        live = self.handler.state.live
         known = [one for one in self.candidates if live is not None and one.digest == live.digest]
         if known:
             self.give(a_verdict(known[0], gate, Judgement.ROLLBACK, stage=stage, time_ms=self.time_ms))
 
     @rule(data=st.data(), kind=st.sampled_from([*OperatorKind, *[OperatorKind.THAW] * 4]), mode=st.sampled_from(Mode))
     def order_comes(self, data: st.DataObject, kind: OperatorKind, mode: Mode) -> None:
-        life = self.handler.life
+        life = self.handler.state
         near = [one.digest for one in (*life.former(), life.live) if one is not None]
         digest = data.draw(st.sampled_from(near * 3 + [one.digest for one in self.candidates]))
         self.give(an_order(kind, mode.value if kind is OperatorKind.MODE else digest, self.time_ms))
@@ -141,7 +141,7 @@ class Release(RuleBasedStateMachine):
 
         Nothing of the state moves: so no genuine record can fare otherwise than without it.
         """
-        life = self.handler.life
+        life = self.handler.state
         known = data.draw(st.sampled_from(self.candidates))
         parent = BASE.digest if life.live is None else life.live.digest
         coming = a_candidate(max(life.decided_step, life.sealed_step) + 1, parent, life.cooldown_until_ms + 1)
@@ -155,7 +155,7 @@ class Release(RuleBasedStateMachine):
             forged = data.draw(st.sampled_from([forged, replace(RING.sign(forged), heads=b"other heads")]))
         with pytest.raises(SignatureError):
             self.handler.handle(forged)
-        assert self.handler.life is life
+        assert self.handler.state is life
 
     @rule()
     def process_dies(self) -> None:
@@ -181,19 +181,19 @@ class Release(RuleBasedStateMachine):
     @invariant()
     def the_quarantined_never_serve_again(self) -> None:
         assert not self.banned & set(self.serving())
-        assert self.banned == set(self.handler.life.quarantined)
-        assert not self.banned & {one.digest for one in self.handler.life.history}
+        assert self.banned == set(self.handler.state.quarantined)
+        assert not self.banned & {one.digest for one in self.handler.state.history}
 
     @invariant()
     def the_parent_of_what_is_staged_is_live(self) -> None:
-        trial = self.handler.life.trial
+        trial = self.handler.state.trial
         if self.states and trial is not None and trial.candidate.step:
             assert trial.candidate.parent == self.states[-1].live.digest
             assert trial.candidate.step > self.states[-1].decided_step
 
     @invariant()
     def the_last_state_is_what_the_handler_holds(self) -> None:
-        life = self.handler.life
+        life = self.handler.state
         assert life.sequence == len(self.states)
         if self.states:
             last, trial = self.states[-1], life.trial
@@ -204,7 +204,7 @@ class Release(RuleBasedStateMachine):
 
     @invariant()
     def the_history_is_bounded_and_sorted(self) -> None:
-        life = self.handler.life
+        life = self.handler.state
         steps = [one.step for one in life.history]
         assert steps == sorted(set(steps))
         assert len(steps) <= MAX_CHECKPOINTS - 1

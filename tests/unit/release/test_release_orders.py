@@ -24,8 +24,8 @@ def test_while_frozen_an_approved_candidate_waits_and_a_thaw_stages_it() -> None
     lineage = Lineage()
     lineage.handler.handle(an_order(OperatorKind.FREEZE))
     candidate = lineage.staged()
-    assert lineage.handler.life.trial is not None
-    assert lineage.handler.life.trial.phase is Phase.OFFERED
+    assert lineage.handler.state.trial is not None
+    assert lineage.handler.state.trial.phase is Phase.OFFERED
     state, transition = lineage.handler.handle(an_order(OperatorKind.THAW))
     assert isinstance(state, ServingState)
     assert state.staged is not None
@@ -38,10 +38,10 @@ def test_while_frozen_a_stage_that_was_passed_is_left_only_after_the_thaw() -> N
     candidate = lineage.staged()
     lineage.handler.handle(an_order(OperatorKind.FREEZE))
     lineage.judge(candidate, Gate.CANARY, Judgement.APPROVE, 1)
-    assert lineage.handler.life.trial is not None
-    assert lineage.handler.life.trial.stage == 1
+    assert lineage.handler.state.trial is not None
+    assert lineage.handler.state.trial.stage == 1
     lineage.handler.handle(an_order(OperatorKind.THAW))
-    assert lineage.handler.life.trial.stage == 2
+    assert lineage.handler.state.trial.stage == 2
 
 
 def test_a_thaw_alone_moves_no_stage_on() -> None:
@@ -49,16 +49,16 @@ def test_a_thaw_alone_moves_no_stage_on() -> None:
     lineage.staged()
     for kind in (OperatorKind.FREEZE, OperatorKind.THAW):
         lineage.handler.handle(an_order(kind))
-    assert lineage.handler.life.trial is not None
-    assert lineage.handler.life.trial.stage == 1
+    assert lineage.handler.state.trial is not None
+    assert lineage.handler.state.trial.stage == 1
 
 
 def test_an_order_with_an_earlier_time_does_not_shorten_the_cooldown() -> None:
     lineage = Lineage()
     lineage.released()
-    until_ms = lineage.handler.life.cooldown_until_ms
+    until_ms = lineage.handler.state.cooldown_until_ms
     lineage.handler.handle(an_order(OperatorKind.ROLLBACK, time_ms=1))
-    assert lineage.handler.life.cooldown_until_ms == until_ms
+    assert lineage.handler.state.cooldown_until_ms == until_ms
 
 
 def test_while_frozen_harm_still_ends_a_trial() -> None:
@@ -66,7 +66,7 @@ def test_while_frozen_harm_still_ends_a_trial() -> None:
     candidate = lineage.staged()
     lineage.handler.handle(an_order(OperatorKind.FREEZE))
     lineage.judge(candidate, Gate.DRIFT, Judgement.ROLLBACK, 1)
-    assert lineage.handler.life.trial is None
+    assert lineage.handler.state.trial is None
 
 
 def test_a_thaw_forgets_the_failures() -> None:
@@ -90,10 +90,10 @@ def test_a_pin_makes_a_former_release_live_and_freezes() -> None:
         (waiting.digest, Phase.REJECTED),
     }
     lineage.handler.handle(an_order(OperatorKind.PIN, second.digest))
-    assert lineage.handler.life.live is not None
-    assert lineage.handler.life.live.digest == second.digest
+    assert lineage.handler.state.live is not None
+    assert lineage.handler.state.live.digest == second.digest
     lineage.handler.handle(an_order(OperatorKind.PIN, BASE.digest))
-    assert lineage.handler.life.live == lineage.handler.life.base
+    assert lineage.handler.state.live == lineage.handler.state.base
 
 
 def test_below_a_pinned_release_lies_an_older_one_not_the_one_it_was_pinned_against() -> None:
@@ -101,28 +101,28 @@ def test_below_a_pinned_release_lies_an_older_one_not_the_one_it_was_pinned_agai
     first, second, third = (lineage.released() for _ in range(3))
     lineage.handler.handle(an_order(OperatorKind.PIN, second.digest))
     lineage.judge(second, Gate.DRIFT, Judgement.ROLLBACK, LIVE_STAGE)
-    assert lineage.handler.life.live is not None
-    assert lineage.handler.life.live.digest == first.digest
-    assert third.digest in {one.digest for one in lineage.handler.life.history}
+    assert lineage.handler.state.live is not None
+    assert lineage.handler.state.live.digest == first.digest
+    assert third.digest in {one.digest for one in lineage.handler.state.history}
 
 
 def test_a_rollback_order_quarantines_without_counting_a_failure() -> None:
     lineage = Lineage()
     first, second = lineage.released(), lineage.released()
     lineage.handler.handle(an_order(OperatorKind.ROLLBACK, second.digest))
-    life = lineage.handler.life
+    life = lineage.handler.state
     assert life.live is not None
     assert (life.live.digest, life.quarantined, life.failures) == (first.digest, (second.digest,), 0)
     lineage.handler.handle(an_order(OperatorKind.ROLLBACK, second.digest))
-    assert lineage.handler.life.live == life.live, "an order that comes twice must not hit the next one"
+    assert lineage.handler.state.live == life.live, "an order that comes twice must not hit the next one"
 
 
 def test_a_rollback_order_can_name_what_is_on_trial() -> None:
     lineage = Lineage()
     candidate = lineage.staged()
     lineage.handler.handle(an_order(OperatorKind.ROLLBACK, candidate.digest))
-    assert lineage.handler.life.trial is None
-    assert lineage.handler.life.quarantined == (candidate.digest,)
+    assert lineage.handler.state.trial is None
+    assert lineage.handler.state.quarantined == (candidate.digest,)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_an_impossible_order_changes_nothing_but_leaves_a_note(
 ) -> None:
     lineage = Lineage()
     assert lineage.handler.handle(an_order(kind, value)) == ()
-    refused = lineage.handler.life.refused
+    refused = lineage.handler.state.refused
     assert refused is not None
     assert reason in refused.reason
     assert reason in lineage.handler.snapshot().decode()
@@ -148,7 +148,7 @@ def test_an_impossible_order_changes_nothing_but_leaves_a_note(
 def test_forgetting_users_is_somebody_elses_work() -> None:
     handler = ReleaseHandler(CONFIG, 10)
     assert handler.handle(an_order(OperatorKind.FORGET, "0" * 32)) == ()
-    assert handler.life.refused is None
+    assert handler.state.refused is None
 
 
 def test_a_restored_handler_goes_on_as_if_nothing_had_happened() -> None:
@@ -158,7 +158,7 @@ def test_a_restored_handler_goes_on_as_if_nothing_had_happened() -> None:
     lineage.handler.handle(an_order(OperatorKind.PIN, "f" * 64))
     candidate = lineage.staged()
     other.restore(lineage.handler.snapshot())
-    assert other.life == lineage.handler.life
+    assert other.state == lineage.handler.state
     order = an_order(OperatorKind.ROLLBACK, candidate.digest)
     assert other.handle(order) == lineage.handler.handle(order)
     assert other.snapshot() == lineage.handler.snapshot()

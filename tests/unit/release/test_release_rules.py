@@ -11,7 +11,7 @@ from unit.release.lineage import BASE, BASE_HEAD, CONFIG, LIVE_STAGE, Lineage, a
 
 
 def state_of(lineage: Lineage) -> ServingState:
-    state = serving_state(lineage.handler.life, lineage.handler._rules)
+    state = serving_state(lineage.handler.state, lineage.handler._rules)
     assert state is not None
     return state
 
@@ -120,7 +120,7 @@ def test_a_wrong_candidate_is_turned_away_with_the_cause(change: dict[str, objec
     assert isinstance(transition, Transition)
     assert (transition.from_phase, transition.to_phase) == (None, Phase.REJECTED)
     assert cause in transition.cause
-    assert lineage.handler.life.trial is None
+    assert lineage.handler.state.trial is None
 
 
 def test_base_heads_that_moved_are_not_those_of_the_base(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,10 +157,10 @@ def test_during_the_cooldown_a_candidate_is_turned_away_and_its_step_settled() -
     live = lineage.released()
     soon = state_of(lineage).cooldown_until_ms - 1
     lineage.offer(a_candidate(2, live.digest, soon))
-    assert lineage.handler.life.trial is None
+    assert lineage.handler.state.trial is None
     assert state_of(lineage).decided_step == 2
     lineage.offer(a_candidate(3, live.digest, soon + 1))
-    assert lineage.handler.life.trial is not None
+    assert lineage.handler.state.trial is not None
 
 
 def test_one_candidate_at_a_time_and_the_other_ones_step_is_settled_with_the_first_ones_fate() -> None:
@@ -202,7 +202,7 @@ def test_a_rollback_quarantines_what_is_staged(gate: Gate) -> None:
     lineage = Lineage()
     candidate = lineage.staged()
     lineage.judge(candidate, gate, Judgement.ROLLBACK, 1)
-    assert lineage.handler.life.quarantined == (candidate.digest,)
+    assert lineage.handler.state.quarantined == (candidate.digest,)
     assert (state_of(lineage).failures, state_of(lineage).staged) == (1, None)
 
 
@@ -211,7 +211,7 @@ def test_a_rollback_that_crosses_the_approval_of_its_stage_still_counts() -> Non
     candidate = lineage.staged()
     lineage.judge(candidate, Gate.CANARY, Judgement.APPROVE, 1)
     lineage.judge(candidate, Gate.DRIFT, Judgement.ROLLBACK, 1)
-    assert lineage.handler.life.quarantined == (candidate.digest,)
+    assert lineage.handler.state.quarantined == (candidate.digest,)
 
 
 def test_a_rollback_of_what_is_live_brings_its_predecessor_back_at_once() -> None:
@@ -224,7 +224,7 @@ def test_a_rollback_of_what_is_live_brings_its_predecessor_back_at_once() -> Non
     state = records[0]
     assert isinstance(state, ServingState)
     assert (state.live.digest, state.failures) == (first.digest, 1)
-    assert lineage.handler.life.history == (), "what is live is not what was"
+    assert lineage.handler.state.history == (), "what is live is not what was"
     assert {(one.digest, one.to_phase) for one in records if isinstance(one, Transition)} == {
         (second.digest, Phase.QUARANTINED),
         (first.digest, Phase.LIVE),
@@ -232,9 +232,9 @@ def test_a_rollback_of_what_is_live_brings_its_predecessor_back_at_once() -> Non
     }
     lineage.judge(first, Gate.CANARY, Judgement.ROLLBACK, LIVE_STAGE)
     assert state_of(lineage).live == state_of(lineage).base
-    before = lineage.handler.life
+    before = lineage.handler.state
     lineage.judge(BASE, Gate.CANARY, Judgement.ROLLBACK, LIVE_STAGE)
-    assert lineage.handler.life == before, "below the base there is nothing"
+    assert lineage.handler.state == before, "below the base there is nothing"
 
 
 @pytest.mark.parametrize("change", [{"stage": 0}, {"base": Digest("f" * 64)}])
@@ -266,12 +266,12 @@ def test_a_quarantined_digest_is_not_taken_again() -> None:
 def test_a_verdict_for_another_stage_changes_nothing(judgement: Judgement, stage: int) -> None:
     lineage = Lineage()
     candidate = lineage.staged()
-    before = lineage.handler.life
+    before = lineage.handler.state
     for gate in Gate:
         lineage.judge(candidate, gate, judgement, stage)
         lineage.judge(candidate, gate, Judgement.HOLD, 1)
         lineage.judge(a_candidate(1, candidate.digest, 1), gate, judgement, 1)
-    assert lineage.handler.life == before
+    assert lineage.handler.state == before
 
 
 def test_three_failures_in_a_row_freeze_and_a_success_between_them_forgives() -> None:
@@ -307,12 +307,12 @@ def test_a_tick_changes_nothing() -> None:
 def test_the_history_keeps_the_newest_releases_that_fit() -> None:
     lineage = Lineage(max_checkpoints=3)
     released = [lineage.released() for _ in range(4)]
-    assert [one.digest for one in lineage.handler.life.history] == [one.digest for one in released[1:3]]
+    assert [one.digest for one in lineage.handler.state.history] == [one.digest for one in released[1:3]]
 
 
 def test_the_history_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ol0.release.changes.HISTORY_BYTES", 2 * len(a_candidate(1, BASE.digest, 1).heads))
+    monkeypatch.setattr("ol0.release.machine.HISTORY_BYTES", 2 * len(a_candidate(1, BASE.digest, 1).heads))
     lineage = Lineage()
     for _ in range(6):
         lineage.released()
-    assert len(lineage.handler.life.history) in (1, 2)
+    assert len(lineage.handler.state.history) in (1, 2)

@@ -23,7 +23,7 @@ def a_handler(ring: Keyring = RING) -> ReleaseHandler:
     handler.handle(ring.sign(BASE))
     for gate in Gate:
         handler.handle(ring.sign(a_verdict(BASE, gate)))
-    assert handler.life.live is not None
+    assert handler.state.live is not None
     return handler
 
 
@@ -39,11 +39,11 @@ FORGERIES = {
 def test_a_candidate_that_is_not_to_be_believed_stands_in_nobodys_way(complaint: str, forged: Candidate) -> None:
     # Given a forgery with the right base, the right parent, the next step, and the digest of the genuine candidate.
     handler = a_handler()
-    before = handler.life
+    before = handler.state
     # When it comes, then it is a dead letter and nothing else.
     with pytest.raises(SignatureError, match=complaint):
         handler.handle(forged)
-    assert handler.life is before
+    assert handler.state is before
     # And the genuine one is offered, with the step and the digest that are its own.
     (offered,) = handler.handle(RING.sign(NEXT))
     assert isinstance(offered, Transition)
@@ -54,10 +54,10 @@ def test_a_candidate_that_is_not_to_be_believed_stands_in_nobodys_way(complaint:
 def test_a_bad_copy_of_what_is_on_trial_changes_nothing(complaint: str, forged: Candidate) -> None:
     handler = a_handler()
     handler.handle(RING.sign(NEXT))
-    before = handler.life
+    before = handler.state
     with pytest.raises(SignatureError, match=complaint):
         handler.handle(forged)
-    assert handler.life is before
+    assert handler.state is before
 
 
 def test_a_refused_candidate_whose_key_is_trusted_by_now_is_offered_when_it_is_sent_again() -> None:
@@ -80,17 +80,17 @@ def test_a_refused_candidate_whose_key_is_trusted_by_now_is_offered_when_it_is_s
 def test_a_verdict_that_is_not_signed_moves_nobody_and_becomes_a_dead_letter(judgement: Judgement) -> None:
     handler = a_handler()
     handler.handle(RING.sign(NEXT))
-    before = handler.life
+    before = handler.state
     for gate in Gate:
         verdict = a_verdict(NEXT, gate, judgement)
         for forged in (verdict, STRANGER.sign(verdict), replace(RING.sign(verdict), judgement=Judgement.HOLD)):
             with pytest.raises(SignatureError, match=r"security\.(signing|trusted)"):
                 handler.handle(forged)
-    assert handler.life == before
+    assert handler.state == before
 
 
 def test_signed_verdicts_stand_in_the_serving_state_with_their_signatures() -> None:
-    live = a_handler().life.live
+    live = a_handler().state.live
     assert live is not None
     assert [RING.flaw(verdict) for verdict in live.approvals] == [None, None]
 

@@ -3,8 +3,7 @@ from pydantic import SecretStr
 
 from ol0.config import RedisConfig
 from ol0.errors import ConfigError
-from ol0.replay.connection import connect
-from ol0.replay.redirects import FollowingTlsConnection
+from ol0.replay.connection import FollowingTlsConnection, connect
 
 
 def config(url: str) -> RedisConfig:

@@ -146,11 +146,11 @@ def test_a_careful_candidate_keeps_to_its_share_of_the_budget() -> None:
     reckless = {"learning_rate": 0.1, "kl_weight": 0.0, "anchor_weight": 0.0, "mixer_learning_rate": 1e-6}
     config = SMALL.model_copy(update={**reckless, "ema_decay": 0.5, "regret_budget": 100.0})
     regrets = []
-    for caution in (1.0, 0.0):
+    for budget_share in (1.0, 0.0):
         learner = warm(config)
         learner.add(examples(640))
         learner.train()
-        proposal = learner.candidate(caution)
+        proposal = learner.candidate(budget_share)
         assert proposal is not None
         regrets.append(proposal.summary["regret"])
     bold, careful = regrets

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from ol0.errors import ConfigError
 from ol0.kafka.messages import Outgoing, error_of, write
-from ol0.observability.log_throttle import Notes
+from ol0.observability.log_throttle import LogThrottle
 
 BACK_OFF_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Waits before a new producer, the last one for as long as none of them delivers anything."""
@@ -42,7 +42,7 @@ class _Reports:
             self.errors += [error]
 
 
-class Outbox:
+class AccountedProducer:
     """Gives messages to a producer and knows what became of each. For one thread at a time; others may read the counts.
 
     After a fatal error (no permission to write, a log that lost its end) librdkafka's producer refuses everything for
@@ -54,7 +54,7 @@ class Outbox:
         notes: is told what was lost.
     """
 
-    def __init__(self, make: Callable[[], Producer], notes: Notes) -> None:
+    def __init__(self, make: Callable[[], Producer], notes: LogThrottle) -> None:
         self._make, self._notes = make, notes
         self._producer: Producer | None = None
         self._reports = _Reports()

@@ -14,23 +14,23 @@ from ol0.kafka.messages import ENVELOPE_BYTES
 ACKNOWLEDGED_S: Final = 10.0
 
 
-class Delivery:
-    """A pile on its way. Of its own, for an earlier one that took too long may still be delivered."""
+class BatchInFlight:
+    """A batch on its way. Of its own, for an earlier one that took too long may still be delivered."""
 
     def __init__(
         self, producer: Producer, topic: str, messages: Sequence[tuple[bytes, bytes]], timeout_s: float
     ) -> None:
-        """Sends it; see ``PileSender.send``."""
+        """Sends it; see ``BatchSender.send``."""
         self._producer, self._timeout_s = producer, timeout_s
         self._deadline = time.monotonic() + timeout_s
         self._size, self._delivered, self._failed = len(messages), 0, 0
         self._reason = ""
         self._log = structlog.get_logger("ol0.sender")
-        pile = [{"key": key, "value": value} for key, value in messages]
+        batch = [{"key": key, "value": value} for key, value in messages]
         try:
-            self._queued = producer.produce_batch(topic, pile, on_delivery=self._count)
+            self._queued = producer.produce_batch(topic, batch, on_delivery=self._count)
         except (BufferError, KafkaException) as error:
-            raise StreamError(f"{topic} takes none of {len(pile)} records: {error}") from error
+            raise StreamError(f"{topic} takes none of {len(batch)} records: {error}") from error
 
     def done(self) -> bool:
         """Whether the broker has all of them.
@@ -65,10 +65,10 @@ class Delivery:
         self._log.error("a record was not delivered", topic=message.topic(), reason=error.str())
 
 
-class PileSender:
-    """Sends piles of encoded records to one topic.
+class BatchSender:
+    """Sends batches of encoded records to one topic.
 
-    librdkafka gets a pile in one call: a third of the time that ``RecordSender`` takes, one record after the other.
+    librdkafka gets a batch in one call: a third of the time that ``RecordSender`` takes, one record after the other.
     """
 
     def __init__(self, name: str, lineage: Lineage, timeout_s: float = ACKNOWLEDGED_S) -> None:
@@ -77,7 +77,7 @@ class PileSender:
         Args:
             name: logical name of the topic.
             lineage: where it is.
-            timeout_s: how long a pile may take.
+            timeout_s: how long a batch may take.
         """
         self._topic = lineage.topics.full(name)
         self._largest = lineage.topics.spec(name).max_message_bytes - ENVELOPE_BYTES
@@ -85,7 +85,7 @@ class PileSender:
         self._producer = lineage.clients.producer()
         self._timeout_s = timeout_s
 
-    def send(self, messages: Sequence[tuple[bytes, bytes]]) -> Delivery:
+    def send(self, messages: Sequence[tuple[bytes, bytes]]) -> BatchInFlight:
         """Sends (key, value) pairs and waits for nothing. One that the topic would never take is left out and logged.
 
         Raises:
@@ -95,4 +95,4 @@ class PileSender:
         if len(fitting) < len(messages):
             count = len(messages) - len(fitting)
             self._log.error("records left out: the topic takes none so long", topic=self._topic, count=count)
-        return Delivery(self._producer, self._topic, fitting, self._timeout_s)
+        return BatchInFlight(self._producer, self._topic, fitting, self._timeout_s)

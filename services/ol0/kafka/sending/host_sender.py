@@ -3,8 +3,8 @@
 from ol0.kafka.forks import call_in_children
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.messages import to_message
-from ol0.kafka.sending.accounted_producer import Outbox
-from ol0.kafka.sending.producer_thread import Account, Courier
+from ol0.kafka.sending.accounted_producer import AccountedProducer
+from ol0.kafka.sending.producer_thread import Account, ProducerThread
 from ol0.records import Record
 
 
@@ -23,13 +23,13 @@ class HostSender:
     def __init__(self, lineage: Lineage) -> None:
         self._lineage = lineage
         lineage.clients.producer()  # a wrong option is an error of whoever opens, not one of the thread later on
-        self._courier = self._new_courier()
+        self._thread = self._new_thread()
         call_in_children(self._begin_anew)
 
     @property
     def account(self) -> Account:
         """What became of the records of this process."""
-        return self._courier.account
+        return self._thread.account
 
     def send(self, record: Record) -> bool:
         """Whether the record is on its way; one that found the queue full is counted.
@@ -37,20 +37,20 @@ class HostSender:
         Raises:
             ContractError: no reader would take it. Such a record is not counted.
         """
-        return self._courier.put(to_message(record, self._lineage.topics, self._lineage.codec))
+        return self._thread.put(to_message(record, self._lineage.topics, self._lineage.codec))
 
     def flush(self, timeout_s: float) -> int:
         """Waits until everything is delivered or lost; returns how many records are still on their way."""
-        return self._courier.flush(timeout_s)
+        return self._thread.flush(timeout_s)
 
     def close(self, timeout_s: float) -> None:
         """Sends what is on its way, as far as that is possible within ``timeout_s`` and two seconds."""
-        self._courier.close(timeout_s)
+        self._thread.close(timeout_s)
 
     def _begin_anew(self) -> None:
         self._lineage.clients.notes.clear()
-        self._courier = self._new_courier()
+        self._thread = self._new_thread()
 
-    def _new_courier(self) -> Courier:
+    def _new_thread(self) -> ProducerThread:
         clients = self._lineage.clients
-        return Courier(Outbox(clients.producer, clients.notes), clients.largest_queue, clients.notes)
+        return ProducerThread(AccountedProducer(clients.producer, clients.notes), clients.largest_queue, clients.notes)

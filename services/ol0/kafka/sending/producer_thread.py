@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ol0.kafka.messages import Outgoing
-from ol0.kafka.sending.accounted_producer import Outbox
-from ol0.observability.log_throttle import Notes
+from ol0.kafka.sending.accounted_producer import AccountedProducer
+from ol0.observability.log_throttle import LogThrottle
 
 BATCH: Final = 500
 """Messages that are taken out of the queue at once."""
@@ -49,7 +49,7 @@ class Account:
         return sum(self.reasons.values())
 
 
-class Courier:
+class ProducerThread:
     """Takes messages from any thread and never waits; a thread of its own brings them to the producer.
 
     Nobody else touches the producer, so nobody's call can meet an error of it, and whatever the broker does costs the
@@ -61,7 +61,7 @@ class Courier:
         notes: is told of what was lost.
     """
 
-    def __init__(self, outbox: Outbox, largest_queue: tuple[int, int], notes: Notes) -> None:
+    def __init__(self, outbox: AccountedProducer, largest_queue: tuple[int, int], notes: LogThrottle) -> None:
         self._outbox, self._notes = outbox, notes
         self._largest_messages, self._largest_bytes = largest_queue
         self._queue: deque[Outgoing] = deque()

@@ -10,7 +10,7 @@ from typing import Final
 from ol0.errors import StreamError
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.messages import Outgoing, to_message
-from ol0.kafka.sending.accounted_producer import Outbox
+from ol0.kafka.sending.accounted_producer import AccountedProducer
 from ol0.records import Record, Tick
 
 ACKNOWLEDGED_S: Final = 10.0
@@ -30,14 +30,14 @@ class RecordSender:
     """Sends records to their topics, each written once however often librdkafka has to retry.
 
     Its memory is bounded: when the queue is full a record waits ``full_wait_s`` and is then dropped and counted. For
-    services and commands, which look after it themselves; in a host ``courier.Courier`` does. May be used from several
+    services and commands, which look after it themselves; in a host ``ProducerThread`` does. May be used from several
     threads.
     """
 
     def __init__(self, lineage: Lineage, full_wait_s: float = 0.1) -> None:
         self._notes = lineage.clients.notes
         lineage.clients.producer()  # a wrong option is an error of whoever makes a sender
-        self._outbox = Outbox(lineage.clients.producer, self._notes)
+        self._outbox = AccountedProducer(lineage.clients.producer, self._notes)
         self._topics = lineage.topics
         self._codec = lineage.codec
         self._full_wait_s = full_wait_s

@@ -26,7 +26,7 @@ BATCH: Final = 500
 ANSWER_S: Final = 10.0
 
 
-class Follower:
+class LogReader:
     """Follows topics for as long as it lives, through restarts of the broker. Used by one thread.
 
     A topic that was made anew under its name is read from its beginning; what was read of it before that was noticed

@@ -172,17 +172,17 @@ class HeadTrainer:
         figures |= {"gradient_norm": norm, "trust_region_kl": confined.kl, "pulled_back": float(confined.pulled_back)}
         return StepReport(figures, surprise(prediction.errors[:count]))
 
-    def candidate(self, parent: Digest, step: int, caution: float = 1.0) -> Proposal:
+    def candidate(self, parent: Digest, step: int, budget_share: float = 1.0) -> Proposal:
         """The checkpoint of the moving average, its mixer calibrated on exactly these tensors.
 
         Args:
             parent: the release that serves.
             step: counts the candidates of the lineage.
-            caution: share of the regret budget that it may use.
+            budget_share: share of the regret budget that it may use.
         """
         heads = self._parts.unstack(self._scaling.outside(self._state.average))
         shipped = replace(self._base, learnt=heads)
-        mixer = self._mixer(self._threshold(shipped, caution * self._config.regret_budget))
+        mixer = self._mixer(self._threshold(shipped, budget_share * self._config.regret_budget))
         manifest = replace(self._base.manifest, base=self._base.digest, parent=parent, step=step)
         data = write_checkpoint(manifest, self._base.base, heads, mixer)
         controller = read_checkpoint(data)

@@ -113,18 +113,18 @@ class ValueTrainer:
             self._refit(live, replay.examples)
         return [StepReport(self._terms(), _NO_ERRORS)]
 
-    def candidate(self, parent: Digest, step: int, caution: float = 1.0) -> Proposal:
+    def candidate(self, parent: Digest, step: int, budget_share: float = 1.0) -> Proposal:
         """The checkpoint of the last refit.
 
         Args:
             parent: the release that serves.
             step: counts the candidates of the lineage.
-            caution: share of the regret budget that it may use.
+            budget_share: share of the regret budget that it may use.
         """
         policy = self._state.policy
         if policy is None:
             raise RangeError("there is no candidate before the first refit: update() first")
-        threshold = policy.closed_by(caution * self._config.regret_budget) if self.convinced else CLOSED
+        threshold = policy.closed_by(budget_share * self._config.regret_budget) if self.convinced else CLOSED
         shipped = policy.on(self._base, threshold)
         manifest = replace(self._base.manifest, base=self._base.digest, parent=parent, step=step)
         data = write_checkpoint(manifest, self._base.base, shipped.learnt, shipped.mixer)

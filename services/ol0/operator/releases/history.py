@@ -7,7 +7,7 @@ from typing import Final
 
 from ol0.config import Settings
 from ol0.errors import ConfigError, StreamError
-from ol0.kafka.topic_readers.log_reader import Follower
+from ol0.kafka.topic_readers.log_reader import LogReader
 from ol0.records import Candidate, Digest, Record, ServingState, Transition, Verdict
 
 READ_S: Final = 30.0
@@ -49,7 +49,7 @@ def read_history(settings: Settings, names: Sequence[str]) -> History:
         StreamError: Kafka does not answer, or not to the end in time.
     """
     history, deadline_s = History(), monotonic() + READ_S
-    follower = Follower(settings, names)
+    follower = LogReader(settings, names)
     try:
         for record in to_the_end(follower, deadline_s):
             history.take(record)
@@ -58,7 +58,7 @@ def read_history(settings: Settings, names: Sequence[str]) -> History:
     return history
 
 
-def to_the_end(follower: Follower, deadline_s: float) -> Iterator[Record]:
+def to_the_end(follower: LogReader, deadline_s: float) -> Iterator[Record]:
     """What there was when the following began.
 
     Raises:

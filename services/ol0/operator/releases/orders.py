@@ -16,12 +16,12 @@ from ol0.kafka.logs.stalls import Place
 from ol0.kafka.sending.record_sender import RecordSender
 from ol0.kafka.snapshots import Stored, assemble_if_whole
 from ol0.kafka.topic_readers.compacted_reader import CompactedReader, apply_changes
-from ol0.kafka.topic_readers.log_reader import Follower
+from ol0.kafka.topic_readers.log_reader import LogReader
 from ol0.kafka.transactional_writer import READ_TIMEOUT_S, STATE, read_stored
 from ol0.operator.releases.history import READ_S, to_the_end
 from ol0.records import OperatorCommand, OperatorKind
 from ol0.release.orders import obey
-from ol0.release.state import Life, Move, Rules
+from ol0.release.state import Move, ReleaseState, Rules
 
 SERVICE: Final = "release"
 OPERATOR: Final = "operator"
@@ -29,14 +29,14 @@ POLL_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class CurrentState:
     """What the release service knows, as of its last transaction, and the orders that it had not obeyed by then."""
 
-    life: Life
+    state: ReleaseState
     waiting: tuple[OperatorCommand, ...] = ()
 
 
-def read_desk(settings: Settings) -> Desk:
+def read_current_state(settings: Settings) -> CurrentState:
     """How things stand before an order.
 
     Raises:
@@ -49,34 +49,34 @@ def read_desk(settings: Settings) -> Desk:
             f"nothing was released in lineage {settings.kafka.topic_prefix} yet: `ol0 warmup` offers a base, "
             "`ol0 run` judges and releases it"
         )
-    life = _life(stored.body)
+    state = _state(stored.body)
     if stored.where is None:  # an earlier version wrote it: which orders wait, nobody knows
-        return Desk(life)
-    with closing(Follower(settings, [OPERATOR], _places(stored))) as follower:
+        return CurrentState(state)
+    with closing(LogReader(settings, [OPERATOR], _places(stored))) as follower:
         orders = [it for it in to_the_end(follower, monotonic() + READ_S) if isinstance(it, OperatorCommand)]
-    return Desk(life, tuple(order for order in orders if order.kind is not OperatorKind.FORGET))
+    return CurrentState(state, tuple(order for order in orders if order.kind is not OperatorKind.FORGET))
 
 
-def rehearse(desk: Desk, order: OperatorCommand, settings: Settings) -> list[str]:
+def rehearse(current: CurrentState, order: OperatorCommand, settings: Settings) -> list[str]:
     """What an order would change, in words, once those that wait are obeyed; nothing where all is so already.
 
     Raises:
         ConfigError: it would be refused, and why.
     """
     rules = Rules.of(settings.safety, settings.online_learning.max_checkpoints)
-    life = reduce(lambda life, earlier: obey(life, earlier, rules)[0], desk.waiting, desk.life)
-    if order.kind is OperatorKind.ROLLBACK and order.value in life.quarantined:
+    state = reduce(lambda state, earlier: obey(state, earlier, rules)[0], current.waiting, current.state)
+    if order.kind is OperatorKind.ROLLBACK and order.value in state.quarantined:
         return []
-    after, moves = obey(life, order, rules)
-    if after.refused != life.refused and after.refused is not None:
+    after, moves = obey(state, order, rules)
+    if after.refused != state.refused and after.refused is not None:
         raise ConfigError(f"{order.kind} would be refused: {after.refused.reason}")
     lines = [_move_words(move) for move in moves]
-    if after.frozen != life.frozen:
+    if after.frozen != state.frozen:
         lines.append("no candidate goes any further until `ol0 releases thaw`" if after.frozen else "the freeze ends")
     return lines
 
 
-def give(settings: Settings, order: OperatorCommand, within_s: float) -> Life:
+def give(settings: Settings, order: OperatorCommand, within_s: float) -> ReleaseState:
     """Writes an order and waits until the release service has carried it out; returns what it knows then.
 
     Raises:
@@ -98,13 +98,13 @@ def give(settings: Settings, order: OperatorCommand, within_s: float) -> Life:
                 # What is so may have been so before: only how far the service has read says that it has obeyed.
                 if stored is None or any(_places(stored).get(place, 0) < end for place, end in ends.items()):
                     continue
-                life = _life(stored.body)
-                if life.refused is not None and (life.refused.time_ms, life.refused.actor) == (
+                state = _state(stored.body)
+                if state.refused is not None and (state.refused.time_ms, state.refused.actor) == (
                     order.time_ms,
                     order.actor,
                 ):
-                    raise ConfigError(f"{order.kind} was refused: {life.refused.reason}")
-                return life
+                    raise ConfigError(f"{order.kind} was refused: {state.refused.reason}")
+                return state
     raise StreamError(
         f"{order.kind} was written, but the release service has not carried it out within {within_s:g} s: does it run "
         "(`ol0 run`, or `ol0 release`)? The order stands on the operator topic and holds as soon as it does; there is "
@@ -118,9 +118,9 @@ def _places(stored: Stored) -> Mapping[Place, int]:
     return {(topic, number): offset for topic, place in topics.items() for number, offset in place.offsets.items()}
 
 
-def _life(body: bytes) -> Life:
+def _state(body: bytes) -> ReleaseState:
     try:
-        return TypeAdapter(Life).validate_json(body)
+        return TypeAdapter(ReleaseState).validate_json(body)
     except ValidationError as error:
         raise StreamError(
             f"the release service's snapshot cannot be read ({error.error_count()} errors): is it of another version?"

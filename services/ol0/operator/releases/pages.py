@@ -12,7 +12,7 @@ from ol0.controller.signing import Keyring
 from ol0.errors import CheckpointError
 from ol0.operator.releases.history import History
 from ol0.records import Candidate, Digest, ServingState, Transition, Verdict
-from ol0.release.causes import verdict_cause
+from ol0.release.state import verdict_cause
 
 SHORT = 12
 

@@ -19,7 +19,7 @@ from ol0.kafka.clients import SESSION_TIMEOUT_MS
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.logs.topic_ids import describe
 from ol0.kafka.messages import broker_errors
-from ol0.kafka.topic_readers.log_reader import Follower
+from ol0.kafka.topic_readers.log_reader import LogReader
 from ol0.records import Outcome
 from ol0.replay.budget import MOST_OPEN
 from ol0.replay.connection import connect
@@ -98,7 +98,7 @@ def rebuild(settings: Settings, plan: RebuildPlan, *, force: bool) -> None:
 
 def _newest_outcome(settings: Settings) -> Published | None:
     newest: Outcome | None = None
-    with closing(Follower(settings, ["outcomes"])) as follower:
+    with closing(LogReader(settings, ["outcomes"])) as follower:
         deadline_s = monotonic() + SILENCE_S
         while not follower.caught_up:
             if monotonic() > deadline_s:

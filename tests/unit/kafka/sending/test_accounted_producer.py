@@ -6,8 +6,8 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from ol0.kafka.messages import Outgoing
-from ol0.kafka.sending.accounted_producer import Outbox
-from ol0.observability.log_throttle import Notes
+from ol0.kafka.sending.accounted_producer import AccountedProducer
+from ol0.observability.log_throttle import LogThrottle
 
 MESSAGE = Outgoing("topic", b"key", b"value")
 Answer = Callable[[KafkaError | None, Message | None], None]
@@ -40,12 +40,12 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Doomed]:
     return []
 
 
-def an_outbox(made: list[Doomed], delivers: int = 0, fails: int = 0) -> Outbox:
+def an_outbox(made: list[Doomed], delivers: int = 0, fails: int = 0) -> AccountedProducer:
     def make() -> Producer:
         made.append(Doomed(delivers, fails))
         return cast("Producer", made[-1])
 
-    return Outbox(make, Notes(logging.getLogger("ol0.test")))
+    return AccountedProducer(make, LogThrottle(logging.getLogger("ol0.test")))
 
 
 def test_what_a_lost_producer_had_is_counted_by_the_reason_of_the_loss(made: list[Doomed]) -> None:

@@ -4,15 +4,15 @@ from structlog.testing import capture_logs
 from ol0.config import KafkaConfig
 from ol0.errors import StreamError
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.sending.batch_in_flight import PileSender
+from ol0.kafka.sending.batch_in_flight import BatchSender
 
 PILE = [(b"session-%d" % number, b"outcome") for number in range(3)]
 
 
-def sender(timeout_s: float, **options: int) -> PileSender:
+def sender(timeout_s: float, **options: int) -> BatchSender:
     """One whose broker is away."""
     kafka = KafkaConfig(bootstrap_servers="127.0.0.1:1", options=dict(options))
-    return PileSender("outcomes", Lineage.of(kafka), timeout_s)
+    return BatchSender("outcomes", Lineage.of(kafka), timeout_s)
 
 
 def test_what_is_not_acknowledged_is_said() -> None:

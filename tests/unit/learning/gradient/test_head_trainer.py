@@ -170,7 +170,7 @@ def test_a_careful_candidate_uses_its_share_of_the_budget() -> None:
     learner = trained(
         base, SMALL.model_copy(update={"kl_weight": 0.0, "anchor_weight": 0.0, "mixer_learning_rate": 1e-6})
     )
-    bold, careful = (learner.candidate(base.digest, 1, caution).summary for caution in (1.0, 0.0))
+    bold, careful = (learner.candidate(base.digest, 1, budget_share).summary for budget_share in (1.0, 0.0))
     assert careful["regret"] <= 0
     assert careful["mixer_threshold"] >= bold["mixer_threshold"]
 

@@ -36,11 +36,11 @@ class World:
             self.trainer.update(self.replay)
         return self
 
-    def candidate(self, caution: float = 1.0) -> bytes:
-        return self.trainer.candidate(self.base.digest, 1, caution).data
+    def candidate(self, budget_share: float = 1.0) -> bytes:
+        return self.trainer.candidate(self.base.digest, 1, budget_share).data
 
-    def shipped(self, caution: float = 1.0) -> Controller:
-        return read_checkpoint(self.candidate(caution))
+    def shipped(self, budget_share: float = 1.0) -> Controller:
+        return read_checkpoint(self.candidate(budget_share))
 
     def exclude(self, rows: np.ndarray) -> None:
         """As the store does: they are not drawn any more."""

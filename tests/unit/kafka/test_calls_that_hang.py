@@ -1,11 +1,11 @@
 import subprocess
 import sys
 
-from ol0.kafka.hung import must_return
+from ol0.kafka.transactions import must_return
 
 STUCK = """
 from threading import Event
-from ol0.kafka.hung import must_return
+from ol0.kafka.transactions import must_return
 with must_return("canary, a call", 0.2):
     Event().wait(60)
 """
