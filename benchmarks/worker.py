@@ -96,11 +96,11 @@ def finish(process: subprocess.Popen[str]) -> str:
         process.kill()
         output, errors = process.communicate()
     if process.returncode:
-        raise WorkerError(f"{process.args!r} ended with {process.returncode}: {last_words(errors)}")
+        raise WorkerError(f"{process.args!r} ended with {process.returncode}: {last_text(errors)}")
     return output
 
 
-def last_words(text: str, lines: int = 3) -> str:
+def last_text(text: str, lines: int = 3) -> str:
     """The end of an error, in one line."""
     return " / ".join(line.strip() for line in text.strip().splitlines()[-lines:])[-600:]
 

@@ -247,7 +247,7 @@ BASELINES: Final[Mapping[str, Make]] = {
     "frozen base": Frozen,
     "importance weighting": PlainWeighting,
     **{USUAL_MIX.format(strength): usual(strength) for strength in USUAL_LAMBDAS},
-    "the seed's numbers": ours(profile="seed"),
+    "the legacy numbers": ours(profile="legacy"),
     **LEARNERS,
 }
 ABLATIONS: Final[Mapping[str, Make]] = {

@@ -19,7 +19,7 @@ OURS: Final = "OL0"
 GREEN, RED, GREY = "#1f6f5c", "#b4552d", "#6f8a81"
 PLACES: Final[Mapping[str, tuple[float, float, str]]] = {
     "frozen base": (8, -12, "left"),
-    "the seed's numbers": (8, 5, "left"),
+    "the legacy numbers": (8, 5, "left"),
     "importance weighting": (-5, 5, "right"),
     USUAL_MIX.format(1_000): (9, -24, "left"),
     OURS: (9, -3, "left"),

@@ -1,4 +1,4 @@
-"""``python -m ol0`` is ``ol0``, and takes the seed's command line as well."""
+"""``python -m ol0`` is ``ol0``, and takes the legacy command line as well."""
 
 import sys
 
@@ -6,13 +6,13 @@ import typer
 
 from ol0.cli import app
 from ol0.cli.command import explained
-from ol0.cli.legacy_line import is_seed_line, name_places, parse
+from ol0.cli.legacy_line import is_legacy_line, name_places, parse
 from ol0.config import load_settings
 
 
 def main(arguments: list[str]) -> None:
-    """One command, or those that a line of the seed's stands for, until one of them fails."""
-    if not is_seed_line(arguments):
+    """One command, or those that a legacy command line stands for, until one of them fails."""
+    if not is_legacy_line(arguments):
         app(arguments)
     line = parse(arguments)
     try:

@@ -1,7 +1,7 @@
 """File, environment and flags, in one typed tree.
 
 One TOML or JSON file with the sections below; ``OL0_SECTION__KEY`` in the environment goes over it, flags over that.
-Files with the seed's keys are taken too: see ``seed_keys``.
+Files with legacy keys are taken too: see ``compat.legacy_settings``.
 Times in the names: ``_s`` seconds, ``_ms`` milliseconds. An unknown key, or a variable with this prefix that is no
 setting, is an error that names the nearest right one.
 """
@@ -18,7 +18,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from ol0.compat.legacy_profile import SEED_NUMBERS
+from ol0.compat.legacy_profile import LEGACY_NUMBERS
 from ol0.compat.legacy_settings import translate
 from ol0.environment import check_environment
 from ol0.errors import ConfigError
@@ -43,7 +43,7 @@ class Section(BaseModel):
 class OnlineLearningConfig(Section):
     """Every number of the learner. Start values: design, section 7, found by search on seeds 10-14 of the demo data."""
 
-    profile: Literal["ol0", "seed"] = Field(
+    profile: Literal["ol0", "legacy"] = Field(
         "ol0", description="where numbers that are not given come from: here, or the code that OL0 takes over from"
     )
     learner: Literal["values", "gradient"] = Field(
@@ -91,9 +91,9 @@ class OnlineLearningConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _start_from_the_profile(cls, given: object) -> object:
-        """A number that is given goes over the profile's."""
-        if isinstance(given, Mapping) and given.get("profile") == "seed":
-            return dict(SEED_NUMBERS) | dict(given)
+        """A number that is given goes over the profile's. ``seed`` is the older name of the legacy profile."""
+        if isinstance(given, Mapping) and given.get("profile") in ("legacy", "seed"):
+            return dict(LEGACY_NUMBERS) | dict(given) | {"profile": "legacy"}
         return given
 
 

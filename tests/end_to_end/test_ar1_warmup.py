@@ -50,7 +50,7 @@ def test_an_ar1_checkpoint_is_brought_in_with_the_seeds_own_line_and_serves(stac
     config = write_settings(stack, tmp_path, {"warmup": {"canary_threshold": 0.85}})
     settings = load_settings(config)
     calibration = write_calibration(tmp_path / "logged.npz", 1_000)
-    # When the seed's line warms it up, twice, and its services start.
+    # When the legacy line warms it up, twice, and its services start.
     line = ("--config", config, "--warmup-from", SMALL, "--calibration", calibration, "--report-only")
     for _ in range(2):
         warmed = ol0(*line)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from ol0.compat.legacy_profile import SEED_NUMBERS
+from ol0.compat.legacy_profile import LEGACY_NUMBERS
 from ol0.config import OnlineLearningConfig, load_settings
 from ol0.errors import ConfigError
 
@@ -139,28 +139,33 @@ def test_a_variable_that_is_no_json_is_a_wrong_setting(monkeypatch: pytest.Monke
 # -- profiles -----------------------------------------------------------------------------------------------------
 
 
-def test_the_seeds_profile_brings_the_seeds_numbers_and_leaves_the_rest_ours() -> None:
-    seed, ours = OnlineLearningConfig(profile="seed"), OnlineLearningConfig()
+def test_the_legacy_profile_brings_the_legacy_numbers_and_leaves_the_rest_ours() -> None:
+    seed, ours = OnlineLearningConfig(profile="legacy"), OnlineLearningConfig()
     assert (seed.learning_rate, seed.ewc_lambda, seed.proximal_mu) == (1e-5, 1000, 0.05)
-    assert {name: getattr(seed, name) for name in SEED_NUMBERS} == dict(SEED_NUMBERS)
-    rest = set(OnlineLearningConfig.model_fields) - {*SEED_NUMBERS, "profile"}
+    assert {name: getattr(seed, name) for name in LEGACY_NUMBERS} == dict(LEGACY_NUMBERS)
+    rest = set(OnlineLearningConfig.model_fields) - {*LEGACY_NUMBERS, "profile"}
     assert {name: getattr(seed, name) for name in rest} == {name: getattr(ours, name) for name in rest}
 
 
 def test_a_number_that_is_given_goes_over_the_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = written(tmp_path, '[online_learning]\nprofile = "seed"\newc_lambda = 7\n')
+    path = written(tmp_path, '[online_learning]\nprofile = "legacy"\newc_lambda = 7\n')
     monkeypatch.setenv("OL0_ONLINE_LEARNING__PROXIMAL_MU", "0.2")
     found = load_settings(path).online_learning
     assert (found.learning_rate, found.ewc_lambda, found.proximal_mu) == (1e-5, 7, 0.2)
 
 
+def test_the_older_name_of_the_legacy_profile_is_taken_too(tmp_path: Path) -> None:
+    path = written(tmp_path, '[online_learning]\nprofile = "seed"\n')
+    assert load_settings(path).online_learning == OnlineLearningConfig(profile="legacy")
+
+
 def test_the_environment_may_name_the_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OL0_ONLINE_LEARNING__PROFILE", "seed")
-    assert load_settings(None).online_learning == OnlineLearningConfig(profile="seed")
+    monkeypatch.setenv("OL0_ONLINE_LEARNING__PROFILE", "legacy")
+    assert load_settings(None).online_learning == OnlineLearningConfig(profile="legacy")
     path = written(tmp_path, "[online_learning]\nlearning_rate = 0.02\n")
-    assert load_settings(path).online_learning == OnlineLearningConfig(profile="seed", learning_rate=0.02)
+    assert load_settings(path).online_learning == OnlineLearningConfig(profile="legacy", learning_rate=0.02)
 
 
 def test_another_profile_is_refused_with_the_names_of_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"online_learning\.profile: Input should be 'ol0' or 'seed'"):
+    with pytest.raises(ConfigError, match=r"online_learning\.profile: Input should be 'ol0' or 'legacy'"):
         load_settings(written(tmp_path, '[online_learning]\nprofile = "sed"\n'))

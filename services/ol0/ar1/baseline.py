@@ -21,7 +21,7 @@ SMALLEST_SUITE: Final = 50  # below it no share means anything
 
 @dataclass(frozen=True, slots=True)
 class BaselineMetrics:
-    """Figures of the base, named as the evaluator of the seed names them.
+    """Figures of the base, named as the evaluator of the legacy code names them.
 
     Attributes:
         task_success_rate: mean reward where the base would choose what was served; None where it never would.

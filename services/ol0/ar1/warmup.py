@@ -85,7 +85,7 @@ class Model(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WarmupResult:
-    """What ``run_stream`` of the seed expects of a warm-up, and what came of it.
+    """What ``run_stream`` of the legacy code expects of a warm-up, and what came of it.
 
     Attributes:
         success: everything that was asked for is there, and the model has it; else nothing was changed.

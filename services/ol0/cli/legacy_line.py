@@ -32,14 +32,14 @@ FOLDER: Final = Path("runs/warmup")
 """Where a warm-up's files go when the settings name no place for them."""
 
 
-def is_seed_line(arguments: Sequence[str]) -> bool:
-    """Whether a command line begins with a flag of the seed's, where ours begins with a command."""
+def is_legacy_line(arguments: Sequence[str]) -> bool:
+    """Whether a command line begins with a flag of the legacy command line, where ours begins with a command."""
     return bool(arguments) and arguments[0].partition("=")[0] in FLAGS
 
 
 @dataclass(frozen=True, slots=True)
-class SeedLine:
-    """What a line of the seed's stands for.
+class LegacyLine:
+    """What a legacy command line stands for.
 
     Attributes:
         config: the settings file.
@@ -50,7 +50,7 @@ class SeedLine:
     commands: tuple[tuple[str, ...], ...]
 
 
-def parse(arguments: Sequence[str]) -> SeedLine:
+def parse(arguments: Sequence[str]) -> LegacyLine:
     """A wrong flag ends the process with a usage message, as argparse has it."""
     parser = argparse.ArgumentParser(prog="python -m ol0", allow_abbrev=False)
     parser.add_argument("--config", required=True)
@@ -72,11 +72,11 @@ def parse(arguments: Sequence[str]) -> SeedLine:
     else:
         report = "report" if words.warmup_from is None else "status"
         todo += [(report if words.report_only else "run", *config)]
-    return SeedLine(Path(words.config), tuple(todo))
+    return LegacyLine(Path(words.config), tuple(todo))
 
 
 def name_places(settings: Settings) -> None:
-    """The seed's settings have no words for base and suite: every command of the line, and its children, get ours."""
+    """Legacy settings have no words for base and suite: every command of the line, and its children, get ours."""
     if settings.serving.base is None:
         os.environ["OL0_SERVING__BASE"] = str(FOLDER / "base.safetensors")
     if settings.safety.suite is None:

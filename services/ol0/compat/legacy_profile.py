@@ -1,4 +1,4 @@
-"""The numbers of the code that OL0 takes over from, where they mean the same here: ``profile = "seed"``.
+"""The numbers of the code that OL0 takes over from, where they mean the same here: ``profile = "legacy"``.
 
 They hardly move these heads (design, section 7): a step is a thousandth of ours, and the pull to the base three
 thousand times as strong. They are here to be compared with, and for hosts that must not learn faster than before.
@@ -7,7 +7,7 @@ thousand times as strong. They are here to be compared with, and for hosts that 
 from collections.abc import Mapping
 from typing import Final
 
-SEED_NUMBERS: Final[Mapping[str, float | str]] = {
+LEGACY_NUMBERS: Final[Mapping[str, float | str]] = {
     # example_config.json, online_learning; the dataclass LearningRates has the same step and a lambda of .1
     "learner": "gradient",
     "learning_rate": 1e-5,
@@ -29,4 +29,4 @@ SEED_NUMBERS: Final[Mapping[str, float | str]] = {
     # example_config.json, checkpointing
     "max_checkpoints": 10,
 }
-"""Of ``OnlineLearningConfig``, by its keys. What the seed has no number for (the reward model, anchors) stays ours."""
+"""Of ``OnlineLearningConfig``, by its keys. What the legacy code has no number for stays ours."""

@@ -6,7 +6,7 @@ from typing import Final
 
 from ol0.operator.figures import CandidateStory, Trial
 from ol0.operator.observation import Observation
-from ol0.operator.text import lift_words, percent, plural, sentence, short, transition_sentence, verdict_sentence
+from ol0.operator.text import lift_text, percent, plural, sentence, short, transition_sentence, verdict_sentence
 from ol0.records import Arm, Gate, Judgement, Phase
 
 MISSING: Final = re.compile(r"about (\d+) more sessions")
@@ -39,7 +39,7 @@ def status_sentence(now: Observation) -> str:
     success = f"; success now: {arms}" if arms else ""
     return sentence(
         f"{now.decisions:,} of {plural(now.planned, 'decision')} made, {now.events_per_s:,.0f} events/s, "
-        f"{plural(now.lag, 'outcome')} to come{success}; lift {lift_words(now.lift)}"
+        f"{plural(now.lag, 'outcome')} to come{success}; lift {lift_text(now.lift)}"
     )
 
 

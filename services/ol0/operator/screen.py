@@ -13,7 +13,7 @@ from rich.text import Text
 from ol0.operator.figures import CandidateStory, Success, deciding_reason
 from ol0.operator.narration import now_sentence
 from ol0.operator.observation import Observation
-from ol0.operator.text import DASH, clock, lift_words, percent, plural, reason_words, short, stage_words
+from ol0.operator.text import DASH, clock, lift_text, percent, plural, reason_text, short, stage_text
 from ol0.records import Arm, Gate, Judgement, Phase, Verdict
 
 WIDTH: Final = 100
@@ -123,7 +123,7 @@ def facts(now: Observation, as_of: str | None = None) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(width=7, style=QUIET)
     grid.add_column(no_wrap=True, overflow="ellipsis")
-    lift = Text(lift_words(now.lift), style="bold")
+    lift = Text(lift_text(now.lift), style="bold")
     grid.add_row("lift", lift.append("  over the holdback, per session", style=f"not bold {QUIET}"))
     if as_of is not None:
         grid.add_row("", as_of)
@@ -185,10 +185,10 @@ def _word(verdict: Verdict | None) -> Text:
         return Text(DASH, style=QUIET)
     text = Text.assemble(
         (verdict.judgement.value, WORD_STYLE[verdict.judgement]),
-        f", {stage_words(verdict.stage)}" if verdict.stage else "",
+        f", {stage_text(verdict.stage)}" if verdict.stage else "",
     )
     reason = deciding_reason(verdict)
-    return text if reason is None else text.append(f": {reason_words(reason)}")
+    return text if reason is None else text.append(f": {reason_text(reason)}")
 
 
 def _table() -> Table:

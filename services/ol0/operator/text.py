@@ -85,10 +85,10 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def lift_words(lift: LiftInterval) -> str:
+def lift_text(lift: LiftInterval) -> str:
     """The lift with its interval, open where there is no evidence for an end.
 
-    >>> lift_words(LiftInterval(0.352, 0.21, None))
+    >>> lift_text(LiftInterval(0.352, 0.21, None))
     '+35.2 %, at least +21.0 %'
     """
     if lift.estimate is None:
@@ -105,25 +105,25 @@ def lift_words(lift: LiftInterval) -> str:
     return f"{estimate}, with no evidence for an interval yet"
 
 
-def stage_words(stage: int) -> str:
+def stage_text(stage: int) -> str:
     """``offline`` before any session, ``staged 1`` on the first share of them."""
     return "offline" if stage == 0 else f"staged {stage}"
 
 
-def verdict_words(verdict: Verdict) -> str:
+def verdict_text(verdict: Verdict) -> str:
     """Gate, judgement and the figure that decided, short enough for a table.
 
     >>> reason = Reason("staged_live", 0.021, -0.004, -0.02, "")
     >>> v = Verdict(Digest("d"), Digest("b"), Digest("b"), 1, None, Gate.CANARY, Judgement.APPROVE, (reason,), 9, 0)
-    >>> verdict_words(v).replace("\N{MINUS SIGN}", "-")
+    >>> verdict_text(v).replace("\N{MINUS SIGN}", "-")
     'approve, staged 1: +2.1 points, at least -0.4'
     """
     reason = deciding_reason(verdict)
-    figure = "" if reason is None else f": {reason_words(reason)}"
-    return f"{verdict.judgement}, {stage_words(verdict.stage)}{figure}"
+    figure = "" if reason is None else f": {reason_text(reason)}"
+    return f"{verdict.judgement}, {stage_text(verdict.stage)}{figure}"
 
 
-def reason_words(reason: Reason) -> str:
+def reason_text(reason: Reason) -> str:
     """The figure of one check, with its bound where it has one."""
     if reason.figure is None:
         return reason.text
@@ -142,7 +142,7 @@ def verdict_sentence(verdict: Verdict) -> str:
     where = (
         "offline" if verdict.stage == 0 else f"at stage {verdict.stage}, after {plural(verdict.evidence, 'session')}"
     )
-    why = "" if reason is None else f": {reason.text or reason_words(reason)}"
+    why = "" if reason is None else f": {reason.text or reason_text(reason)}"
     return sentence(f"{verdict.gate.capitalize()} {SAYS[verdict.judgement]} {short(verdict.digest)} {where}{why}")
 
 

@@ -52,7 +52,7 @@ class OnlineLearner:
     for bit. For one thread at a time.
 
     Args:
-        config: every number; its profile ``seed`` has those of the code that OL0 takes over from.
+        config: every number; its profile ``legacy`` has those of the code that OL0 takes over from.
         seed: of everything that is drawn.
         clock: seconds, for the figure ``seconds_per_step`` alone.
     """

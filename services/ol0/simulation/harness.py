@@ -34,7 +34,7 @@ from ol0.simulation.event_clock import EventClock
 from ol0.simulation.faults import Fault, FaultInjector
 from ol0.simulation.report.files import summary_text, write_report
 from ol0.simulation.report.model import ENOUGH_DECISIONS, EventTime, RunReport
-from ol0.simulation.report.text import base_words
+from ol0.simulation.report.text import base_text
 from ol0.simulation.services import Services
 from ol0.simulation.settlement import Settled, environment, kind_policy, policy, reconciliation, settings_that_matter
 from ol0.simulation.users import Tally, UserHabits, Users
@@ -158,7 +158,7 @@ class Run:
             apply_topics(settings)
             offered = warm_up(settings, self._split, self._plan.out, self._plan.seed)
             base, old = read_base(settings.serving.base), self._split.old_test
-            view.say(base_words(kind_policy(old, base, base)))
+            view.say(base_text(kind_policy(old, base, base)))
             if offered.few:
                 view.say(offered.few)
             clock = resources.enter_context(_clock(settings, self._plan.time_scale))

@@ -100,7 +100,7 @@ class Balance:
         if treated is not None:
             self._ratio.add(treated=treated, probability=treated_share)
             if self._ratio.rejects(candidate_alpha(self._period, self.alpha / 2)):
-                self._find(_ratio_words(self._ratio.figures()))
+                self._find(_ratio_text(self._ratio.figures()))
         if self._seen.full:
             self._period += 1
             self._seen, self._ratio = SeenUnits(), SampleRatio()
@@ -135,7 +135,7 @@ class Balance:
         for rate, name, part in ((self._votes, "votes", 4), (self._lengths, "lengths", 8)):
             figures = rate.figures(candidate_alpha(period, self.alpha / part))
             if figures.high == -self.tolerance or figures.low == self.tolerance:
-                self._find(self._rate_words(name))
+                self._find(self._rate_text(name))
         if not self._sessions % RENEWED_EVERY:
             self._votes, self._lengths = self._new_rate(), self._new_rate()
 
@@ -183,7 +183,7 @@ class Balance:
 
     def words(self) -> str:
         """What was counted so far, balanced or not."""
-        known = [_ratio_words(self._ratio.figures()), self._rate_words("votes"), self._rate_words("lengths")]
+        known = [_ratio_text(self._ratio.figures()), self._rate_text("votes"), self._rate_text("lengths")]
         return "; ".join([*known, self.losses.words()] if self.losses.is_numbered else known)
 
     def snapshot(self) -> BalanceSnapshot:
@@ -227,13 +227,13 @@ class Balance:
     def _find(self, words: str) -> None:
         self.found = self.found or words
 
-    def _rate_words(self, name: str) -> str:
+    def _rate_text(self, name: str) -> str:
         what, over, under = ("votes per decision", 2, 1) if name == "votes" else ("decisions per session", 1, 0)
         treated, control = (_rate(arm[over], arm[under]) for arm in reversed(self._arms))
         return f"{what} {treated} in the arm, {control} beside it"
 
 
-def _ratio_words(figures: RatioFigures) -> str:
+def _ratio_text(figures: RatioFigures) -> str:
     return f"{figures.treated} of {figures.units} users or sessions are in the arm, {figures.due:.1f} are due"
 
 

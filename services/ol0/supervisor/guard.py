@@ -65,7 +65,7 @@ class GuardedProcess:
     def poll(self) -> int | None:
         """The command's exit code, negative for a signal; None while it runs."""
         if self._exit_code is None and self._guardian.poll() is not None:
-            self._exit_code = self._last_words()
+            self._exit_code = self._last_text()
         return self._exit_code
 
     def terminate(self, grace_s: float) -> None:
@@ -96,7 +96,7 @@ class GuardedProcess:
         self.terminate(grace_s)
         return self.wait_or_kill(grace_s + KILL_MARGIN_S)
 
-    def _last_words(self) -> int:
+    def _last_text(self) -> int:
         assert self._guardian.stdout is not None
         with self._guardian.stdout as status:
             word, _, rest = status.read().decode().partition(" ")

@@ -158,7 +158,7 @@ class Supervisor:
         for charge in self._charges.values():
             if charge.deaths_in_a_row >= deaths:
                 name, log = charge.command.name, charge.command.log
-                said = last_words(log) or f"the end of {log} says why"
+                said = last_text(log) or f"the end of {log} says why"
                 return f"{name} has died {charge.deaths_in_a_row} times in a row: {said}"
         return None
 
@@ -224,7 +224,7 @@ class Supervisor:
 
     def _refuse(self, charge: _Charge) -> None:
         name, log = charge.command.name, charge.command.log
-        self._refusal = f"{name} cannot run with these settings: {last_words(log) or f'the end of {log} says why'}"
+        self._refusal = f"{name} cannot run with these settings: {last_text(log) or f'the end of {log} says why'}"
         self._tell(charge, EventKind.REFUSED, f"has a wrong setting (exit code {EXIT_CONFIG_ERROR}); its log is {log}")
 
     def _schedule(self, charge: _Charge, why: str) -> None:
@@ -252,7 +252,7 @@ class Supervisor:
         self._on_event(Event(charge.command.name, kind, text))
 
 
-def last_words(log: Path) -> str:
+def last_text(log: Path) -> str:
     """The message with which the last ``ol0`` command that wrote into this log has ended; empty where there is none."""
     with contextlib.suppress(OSError), log.open("rb") as file:
         file.seek(max(file.seek(0, os.SEEK_END) - LAST_BYTES, 0))

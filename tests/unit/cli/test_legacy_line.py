@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from ol0.cli.legacy_line import is_seed_line, name_places, parse
+from ol0.cli.legacy_line import is_legacy_line, name_places, parse
 from ol0.config import load_settings
 
 CONFIG = ("--config", "ol0.json")
@@ -30,14 +30,14 @@ WARMUP = (("topics", "apply", *CONFIG), ("warmup", "AR1.pt", *CONFIG))
 )
 def test_a_line_of_the_seeds_stands_for_todays_commands(line: str, commands: tuple[tuple[str, ...], ...]) -> None:
     words = [*CONFIG, *line.split()]
-    assert is_seed_line(words)
+    assert is_legacy_line(words)
     assert parse(words).commands == commands
     assert parse(words).config == Path("ol0.json")
 
 
 @pytest.mark.parametrize("line", ["", "run --config a", "--help", "warmup AR1.pt", "status"])
 def test_todays_own_lines_are_left_alone(line: str) -> None:
-    assert not is_seed_line(line.split())
+    assert not is_legacy_line(line.split())
 
 
 @pytest.mark.parametrize("line", ["--config a --soak-test --report-only", "--warmup-from a", "--config a --unknown"])

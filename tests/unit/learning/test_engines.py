@@ -14,8 +14,8 @@ BASE = make_base()
     [
         ({}, ValueTrainer),
         ({"learner": "gradient"}, HeadTrainer),
-        ({"profile": "seed"}, HeadTrainer),
-        ({"profile": "seed", "learner": "values"}, ValueTrainer),
+        ({"profile": "legacy"}, HeadTrainer),
+        ({"profile": "legacy", "learner": "values"}, ValueTrainer),
     ],
     ids=str,
 )

@@ -8,7 +8,7 @@ from ol0.operator.evaluation import Evaluated, evaluated
 from ol0.operator.figure_sources import Sources
 from ol0.operator.figures import LiftInterval
 from ol0.operator.observation import Observer
-from ol0.operator.text import lift_words
+from ol0.operator.text import lift_text
 from ol0.operator.topic_tally import FEWEST_REWARDS, RECENT_REWARDS, Tally
 from ol0.records import Arm, Gate, Judgement, Phase, Record, Snapshot
 from ol0.statistics.lift import LiftFigures
@@ -167,8 +167,8 @@ def test_what_makes_a_lift_doubtful_takes_its_interval_and_says_so() -> None:
     ):
         lift = evaluated(json.dumps({"figures": {**shown, **doubt}}).encode()).lift
         assert (lift.estimate, lift.low, lift.high) == (0.18, None, None)
-        assert lift_words(lift).startswith("+18.0 %, which proves nothing: ")
-        assert words in lift_words(lift)
+        assert lift_text(lift).startswith("+18.0 %, which proves nothing: ")
+        assert words in lift_text(lift)
 
 
 def test_a_snapshot_that_is_none_is_refused() -> None:

@@ -321,7 +321,7 @@ def test_garbage_is_no_snapshot_and_changes_nothing(config: OnlineLearningConfig
 
 def test_the_seeds_numbers_hardly_move_the_heads() -> None:
     shift = []
-    for numbers in ({}, {"profile": "seed", "min_replay": 16, "evidence_errors": 0}):
+    for numbers in ({}, {"profile": "legacy", "min_replay": 16, "evidence_errors": 0}):
         learner = warm(SMALL if not numbers else OnlineLearningConfig.model_validate(numbers))
         heads = offered(learner, examples(640)).controller.learnt
         shift.append(

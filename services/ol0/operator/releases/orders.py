@@ -70,7 +70,7 @@ def rehearse(current: CurrentState, order: OperatorCommand, settings: Settings) 
     after, moves = obey(state, order, rules)
     if after.refused != state.refused and after.refused is not None:
         raise ConfigError(f"{order.kind} would be refused: {after.refused.reason}")
-    lines = [_move_words(move) for move in moves]
+    lines = [_move_text(move) for move in moves]
     if after.frozen != state.frozen:
         lines.append("no candidate goes any further until `ol0 releases thaw`" if after.frozen else "the freeze ends")
     return lines
@@ -127,5 +127,5 @@ def _state(body: bytes) -> ReleaseState:
         ) from None
 
 
-def _move_words(move: Move) -> str:
+def _move_text(move: Move) -> str:
     return f"{move.digest[:12]} (step {move.step}): {move.from_phase or 'new'} -> {move.to_phase}"

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from ol0.operator.text import clock, lift_words, percent, plural, short
+from ol0.operator.text import clock, lift_text, percent, plural, short
 from ol0.records import Verdict
 from ol0.simulation.report.model import RunReport, from_to
 from ol0.simulation.report.page import html
-from ol0.simulation.report.text import closing_words, event_time_words, yardsticks
+from ol0.simulation.report.text import closing_text, event_time_text, yardsticks
 
 NAME_WIDTH: Final = 12
 
@@ -68,7 +68,7 @@ def as_json(report: RunReport) -> dict[str, object]:
 def summary_text(report: RunReport) -> str:
     """The closing words on the terminal: ten to fifteen lines, plain text of at most 100 columns where all is well."""
     now, sums = report.observation, report.reconciliation
-    lines = [f"{report.verdict.capitalize()}: {closing_words(report)}"]
+    lines = [f"{report.verdict.capitalize()}: {closing_text(report)}"]
     lines += [f"  - {text}" for text in (*report.problems(), *report.missing())]
     if report.policy is not None:
         lines += [_line("new kinds", from_to(report.policy.new)), _line("old kinds", from_to(report.policy.old))]
@@ -76,7 +76,7 @@ def summary_text(report: RunReport) -> str:
     capped = f" + {sums.capped:,} beyond a user's limit" if sums.capped else ""
     arms = (f"{arm} {percent(success.overall)}" for arm, success in now.arms.items())
     lines += [
-        _line("lift", f"{lift_words(now.lift)} over the holdback"),
+        _line("lift", f"{lift_text(now.lift)} over the holdback"),
         _line("success", f"{', '.join(arms)} (the whole run)"),
         _line("releases", _releases(report)),
         _line("decisions", _counted(sums.decisions, "outcomes", sums.outcomes, sums.decisions_dropped)),
@@ -86,7 +86,7 @@ def summary_text(report: RunReport) -> str:
         ),
         _line("feedback", _counted(sums.feedback, "used", sums.feedback_used, sums.feedback_dropped)),
         _line("restarts", _restarts(now.restarts)),
-        *([] if report.event_time is None else [_line("event time", event_time_words(report.event_time))]),
+        *([] if report.event_time is None else [_line("event time", event_time_text(report.event_time))]),
         _line("time", f"{clock(now.elapsed_s)}, {_source(report)}"),
     ]
     return "\n".join(lines)

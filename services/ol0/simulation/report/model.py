@@ -7,7 +7,7 @@ from typing import Final
 
 from ol0.operator.figures import ReleaseSeen
 from ol0.operator.observation import Observation
-from ol0.operator.text import lift_words, percent, plural, short, signed_points
+from ol0.operator.text import lift_text, percent, plural, short, signed_points
 from ol0.records import Gate, Judgement
 
 OLD_MARGIN: Final = 0.01
@@ -220,7 +220,7 @@ class RunReport:
         return [_new_check(self.policy.new), _old_check(self.policy.old)]
 
     def _lift_check(self) -> Check:
-        name, figure, lift = "The lift is above zero", lift_words(self.observation.lift), self.observation.lift
+        name, figure, lift = "The lift is above zero", lift_text(self.observation.lift), self.observation.lift
         if lift.high is not None and lift.high < 0:
             return Check(name, figure, [f"The lift over the holdback is proven to be below 0: {figure}."])
         if lift.doubt is not None:

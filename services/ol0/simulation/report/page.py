@@ -7,12 +7,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ol0.operator import text
-from ol0.operator.text import clock, lift_words, percent, plural, signed_percent, signed_points
+from ol0.operator.text import clock, lift_text, percent, plural, signed_percent, signed_points
 from ol0.records import Arm
 from ol0.simulation.report.evidence import trials
 from ol0.simulation.report.model import RunReport
 from ol0.simulation.report.plots import COLOURS, flow_plot, lift_plot, success_plot, trials_plot
-from ol0.simulation.report.text import closing_words, event_time_words, headline
+from ol0.simulation.report.text import closing_text, event_time_text, headline
 
 TEMPLATE: Final = "template.html.jinja"
 ARM_WORDS: Final = {
@@ -26,8 +26,8 @@ FILTERS: Final[dict[str, Callable[..., str]]] = {
     "points": signed_points,
     "plural": plural,
     "short": text.short,
-    "lift_words": lift_words,
-    "stage_words": text.stage_words,
+    "lift_text": lift_text,
+    "stage_text": text.stage_text,
 }
 
 
@@ -46,8 +46,8 @@ def html(report: RunReport) -> str:
         now=report.observation,
         checks=report.checks(),
         headline=headline(report),
-        closing=closing_words(report),
-        event_time=None if report.event_time is None else event_time_words(report.event_time),
+        closing=closing_text(report),
+        event_time=None if report.event_time is None else event_time_text(report.event_time),
         plots=_plots(report),
         arms=[(arm, COLOURS[arm], _served_by(arm, report)) for arm in Arm],
     )

@@ -7,7 +7,7 @@ from ol0.records import Arm
 from ol0.simulation.report.model import ENOUGH_DECISIONS, EventTime, KindPolicy, Policy, RunReport, RunVerdict
 
 
-def closing_words(report: RunReport) -> str:
+def closing_text(report: RunReport) -> str:
     """The verdict in a sentence, which its reasons follow."""
     match report.verdict:
         case RunVerdict.PASSED:
@@ -20,7 +20,7 @@ def closing_words(report: RunReport) -> str:
             return sentence(plural(len(report.problems()), "problem"))
 
 
-def event_time_words(time: EventTime) -> str:
+def event_time_text(time: EventTime) -> str:
     """How much was played, beside what was asked for."""
     asked, asking, played = (clock(seconds) for seconds in (time.asked_s, time.asking_s, time.played_s))
     return f"{asked} asked for; users asked for {asking}, all was at rest after {played} ({time.scale:g} to 1)"
@@ -45,7 +45,7 @@ def yardsticks(policy: Policy) -> str:
     )
 
 
-def base_words(old: KindPolicy) -> str:
+def base_text(old: KindPolicy) -> str:
     """What the base brings before anything is learnt, and what could be had."""
     return sentence(
         f"The base's success on the old kinds is {percent(old.base)}; the best single expert's is "
