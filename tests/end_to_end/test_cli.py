@@ -60,9 +60,11 @@ def test_config_check_names_the_lineage_and_what_a_service_still_misses(tmp_path
     checked = ol0("config", "check", "--offline", "--config", config, env={"OL0_SAFETY__SUITE": "none.safetensors"})
     assert checked.returncode == 0
     no_base, no_suite, right = checked.stdout.splitlines()
-    assert no_base.startswith("not yet: serving.base names no file, and feedback and every host cannot start without")
-    assert no_suite.startswith("not yet: safety.suite none.safetensors is not there, and canary and drift cannot start")
-    assert right == "right: lineage shop on log:9092"
+    assert no_base.startswith("not yet: serving.base is not set, and feedback and every host cannot start without it")
+    assert no_suite.startswith(
+        "not yet: safety.suite none.safetensors does not exist, and canary and drift cannot start"
+    )
+    assert right == "ok: lineage shop on log:9092"
 
 
 def test_all_services_end_with_the_words_of_the_one_that_refuses_its_settings(tmp_path: Path) -> None:
@@ -79,7 +81,7 @@ def test_config_check_looks_at_the_running_lineage(place: Place, tmp_path: Path)
     prefix = place.settings.kafka.topic_prefix
     assert (right.returncode, right.stdout) == (
         0,
-        f"right: lineage {prefix} on {place.settings.kafka.bootstrap_servers}\n",
+        f"ok: lineage {prefix} on {place.settings.kafka.bootstrap_servers}\n",
     )
 
     tree = json.loads(place.config.read_text())
@@ -92,7 +94,7 @@ def test_config_check_looks_at_the_running_lineage(place: Place, tmp_path: Path)
     assert wrong.returncode == 1
     for text in (
         "kafka.replication is 3, and the brokers are 1",
-        "not yet: `ol0 topics apply` has",
+        "not yet: `ol0 topics apply` would make",
         f"this lineage runs with the base {place.base.digest[:12]}",
         "online_learning.replay_size is 77, and the ring has",
     ):
@@ -173,7 +175,7 @@ def test_what_nobody_could_take_is_not_sent(place: Place) -> None:
 
 def test_saying_nothing_of_a_decision_is_refused_with_the_options_that_say_something(tmp_path: Path) -> None:
     sent = ol0("send", str(uuid.uuid4()), "--session", "s", "--config", write(tmp_path, {}))
-    said = "ol0: nothing is said of the decision: --thumb, --rating or --correction says it\n"
+    said = "ol0: no feedback given: add --thumb, --rating or --correction\n"
     assert (sent.returncode, sent.stderr) == (1, said)
 
 

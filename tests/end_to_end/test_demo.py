@@ -111,7 +111,7 @@ def test_ctrl_c_ends_a_demo_and_everything_that_it_started(start: Start, tmp_pat
     os.killpg(demo.process.pid, signal.SIGINT)
     # Then it says so in one line, and nothing of it is left.
     assert demo.process.wait(30) == INTERRUPTED
-    assert demo.errors == "ol0: interrupted; everything that was started has been stopped\n"
+    assert demo.errors == "ol0: interrupted; all processes that it started have stopped\n"
     demo.wait_until_all_are_gone()
 
 

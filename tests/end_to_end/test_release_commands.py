@@ -82,7 +82,7 @@ def test_while_frozen_an_approved_candidate_waits_and_the_thaw_lets_it_serve(tri
     assert said[0] == "no candidate goes any further until `ol0 releases thaw`"
     assert said[1].startswith(f"done: {live.digest} (step {live.step}) serves, serving state ")
     assert said[1].endswith(", frozen")
-    assert releases(trials, "freeze") == "freeze: it is so already; nothing was ordered\n"
+    assert releases(trials, "freeze") == "freeze: already so; no order was given\n"
     trials.journal.first(ServingState, lambda it: it.frozen)
     # Given a candidate that both gates approve meanwhile.
     waiting = trials.good_candidate()
@@ -153,8 +153,8 @@ def test_below_the_base_there_is_nothing_to_go_back_to(stack: NativeStack, tmp_p
     assert "the release service has not carried it out within 1 s: does it run" in order.stderr
     # So the same once more is none, and its contrary is one.
     again = ol0("releases", "freeze", "--config", place.config)
-    waits = "freeze by ann waits for the release service, which obeys it first\n"
-    assert again.stdout == f"{waits}freeze: it is so then; nothing was ordered\n"
+    waits = "freeze by ann still waits for the release service, which carries it out first\n"
+    assert again.stdout == f"{waits}freeze: will be so after that; no order was given\n"
     contrary = ol0("releases", "thaw", "--within-s", "1", "--config", place.config)
     assert (contrary.returncode, contrary.stdout) == (1, f"{waits}the freeze ends\n")
     # And when it is there, it obeys both before it obeys the next one.

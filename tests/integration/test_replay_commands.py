@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 START_MS = 1_772_366_400_000  # 2026-03-01, noon
 WITHIN_S = 40.0
 GONE = DecisionDrop.FORGOTTEN
-NOTHING = "nothing was changed; --apply takes them out"
+NOTHING = "nothing was changed; add --apply to remove them"
 
 
 class Host:
@@ -156,8 +156,8 @@ def test_examples_are_excluded_by_time_only_when_they_are_told_to_be(host: Host)
     noon = ("--between", "2026-03-01T12:00", "2026-03-01T12:30")
 
     status, said = host.run("replay", "exclude", *noon)
-    assert (status, said.splitlines()) == (0, ["15 examples of the ring are meant", NOTHING])
-    assert host.run("replay", "exclude", *noon, "--apply")[1].splitlines()[1] == "15 were taken out"
+    assert (status, said.splitlines()) == (0, ["15 examples selected", NOTHING])
+    assert host.run("replay", "exclude", *noon, "--apply")[1].splitlines()[1] == "15 examples removed"
     assert host.run("replay", "exclude", *noon)[1].startswith("0 examples")
     assert host.run("replay", "exclude", "--user", "bob")[1].startswith("2 examples")
     assert host.run("replay", "exclude")[0] == 2

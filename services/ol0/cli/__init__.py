@@ -1,7 +1,7 @@
 """``ol0``: every command under one name.
 
-What a command needs beyond its settings is imported when it runs: a drift service loads no Redis client, and nobody
-but the demo loads matplotlib.
+Each command imports what it needs when it runs: a drift service loads no Redis client, and only the demo loads
+matplotlib.
 """
 
 import typer

@@ -1,4 +1,4 @@
-"""What every command shares: its settings, its errors, its end."""
+"""What every command shares: settings, error messages, exit statuses, signals."""
 
 import errno
 import signal
@@ -16,21 +16,23 @@ from ol0.errors import ConfigError, OL0Error
 from ol0.observability.logs import configure_logs
 
 EXIT_FAILED = 1
-EXIT_NOT_PROVEN = 3  # of a run in which nothing failed and not everything was shown
-EXIT_CONFIG = 2  # the supervisor does not restart what exits so: trying again cannot help
+EXIT_NOT_PROVEN = 3  # a run in which no check failed but not everything was proven
+EXIT_CONFIG = 2  # the supervisor does not restart a service that exits like this: a retry cannot help
 EXIT_INTERRUPTED = 130
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-PAGE_WIDTH = 100  # where there is no terminal to ask
+PAGE_WIDTH = 100  # without a terminal
 
 Config = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="TOML or JSON file; the environment (OL0_SECTION__KEY) goes over it."),
+    typer.Option(
+        "--config", "-c", help="TOML or JSON settings file. OL0_SECTION__KEY in the environment overrides it."
+    ),
 ]
 
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Errors that are meant for people end the command with their message alone."""
+    """Ends the command with the message alone for errors that are meant for people."""
     try:
         yield
     except ConfigError as error:
@@ -45,12 +47,12 @@ def explained() -> Iterator[None]:
         typer.echo(f"ol0: {words}", err=True)
         raise typer.Exit(EXIT_FAILED) from None
     except KeyboardInterrupt:
-        typer.echo("ol0: interrupted; everything that was started has been stopped", err=True)
+        typer.echo("ol0: interrupted; all processes that it started have stopped", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 def _words_of(error: OSError) -> str | None:
-    """What the machine says of a file or of its disk, which no traceback makes clearer; None for anything else."""
+    """Returns the message for a file or a full disk, where a traceback adds nothing; None for other errors."""
     if error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return error.strerror if error.errno in NO_ROOM else None
@@ -58,10 +60,10 @@ def _words_of(error: OSError) -> str | None:
 
 @contextmanager
 def extra(name: str) -> Iterator[None]:
-    """What a command imports from an extra, which need not be installed.
+    """Wraps imports from an optional extra.
 
     Raises:
-        ConfigError: it is not; says how to install it.
+        ConfigError: the extra is not installed; says how to install it.
     """
     try:
         yield
@@ -72,13 +74,13 @@ def extra(name: str) -> Iterator[None]:
 
 
 def page_console() -> Console:
-    """Standard output for a page: as wide as the terminal, or as ``PAGE_WIDTH`` where there is none."""
+    """Returns a console for standard output, as wide as the terminal or ``PAGE_WIDTH``."""
     console = Console()
     return console if console.is_terminal else Console(width=PAGE_WIDTH)
 
 
 def stop_on_signals() -> Event:
-    """An event that SIGTERM and SIGINT set: the batch at hand is finished, then the process leaves."""
+    """Returns an event that SIGTERM and SIGINT set: the process finishes the current batch and exits."""
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -86,7 +88,7 @@ def stop_on_signals() -> Event:
 
 
 def logging_apart(config: Path | None) -> Settings:
-    """The settings; what libraries log goes to standard error, so that standard output is the answer alone."""
+    """Loads the settings and sends library logs to standard error, so that standard output is only the answer."""
     settings = load_settings(config)
     configure_logs("ol0", settings.observability.log_level)
     return settings

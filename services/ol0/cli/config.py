@@ -1,4 +1,4 @@
-"""``ol0 config``: the settings as a service would see them, and whether they can be."""
+"""``ol0 config``: shows the settings as a service sees them, and checks them."""
 
 import json
 from typing import Annotated
@@ -10,19 +10,22 @@ from ol0.config import Settings, load_settings
 from ol0.secrets import masked, masked_url
 
 app = typer.Typer()
-config_app = typer.Typer(no_args_is_help=True, help="The settings, as a service would see them.")
+config_app = typer.Typer(no_args_is_help=True, help="Show and check the settings.")
 app.add_typer(config_app, name="config")
 
 
 @config_app.command("show")
 def config_show(config: Config = None) -> None:
-    """Prints every setting with its value; secrets are masked."""
+    """Print every setting with its value. Secrets are masked.
+
+    Example: `ol0 config show --config ol0.toml`
+    """
     with explained():
         typer.echo(json.dumps(shown(load_settings(config)), indent=2))
 
 
 def shown(settings: Settings) -> dict[str, object]:
-    """The tree as everybody may see it."""
+    """Returns the settings with every secret masked."""
     tree = settings.model_dump(mode="json")
     tree["kafka"]["options"] = masked(settings.kafka.options)
     tree["redis"]["url"] = masked_url(settings.redis.url.get_secret_value())
@@ -32,12 +35,12 @@ def shown(settings: Settings) -> dict[str, object]:
 @config_app.command("check")
 def config_check(
     config: Config = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Ask neither broker nor store.")] = False,  # noqa: FBT002
+    offline: Annotated[bool, typer.Option("--offline", help="Do not contact the broker or the store.")] = False,  # noqa: FBT002
 ) -> None:
-    """Says whether the settings are right, what is still missing for which service, and what the servers say to them.
+    """Check the settings, the files that they name, and what the broker and the store say.
 
-    Makes every client that a service makes, and opens every file that is named. Exit status 0: right, as far as could
-    be seen; 1: a server contradicts them; 2: a setting is wrong.
+    Builds every client that a service builds and opens every file.
+    Exit status 0: no problem found. 1: a server contradicts the settings. 2: a setting is wrong.
 
     Example: `ol0 config check --config ol0.toml`
     """
@@ -51,4 +54,4 @@ def config_check(
             typer.echo(f"{kind}: {text}")
         if any(kind == DIFFERS for kind, _ in findings):
             raise typer.Exit(EXIT_FAILED)
-        typer.echo(f"right: lineage {settings.kafka.topic_prefix} on {settings.kafka.bootstrap_servers}")
+        typer.echo(f"ok: lineage {settings.kafka.topic_prefix} on {settings.kafka.bootstrap_servers}")

@@ -1,4 +1,4 @@
-"""What ``ol0 config check`` looks at: what no service could start with, what is still missing, what the servers say."""
+"""The checks of ``ol0 config check``: impossible settings, missing files, and what the servers say."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -30,19 +30,19 @@ NOT_YET: Final = "not yet"
 DIFFERS: Final = "differs"
 READ_S: Final = 10.0
 ENOUGH_DECISIONS: Final = 1_000
-"""From here on the share of an arm says what the hosts' holdback is."""
+"""Decisions above which the share of an arm shows the holdback of the hosts."""
 ANOTHER_SHARE: Final = 1.5
-"""By this factor it is another one: sessions are of several decisions, so shares of decisions scatter."""
+"""Factor above which the shares differ. Sessions have several decisions, so shares of decisions vary."""
 
 Finding = tuple[str, str]
 """``NOT_YET`` or ``DIFFERS``, and a sentence."""
 
 
 def refuse_impossible(settings: Settings) -> None:
-    """Makes every client that a service makes, and opens every file that is there. Asks no server.
+    """Builds every client that a service builds and opens every file that exists. Contacts no server.
 
     Raises:
-        ConfigError: one cannot be made, or a file is not what the setting says.
+        ConfigError: a client cannot be built, or a file does not match its setting.
     """
     Lineage.of(settings.kafka).clients.check()
     connect(settings.redis)
@@ -59,36 +59,37 @@ def _check_files(settings: Settings) -> None:
         return
     if flaw := suite.misfit(base):
         raise ConfigError(
-            f"serving.base {base_path} does not fit safety.suite {suite_path}: {flaw}; `ol0 warmup` writes two that fit"
+            f"serving.base {base_path} does not match safety.suite {suite_path}: {flaw}; "
+            "`ol0 warmup` writes a matching pair"
         )
     check_suite_size(suite.best, settings.safety)
     share, threshold = suite.share(base), settings.warmup.canary_threshold
     if share < threshold:
         raise ConfigError(
-            f"warmup.canary_threshold {threshold}: the base is worth {share:.3f} of safety.suite, so that canary would "
-            "refuse it; lower the threshold, if this is what the prompts allow"
+            f"warmup.canary_threshold {threshold}: the base scores {share:.3f} on safety.suite, so canary would "
+            "reject it; lower the threshold if these prompts allow no more"
         )
 
 
 def missing(settings: Settings) -> Iterator[Finding]:
-    """What a warm-up has still to bring, for which service."""
+    """Yields the files that a warm-up still has to write, and the services that need them."""
     files = {
         "serving.base": (settings.serving.base, "feedback and every host"),
         "safety.suite": (settings.safety.suite, "canary and drift"),
     }
     for name, (path, who) in files.items():
         if path is None:
-            text = f"{name} names no file, and {who} cannot start without: `ol0 warmup` writes it, and says what to set"
+            text = f"{name} is not set, and {who} cannot start without it: `ol0 warmup` writes the file"
             yield NOT_YET, text
         elif not path.exists():
-            yield NOT_YET, f"{name} {path} is not there, and {who} cannot start without: `ol0 warmup` writes it"
+            yield NOT_YET, f"{name} {path} does not exist, and {who} cannot start without it: `ol0 warmup` writes it"
 
 
 def ask_servers(settings: Settings) -> Iterator[Finding]:
-    """Where broker, store and a running lineage are not as the settings have them, or do not answer.
+    """Yields where the broker, the store or a running lineage contradict the settings, or do not answer.
 
     Raises:
-        ConfigError: the settings lead to a server that cannot be one of a lineage.
+        ConfigError: the settings name a server that cannot serve a lineage.
     """
     for look in (_look_at_log, _look_at_store):
         try:
@@ -103,13 +104,13 @@ def _look_at_log(settings: Settings) -> Iterator[Finding]:
     lineage = Lineage.of(settings.kafka)
     brokers, wanted = count_brokers(lineage.clients), settings.kafka.replication
     if wanted > brokers:
-        yield DIFFERS, f"kafka.replication is {wanted}, and the brokers are {brokers}: no topic can be made"
+        yield DIFFERS, f"kafka.replication is {wanted}, but there are only {brokers} brokers: no topic can be created"
     changes = topic_admin.plan(settings)
     for change in changes:
         if isinstance(change, MorePartitions):
             yield DIFFERS, str(change)
     if due := sum(not isinstance(change, MorePartitions) for change in changes):
-        yield NOT_YET, f"`ol0 topics apply` has {due} changes to make; `ol0 topics diff` says which"
+        yield NOT_YET, f"`ol0 topics apply` would make {due} changes; `ol0 topics diff` lists them"
     if not any(isinstance(change, CreateTopic) for change in changes):
         yield from _look_at_base(settings.serving.base, lineage)
         yield from _look_at_holdback(settings)
@@ -122,8 +123,9 @@ def _look_at_base(path: Path | None, lineage: Lineage) -> Iterator[Finding]:
         state = reader.read_to_end(READ_S).get("serving")
     if isinstance(state, ServingState) and state.base.digest != read_base(path).digest:
         text = (
-            f"serving.base {path} is {read_base(path).digest[:12]}, and this lineage runs with the base "
-            f"{state.base.digest[:12]}: name that file, or begin anew under another kafka.topic_prefix"
+            f"serving.base {path} is {read_base(path).digest[:12]}, but this lineage runs with base "
+            f"{state.base.digest[:12]}: set serving.base to that file, or start a new lineage with another "
+            "kafka.topic_prefix"
         )
         yield DIFFERS, text
 
@@ -138,13 +140,13 @@ def _look_at_holdback(settings: Settings) -> Iterator[Finding]:
 
 
 def compare_holdback(declared: float, decisions: Mapping[Arm, int]) -> Iterator[Finding]:
-    """Whether hosts assign the share to the holdback that the settings have, by what has become of decisions."""
+    """Compares the holdback share in the settings with the share of decisions that hosts logged in the holdback."""
     total = sum(decisions.values())
     found = decisions.get(Arm.HOLDBACK, 0) / max(total, 1)
     if total >= ENOUGH_DECISIONS and not declared / ANOTHER_SHARE <= found <= declared * ANOTHER_SHARE:
         text = (
-            f"serving.holdback is {declared}, and {found:.3f} of the {total:,} decisions so far were in the holdback: "
-            "all services and all hosts have to have the same, and what was measured before holds for the share before"
+            f"serving.holdback is {declared}, but {found:.3f} of the {total:,} decisions so far were in the holdback: "
+            "set the same value in all services and hosts; earlier measurements hold for the earlier share"
         )
         yield DIFFERS, text
 
@@ -160,7 +162,7 @@ def _look_at_store(settings: Settings) -> Iterator[Finding]:
     capacity = read_stats(client, prefix).capacity
     if capacity != settings.online_learning.replay_size:
         text = (
-            f"online_learning.replay_size is {settings.online_learning.replay_size:,}, and the ring has {capacity:,} "
-            "slots: set it back, or make the store anew with `ol0 replay rebuild`"
+            f"online_learning.replay_size is {settings.online_learning.replay_size:,}, but the ring has {capacity:,} "
+            "slots: set it back, or rebuild the store with `ol0 replay rebuild`"
         )
         yield DIFFERS, text

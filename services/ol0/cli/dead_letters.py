@@ -13,7 +13,8 @@ app.add_typer(dlq_app, name="dlq")
 
 
 LettersOf = Annotated[
-    str | None, typer.Option("--topic", help="Only this source topic, such as decisions; the full name works too.")
+    str | None,
+    typer.Option("--topic", help="Only this source topic: a short name such as decisions, or the full name."),
 ]
 
 
@@ -21,9 +22,9 @@ LettersOf = Annotated[
 def dlq_list(
     config: Config = None,
     topic: LettersOf = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many of the newest to name.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Number of newest records to list.")] = 20,
 ) -> None:
-    """Counts dead letters by topic and error, and names the newest.
+    """Count dead letters by topic and error, and list the newest.
 
     Example: `ol0 dlq list --topic decisions`
     """
@@ -35,14 +36,14 @@ def dlq_list(
 
 @dlq_app.command("show")
 def dlq_show(
-    topic: Annotated[str, typer.Argument(help="Where the record stands: decisions, or ol0.decisions.v1.")],
+    topic: Annotated[str, typer.Argument(help="Source topic: decisions, or ol0.decisions.v1.")],
     partition: Annotated[int, typer.Argument(min=0)],
     offset: Annotated[int, typer.Argument(min=0)],
     config: Config = None,
 ) -> None:
-    """Shows one dead letter: headers, what can be read of the bytes, and what to do about it.
+    """Show one dead letter: headers, the readable part of its bytes, and the remedy.
 
-    A letter whose headers do not name its source is found by its own place: `decisions.dlq 0 17`.
+    If its headers do not name the source, use its own coordinates: `decisions.dlq 0 17`.
 
     Example: `ol0 dlq show decisions 2 41077`
     """
@@ -56,12 +57,14 @@ def dlq_show(
 def dlq_replay(
     config: Config = None,
     topic: LettersOf = None,
-    where: Annotated[str, typer.Option(help="Only letters with this in coordinates, key, service or error.")] = "",
-    apply: Annotated[bool, typer.Option("--apply", help="Send them.")] = False,  # noqa: FBT002 - it is a flag
+    where: Annotated[
+        str, typer.Option(help="Only letters that contain this text in coordinates, key, service or error.")
+    ] = "",
+    apply: Annotated[bool, typer.Option("--apply", help="Send them; else only show them.")] = False,  # noqa: FBT002 - a flag
 ) -> None:
-    """Says which dead letters would be accepted now; with --apply sends those to their topics again.
+    """Show which dead letters would be accepted now. With --apply, send those to their topics again.
 
-    Deletes nothing, and sends the same letters again when it is called again: what has an id counts once.
+    Deletes nothing. A second call sends the same letters again; records with an id count once.
 
     Example: `ol0 dlq replay --where "schema id 13"`, then the same with `--apply`
     """

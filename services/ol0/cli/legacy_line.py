@@ -1,11 +1,11 @@
-"""The command line of the code that OL0 takes over from, in today's commands.
+"""Translates the legacy command line into today's commands.
 
     python -m ol0 --config FILE [--warmup-from AR1.pt [--calibration FILE]]
                   [--soak-test [--duration-hours H] | --report-only | --stream-only]
 
-It warms up where that is asked for (topics and store are made first), and then streams until SIGTERM: ``ol0 run``.
-``--soak-test`` plays a soak instead, on a stack and a base of its own; ``--report-only`` prints ``ol0 report``, or
-``ol0 status`` right after a warm-up, of which nothing is evaluated yet.
+It warms up if asked (after creating topics and store), then streams until SIGTERM, as ``ol0 run`` does. ``--soak-test``
+runs a soak test instead, with its own stack and base. ``--report-only`` prints ``ol0 report``, or ``ol0 status`` right
+after a warm-up, when nothing has been evaluated yet.
 """
 
 import argparse
@@ -29,21 +29,21 @@ FLAGS: Final = frozenset(
     }
 )
 FOLDER: Final = Path("runs/warmup")
-"""Where a warm-up's files go when the settings name no place for them."""
+"""Folder for the files of a warm-up if the settings name none."""
 
 
 def is_legacy_line(arguments: Sequence[str]) -> bool:
-    """Whether a command line begins with a flag of the legacy command line, where ours begins with a command."""
+    """Returns whether a command line begins with a legacy flag instead of a command."""
     return bool(arguments) and arguments[0].partition("=")[0] in FLAGS
 
 
 @dataclass(frozen=True, slots=True)
 class LegacyLine:
-    """What a legacy command line stands for.
+    """A legacy command line, translated.
 
     Attributes:
         config: the settings file.
-        commands: today's, in order.
+        commands: the commands to run, in order.
     """
 
     config: Path
@@ -51,7 +51,7 @@ class LegacyLine:
 
 
 def parse(arguments: Sequence[str]) -> LegacyLine:
-    """A wrong flag ends the process with a usage message, as argparse has it."""
+    """Parses the arguments. A wrong flag ends the process with a usage message."""
     parser = argparse.ArgumentParser(prog="python -m ol0", allow_abbrev=False)
     parser.add_argument("--config", required=True)
     parser.add_argument("--warmup-from")
@@ -76,7 +76,7 @@ def parse(arguments: Sequence[str]) -> LegacyLine:
 
 
 def name_places(settings: Settings) -> None:
-    """Legacy settings have no words for base and suite: every command of the line, and its children, get ours."""
+    """Sets default paths for base and suite, which legacy settings cannot name, for this process and its children."""
     if settings.serving.base is None:
         os.environ["OL0_SERVING__BASE"] = str(FOLDER / "base.safetensors")
     if settings.safety.suite is None:

@@ -1,4 +1,4 @@
-"""Setting a lineage up and looking at it: topics, warm-up, status."""
+"""``ol0 topics``, ``ol0 warmup`` and ``ol0 status``: set up a lineage and look at it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from ol0.operator.setup.lineage import Offered
 
 app = typer.Typer()
-topics_app = typer.Typer(no_args_is_help=True, help="The topics that a lineage needs.")
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Says what is in the checkpoint; changes nothing.")]
+topics_app = typer.Typer(no_args_is_help=True, help="The topics of a lineage.")
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Describe the checkpoint and change nothing.")]
 
 app.add_typer(topics_app, name="topics")
 
@@ -24,26 +24,26 @@ def warmup(
     checkpoint: Annotated[Path | None, typer.Argument(help="An AR1 checkpoint (.pt).", show_default=False)] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of the base, its encoder and its suite; default: where serving.base is."),
+        typer.Option(help="Folder for the base, encoder and canary suite. Default: the folder of serving.base."),
     ] = None,
     config: Config = None,
     calibration: Annotated[
         Path | None, typer.Option(help="Logged decisions of the AR1 policy (.npz): anchors, figures, canary suite.")
     ] = None,
     dry_run: DryRun = False,  # noqa: FBT002 - how typer writes a flag
-    data: Annotated[Path | None, typer.Option(help="Instead of a checkpoint: labelled prompts, as for `demo`.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the split of labelled prompts and the base trained on them.")] = 0,
+    data: Annotated[Path | None, typer.Option(help="Labelled prompts as for `demo`, instead of a checkpoint.")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed of the data split and of the base.")] = 0,
 ) -> None:
-    """Brings a base in and offers it as candidate 0: an AR1 checkpoint, or one trained on labelled prompts.
+    """Import or train a base and offer it as candidate 0: from an AR1 checkpoint or from labelled prompts.
 
-    Writes the base, the encoder of an AR1 checkpoint and the canary suite, puts the anchors into the replay store, and
-    ends with the settings that this made necessary. May be repeated. Nothing of a checkpoint is run; one that holds
-    more than known tensors is refused by name.
+    Writes the base, the encoder (AR1 only) and the canary suite, stores the anchors in the replay store, and prints
+    the settings that you need now. Idempotent. No code from a checkpoint is executed; a file that holds anything but
+    known tensors is refused with the name of what was found.
 
     Example: `ol0 warmup final_policy.pt --calibration logged.npz --config ol0.toml --out warmup/`
 
-    Without a checkpoint and --data, the base of the demo is trained: its answers to the canary suite are worth 73 % of
-    the best ones, so `warmup.canary_threshold` has to be 0.73 at most.
+    With neither a checkpoint nor --data, this trains the base of the demo. It reaches 73 % of the best possible value
+    on its canary suite, so set `warmup.canary_threshold` to 0.73 or less.
     """
     with explained():
         settings = with_calibration(logging_apart(config), calibration)
@@ -51,7 +51,7 @@ def warmup(
             warm_up_ar1(settings, checkpoint, out, dry_run=dry_run)
             return
         if dry_run or calibration is not None:
-            raise ConfigError("--dry-run and --calibration are about an AR1 checkpoint: name its file")
+            raise ConfigError("--dry-run and --calibration need an AR1 checkpoint: name its file")
         from ol0.operator.setup.lineage import warm_up
         from ol0.operator.setup.prompts import read_prompts, split_prompts
 
@@ -61,19 +61,19 @@ def warmup(
 
 
 def tell_offer(settings: Settings, offered: "Offered", folder: Path) -> None:
-    """What a warm-up ends with: the base, and what the settings have to name before it can serve."""
+    """Prints the offered base and the settings that it needs before it can serve."""
     from ol0.cli.settings_to_paste import settings_to_paste
     from ol0.operator.setup.lineage import BASE
 
     if offered.few:
         typer.echo(offered.few)
-    typer.echo(f"offered base {offered.digest[:12]} from {folder / BASE}; it serves once both gates approve")
+    typer.echo(f"offered base {offered.digest[:12]} from {folder / BASE}; it serves as soon as both gates approve")
     for line in settings_to_paste(settings, folder):
         typer.echo(line)
 
 
 def with_calibration(settings: Settings, calibration: Path | None) -> Settings:
-    """The flag goes over the file."""
+    """Returns the settings with the flag in place of the file's value."""
     if calibration is None:
         return settings
     warmup = settings.warmup.model_copy(update={"calibration": calibration})
@@ -81,10 +81,10 @@ def with_calibration(settings: Settings, calibration: Path | None) -> Settings:
 
 
 def warm_up_ar1(settings: Settings, checkpoint: Path, out: Path | None, *, dry_run: bool) -> None:
-    """Says what is in an AR1 checkpoint and, unless that is all, brings it in.
+    """Describes an AR1 checkpoint and, unless it is a dry run, imports it.
 
     Raises:
-        OL0Error: it is refused, or the lineage is not there.
+        OL0Error: the file is refused, or the lineage does not exist.
     """
     from ol0.ar1.description import describe
     from ol0.ar1.warmup import WarmupManager
@@ -104,13 +104,16 @@ def _folder(settings: Settings, out: Path | None) -> Path:
     if out is not None:
         return out
     if settings.serving.base is None:
-        raise ConfigError("name a folder with --out, or the file of the base with serving.base")
+        raise ConfigError("set --out to a folder, or serving.base to a file")
     return settings.serving.base.parent
 
 
 @app.command()
 def status(config: Config = None) -> None:
-    """One screen: what serves, the lag, and the last word of each gate with its reasons."""
+    """Show one screen: what serves, the consumer lag, and the latest verdict of each gate with its reasons.
+
+    Example: `ol0 status --config ol0.toml`
+    """
     from ol0.operator.status import show_status
 
     with explained():
@@ -119,9 +122,9 @@ def status(config: Config = None) -> None:
 
 @topics_app.command("diff")
 def topics_diff(config: Config = None) -> None:
-    """Says how the broker's topics differ from their declaration; changes nothing.
+    """Show how the broker's topics differ from their declaration. Changes nothing.
 
-    Exit status 0: they do not. 1: they do.
+    Exit status 0: no difference. 1: there are differences.
     """
     from ol0.kafka import topic_admin
 
@@ -136,7 +139,7 @@ def topics_diff(config: Config = None) -> None:
 
 @topics_app.command("apply")
 def topics_apply(config: Config = None) -> None:
-    """Makes and alters topics, and registers their partitions in the replay store. Never shrinks, never deletes.
+    """Create and alter topics, and register their partitions in the replay store. Never shrinks or deletes.
 
     Example: `ol0 topics diff && ol0 topics apply`
     """
@@ -148,10 +151,10 @@ def topics_apply(config: Config = None) -> None:
             typer.echo(str(change))
         for partition in applied.begun_anew:
             typer.echo(
-                f"begin {partition} anew: its topic was deleted and made again since it was read; what only the old "
-                "one had is lost"
+                f"restart {partition}: its topic was deleted and recreated since it was read; records that only the "
+                "old topic had are lost"
             )
         for name in applied.gone:
-            typer.echo(f"forget {name}: its topic was made again with fewer partitions")
+            typer.echo(f"forget {name}: its topic was recreated with fewer partitions")
         count = len(applied.changes) + len(applied.begun_anew) + len(applied.gone)
         typer.echo(f"{count} changes made" if count else "nothing to change")

@@ -1,4 +1,4 @@
-"""``ol0 releases``: what served, what serves, and orders to change that."""
+"""``ol0 releases``: the release history, what serves now, and orders to change it."""
 
 from typing import Annotated
 
@@ -8,23 +8,23 @@ from ol0.cli.command import Config, explained, logging_apart, page_console
 from ol0.records import OperatorKind
 
 app = typer.Typer()
-releases_app = typer.Typer(no_args_is_help=True, help="What served, what serves, and orders to change that.")
+releases_app = typer.Typer(no_args_is_help=True, help="Release history, what serves now, and orders to change it.")
 app.add_typer(releases_app, name="releases")
 
 Reason = Annotated[str, typer.Option(help="Why, for the record.")]
-Actor = Annotated[str, typer.Option(help="Who orders, for the record.", envvar="USER")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would change, and change nothing.")]
-WithinS = Annotated[float, typer.Option(min=1, help="How long to wait for the effect, in seconds.")]
-Named = Annotated[str, typer.Argument(help="A digest, or its first characters, as `ol0 releases list` shows it.")]
+Actor = Annotated[str, typer.Option(help="Who gives the order, for the record.", envvar="USER")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")]
+WithinS = Annotated[float, typer.Option(min=1, help="Seconds to wait for the effect.")]
+Named = Annotated[str, typer.Argument(help="A digest, or its first characters as in `ol0 releases list`.")]
 
 
 @releases_app.command("list")
 def releases_list(
     config: Config = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many of the newest transitions.")] = 30,
+    limit: Annotated[int, typer.Option(min=1, help="Show only the newest transitions.")] = 30,
 ) -> None:
-    """Every step in the life of every checkpoint, oldest first, with its cause; and what serves now.
+    """List every transition of every checkpoint with its cause, oldest first, and what serves now.
 
     Example: `ol0 releases list --limit 10`
     """
@@ -37,7 +37,7 @@ def releases_list(
 
 @releases_app.command("show")
 def releases_show(digest: Named, config: Config = None) -> None:
-    """One checkpoint: its manifest, how it was trained, and what the gates said of it with their reasons.
+    """Show one checkpoint: manifest, training summary, and the verdicts of both gates with their reasons.
 
     Example: `ol0 releases show 7b67b2fa`
     """
@@ -54,7 +54,7 @@ def releases_show(digest: Named, config: Config = None) -> None:
 
 @releases_app.command("rollback")
 def releases_rollback(
-    digest: Annotated[str | None, typer.Argument(help="What is live or on trial; default: what is live.")] = None,
+    digest: Annotated[str | None, typer.Argument(help="The live or staged checkpoint. Default: the live one.")] = None,
     config: Config = None,
     reason: Reason = "",
     actor: Actor = "ol0 releases",
@@ -62,7 +62,7 @@ def releases_rollback(
     yes: Yes = False,  # noqa: FBT002
     within_s: WithinS = 30.0,
 ) -> None:
-    """Takes back what is live (its predecessor serves again) or on trial. Its digest never serves again.
+    """Roll back the live checkpoint (its predecessor serves again) or the one on trial. It never serves again.
 
     Example: `ol0 releases rollback --reason "complaints since noon" --dry-run`, then the same without --dry-run
     """
@@ -79,7 +79,7 @@ def releases_pin(
     yes: Yes = False,  # noqa: FBT002
     within_s: WithinS = 30.0,
 ) -> None:
-    """Lets a former release (or the base) serve, and freezes: nothing else goes on trial until `ol0 releases thaw`.
+    """Serve a former release (or the base) and freeze: no candidate goes on trial until `ol0 releases thaw`.
 
     Example: `ol0 releases pin 3079206c --reason "known to be good" --yes`
     """
@@ -90,7 +90,7 @@ def releases_pin(
 def releases_freeze(
     config: Config = None, reason: Reason = "", actor: Actor = "ol0 releases", within_s: WithinS = 30.0
 ) -> None:
-    """No candidate is taken any further until `ol0 releases thaw`; what serves goes on serving.
+    """Stop all candidates until `ol0 releases thaw`. What serves now keeps serving.
 
     Example: `ol0 releases freeze --reason "launch day"`
     """
@@ -101,7 +101,7 @@ def releases_freeze(
 def releases_thaw(
     config: Config = None, reason: Reason = "", actor: Actor = "ol0 releases", within_s: WithinS = 30.0
 ) -> None:
-    """Ends a freeze, whether an operator or three failures in a row made it.
+    """End a freeze, whether set by an operator or by three failures in a row.
 
     Example: `ol0 releases thaw --reason "the cause is found"`
     """
@@ -119,7 +119,7 @@ def _order(
     yes: bool,
     within_s: float,
 ) -> None:
-    """Says what would happen, asks, orders, and says what did."""
+    """Shows what would change, asks, gives the order, and shows the result."""
     from ol0.clock import wall_clock_ms
     from ol0.operator.releases.history import find_digest
     from ol0.operator.releases.orders import give, read_current_state, rehearse
@@ -136,13 +136,15 @@ def _order(
             value = state.live.digest  # by name: the same order given twice must not hit the next one
         order = OperatorCommand(kind, value, actor, reason, wall_clock_ms())
         for earlier in current.waiting:
-            typer.echo(f"{earlier.kind} by {earlier.actor} waits for the release service, which obeys it first")
+            typer.echo(
+                f"{earlier.kind} by {earlier.actor} still waits for the release service, which carries it out first"
+            )
         changes = rehearse(current, order, settings)
         if not changes:
-            typer.echo(f"{kind}: it is so {'then' if current.waiting else 'already'}; nothing was ordered")
+            typer.echo(f"{kind}: {'will be so after that' if current.waiting else 'already so'}; no order was given")
             return
         typer.echo("\n".join(changes))
-        if dry_run or not (yes or typer.confirm("do it?")):
+        if dry_run or not (yes or typer.confirm("proceed?")):
             typer.echo("nothing was changed")
             return
         after = give(settings, order, within_s)

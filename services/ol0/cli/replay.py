@@ -14,12 +14,12 @@ app.add_typer(replay_app, name="replay")
 
 @app.command()
 def forget(
-    user: Annotated[str, typer.Argument(help="The user, as the host names him to the SDK.")],
+    user: Annotated[str, typer.Argument(help="The user, as the host names them to the SDK.")],
     config: Config = None,
-    actor: Annotated[str, typer.Option(help="Who orders it.")] = "ol0 forget",
-    reason: Annotated[str, typer.Option(help="Why.")] = "",
+    actor: Annotated[str, typer.Option(help="Who gives the order, for the record.")] = "ol0 forget",
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
 ) -> None:
-    """Forgets a user: open windows and examples go now, and what is on the logs never comes back from them.
+    """Forget a user: delete open windows and examples now, and never read them back from the logs.
 
     Example: `ol0 forget ann@example.org --reason "asked for it"`
     """
@@ -34,7 +34,7 @@ def forget(
 
 @replay_app.command("stats")
 def replay_stats(config: Config = None) -> None:
-    """Says what the store holds, what became of every record, and which partition the watermark waits for.
+    """Show what the store holds, how every record was counted, and which partition holds back the watermark.
 
     Example: `ol0 replay stats --config ol0.toml`
     """
@@ -49,20 +49,21 @@ def replay_stats(config: Config = None) -> None:
         page_console().print(stats_page(stats, find_holdups(settings, stats)))
 
 
-Apply = Annotated[bool, typer.Option("--apply", help="Do it; without this nothing is changed.")]
+Apply = Annotated[bool, typer.Option("--apply", help="Make the change. Without it, only show what would change.")]
 
 
 @replay_app.command("exclude")
 def replay_exclude(
     config: Config = None,
-    user: Annotated[str | None, typer.Option(help="Examples of this user.")] = None,
-    pseudonym: Annotated[str | None, typer.Option(help="The same, by the name under which he is stored.")] = None,
+    user: Annotated[str | None, typer.Option(help="Select examples of this user.")] = None,
+    pseudonym: Annotated[str | None, typer.Option(help="Select a user by the stored pseudonym.")] = None,
     between: Annotated[
-        tuple[str, str] | None, typer.Option(help="Examples of decisions from the first time on, before the second.")
+        tuple[str, str] | None,
+        typer.Option(help="Select decisions from the first time up to, not including, the second."),
     ] = None,
     apply: Apply = False,  # noqa: FBT002 - a flag of the command line
 ) -> None:
-    """Takes examples out of the ring, by user or by time of the decision; says how many it would be.
+    """Remove examples from the replay ring, by user or by decision time. Shows the number first.
 
     Example: `ol0 replay exclude --between 2026-03-01T12:00 2026-03-01T13:30 --apply`
     """
@@ -71,22 +72,22 @@ def replay_exclude(
     with explained():
         settings = load_settings(config)
         examples = find_examples(settings, select(settings, user, pseudonym, between))
-        typer.echo(f"{len(examples):,} examples of the ring are meant")
+        typer.echo(f"{len(examples):,} examples selected")
         if apply:
-            typer.echo(f"{take_out(settings, examples):,} were taken out")
+            typer.echo(f"{take_out(settings, examples):,} examples removed")
         else:
-            typer.echo("nothing was changed; --apply takes them out")
+            typer.echo("nothing was changed; add --apply to remove them")
 
 
 @replay_app.command("rebuild")
 def replay_rebuild(
     config: Config = None,
     apply: Apply = False,  # noqa: FBT002 - a flag of the command line
-    force: Annotated[bool, typer.Option("--force", help="Also while a feedback process runs.")] = False,  # noqa: FBT002
+    force: Annotated[bool, typer.Option("--force", help="Rebuild even while a feedback process runs.")] = False,  # noqa: FBT002
 ) -> None:
-    """Makes a wiped, damaged or too old store again from the logs; says what they still reach.
+    """Rebuild a lost, damaged or outdated store from the Kafka logs. Shows how far back they reach first.
 
-    The feedback service refills it: stop it before, start it after.
+    The feedback service fills the new store: stop it before the rebuild and start it afterwards.
 
     Example: `ol0 replay rebuild && ol0 replay rebuild --apply`
     """
@@ -99,4 +100,6 @@ def replay_rebuild(
         typer.echo(rebuild_page(plan))
         if apply:
             rebuild(settings, plan, force=force)
-        typer.echo("made anew: `ol0 feedback` fills it" if apply else "nothing was changed; --apply makes it anew")
+        typer.echo(
+            "rebuilt: start `ol0 feedback` to fill it" if apply else "nothing was changed; add --apply to rebuild"
+        )

@@ -13,11 +13,13 @@ app = typer.Typer()
 @app.command()
 def report(
     config: Config = None,
-    out: Annotated[Path | None, typer.Option(help="A file instead of standard output.", dir_okay=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write to this file instead of standard output.", dir_okay=False)
+    ] = None,
 ) -> None:
-    """What the evaluator of a running lineage says now, as JSON: arms, lift with its interval, groups, hours.
+    """Print the evaluator's current figures as JSON: arms, lift with its interval, groups, hours.
 
-    Exit status 1: Kafka is away, or nothing has been evaluated yet.
+    Exit status 1: Kafka does not answer, or nothing has been evaluated yet.
 
     Example: `ol0 report --config ol0.toml --out report.json`
     """

@@ -20,22 +20,22 @@ app = typer.Typer()
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder of the report, the settings and the logs; it is made anew.")] = Path(
-        "runs/demo"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Folder for the report, settings and logs. Its old content is replaced.")
+    ] = Path("runs/demo"),
     data: Annotated[
         Path | None,
-        typer.Option(help="An .npz with X (n, D), P (n, K), old (n,) and group (n,); default: Debian packages."),
+        typer.Option(help="An .npz file with X (n, D), P (n, K), old (n,) and group (n,). Default: Debian packages."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the split, the base and the users.")] = 0,
-    decisions: Annotated[int, typer.Option(min=100, help="How many prompts the users ask.")] = 20_000,
-    rate: Annotated[float, typer.Option(min=1, help="Prompts a second.")] = 180.0,
+    seed: Annotated[int, typer.Option(help="Random seed of the data split, the base and the users.")] = 0,
+    decisions: Annotated[int, typer.Option(min=100, help="Number of prompts that the simulated users send.")] = 20_000,
+    rate: Annotated[float, typer.Option(min=1, help="Prompts per second.")] = 180.0,
 ) -> None:
-    """Learns from a live stream through real Kafka and Valkey, in about two minutes; no Docker.
+    """Run the whole system on simulated users, with a real Kafka and Valkey, in about two minutes. No Docker.
 
-    Ends with a summary, `report.html` for people and `report.json` for machines in the folder --out.
-    Exit status 0: everything that was asked of the run holds. 1: something does not, and the report says what.
-    3: nothing failed, and not everything was shown: fewer than some 12,000 decisions seldom prove a lift.
+    Prints a summary at the end and writes `report.html` (for people) and `report.json` (for machines) to --out.
+    Exit status 0: every check passed. 1: a check failed; the report names it.
+    3: not proven: no check failed, but the run was too short. Runs below 12,000 decisions seldom prove a lift.
 
     Example: `ol0 demo --seed 1 --out runs/seed-1`
     """
@@ -51,7 +51,7 @@ def demo(
 
 
 class StackName(StrEnum):
-    """Where a soak runs."""
+    """Where a soak test runs."""
 
     NATIVE = "native"
     TESTCONTAINERS = "testcontainers"
@@ -59,20 +59,24 @@ class StackName(StrEnum):
 
 @app.command()
 def soak(
-    duration_hours: Annotated[float, typer.Option(min=0.01, help="Hours of event time.")] = 24.0,
-    time_scale: Annotated[float, typer.Option(min=1, help="Seconds of event time in a second.")] = 1.0,
-    stack: Annotated[StackName, typer.Option(help="Child processes, or containers.")] = StackName.NATIVE,
-    out: Annotated[Path, typer.Option(help="Folder of the report, the settings and the logs; it is made anew.")] = Path(
-        "runs/soak"
-    ),
+    duration_hours: Annotated[float, typer.Option(min=0.01, help="Hours of event time to simulate.")] = 24.0,
+    time_scale: Annotated[
+        float, typer.Option(min=1, help="Seconds of event time per second of wall-clock time.")
+    ] = 1.0,
+    stack: Annotated[
+        StackName, typer.Option(help="Run Kafka and Valkey as child processes or as containers.")
+    ] = StackName.NATIVE,
+    out: Annotated[
+        Path, typer.Option(help="Folder for the report, settings and logs. Its old content is replaced.")
+    ] = Path("runs/soak"),
     data: Annotated[Path | None, typer.Option(help="Labelled prompts, as for `ol0 demo`.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the split, the base and the users.")] = 0,
-    rate: Annotated[float, typer.Option(min=1, help="Prompts in a second of wall time.")] = 100.0,
+    seed: Annotated[int, typer.Option(help="Random seed of the data split, the base and the users.")] = 0,
+    rate: Annotated[float, typer.Option(min=1, help="Prompts per second of wall-clock time.")] = 100.0,
 ) -> None:
-    """Plays hours of traffic with production's settings, kills every service once, and reconciles every record.
+    """Run hours of traffic with production settings, kill every service once, and reconcile every record.
 
-    Exit status 0: everything that was asked of the run holds. 1: something does not, and the report says what.
-    3: nothing failed, and not everything was shown: fewer than some 12,000 decisions seldom prove a lift.
+    Exit status 0: every check passed. 1: a check failed; the report names it.
+    3: not proven: no check failed, but the run was too short. Runs below 12,000 decisions seldom prove a lift.
 
     Example: `ol0 soak --duration-hours 24 --time-scale 144`
     """
@@ -95,12 +99,12 @@ def soak(
 
 
 def exit_status(verdict: "RunVerdict") -> int:
-    """What a script learns of a run."""
+    """Returns the exit status of a verdict."""
     return {"passed": 0, "not proven": EXIT_NOT_PROVEN, "failed": EXIT_FAILED}[verdict]
 
 
 def _stack_class(name: StackName) -> "Callable[[Path], Stack]":
-    """Each needs an extra of its own, so only the one that is asked for is imported."""
+    """Imports only the stack that was asked for, because each needs its own extra."""
     if name is StackName.NATIVE:
         from ol0.stacks.native import NativeStack
 

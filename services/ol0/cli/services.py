@@ -23,7 +23,7 @@ OF_THE_STORE = ("feedback", "learner")  # the others need no Redis, and load no 
 
 
 def run_service(name: str, config: Path | None, **options: str | None) -> None:
-    """Runs a service until SIGTERM. It is imported only now: a drift service loads no Redis client."""
+    """Runs a service until SIGTERM. Imports it here, so that a drift service loads no Redis client."""
     with explained():
         settings = load_settings(config)
         configure_logs(name, settings.observability.log_level)
@@ -34,7 +34,7 @@ def run_service(name: str, config: Path | None, **options: str | None) -> None:
 
 
 def probes(name: str, settings: Settings) -> list[Probe]:
-    """What a service needs an answer of; nothing where nobody can ask for it."""
+    """Returns the dependency probes of a service; none if it has no health port."""
     if not settings.observability.port:
         return []
     found = [broker_probe(Lineage.of(settings.kafka).clients)]
@@ -46,12 +46,12 @@ def probes(name: str, settings: Settings) -> list[Probe]:
 
 
 def add_service(name: str) -> None:
-    """``ol0 NAME``, for a service that runs as one process."""
+    """Adds ``ol0 NAME`` for a service that runs as one process."""
 
     def command(config: Config = None) -> None:
         run_service(name, config)
 
-    command.__doc__ = f"Runs the {name} service until SIGTERM.\n\nExample: `ol0 {name} --config ol0.toml`"
+    command.__doc__ = f"Run the {name} service until SIGTERM.\n\nExample: `ol0 {name} --config ol0.toml`"
     app.command(name)(command)
 
 
@@ -61,15 +61,15 @@ def feedback(
     member: Annotated[
         str | None,
         typer.Option(
-            help="Name of this process, unlike any other's and the same when it returns: it gets its partitions back "
-            "at once. Without one they wait six seconds when it is killed.",
+            help="Unique, stable name of this process. After a restart it gets its partitions back at once; without a "
+            "name, partitions of a killed process wait six seconds.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Runs the feedback service until SIGTERM. Any number of these share the partitions.
+    """Run the feedback service until SIGTERM. Start as many as you like: they share the partitions.
 
-    Example: `ol0 feedback --config ol0.toml`, as often as you like
+    Example: `ol0 feedback --config ol0.toml`
     """
     run_service("feedback", config, member=member)
 
@@ -81,24 +81,24 @@ for service in SERVICES[1:]:
 @app.command()
 def run(
     config: Config = None,
-    logs: Annotated[Path, typer.Option(help="Folder of the services' log files.")] = Path("runs/logs"),
+    logs: Annotated[Path, typer.Option(help="Folder for the log files of the services.")] = Path("runs/logs"),
 ) -> None:
-    """Runs all services under one supervisor that starts again what ends, until SIGTERM.
+    """Run all services under a supervisor that restarts those that exit, until SIGTERM.
 
-    A service that refuses its settings ends all of them: exit status 2, and its reason.
+    If a service rejects its settings, all of them stop: exit status 2, with the reason.
 
     Example: `ol0 run --config ol0.toml`
     """
     from ol0.supervisor.supervisor import Supervisor
 
     with explained():
-        settings = load_settings(config)  # a wrong setting is told once, not six times
+        settings = load_settings(config)  # reports a wrong setting once, not six times
         check_ports(settings.observability, len(SERVICES))
         stop = stop_on_signals()
         try:
             logs.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(f"--logs {logs}: {error.strerror}; name a folder that can be written") from None
+            raise ConfigError(f"--logs {logs}: {error.strerror}; choose a folder that you can write to") from None
         with Supervisor(
             service_commands(config, logs, settings.observability.port),
             on_event=lambda event: typer.echo(f"{event.name}: {event.text}"),

@@ -29,7 +29,7 @@ def files(folder: Path, threshold: float) -> Settings:
 
 def test_a_threshold_that_the_base_does_not_pass_is_told_with_what_it_passes(tmp_path: Path) -> None:
     refuse_impossible(files(tmp_path, 0.5))
-    with pytest.raises(ConfigError, match=r"warmup\.canary_threshold 1\.0: the base is worth 0\.\d+ of safety\.suite"):
+    with pytest.raises(ConfigError, match=r"warmup\.canary_threshold 1\.0: the base scores 0\.\d+ on safety\.suite"):
         refuse_impossible(files(tmp_path, 1.0))
 
 
@@ -45,7 +45,7 @@ def test_a_holdback_that_is_not_what_hosts_assign_is_told(held_back: int) -> Non
     decisions = {Arm.LIVE: ENOUGH_DECISIONS - held_back, Arm.HOLDBACK: held_back}
     ((kind, text),) = compare_holdback(0.1, decisions)
     assert kind == "differs"
-    assert f"serving.holdback is 0.1, and {held_back / ENOUGH_DECISIONS:.3f} of the 1,000 decisions" in text
+    assert f"serving.holdback is 0.1, but {held_back / ENOUGH_DECISIONS:.3f} of the 1,000 decisions" in text
 
 
 def test_shares_that_scatter_and_few_decisions_say_nothing() -> None:

@@ -10,5 +10,5 @@ def test_a_correction_is_one_number_for_each_part() -> None:
 
 @pytest.mark.parametrize("text", ["", "legal", "3;1", "1.5", "3,"])
 def test_another_correction_is_refused_with_what_is_right(text: str) -> None:
-    with pytest.raises(ContractError, match=r"a whole number for each part, counted from 0, such as 3"):
+    with pytest.raises(ContractError, match=r"expected one whole number per part, counted from 0, such as 3"):
         action_of(text)

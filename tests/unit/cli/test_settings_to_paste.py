@@ -4,7 +4,7 @@ from pathlib import Path
 from ol0.cli.settings_to_paste import settings_to_paste
 from ol0.config import SafetyConfig, ServingConfig, Settings
 
-NAMED = "the settings name its files already: `ol0 run` is next"
+NAMED = "the settings already name these files: run `ol0 run` next"
 
 
 def warmed_up(folder: Path, *names: str) -> Path:
