@@ -38,10 +38,10 @@ setup: .venv/.installed
 demo: setup
 	@$(BIN)/ol0 demo $(DEMO_ARGS)
 
-# The pure tests on both cores, in seconds; then those on the real broker and the real store, one after the other.
+# The pure tests in seconds, then those on a real broker and a real store: two files at a time, each worker with its own.
 test: setup
 	$(BIN)/pytest -n 2 -q $(TEST_ARGS) tests/unit tests/contract
-	$(BIN)/pytest $(TEST_ARGS) tests/integration tests/end_to_end
+	$(BIN)/pytest -n 2 --dist loadfile $(TEST_ARGS) tests/integration tests/end_to_end
 
 lint: setup
 	$(BIN)/ruff check .

@@ -37,11 +37,6 @@ class Manifest:
     encoder: str | None = None
     hysteresis: Hysteresis | None = None
 
-    @property
-    def policy_settings(self) -> tuple[tuple[str, ...], float, str | None, Hysteresis | None]:
-        """What every checkpoint of a lineage must have as its base has it."""
-        return self.parts, self.epsilon, self.encoder, self.hysteresis
-
 
 @dataclass(frozen=True, slots=True)
 class Controller:

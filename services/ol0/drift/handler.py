@@ -10,6 +10,7 @@ import structlog
 from ol0.config import SafetyConfig
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.checkpoint_manager import CheckpointManager
+from ol0.controller.compatibility import Structure, StructureSnapshot
 from ol0.controller.signing import OPEN, Keyring
 from ol0.controller.suite import OF_ANOTHER_SUITE, Suite
 from ol0.drift.assignment import Assignment
@@ -19,7 +20,6 @@ from ol0.drift.movement import judge
 from ol0.drift.offers import Offer, OfferSnapshot
 from ol0.drift.space import Space
 from ol0.drift.staged_watch import StagedSnapshot, StagedWatch
-from ol0.drift.structure import Structure, StructureSnapshot
 from ol0.drift.watched import Opinion, Watched
 from ol0.errors import CheckpointError, ContractError
 from ol0.records import (

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Self, TypedDict
 
 from ol0.controller.checkpoint_manager import CheckpointManager
+from ol0.controller.compatibility import Structure, StructureSnapshot
 from ol0.controller.suite import Suite
 from ol0.drift.movement import Movement, measure
-from ol0.drift.structure import Structure, StructureSnapshot
 from ol0.errors import CheckpointError
 from ol0.records import Candidate, Digest
 

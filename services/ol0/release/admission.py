@@ -1,9 +1,7 @@
 """Whether a candidate may be put before the gates at all."""
 
-import numpy as np
-
 from ol0.controller.checkpoint import read_checkpoint
-from ol0.controller.controller import Controller
+from ol0.controller.compatibility import differences
 from ol0.errors import CheckpointError
 from ol0.records import Candidate
 from ol0.release.state import ReleaseState
@@ -65,15 +63,4 @@ def _wrong_bytes(state: ReleaseState, candidate: Candidate) -> str | None:
     names = (manifest.base or candidate.digest, manifest.parent or candidate.digest, manifest.step)
     if names != (candidate.base, candidate.parent, candidate.step):
         return "its manifest names another base, parent or step than its record"
-    return (
-        None if _same_base(controller, base) else "its parts, policy settings or base heads are not those of the base"
-    )
-
-
-def _same_base(controller: Controller, base: Controller) -> bool:
-    """Only learnt heads and mixer may differ: a base head that moved would move the yardstick with it."""
-    ours, theirs = ((one.manifest.policy_settings, one.dimension, one.choices) for one in (controller, base))
-    return ours == theirs and all(
-        np.array_equal(mine.weight, other.weight) and np.array_equal(mine.bias, other.bias)
-        for mine, other in zip(controller.base, base.base, strict=True)
-    )
+    return "; ".join(differences(controller, base)) or None

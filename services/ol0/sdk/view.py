@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from ol0.controller.arms import ArmPicker
 from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.compatibility import differences
 from ol0.controller.controller import Controller
 from ol0.controller.signing import OPEN, Keyring
 from ol0.errors import CheckpointError
@@ -78,14 +79,8 @@ def _open_release(release: Release, base: Controller, keys: Keyring) -> Controll
     manifest = controller.manifest
     if manifest.base != base.digest:
         raise CheckpointError(f"release {release.digest[:12]} has base {manifest.base}, not {base.digest[:12]}")
-    ours, theirs = (
-        (one.manifest.parts, one.choices, one.dimension, one.manifest.epsilon, one.manifest.hysteresis)
-        for one in (controller, base)
-    )
-    if ours != theirs:
-        raise CheckpointError(
-            f"release {release.digest[:12]}: parts, choices, features, epsilon, hysteresis {ours}, not {theirs}"
-        )
+    if flaws := differences(controller, base):
+        raise CheckpointError(f"release {release.digest[:12]}: {'; '.join(flaws)}")
     _require_approvals(release, base.digest, manifest.parent, keys)
     return controller
 

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from ol0.config import SafetyConfig
+from ol0.controller.compatibility import Structure
 from ol0.controller.heads import Head, Mixer
 from ol0.controller.hysteresis import Hysteresis
 from ol0.controller.suite import Suite
 from ol0.drift.handler import DriftMonitor
 from ol0.drift.movement import Movement, judge, measure
-from ol0.drift.structure import Structure
 from ol0.records import Candidate, Digest, Judgement, Verdict
 from testbed.worlds import OLD, Checkpoint, experts, make_base, make_candidate, make_suite, serving_state
 

@@ -141,7 +141,7 @@ def test_another_hysteresis_than_the_bases_is_turned_away() -> None:
     other = replace(a_candidate(1, BASE.digest, 5), heads=heads, digest=digest_of(heads))
     transition = lineage.handler.handle(other)[-1]
     assert isinstance(transition, Transition)
-    assert "policy settings" in transition.cause
+    assert "hysteresis: " in transition.cause
 
 
 def test_only_the_next_step_of_the_lineage_is_settled_by_being_turned_away() -> None:

@@ -3,6 +3,9 @@ from dataclasses import replace
 import pytest
 
 from ol0.controller.arms import ArmPicker
+from ol0.controller.checkpoint import digest_of, read_checkpoint, write_checkpoint
+from ol0.controller.controller import Manifest
+from ol0.controller.heads import Head
 from ol0.errors import CheckpointError
 from ol0.records import Arm, Digest, Gate, Judgement, Mode, Release, ServingState, Staged
 from ol0.sdk.view import view_of_state
@@ -58,6 +61,29 @@ def test_a_staged_candidate_of_another_parent_does_not_serve() -> None:
 def test_a_release_that_explores_otherwise_than_the_base_does_not_serve() -> None:
     with pytest.raises(CheckpointError, match="epsilon"):
         view_of_state(a_state(live=a_release(BASE.digest, BASE.digest, 1, EPSILON / 2)))
+
+
+def rewritten(manifest: Manifest, heads: tuple[Head, ...]) -> Release:
+    """LIVE with another manifest or other base heads, approved by both gates all the same."""
+    plain = read_checkpoint(LIVE.heads)
+    data = write_checkpoint(manifest, heads, plain.learnt, plain.mixer)
+    digest = digest_of(data)
+    approvals = tuple(replace(verdict, digest=digest) for verdict in LIVE.approvals)
+    return replace(LIVE, digest=digest, heads=data, approvals=approvals)
+
+
+def test_a_release_for_another_encoder_does_not_serve() -> None:
+    plain = read_checkpoint(LIVE.heads)
+    other = rewritten(replace(plain.manifest, encoder="e" * 64), plain.base)
+    with pytest.raises(CheckpointError, match=r"encoder: eeee.*, the base has None"):
+        view_of_state(a_state(live=other))
+
+
+def test_a_release_whose_base_heads_moved_does_not_serve() -> None:
+    plain = read_checkpoint(LIVE.heads)
+    moved = replace(plain.base[0], bias=plain.base[0].bias + 1)
+    with pytest.raises(CheckpointError, match="its base heads are not those of the base"):
+        view_of_state(a_state(live=rewritten(plain.manifest, (moved, *plain.base[1:]))))
 
 
 def test_a_base_with_a_base_does_not_serve_as_one() -> None:

@@ -1,4 +1,7 @@
-"""What every candidate of a lineage must share with its base, byte for byte."""
+"""Whether a checkpoint belongs to a base: what every checkpoint of a lineage must share with it, byte for byte.
+
+Asked by release before a candidate is offered, by drift when it judges one, and by the SDK before one serves.
+"""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -23,7 +26,7 @@ class StructureSnapshot(TypedDict):
 
 @dataclass(frozen=True)
 class Structure:
-    """What may not move.
+    """What only a new lineage may change.
 
     Attributes:
         base_tensors: SHA-256 over shape and bytes of the base heads, part by part.
@@ -49,11 +52,18 @@ class Structure:
             for tensor in (head.weight, head.bias):
                 fingerprint.update(repr(tensor.shape).encode())
                 fingerprint.update(np.ascontiguousarray(tensor, "<f4").tobytes())
-        parts, epsilon, encoder, hysteresis = controller.manifest.policy_settings
-        return cls(fingerprint.hexdigest(), parts, controller.dimension, epsilon, encoder, hysteresis)
+        manifest = controller.manifest
+        return cls(
+            fingerprint.hexdigest(),
+            manifest.parts,
+            controller.dimension,
+            manifest.epsilon,
+            manifest.encoder,
+            manifest.hysteresis,
+        )
 
     def differences(self, base: Self) -> list[str]:
-        """What is not as in the base, in words; empty when all is."""
+        """Says what differs from the base, a phrase each; empty if nothing does."""
         pairs: tuple[tuple[str, object, object], ...] = (
             ("parts", self.parts, base.parts),
             ("features", self.dimension, base.dimension),
@@ -91,3 +101,8 @@ class Structure:
             snapshot["encoder"],
             None if weights is None else Hysteresis(tuple(weights), tau),
         )
+
+
+def differences(controller: Controller, base: Controller) -> list[str]:
+    """Says why a controller does not belong to a base, a phrase each; empty if it does."""
+    return Structure.of(controller).differences(Structure.of(base))
