@@ -6,6 +6,7 @@
     ├── ConfigError           a setting is missing, unknown or out of range
     ├── ContractError         a record breaks its schema: it goes to the dead-letter topic
     │   ├── RangeError        well-formed, but a value may not be: NaN, p > 1, wrong dimension
+    │   ├── UnknownSchema     framed with a schema id that this version does not know
     │   └── SignatureError    well-formed, but nobody who is trusted has signed it: it counts for nothing
     ├── CheckpointError       a checkpoint is not what it says: digest, shapes, finiteness, base, signature
     ├── StoreError            the replay store refuses: wrong settings, another incarnation, corrupt keys
@@ -34,6 +35,10 @@ class ContractError(OL0Error):
 
 class RangeError(ContractError):
     """A record follows its schema, but a value may not be: NaN, a propensity above 1, a wrong dimension."""
+
+
+class UnknownSchema(ContractError):  # noqa: N818 - named after what was found
+    """A record is framed with a schema id that this version does not know."""
 
 
 class SignatureError(ContractError):

@@ -218,6 +218,54 @@ class Candidate:
     signature: bytes | None = None
 
 
+class Check(StrEnum):
+    """Names of the checks that code looks for in the reasons of a verdict; ``Reason.check`` may hold others."""
+
+    # of both gates
+    CHECKPOINT = "checkpoint"
+    WAITING = "waiting"
+    SAMPLE_RATIO = "sample_ratio"
+    GROUP_HARM = "group_harm"
+    # of the canary, offline
+    BASE = "base"
+    PARENT = "parent"
+    SUITE_PASS = "suite_pass"  # noqa: S105 - the share of the suite that passes
+    SUITE_BASE = "suite_base"
+    SUITE_PARENT = "suite_parent"
+    CRITICAL = "critical"
+    # of the canary, on sessions
+    HARM = "harm"
+    NO_HARM = "no_harm"
+    STAGED_LIVE = "staged_live"
+    STAGED_HOLDBACK = "staged_holdback"
+    SUSPICION = "suspicion"
+    MISSING = "missing"  # figure: sessions that an approval still needs, about
+    SINCE = "since"  # figure: decisions of the stage so far; decides nothing before the stage ends
+    UNDECIDED = "undecided"  # no harm was shown: the candidate does not count as a failure
+    SHARES = "shares"
+    # of drift
+    STRUCTURE = "structure"
+    HARM_TO_BASE = "harm_to_base"
+    LOST_LIFT = "lost_lift"
+    INPUTS_AWAY = "inputs"  # prompts do not look like the anchors, from the verdict's time on
+    INPUTS_BACK = "inputs_back"  # they look like them again
+
+
+DIFFERENCES: Final[frozenset[str]] = frozenset(
+    {
+        Check.HARM,
+        Check.GROUP_HARM,
+        Check.SUITE_BASE,
+        Check.SUITE_PARENT,
+        Check.STAGED_LIVE,
+        Check.STAGED_HOLDBACK,
+        Check.HARM_TO_BASE,
+        Check.LOST_LIFT,
+    }
+)
+"""Checks whose figure is a difference of two rates, and so in points."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
     """One check of a verdict: the figure, its confidence bound, what it was held against, and the same in words."""
@@ -227,12 +275,6 @@ class Reason:
     bound: float | None
     threshold: float | None
     text: str
-
-
-INPUTS_AWAY: Final = "inputs"
-"""Check of a reason of drift: prompts do not look like the anchors any more, from the verdict's time on."""
-INPUTS_BACK: Final = "inputs_back"
-"""The same: they look like them again."""
 
 
 @dataclass(frozen=True, slots=True)

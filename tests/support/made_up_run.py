@@ -14,6 +14,7 @@ from ol0.operator.observation import Observation, Observer
 from ol0.records import (
     Arm,
     Candidate,
+    Check,
     DecisionId,
     Digest,
     Gate,
@@ -206,8 +207,10 @@ class Script:
     def _hold(self, name: str, step: int, age: int) -> Verdict:
         sessions = (age - 2) * 28 * 3
         figure = (-0.06 if step == 4 else 0.05) + 0.03 / (age - 1)
-        reason = difference(figure, figure - 2.0 / math.sqrt(sessions + 30), max(30, 1_000 - sessions))
-        return verdict(name, Gate.CANARY, Judgement.HOLD, reason, stage=1, evidence=sessions)
+        more = max(30, 1_000 - sessions)
+        reason = difference(figure, figure - 2.0 / math.sqrt(sessions + 30), more)
+        missing = Reason(Check.MISSING, float(more), None, None, "against live: sessions that are still needed")
+        return verdict(name, Gate.CANARY, Judgement.HOLD, reason, missing, stage=1, evidence=sessions)
 
     def _end(self, name: str, step: int) -> list[Record]:
         self.trial, self.state = None, self.state + 1

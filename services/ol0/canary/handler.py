@@ -16,7 +16,7 @@ from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.controller.signing import OPEN, Keyring
 from ol0.controller.suite import Suite
 from ol0.errors import CheckpointError, ConfigError, ContractError
-from ol0.records import Candidate, Gate, Judgement, Outcome, Reason, Record, ServingState, Tick, Verdict
+from ol0.records import Candidate, Check, Gate, Judgement, Outcome, Reason, Record, ServingState, Tick, Verdict
 from ol0.statistics.outcome_clock import ClockSnapshot, OutcomeClock
 
 HOLD_EVERY = 500  # decisions of a trial between two verdicts that only say what is missing
@@ -125,14 +125,14 @@ class CanaryGate:
         try:
             self._checkpoints.open(candidate)
         except CheckpointError as error:
-            reason = Reason("checkpoint", None, None, None, str(error))
+            reason = Reason(Check.CHECKPOINT, None, None, None, str(error))
             return [self._verdict(candidate, Judgement.REJECT, (reason,))]
         result = run_suite(self._suite, candidate.digest, candidate.heads, self._safety)
         offer = Offer.of(candidate, result)
         if self._standing is None and offer.step and not result.flaw:
             self._pending = [*(one for one in self._pending if one.digest != offer.digest), offer]
             text = "no serving state is known yet: base and parent cannot be compared"
-            return [self._verdict(offer, Judgement.HOLD, (Reason("waiting", None, None, None, text),))]
+            return [self._verdict(offer, Judgement.HOLD, (Reason(Check.WAITING, None, None, None, text),))]
         return [self._judge_offer(offer)]
 
     def _judge_offer(self, offer: Offer) -> Verdict:
@@ -197,7 +197,7 @@ class CanaryGate:
             f"a share of {plan.share} beside serving.holdback {plan.holdback} leaves live nothing: there is nobody to "
             "compare with; give all services the same safety.stages and serving.holdback"
         )
-        reason = Reason("shares", plan.share, None, None, text)
+        reason = Reason(Check.SHARES, plan.share, None, None, text)
         return self._trial_verdict(plan, Judgement.REJECT, (reason,), 0, time_ms)
 
     def _observe(self, outcome: Outcome | None) -> list[Verdict]:

@@ -7,11 +7,11 @@ from typing import Final
 from ol0.canary.opponent import FEWEST_SESSIONS, Opponent
 from ol0.canary.trial import Trial
 from ol0.config import SafetyConfig, StageConfig
-from ol0.records import Judgement, Reason
+from ol0.records import Arm, Check, Judgement, Reason
 from ol0.statistics.staged import ArmComparison, ArmFigures
 
 Opinion = tuple[Judgement, tuple[Reason, ...]]
-UNDECIDED: Final = "undecided"  # release reads it: for want of evidence nobody has failed
+AGAINST: Final = {Arm.LIVE: Check.STAGED_LIVE, Arm.HOLDBACK: Check.STAGED_HOLDBACK}
 DAY_S: Final = 86_400
 DAY_MS: Final = 1000 * DAY_S
 
@@ -61,7 +61,7 @@ def _unbalanced(trial: Trial) -> Opinion | None:
 
 def _sample_ratio(opponent: Opponent, words: str) -> Reason:
     units = opponent.balance.units
-    return Reason("sample_ratio", float(units.treated), None, units.due, f"sample ratio: {words}")
+    return Reason(Check.SAMPLE_RATIO, float(units.treated), None, units.due, f"sample ratio: {words}")
 
 
 def _harm(trial: Trial, safety: SafetyConfig) -> Opinion | None:
@@ -81,7 +81,7 @@ def _harm(trial: Trial, safety: SafetyConfig) -> Opinion | None:
         f"worse than live: {_points(figures.difference)}, at best {_points(bound)}, after {trial.evidence} sessions; "
         f"the estimate is {'beyond' if large else 'within'} the margin of {_margin(safety.stage_margin)}"
     )
-    reason = Reason("harm", figures.difference, bound, 0.0, text)
+    reason = Reason(Check.HARM, figures.difference, bound, 0.0, text)
     return (Judgement.ROLLBACK if large else Judgement.REJECT), (reason,)
 
 
@@ -93,7 +93,7 @@ def _group_harm(trial: Trial, safety: SafetyConfig) -> Opinion | None:
         f"{_group_name(harm.group)} loses more than {_margin(safety.group_margin)}: {_points(harm.difference)}, at "
         f"best {_points(harm.high)}, after {harm.sessions} sessions"
     )
-    return Judgement.ROLLBACK, (Reason("group_harm", harm.difference, harm.high, -safety.group_margin, text),)
+    return Judgement.ROLLBACK, (Reason(Check.GROUP_HARM, harm.difference, harm.high, -safety.group_margin, text),)
 
 
 def _group_name(group: str) -> str:
@@ -132,7 +132,7 @@ def _approval(trial: Trial, safety: SafetyConfig, stage: StageConfig) -> Opinion
             f"no harm seen in {trial.own_decisions} decisions of the candidate ({own} complete sessions, beside {live} "
             f"of live); {stage.min_decisions} were asked"
         )
-        reasons = (Reason("no_harm", float(trial.own_decisions), None, float(stage.min_decisions), text), *reasons)
+        reasons = (Reason(Check.NO_HARM, float(trial.own_decisions), None, float(stage.min_decisions), text), *reasons)
     return Judgement.APPROVE, reasons
 
 
@@ -143,7 +143,7 @@ def _undecided(trial: Trial, safety: SafetyConfig, now_ms: int) -> Reason:
         f"{_time(trial.plan.began_ms)}; safety.max_stage is {safety.max_stage}, safety.max_stage_s "
         f"{safety.max_stage_s / DAY_S:g} days"
     )
-    return Reason(UNDECIDED, float(trial.decisions), None, float(safety.max_stage), text)
+    return Reason(Check.UNDECIDED, float(trial.decisions), None, float(safety.max_stage), text)
 
 
 def _doubts(trial: Trial, stage: StageConfig) -> Iterator[Reason]:
@@ -152,7 +152,9 @@ def _doubts(trial: Trial, stage: StageConfig) -> Iterator[Reason]:
         if (doubt := _doubt(trial, stage, one)) is not None:
             yield _sample_ratio(one, f"{doubt}; {one.balance.words()}")
     if (part := _suspicion(trial)) is not None:
-        yield Reason("suspicion", None, None, None, f"{part} looks harmed: that has to be cleared up before approval")
+        yield Reason(
+            Check.SUSPICION, None, None, None, f"{part} looks harmed: that has to be cleared up before approval"
+        )
 
 
 def _doubt(trial: Trial, stage: StageConfig, opponent: Opponent) -> str | None:
@@ -171,13 +173,13 @@ def _wait(trial: Trial, safety: SafetyConfig, stage: StageConfig) -> Iterator[Re
     missing = max(stage.min_decisions - trial.own_decisions, 0)
     if stage.harm_only or missing:
         text = f"{missing} more decisions of the candidate without harm are needed on this stage"
-        yield Reason("no_harm", float(trial.own_decisions), None, float(stage.min_decisions), text)
+        yield Reason(Check.NO_HARM, float(trial.own_decisions), None, float(stage.min_decisions), text)
     ends_ms = trial.plan.began_ms + 1000 * safety.max_stage_s
     text = (
         f"stage {trial.plan.stage} runs since {_time(trial.plan.began_ms)}, with {trial.decisions} decisions so far; "
         f"undecided at {_time(ends_ms)} or after {safety.max_stage} decisions, it ends"
     )
-    yield Reason("since", float(trial.decisions), None, float(safety.max_stage), text)
+    yield Reason(Check.SINCE, float(trial.decisions), None, float(safety.max_stage), text)
 
 
 def _comparisons(trial: Trial, safety: SafetyConfig) -> Iterator[Reason]:
@@ -185,7 +187,9 @@ def _comparisons(trial: Trial, safety: SafetyConfig) -> Iterator[Reason]:
     for one in trial.opponents:
         figures = one.voted.figures(trial.approval_alpha, trial.harm_alpha)
         text = f"against {one.arm}: {_sessions(figures)}; {_missing(one.voted, figures, safety)}"
-        yield Reason(f"staged_{one.arm}", figures.difference, figures.low, -safety.stage_margin, text)
+        yield Reason(AGAINST[one.arm], figures.difference, figures.low, -safety.stage_margin, text)
+        if more := figures.approval.missing:
+            yield Reason(Check.MISSING, float(more), None, None, f"against {one.arm}: sessions that are still needed")
 
 
 def _sessions(figures: ArmFigures) -> str:

@@ -7,7 +7,7 @@ from ol0.canary.offline import ResultSnapshot, SuiteResult, run_suite
 from ol0.config import SafetyConfig
 from ol0.controller.suite import OF_ANOTHER_SUITE, Suite
 from ol0.errors import CheckpointError
-from ol0.records import Candidate, Digest, Reason, Release, ServingState
+from ol0.records import Candidate, Check, Digest, Reason, Release, ServingState
 
 
 class StandingSnapshot(TypedDict):
@@ -99,17 +99,17 @@ class Offer:
         A parent that is not live is stale: what it was better than no longer serves, or does not serve yet.
         """
         if self.result.flaw is not None:
-            return Reason("checkpoint", None, None, None, self.result.flaw)
+            return Reason(Check.CHECKPOINT, None, None, None, self.result.flaw)
         if not self.step and not self.digest == self.base == self.parent:
-            return Reason("base", None, None, None, "step 0 is the base, which must be its own base and parent")
+            return Reason(Check.BASE, None, None, None, "step 0 is the base, which must be its own base and parent")
         if standing is None:
             return None
         if self.base != standing.base.digest:
             text = f"its base is {self.base[:12]}, but {standing.base.digest[:12]} is the base that serves"
-            return Reason("base", None, None, None, text)
+            return Reason(Check.BASE, None, None, None, text)
         if self.step and self.parent != standing.live.digest:
             text = f"stale parent: trained from {self.parent[:12]}, but {standing.live.digest[:12]} is live"
-            return Reason("parent", None, None, None, text)
+            return Reason(Check.PARENT, None, None, None, text)
         return None
 
     def snapshot(self) -> OfferSnapshot:

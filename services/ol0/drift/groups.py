@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final, TypedDict
 
 from ol0.drift.evidence import ArmSession, LiftEvidence, LiftSnapshot
-from ol0.records import Judgement, Reason
+from ol0.records import Check, Judgement, Reason
 from ol0.statistics.spending import candidate_alpha
 
 MOST_GROUPS: Final = 32  # as in a trial: those that appear first
@@ -51,7 +51,7 @@ class GroupLifts:
                     f"group {group!r} loses more than {100 * self.margin:g} points against the holdback: "
                     f"{100 * (lift.estimate or 0.0):+.1f}, at best {100 * high:+.1f}, in {lift.sessions} sessions"
                 )
-                return Judgement.ROLLBACK, (Reason("group_harm", lift.estimate, high, -self.margin, text),)
+                return Judgement.ROLLBACK, (Reason(Check.GROUP_HARM, lift.estimate, high, -self.margin, text),)
         return None
 
     def snapshot(self) -> list[GroupSnapshot]:

@@ -23,9 +23,8 @@ from ol0.drift.staged_watch import StagedSnapshot, StagedWatch
 from ol0.drift.watched import Opinion, Watched
 from ol0.errors import CheckpointError, ContractError
 from ol0.records import (
-    INPUTS_AWAY,
-    INPUTS_BACK,
     Candidate,
+    Check,
     Decision,
     Digest,
     Gate,
@@ -40,7 +39,7 @@ from ol0.records import (
 from ol0.statistics.outcome_clock import ClockSnapshot, OutcomeClock
 
 PATIENCE_GAPS: Final = 10  # an outcome may be missing for ten session gaps of event time before it is given up
-INPUT_CHECKS: Final = {Turn.AWAY: INPUTS_AWAY, Turn.BACK: INPUTS_BACK}
+INPUT_CHECKS: Final = {Turn.AWAY: Check.INPUTS_AWAY, Turn.BACK: Check.INPUTS_BACK}
 REFERENCES: Final = 16  # releases whose lift is remembered, for when a rollback brings one of them back
 
 
@@ -165,11 +164,13 @@ class DriftMonitor:
         try:
             offer = Offer.of(candidate, self._checkpoints, self._probes)
         except CheckpointError as error:
-            reason = Reason("checkpoint", None, None, None, str(error))
+            reason = Reason(Check.CHECKPOINT, None, None, None, str(error))
             return self._verdict(candidate, Judgement.REJECT, (reason,))
         if self._structure is None and candidate.step:
             self._pending = [*(one for one in self._pending if one.digest != offer.digest), offer]
-            reason = Reason("waiting", None, None, None, "no serving state is known yet: its base cannot be compared")
+            reason = Reason(
+                Check.WAITING, None, None, None, "no serving state is known yet: its base cannot be compared"
+            )
             return self._verdict(offer, Judgement.HOLD, (reason,))
         return self._judge_offer(offer)
 
@@ -180,10 +181,12 @@ class DriftMonitor:
             if offer.base != self._base:
                 problems.append(f"its base is {offer.base[:12]}, but {str(self._base)[:12]} is the base that serves")
         if problems:
-            against = tuple(Reason("structure", None, None, None, text) for text in problems)
+            against = tuple(Reason(Check.STRUCTURE, None, None, None, text) for text in problems)
             return self._verdict(offer, Judgement.REJECT, against)
         if offer.movement is None:
-            return self._verdict(offer, Judgement.REJECT, (Reason("checkpoint", None, None, None, OF_ANOTHER_SUITE),))
+            return self._verdict(
+                offer, Judgement.REJECT, (Reason(Check.CHECKPOINT, None, None, None, OF_ANOTHER_SUITE),)
+            )
         near, reasons = judge(offer.movement, self._safety)
         return self._verdict(offer, Judgement.APPROVE if near else Judgement.REJECT, reasons)
 

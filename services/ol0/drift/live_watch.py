@@ -18,7 +18,7 @@ from ol0.drift.watched import (
     write_watched,
 )
 from ol0.drift.windows import StretchSnapshot, Windows
-from ol0.records import Arm, Judgement, Outcome, Reason
+from ol0.records import Arm, Check, Judgement, Outcome, Reason
 from ol0.statistics.balance import Balance, BalanceSnapshot
 from ol0.statistics.sessions import OpenSessions
 
@@ -117,7 +117,7 @@ class LiveWatch:
             f"warnings, {self._violations.count(Level.CRITICAL)} criticals, "
             f"{self._violations.count(Level.EMERGENCY)} emergencies; 5, 3 or 1 are too much"
         )
-        reason = Reason("lost_lift", evidence.estimate, high, reference - self._limits[level], text)
+        reason = Reason(Check.LOST_LIFT, evidence.estimate, high, reference - self._limits[level], text)
         return (Judgement.ROLLBACK if too_much else Judgement.HOLD), (reason,)
 
     def snapshot(self) -> LiveSnapshot:

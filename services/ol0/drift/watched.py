@@ -6,7 +6,7 @@ from typing import NotRequired, TypedDict
 from ol0.config import SafetyConfig
 from ol0.drift.assignment import Assignment
 from ol0.drift.evidence import LiftEvidence
-from ol0.records import Digest, Judgement, Outcome, Reason
+from ol0.records import Check, Digest, Judgement, Outcome, Reason
 from ol0.statistics.balance import Balance
 
 Opinion = tuple[Judgement, tuple[Reason, ...]]
@@ -58,7 +58,7 @@ def unbalanced(balance: Balance, who: str) -> Opinion | None:
     if balance.found is None:
         return None
     text = f"sample ratio: the comparison of {who} with the holdback is broken: {balance.found}"
-    reason = Reason("sample_ratio", float(balance.units.treated), None, balance.units.due, text)
+    reason = Reason(Check.SAMPLE_RATIO, float(balance.units.treated), None, balance.units.due, text)
     return Judgement.ROLLBACK, (reason,)
 
 
@@ -68,7 +68,7 @@ def harm(evidence: LiftEvidence, who: str) -> Opinion:
         f"the base serves better than {who}: {100 * (evidence.estimate or 0.0):+.1f} points against the holdback in "
         f"{evidence.sessions} sessions"
     )
-    return Judgement.ROLLBACK, (Reason("harm_to_base", evidence.estimate, None, 0.0, text),)
+    return Judgement.ROLLBACK, (Reason(Check.HARM_TO_BASE, evidence.estimate, None, 0.0, text),)
 
 
 def write_watched(watched: Watched) -> WatchedSnapshot:

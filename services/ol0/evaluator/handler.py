@@ -17,19 +17,7 @@ from ol0.evaluator.ledger import Ledger, LedgerSnapshot
 from ol0.evaluator.lift import LAYOUT, SessionLift, SessionLiftSnapshot
 from ol0.evaluator.served import Served, ServedSnapshot
 from ol0.evaluator.votes import vote_of
-from ol0.records import (
-    INPUTS_AWAY,
-    INPUTS_BACK,
-    Arm,
-    Gate,
-    Outcome,
-    Phase,
-    Record,
-    ServingState,
-    Tick,
-    Transition,
-    Verdict,
-)
+from ol0.records import Arm, Check, Gate, Outcome, Phase, Record, ServingState, Tick, Transition, Verdict
 from ol0.statistics.outcome_clock import ClockSnapshot, OutcomeClock
 
 PATIENCE_GAPS = 10
@@ -216,9 +204,9 @@ class OnlineEvaluator:
     def _note_inputs(self, verdict: Verdict) -> None:
         """Of one break there may be several words, a day apart."""
         checks = {reason.check for reason in verdict.reasons}
-        if not checks & {INPUTS_AWAY, INPUTS_BACK}:
+        if not checks & {Check.INPUTS_AWAY, Check.INPUTS_BACK}:
             return
-        told = InputBreak(at_ms=verdict.time_ms, away=INPUTS_AWAY in checks)
+        told = InputBreak(at_ms=verdict.time_ms, away=Check.INPUTS_AWAY in checks)
         if told != self._inputs:
             self._inputs, self._lift = told, self._new_lift(since_ms=verdict.time_ms)
 

@@ -40,14 +40,13 @@ NO_REMEDY: Final = "Another version of OL0 wrote this letter: see its errors.py 
 REMEDIES: Final[Mapping[tuple[str, str], str]] = {
     ("decode", "ContractError"): NOT_A_RECORD,
     ("decode", "RangeError"): WRONG_VALUE,
+    ("decode", "UnknownSchema"): UNKNOWN_SCHEMA,
     ("check", "ContractError"): ANOTHER_LINEAGE,
     ("check", "RangeError"): ANOTHER_LINEAGE,
     ("handle", "ContractError"): REFUSED_BY_SERVICE,
     ("handle", "RangeError"): REFUSED_BY_SERVICE,
     ("handle", "SignatureError"): REFUSED_BY_SERVICE,
 }
-UNKNOWN_SCHEMA_ID: Final = "schema id "
-"""How the codec's complaint about one begins."""
 
 
 def remedy(letter: Letter) -> str:
@@ -56,8 +55,6 @@ def remedy(letter: Letter) -> str:
         return NOT_OURS
     if letter.cut:
         return TRUNCATED
-    if letter.message.startswith(UNKNOWN_SCHEMA_ID):
-        return UNKNOWN_SCHEMA
     return REMEDIES.get((letter.stage, letter.error_class), NO_REMEDY)
 
 

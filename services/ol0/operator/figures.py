@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from ol0.records import Arm, Digest, Gate, Judgement, Mode, Phase, Reason, Verdict
+from ol0.records import Arm, Check, Digest, Gate, Judgement, Mode, Phase, Reason, Verdict
 
 R = TypeVar("R")
 
@@ -127,8 +127,8 @@ class Point:
     restarts: int
 
 
-SINCE: Final = "since"
-"""The canary on how long a stage runs: its figure counts decisions, and decides nothing before the stage ends."""
+PROGRESS: Final = frozenset({Check.SINCE, Check.MISSING})
+"""Checks whose figure says how far a trial is, and decides nothing."""
 
 
 def deciding_reason(verdict: Verdict) -> Reason | None:
@@ -137,7 +137,7 @@ def deciding_reason(verdict: Verdict) -> Reason | None:
     The canary puts what decided first. Drift gives its figures always in the same order, so of its rejections it is
     the first figure that is beyond its limit.
     """
-    measured = [reason for reason in verdict.reasons if reason.figure is not None and reason.check != SINCE]
+    measured = [reason for reason in verdict.reasons if reason.figure is not None and reason.check not in PROGRESS]
     measured = measured or list(verdict.reasons)
     if verdict.gate is Gate.DRIFT and verdict.judgement is Judgement.REJECT:
         measured = [reason for reason in measured if _beyond(reason)] or measured

@@ -1,16 +1,13 @@
 """A run in sentences: what happens now, how it stands, and what is new since the last look."""
 
-import re
 from collections.abc import Iterator
-from typing import Final
+from itertools import permutations
 
 from ol0.operator.figures import CandidateStory, Trial
 from ol0.operator.observation import Observation
 from ol0.operator.text import lift_text, percent, plural, sentence, short, transition_sentence, verdict_sentence
-from ol0.records import Arm, Gate, Judgement, Phase
-
-MISSING: Final = re.compile(r"about (\d+) more sessions")
-"""How the canary says what a trial lacks. Words, for no field of a verdict holds it; unread, it is left out."""
+from ol0.records import Arm, Check, Gate, Judgement, Phase
+from ol0.release.state import verdict_cause
 
 
 def now_sentence(now: Observation) -> str:
@@ -52,7 +49,13 @@ def news(before: Observation | None, now: Observation) -> Iterator[tuple[float, 
     told = [(story.at_s, _offer_sentence(story)) for story in now.candidates[known[0] :]]
     verdicts, transitions = now.verdicts[known[1] :], now.transitions[known[2] :]
     told += [(v.at_s, verdict_sentence(v.record)) for v in verdicts if v.record.judgement is not Judgement.HOLD]
-    told += [(t.at_s, transition_sentence(t.record)) for t in transitions if t.record.to_phase is not Phase.OFFERED]
+    causes = [verdict_cause(verdict.record) for verdict in now.verdicts]
+    said = {*causes, *map("; ".join, permutations(causes, 2))}  # an offline stage needs both gates
+    told += [
+        (t.at_s, transition_sentence(t.record, with_cause=t.record.cause not in said))
+        for t in transitions
+        if t.record.to_phase is not Phase.OFFERED
+    ]
     yield from sorted(told, key=lambda event: event[0])  # stable: what was seen at once stays offer, word, step
     for name, count in now.restarts.items():
         if count > (0 if before is None else before.restarts.get(name, 0)):
@@ -68,8 +71,8 @@ def _trial_sentence(now: Observation, trial: Trial) -> str:
         return sentence(f"{serves}: its first evidence is awaited ({plural(rewards, 'reward')} on trials so far)")
     if word.judgement is not Judgement.HOLD:
         return sentence(f"{serves}: the canary has decided after {plural(word.evidence, 'session')}")
-    missing = next((found for reason in word.reasons if (found := MISSING.search(reason.text))), None)
-    of = "" if missing is None else f" of about {word.evidence + int(missing[1]):,}"
+    missing = next((reason.figure for reason in word.reasons if reason.check == Check.MISSING), None)
+    of = "" if missing is None else f" of about {word.evidence + round(missing):,}"
     return sentence(f"{serves}: {word.evidence:,}{of} sessions")
 
 

@@ -4,14 +4,13 @@ from datetime import UTC, datetime
 from typing import Final
 
 from ol0.operator.figures import LiftInterval, deciding_reason
-from ol0.records import Digest, Gate, Judgement, Phase, Reason, Transition, Verdict
+from ol0.records import DIFFERENCES, Digest, Judgement, Phase, Reason, Transition, Verdict
 
 MINUS: Final = "\N{MINUS SIGN}"
 DASH: Final = "\N{EN DASH}"
 DIGEST_LENGTH: Final = 8
 INVISIBLE: Final = 0.0005
 RARE: Final = 0.01
-DIFFERENCES: Final = frozenset({"harm", "group_harm", "suite_base", "suite_parent", "harm_to_base", "lost_lift"})
 SAYS: Final = {
     Judgement.APPROVE: "approves",
     Judgement.REJECT: "rejects",
@@ -113,6 +112,7 @@ def stage_text(stage: int) -> str:
 def verdict_text(verdict: Verdict) -> str:
     """Gate, judgement and the figure that decided, short enough for a table.
 
+    >>> from ol0.records import Gate
     >>> reason = Reason("staged_live", 0.021, -0.004, -0.02, "")
     >>> v = Verdict(Digest("d"), Digest("b"), Digest("b"), 1, None, Gate.CANARY, Judgement.APPROVE, (reason,), 9, 0)
     >>> verdict_text(v).replace("\N{MINUS SIGN}", "-")
@@ -127,7 +127,7 @@ def reason_text(reason: Reason) -> str:
     """The figure of one check, with its bound where it has one."""
     if reason.figure is None:
         return reason.text
-    if _is_difference(reason.check):
+    if reason.check in DIFFERENCES:
         figure, bound = f"{signed_points(reason.figure)} points", signed_points(reason.bound)
     else:
         figure, bound = f"{reason.check.replace('_', ' ')} {_plain(reason.figure)}", _plain(reason.bound)
@@ -146,7 +146,7 @@ def verdict_sentence(verdict: Verdict) -> str:
     return sentence(f"{verdict.gate.capitalize()} {SAYS[verdict.judgement]} {short(verdict.digest)} {where}{why}")
 
 
-def transition_sentence(transition: Transition) -> str:
+def transition_sentence(transition: Transition, *, with_cause: bool = True) -> str:
     """One step in the life of a checkpoint, with its cause."""
     steps = {
         Phase.OFFERED: "is offered",
@@ -156,22 +156,13 @@ def transition_sentence(transition: Transition) -> str:
         Phase.REJECTED: "is turned down",
         Phase.QUARANTINED: "is taken back and will never serve again",
     }
-    # The cause of a gate's making repeats the whole verdict, which has been told before: its head is enough.
-    from_gate = transition.cause.startswith(tuple(Gate))
-    cause = transition.cause.partition(": ")[0] if from_gate else transition.cause
-    return sentence(
-        f"Checkpoint {short(transition.digest)} {steps[transition.to_phase]}{f': {cause}' if cause else ''}"
-    )
+    cause = f": {transition.cause}" if with_cause and transition.cause else ""
+    return sentence(f"Checkpoint {short(transition.digest)} {steps[transition.to_phase]}{cause}")
 
 
 def sentence(text: str) -> str:
     """The text with one full stop at its end."""
     return text.rstrip().rstrip(".") + "."
-
-
-def _is_difference(check: str) -> bool:
-    """Whether a check compares two rates, so that its figure is in points: which checks do, the canary knows."""
-    return check in DIFFERENCES or check.startswith("staged_")
 
 
 def _plain(number: float | None) -> str:

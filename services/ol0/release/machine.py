@@ -5,7 +5,7 @@ Every rule is a pure function of the state and one record, and returns the state
 
 from dataclasses import replace
 
-from ol0.records import Candidate, Digest, Gate, Judgement, Phase, Release, Verdict
+from ol0.records import Candidate, Check, Digest, Gate, Judgement, Phase, Release, Verdict
 from ol0.release.admission import is_known, is_next, objection
 from ol0.release.state import HISTORY_BYTES, Move, ReleaseState, Rules, Step, Trial, verdict_cause
 
@@ -117,8 +117,6 @@ def _move(trial: Trial, phase: Phase, cause: str) -> Move:
     return Move(trial.candidate.digest, trial.candidate.step, trial.phase, phase, cause)
 
 
-UNDECIDED = "undecided"
-"""Name of the check with which a gate rejects for want of evidence: no harm was shown."""
 EARLY_VERDICTS = 8
 """Two gates, and a few candidates that were turned away before their verdicts came."""
 
@@ -186,7 +184,7 @@ def _approve(state: ReleaseState, trial: Trial, verdict: Verdict, rules: Rules) 
 
 def _reject(state: ReleaseState, trial: Trial, verdict: Verdict, rules: Rules) -> Step:
     after, moves = drop(state, verdict_cause(verdict))
-    undecided = any(reason.check == UNDECIDED for reason in verdict.reasons)
+    undecided = any(reason.check == Check.UNDECIDED for reason in verdict.reasons)
     if trial.stage == 0 or undecided:
         # Before there is a base, the next attempt at a warm-up need not wait.
         return (after if state.base is None else cool(after, rules, verdict.time_ms)), moves

@@ -188,7 +188,12 @@ def serving_state(state: ReleaseState, rules: Rules) -> ServingState | None:
 def verdict_cause(verdict: Verdict) -> str:
     """As in "canary says reject at stage 1 on 812: harm -0.031 (bound -0.004, threshold 0): ..."."""
     reasons = "; ".join(map(_reason, verdict.reasons)) or "no reason given"
-    return f"{verdict.gate} says {verdict.judgement} at stage {verdict.stage} on {verdict.evidence}: {reasons}"
+    return f"{verdict_head(verdict)}: {reasons}"
+
+
+def verdict_head(verdict: Verdict) -> str:
+    """As in "canary says reject at stage 1 on 812"."""
+    return f"{verdict.gate} says {verdict.judgement} at stage {verdict.stage} on {verdict.evidence}"
 
 
 def order_cause(command: OperatorCommand) -> str:

@@ -14,7 +14,7 @@ from fastavro import parse_schema, schemaless_writer
 from fastavro.types import Schema
 from fastavro.validation import ValidationError, validate_many
 
-from ol0.errors import ConfigError, ContractError
+from ol0.errors import ConfigError, ContractError, UnknownSchema
 from ol0.records import Feedback, Record, Tick
 from ol0.wire.avro_codegen import Read
 from ol0.wire.avro_reader import Definition, Readers
@@ -152,7 +152,7 @@ class Codec:
         _, number = HEADER.unpack_from(payload)
         known = [schema.number for schema in self._by_header.values()]
         right = f"{min(known)} to {max(known)}" if expected is None else f"{self._by_name[expected].number}: {expected}"
-        raise ContractError(
+        raise UnknownSchema(
             f"schema id {number}; schemas/ids.json has {right}. A registry's ids mean nothing here: OL0 asks none"
         )
 

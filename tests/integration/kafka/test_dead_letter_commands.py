@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ol0.config import RedisConfig, Settings
-from ol0.errors import ContractError, RangeError, StreamError
+from ol0.errors import ContractError, RangeError, StreamError, UnknownSchema
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.join import FeedbackJoin
 from ol0.kafka.consume_loop import ConsumeLoop
@@ -29,7 +29,7 @@ from support.kafka_log import put_bytes, read_messages
 from testbed.waiting import wait_until
 
 TIMEOUT_S = 30.0
-NO_SUCH_SCHEMA = ContractError("schema id 15; schemas/ids.json knows 2 to 14")
+NO_SUCH_SCHEMA = UnknownSchema("schema id 15; schemas/ids.json knows 2 to 14")
 
 Ol0 = Callable[..., str]
 
@@ -92,7 +92,7 @@ def test_the_list_counts_each_bad_record_once_and_names_the_newest(ol0: Ol0, lin
     # Then the table has each of them once
     lines = ol0("list").splitlines()
     rows = [line.split() for line in lines]
-    assert ["decisions", "ContractError", "2"] in [row[:3] for row in rows]
+    assert ["decisions", "UnknownSchema", "2"] in [row[:3] for row in rows]
     assert ["decisions", "(unreadable", "headers)", "1"] in [row[:4] for row in rows]
     assert ["feedback.user", "RangeError", "1"] in [row[:3] for row in rows]
 
@@ -108,7 +108,7 @@ def test_the_list_counts_each_bad_record_once_and_names_the_newest(ol0: Ol0, lin
 
     # And it can be cut down
     one = ol0("list", "--topic", feedback, "--limit", 1)
-    assert "ContractError" not in one
+    assert "UnknownSchema" not in one
     assert f"{feedback}[0]@9" in one
 
 

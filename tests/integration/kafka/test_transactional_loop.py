@@ -180,7 +180,7 @@ def test_an_undecodable_record_becomes_a_dead_letter_in_the_same_transaction(
         "source_offset": b"1",
         "service": SERVICE.encode(),
         "stage": b"decode",
-        "error_class": b"ContractError",
+        "error_class": b"UnknownSchema",
         "message": b"schema id 99; schemas/ids.json has 14: Outcome. A registry's ids mean nothing here: OL0 asks none",
     }
     assert dict(refused.headers() or [])["stage"] == b"handle"

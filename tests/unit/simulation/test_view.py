@@ -15,6 +15,7 @@ from ol0.operator.observation import Observation
 from ol0.operator.screen import WIDTH, screen, sparkline
 from ol0.operator.text import MINUS, lift_text, signed_points, transition_sentence, verdict_sentence, verdict_text
 from ol0.records import Digest, Gate, Judgement, Phase, Reason, Transition
+from ol0.release.state import verdict_cause
 from ol0.simulation.view import LiveView, PlainView, make_view
 from support.made_up_run import difference, digest, divergence, verdict, watch, whole_run
 
@@ -175,6 +176,18 @@ def test_a_verdict_in_a_sentence_says_who_what_when_and_why() -> None:
 def test_a_transition_tells_its_cause(cause: str) -> None:
     told = transition_sentence(Transition(Digest("f" * 64), None, Phase.LIVE, cause, 0, 1, 1))
     assert told == f"Checkpoint ffffffff is released and serves now: {cause}."
+
+
+def test_a_transition_whose_verdicts_were_told_leaves_their_reasons_out() -> None:
+    now = watch(30)
+    seen = now.transitions[-1]
+    approvals = [v.record for v in now.verdicts if v.record.judgement is Judgement.APPROVE][:2]
+    causes = [verdict_cause(approval) for approval in approvals]
+    for cause in (causes[0], "; ".join(causes)):
+        told = replace(now, transitions=(replace(seen, record=replace(seen.record, cause=cause)),))
+        assert [text for _, text in news(None, told) if text.endswith(f"serves now: {cause}.")] == []
+    ordered = replace(now, transitions=(replace(seen, record=replace(seen.record, cause="jo ordered pin: calm")),))
+    assert [text for _, text in news(None, ordered) if text.endswith("jo ordered pin: calm.")] != []
 
 
 def test_the_lift_is_open_where_there_is_no_evidence() -> None:

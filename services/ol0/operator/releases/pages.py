@@ -12,7 +12,7 @@ from ol0.controller.signing import Keyring
 from ol0.errors import CheckpointError
 from ol0.operator.releases.history import History
 from ol0.records import Candidate, Digest, ServingState, Transition, Verdict
-from ol0.release.state import verdict_cause
+from ol0.release.state import verdict_head
 
 SHORT = 12
 
@@ -73,8 +73,7 @@ def _candidate_lines(candidate: Candidate, keys: Keyring) -> Iterator[str]:
 
 
 def _verdict_lines(verdict: Verdict, keys: Keyring) -> Iterator[str]:
-    head, _, _ = verdict_cause(verdict).partition(":")
-    yield f"  {_time(verdict.time_ms)}  {head}; {_signature(verdict, keys)}"
+    yield f"  {_time(verdict.time_ms)}  {verdict_head(verdict)}; {_signature(verdict, keys)}"
     yield from (f"    {reason.check}: {reason.text}" for reason in verdict.reasons)
 
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from ol0.operator.observation import Observation
-from ol0.records import Digest, Gate, Judgement, Verdict
+from ol0.records import Check, Digest, Gate, Judgement, Verdict
 
-MAIN_CHECK: Final = "staged_live"
 """What the canary calls the comparison with what serves."""
 ENDS: Final = {
     Judgement.APPROVE: "approved",
@@ -47,7 +46,7 @@ def _evidence(now: Observation, verdicts: Sequence[Verdict]) -> TrialEvidence:
         (verdict.evidence, reason.figure, reason.bound, reason.threshold)
         for verdict in verdicts
         for reason in verdict.reasons
-        if reason.check == MAIN_CHECK and reason.figure is not None and reason.bound is not None
+        if reason.check == Check.STAGED_LIVE and reason.figure is not None and reason.bound is not None
     ]
     last = verdicts[-1]
     story = now.story(last.digest)

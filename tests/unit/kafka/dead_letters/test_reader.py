@@ -326,7 +326,7 @@ def test_letters_that_nobody_acknowledges_are_said_and_stay() -> None:
     ("headers", "expected"),
     [
         ({}, NOT_A_RECORD),
-        ({"message": "schema id 15; schemas/ids.json knows 2 to 14"}, UNKNOWN_SCHEMA),
+        ({"error_class": "UnknownSchema"}, UNKNOWN_SCHEMA),
         ({"stage": "handle", "error_class": "RangeError"}, REFUSED_BY_SERVICE),
         ({"error_class": "NovelError"}, NO_REMEDY),
     ],
