@@ -12,7 +12,7 @@ from ol0.config import load_settings
 from ol0.feedback.service import run
 from ol0.kafka.loop_stats import LoopStats
 from ol0.replay.connection import connect
-from ol0.replay.script_runner import store_key
+from ol0.replay.layout import Key, store_key
 
 LOOK_S: Final = 0.02
 """How often the store is asked: often beside a run of seconds, and next to nothing beside its work."""
@@ -26,7 +26,7 @@ class Finish:
         self.records = 0
         self.ended = (0.0, 0.0)
         self._client = client
-        self._outcomes, self._outbox = (store_key(prefix, "m"), "count:outcomes"), store_key(prefix, "x")
+        self._outcomes, self._outbox = (store_key(prefix, Key.META), "count:outcomes"), store_key(prefix, Key.OUTBOX)
         self._expected, self._appendonly = expected, appendonly
 
     def __call__(self, done: LoopStats) -> None:

@@ -11,7 +11,7 @@ from typing import cast
 from benchmarks.measure import Row, alternate, median, say, show
 from benchmarks.stage import Stage, scratch
 from benchmarks.worker import PATIENCE_S, Work, finish, start
-from ol0.replay.script_runner import store_key
+from ol0.replay.layout import Key, store_key
 from ol0.stacks.native import NativeStack
 
 GOAL = 1.15
@@ -46,7 +46,7 @@ def _wait_until_settled(place: Stage) -> None:
     """Every partition is claimed, and none was claimed anew for some seconds."""
     deadline, seen, since = time.monotonic() + PATIENCE_S, -1, time.monotonic()
     while time.monotonic() < deadline:
-        meta = cast("dict[bytes, bytes]", place.client.hgetall(store_key(place.settings.kafka.topic_prefix, "m")))
+        meta = cast("dict[bytes, bytes]", place.client.hgetall(store_key(place.settings.kafka.topic_prefix, Key.META)))
         epochs = [int(value) for name, value in meta.items() if name.startswith(b"epoch:")]
         if sum(epochs) != seen:
             seen, since = sum(epochs), time.monotonic()

@@ -20,8 +20,7 @@ from ol0.feedback.service import SOURCES
 from ol0.kafka.ports import Partition
 from ol0.kafka.topic_admin import source_partitions
 from ol0.replay.connection import connect
-from ol0.replay.layout import FIELD_BYTES
-from ol0.replay.script_runner import store_key
+from ol0.replay.layout import FIELD_BYTES, Key, store_key
 from ol0.replay.store import ReplayStore
 from testbed.comparison import ENTRY_BYTES
 from testbed.faults.audit_pieces import MOST_BUCKETS, Pieces, Read, side_by_side
@@ -160,7 +159,7 @@ class Auditor:
     def _payload_digests(self) -> dict[bytes, bytes]:
         """Of the payloads in the store, by field."""
         client, prefix = connect(self._settings.redis), self._settings.kafka.topic_prefix
-        payloads = cast("dict[bytes, bytes]", client.hgetall(store_key(prefix, "o")))
+        payloads = cast("dict[bytes, bytes]", client.hgetall(store_key(prefix, Key.PAYLOADS)))
         return {field: blake2b(payload, digest_size=16).digest() for field, payload in payloads.items()}
 
     def _compare_ring(self, examples: NDArray[np.void], stored: dict[bytes, bytes]) -> None:
@@ -172,9 +171,9 @@ class Auditor:
         slots["field"][newest % capacity] = examples["field"][newest]
         slots["reward"][newest % capacity] = examples["reward"][newest]
         assert slots.itemsize == ENTRY_BYTES
-        ring = client.get(store_key(prefix, "i"))
+        ring = client.get(store_key(prefix, Key.ENTRIES))
         self._expect("the ring is not what the logs say, byte for byte", ring == slots.tobytes())
-        priorities = np.frombuffer(cast("bytes", client.get(store_key(prefix, "p"))), "<f4")
+        priorities = np.frombuffer(cast("bytes", client.get(store_key(prefix, Key.PRIORITIES))), "<f4")
         self._expect("priorities where no example is", set(np.flatnonzero(priorities)) == set(newest % capacity))
         width = f"V{FIELD_BYTES}", "V16"
         fields, digests = (

@@ -19,7 +19,7 @@ from ol0.kafka.lineage import Lineage
 from ol0.operator.setup.lineage import apply_topics
 from ol0.replay.connection import connect
 from ol0.replay.counters import Counters
-from ol0.replay.script_runner import store_key
+from ol0.replay.layout import Key, store_key
 from ol0.replay.store import ReplayStore
 from ol0.stacks.ports import LOOPBACK, free_ports
 from ol0.supervisor.service_commands import ONE_THREAD
@@ -243,12 +243,12 @@ class World:
 
     def next_offsets(self) -> Mapping[bytes, int]:
         """Where every partition goes on, by the store."""
-        meta = cast("dict[bytes, bytes]", self.redis.hgetall(store_key(self.prefix, "m")))
+        meta = cast("dict[bytes, bytes]", self.redis.hgetall(store_key(self.prefix, Key.META)))
         return {name: int(value) for name, value in meta.items() if name.startswith(b"next:")}
 
     def ring(self) -> bytes:
         """The entries of the ring, as they are."""
-        return cast("bytes", self.redis.get(store_key(self.prefix, "i")))
+        return cast("bytes", self.redis.get(store_key(self.prefix, Key.ENTRIES)))
 
     def settle(self, within_s: float = SETTLED_WITHIN_S) -> None:
         """Waits until everything that was sent is in the store, every window is closed and every outcome published."""
@@ -256,7 +256,9 @@ class World:
         def settled(counters: Counters) -> bool:
             sent = (self.traffic.decisions, self.traffic.feedback)
             come = (counters.decisions, counters.feedback) == sent
-            return come and not (counters.open or counters.waiting or self.redis.xlen(store_key(self.prefix, "x")))
+            return come and not (
+                counters.open or counters.waiting or self.redis.xlen(store_key(self.prefix, Key.OUTBOX))
+            )
 
         self.wait_for(settled, within_s)
 

@@ -9,8 +9,7 @@ import numpy as np
 from contract.store_calls import unsent
 from contract.store_world import World
 from ol0.records import Decision, Outcome
-from ol0.replay.layout import FEEDBACK
-from ol0.replay.script_runner import store_key
+from ol0.replay.layout import FEEDBACK, Key, store_key
 from testbed.comparison import field_of, ring_of
 from testbed.reference_store import Closed, Expected
 
@@ -23,18 +22,18 @@ def compare(world: World, expected: Expected) -> None:
     since_rebuild = expected.without(world.forgotten_before_rebuild, but=set())
     expected = since_rebuild.without(world.forgotten, but=had_closed)
     examples = expected.examples()
-    assert world.client.get(store_key(world.prefix, "i")) == ring_of(examples, world.sizes.capacity)
+    assert world.client.get(store_key(world.prefix, Key.ENTRIES)) == ring_of(examples, world.sizes.capacity)
 
     newest = range(len(examples))[-world.sizes.capacity :]
     live = [number for number in newest if examples[number].decision.user not in world.forgotten]
-    payloads = cast("dict[bytes, bytes]", world.client.hgetall(store_key(world.prefix, "o")))
+    payloads = cast("dict[bytes, bytes]", world.client.hgetall(store_key(world.prefix, Key.PAYLOADS)))
     for number in live:
         assert payloads.pop(field_of(examples[number])) == world.pack(examples[number].decision)
     of_windows = [world.payloads.unpack(payload) for payload in payloads.values()]
     assert len(of_windows) == world.store.counters().open
     kept_open = [decision for decision in of_windows if decision.user not in world.forgotten]
     assert sorted(map(str, kept_open)) == sorted(map(str, expected.open))
-    priorities = np.frombuffer(cast("bytes", world.client.get(store_key(world.prefix, "p"))), "<f4")
+    priorities = np.frombuffer(cast("bytes", world.client.get(store_key(world.prefix, Key.PRIORITIES))), "<f4")
     assert set(np.flatnonzero(priorities)) == {number % world.sizes.capacity for number in live}
     compare_counters(world, expected, len(examples), len(of_windows))
 
@@ -67,8 +66,10 @@ def compare_counters(world: World, expected: Expected, examples: int, still_open
     world.seen["capped"] += counters.capped
     assert (counters.examples, counters.evicted) == (examples, max(0, examples - world.sizes.capacity))
     assert counters.feedback_used == expected.used
-    piles = world.client.hvals(store_key(world.prefix, "f"))
+    piles = world.client.hvals(store_key(world.prefix, Key.FEEDBACK))
     assert counters.waiting == sum(map(len, piles)) // FEEDBACK.size
-    known = set(world.client.zrange(store_key(world.prefix, "d"), 0, -1))
-    known |= set(world.client.zrange(store_key(world.prefix, "g"), 0, -1))
-    assert set(world.client.hkeys(store_key(world.prefix, "f"))) <= known, "feedback that nothing will ever delete"
+    known = set(world.client.zrange(store_key(world.prefix, Key.OPEN), 0, -1))
+    known |= set(world.client.zrange(store_key(world.prefix, Key.WAITING), 0, -1))
+    assert set(world.client.hkeys(store_key(world.prefix, Key.FEEDBACK))) <= known, (
+        "feedback that nothing will ever delete"
+    )

@@ -20,10 +20,9 @@ from ol0.kafka.ports import Log, Partition, SourceRecord
 from ol0.records import Decision, Outcome
 from ol0.replay.counters import FeedbackDrop
 from ol0.replay.exclusion import Exclusion
-from ol0.replay.layout import decision_key, user_key
+from ol0.replay.layout import SCRIPT_KEYS, decision_key, store_key, user_key
 from ol0.replay.protocol import Published, SourcePartition
 from ol0.replay.rebuild import rebuild_store
-from ol0.replay.script_runner import SCRIPT_KEYS, store_key
 from ol0.replay.store import ReplayStore
 from ol0.wire.codec import Codec
 from ol0.wire.payloads import Payloads

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from contract.store_keys import break_type, contents
+from contract.store_keys import ALL_KEYS, break_type, contents
 from ol0.errors import StoreError
 from ol0.replay.buffer import ReplayBuffer
 from ol0.replay.exclusion import Exclusion
-from ol0.replay.layout import payload_field, user_key
+from ol0.replay.layout import SCRIPT_KEYS, Key, payload_field, store_key, user_key
 from ol0.replay.protocol import Arrivals, Claim, ClosedWindow, SourcePartition
 from ol0.replay.registration import Admitted
-from ol0.replay.script_runner import SCRIPT_KEYS, script_source, store_key
+from ol0.replay.script_runner import script_source
 from ol0.replay.stats import read_stats
 from ol0.replay.store import ReplayStore
 
@@ -166,7 +166,7 @@ RING_DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("name", "pi")
+@pytest.mark.parametrize("name", [Key.PRIORITIES, Key.ENTRIES])
 @pytest.mark.parametrize("damage", RING_DAMAGE)
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_ring_of_the_wrong_length_stops_a_script_before_it_writes(
@@ -188,7 +188,7 @@ TEXTS = {"incarnation", "frontier"}
 def test_a_field_of_meta_that_is_no_number_stops_a_script_before_it_writes(
     client: Redis, prefix: str, script: str, wrong: str
 ) -> None:
-    calls, meta = Calls(client, prefix), store_key(prefix, "m")
+    calls, meta = Calls(client, prefix), store_key(prefix, Key.META)
     fields = cast("dict[bytes, bytes]", client.hgetall(meta))
     assert len(fields) >= 15, "head, sequences, sizes, counters, and of each partition its offset and epoch"
     for name, right in fields.items():
@@ -207,12 +207,12 @@ def test_a_field_of_meta_that_is_missing_stops_a_script_before_it_writes(
     client: Redis, prefix: str, script: str, field: str
 ) -> None:
     calls = Calls(client, prefix)
-    client.hdel(store_key(prefix, "m"), field)
+    client.hdel(store_key(prefix, Key.META), field)
 
     refuses(client, prefix, calls, script, "ol0 replay rebuild")
 
 
-@pytest.mark.parametrize("lost", ["m next", "w"])
+@pytest.mark.parametrize("lost", ["next", "watermark"])
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_partition_of_which_half_is_lost_stops_every_script(
     client: Redis, prefix: str, script: str, lost: str
@@ -220,10 +220,10 @@ def test_a_partition_of_which_half_is_lost_stops_every_script(
     # Else its next offset would begin anew, or windows would close without waiting for it.
     calls = Calls(client, prefix)
     calls.store.register({NEWCOMER: 0}, 4, 100)
-    if lost == "w":
-        client.hdel(store_key(prefix, "w"), str(NEWCOMER))
+    if lost == "watermark":
+        client.hdel(store_key(prefix, Key.WATERMARKS), str(NEWCOMER))
     else:
-        client.hdel(store_key(prefix, "m"), f"next:{NEWCOMER}")
+        client.hdel(store_key(prefix, Key.META), f"next:{NEWCOMER}")
 
     refuses(client, prefix, calls, script, "watermarks of", "ol0 replay rebuild")
 
@@ -234,7 +234,7 @@ def test_a_watermark_that_is_no_number_stops_a_script_before_it_writes(
     client: Redis, prefix: str, script: str, wrong: str
 ) -> None:
     calls = Calls(client, prefix)
-    client.hset(store_key(prefix, "w"), str(PARTITION), wrong)
+    client.hset(store_key(prefix, Key.WATERMARKS), str(PARTITION), wrong)
 
     refuses(client, prefix, calls, script, "watermark")
 
@@ -244,25 +244,25 @@ def test_without_its_meta_key_a_store_is_not_begun_anew_beside_what_is_left_of_i
     client: Redis, prefix: str, script: str
 ) -> None:
     calls = Calls(client, prefix)
-    client.delete(store_key(prefix, "m"))
+    client.delete(store_key(prefix, Key.META))
 
     refuses(client, prefix, calls, script, "ol0 replay rebuild")
 
 
-@pytest.mark.parametrize("name", f"{SCRIPT_KEYS}a")
+@pytest.mark.parametrize("name", ALL_KEYS)
 def test_reading_statistics_of_a_broken_store_is_an_error_in_words(client: Redis, prefix: str, name: str) -> None:
     Calls(client, prefix)
     client.delete(store_key(prefix, name))
     client.sadd(store_key(prefix, name), "wrong")
 
-    if name in "fgu":  # only their memory is asked for
+    if name in (Key.FEEDBACK, Key.WAITING, Key.USERS):  # only their memory is asked for
         read_stats(client, prefix)
     else:
         with pytest.raises(StoreError, match="reading statistics"):
             read_stats(client, prefix)
 
 
-@pytest.mark.parametrize("name", "pi")
+@pytest.mark.parametrize("name", [Key.PRIORITIES, Key.ENTRIES])
 def test_a_ring_that_is_cut_off_is_an_error_in_words_for_whoever_reads_it_all(
     client: Redis, prefix: str, name: str
 ) -> None:
@@ -278,7 +278,7 @@ def test_a_ring_that_is_cut_off_is_an_error_in_words_for_whoever_reads_it_all(
 @pytest.mark.parametrize("field", ["capacity", "count:outcomes", "count:feedback_late", f"next:{PARTITION}"])
 def test_a_number_that_is_none_is_an_error_in_words_for_statistics(client: Redis, prefix: str, field: str) -> None:
     Calls(client, prefix)
-    client.hset(store_key(prefix, "m"), field, "wrong")
+    client.hset(store_key(prefix, Key.META), field, "wrong")
 
     with pytest.raises(StoreError, match="ol0 replay rebuild"):
         read_stats(client, prefix)

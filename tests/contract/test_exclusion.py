@@ -7,9 +7,8 @@ from redis import Redis
 from contract.store_keys import contents
 from ol0.replay.counters import DecisionDrop, FeedbackDrop
 from ol0.replay.exclusion import Exclusion
-from ol0.replay.layout import FeedbackEntry, feedback_key, payload_field, source_key
+from ol0.replay.layout import FeedbackEntry, Key, feedback_key, payload_field, source_key, store_key
 from ol0.replay.protocol import Arrivals, ClosedWindow, SourcePartition
-from ol0.replay.script_runner import store_key
 from ol0.replay.stats import read_stats
 from ol0.replay.store import ReplayStore
 
@@ -53,10 +52,10 @@ class Lineage:
 
     def left(self) -> list[int]:
         """Payloads that are still there."""
-        return sorted(map(int, self.client.hvals(store_key(self.prefix, "o"))))
+        return sorted(map(int, self.client.hvals(store_key(self.prefix, Key.PAYLOADS))))
 
     def priorities(self) -> list[float]:
-        stored = self.client.get(store_key(self.prefix, "p"))
+        stored = self.client.get(store_key(self.prefix, Key.PRIORITIES))
         assert isinstance(stored, bytes)
         return [float(priority) for priority in np.frombuffer(stored, "<f4")]
 
@@ -82,13 +81,13 @@ def test_what_is_found_is_not_changed(lineage: Lineage) -> None:
 
 def test_an_excluded_example_keeps_its_slot_but_neither_payload_nor_priority(lineage: Lineage) -> None:
     lineage.add(1, 2, 3)
-    ring = lineage.client.get(store_key(lineage.prefix, "i"))
+    ring = lineage.client.get(store_key(lineage.prefix, Key.ENTRIES))
 
     assert lineage.exclusion.exclude(lineage.exclusion.examples(even)) == 1
 
     assert lineage.left() == [1, 3]
     assert lineage.priorities() == [1, 0, 1, 0]
-    assert lineage.client.get(store_key(lineage.prefix, "i")) == ring
+    assert lineage.client.get(store_key(lineage.prefix, Key.ENTRIES)) == ring
     assert lineage.store.counters().excluded == 1
 
 
@@ -201,7 +200,7 @@ def test_more_than_one_round_trip_finds_and_takes_out_everything(client: Redis, 
     store.commit(due.sequence, [ClosedWindow(it.decision_key, 1.0, b"outcome") for it in due.windows], {})
 
     assert exclusion.exclude(exclusion.examples(lambda _: True)) == 600
-    assert client.hlen(store_key(prefix, "o")) == 0
+    assert client.hlen(store_key(prefix, Key.PAYLOADS)) == 0
 
 
 def test_statistics_say_what_the_store_holds_and_whom_it_waits_for(client: Redis, prefix: str) -> None:
@@ -211,7 +210,7 @@ def test_statistics_say_what_the_store_holds_and_whom_it_waits_for(client: Redis
     lineage.decide(50, watermark_ms=10)
     lineage.store.register({QUIET: 7}, CAPACITY, 100)
     lineage.decide(60, watermark_ms=40)
-    client.rpush(store_key(prefix, "a"), "anchor", "anchor")
+    client.rpush(store_key(prefix, Key.ANCHORS), "anchor", "anchor")
 
     stats = read_stats(client, prefix)
 

@@ -12,9 +12,9 @@ from contract.store_world import Delivered
 from ol0.errors import Fenced, Gap, StoreError
 from ol0.feedback.join import FeedbackJoin
 from ol0.kafka.ports import Log, Partition
+from ol0.replay.layout import Key, store_key
 from ol0.replay.protocol import Claim, SourcePartition
 from ol0.replay.registration import Admitted
-from ol0.replay.script_runner import store_key
 from ol0.replay.store import ReplayStore
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def test_time_does_not_wait_for_a_partition_that_is_gone(store: ReplayStore) -> 
 def test_another_store_admits_nobody(store: ReplayStore, client: Redis, prefix: str) -> None:
     other = ReplayStore(client, prefix)
     other.attach()
-    client.hset(store_key(prefix, "m"), "incarnation", "another")
+    client.hset(store_key(prefix, Key.META), "incarnation", "another")
 
     with pytest.raises(StoreError, match="not registered in this incarnation"):
         other.registration.admit(NEWCOMER, OLD, 0)

@@ -9,9 +9,9 @@ from ol0.errors import NothingToDraw, StoreError
 from ol0.replay.buffer import FETCHED, Batch, ReplayBuffer
 from ol0.replay.connection import connect
 from ol0.replay.exclusion import Exclusion
-from ol0.replay.layout import PRIORITY_RUN
+from ol0.replay.layout import PRIORITY_RUN, Key, store_key
 from ol0.replay.protocol import Arrivals, ClosedWindow, SourcePartition
-from ol0.replay.script_runner import Scripts, store_key
+from ol0.replay.script_runner import Scripts
 from ol0.replay.store import ReplayStore
 from ol0.stacks.valkey import Valkey
 
@@ -129,9 +129,9 @@ def test_priorities_reach_the_store_with_the_next_refresh(
 
     lineage.buffer.refresh()
 
-    stored = np.frombuffer(client.get(store_key(prefix, "p")), "<f4")  # type: ignore[arg-type]
+    stored = np.frombuffer(client.get(store_key(prefix, Key.PRIORITIES)), "<f4")  # type: ignore[arg-type]
     assert stored[:3].tolist() == [4.5] * 3
-    assert client.hget(store_key(prefix, "m"), "max_priority") == b"4.5"
+    assert client.hget(store_key(prefix, Key.META), "max_priority") == b"4.5"
 
 
 def test_many_priorities_do_not_wait_for_a_refresh(client: Redis, prefix: str, rng: np.random.Generator) -> None:
@@ -142,7 +142,7 @@ def test_many_priorities_do_not_wait_for_a_refresh(client: Redis, prefix: str, r
 
     lineage.buffer.update_priorities(batch, batch.slots + 1)
 
-    stored = np.frombuffer(client.get(store_key(prefix, "p")), "<f4")  # type: ignore[arg-type]
+    stored = np.frombuffer(client.get(store_key(prefix, Key.PRIORITIES)), "<f4")  # type: ignore[arg-type]
     assert stored.tolist() == [slot + 1.5 for slot in range(1_200)]
 
 
@@ -161,7 +161,7 @@ def test_the_store_knows_the_priorities_that_the_learner_knows_whatever_slots_th
         lineage.buffer.update_priorities(batch, draws.exponential(size=len(batch)))
         lineage.buffer.flush()
 
-        stored = np.frombuffer(client.get(store_key(prefix, "p")), "<f4")  # type: ignore[arg-type]
+        stored = np.frombuffer(client.get(store_key(prefix, Key.PRIORITIES)), "<f4")  # type: ignore[arg-type]
         assert stored.tolist() == lineage.buffer._ring.priorities.tolist()
 
 
@@ -174,10 +174,10 @@ def test_malformed_priorities_are_refused_before_anything_is_written(
     lineage: Lineage, client: Redis, prefix: str, words: list[bytes | str | int]
 ) -> None:
     lineage.add(3)
-    before = client.get(store_key(prefix, "p")), client.hgetall(store_key(prefix, "m"))
+    before = client.get(store_key(prefix, Key.PRIORITIES)), client.hgetall(store_key(prefix, Key.META))
 
     assert Scripts(client, prefix).call("prioritise", lineage.incarnation, 0, *words)[0] == b"BAD"
-    assert (client.get(store_key(prefix, "p")), client.hgetall(store_key(prefix, "m"))) == before
+    assert (client.get(store_key(prefix, Key.PRIORITIES)), client.hgetall(store_key(prefix, Key.META))) == before
 
 
 def test_priorities_of_examples_that_the_store_does_not_have_yet_are_left_out(
@@ -187,7 +187,7 @@ def test_priorities_of_examples_that_the_store_does_not_have_yet_are_left_out(
 
     assert Scripts(client, prefix).call("prioritise", lineage.incarnation, 0, RUN, TWO, 3)[0] == b"OK"
 
-    stored = np.frombuffer(client.get(store_key(prefix, "p")), "<f4")  # type: ignore[arg-type]
+    stored = np.frombuffer(client.get(store_key(prefix, Key.PRIORITIES)), "<f4")  # type: ignore[arg-type]
     assert stored.tolist() == [2] + [0] * (CAPACITY - 1)
 
 
@@ -195,7 +195,7 @@ def test_a_payload_is_fetched_once(lineage: Lineage, client: Redis, prefix: str,
     lineage.add(CAPACITY)
     lineage.buffer.refresh()
     lineage.buffer.uniform(200, rng)
-    client.delete(store_key(prefix, "o"))
+    client.delete(store_key(prefix, Key.PAYLOADS))
 
     assert set(numbers(lineage.buffer.uniform(200, rng).payloads)) == set(range(CAPACITY))
 
@@ -271,7 +271,7 @@ def test_new_examples_get_the_largest_priority_so_far(
 
     lineage.add(1)
 
-    stored = np.frombuffer(client.get(store_key(prefix, "p")), "<f4")  # type: ignore[arg-type]
+    stored = np.frombuffer(client.get(store_key(prefix, Key.PRIORITIES)), "<f4")  # type: ignore[arg-type]
     assert stored[:2].tolist() == [10.0, 10.0]
 
 
@@ -288,7 +288,7 @@ def test_a_slot_that_was_overwritten_meanwhile_keeps_its_priority(
     lineage.buffer.update_priorities(batch, np.full(200, 6.5))
     lineage.buffer.flush()
 
-    stored = np.frombuffer(client.get(store_key(prefix, "p")), "<f4")  # type: ignore[arg-type]
+    stored = np.frombuffer(client.get(store_key(prefix, Key.PRIORITIES)), "<f4")  # type: ignore[arg-type]
     assert stored.tolist() == [1.0] * 3 + [7.0] * (CAPACITY - 3)
 
 

@@ -11,7 +11,7 @@ from contract.store_world import Sizes, World
 from contract.traffic import PARTITIONS
 from ol0.config import StreamingConfig
 from ol0.kafka.ports import Partition
-from ol0.replay.script_runner import store_key
+from ol0.replay.layout import Key, store_key
 from testbed.reference_store import reference
 
 # Limits by user and filters too: they count when windows close, and not when records arrive.
@@ -55,9 +55,11 @@ def test_neither_cuts_nor_interleaving_can_be_seen_in_what_comes_out(
 
     assert first.logs == second.logs
     compare(first, reference(first.logs, CONFIG))
-    for name in "pi":  # priorities and entries of the ring
+    for name in (Key.PRIORITIES, Key.ENTRIES):
         assert client.dump(store_key(first.prefix, name)) == client.dump(store_key(second.prefix, name))
-    assert client.hgetall(store_key(first.prefix, "o")) == client.hgetall(store_key(second.prefix, "o"))
+    assert client.hgetall(store_key(first.prefix, Key.PAYLOADS)) == client.hgetall(
+        store_key(second.prefix, Key.PAYLOADS)
+    )
     assert first.published == second.published
     assert sorted(first.published) == list(range(len(first.published))), "numbers without a hole"
     client.delete(*first.keys(), *second.keys())

@@ -10,9 +10,8 @@ from contract.store_calls import DECISIONS, FEEDBACK, arrivals, thumbs
 from contract.store_keys import ALL_KEYS, contents
 from ol0.errors import Fenced, Gap, StoreError
 from ol0.replay.counters import FeedbackDrop
-from ol0.replay.layout import FeedbackEntry
+from ol0.replay.layout import FeedbackEntry, Key, store_key
 from ol0.replay.protocol import Applied, Arrivals, Claim, ClosedWindow, SourcePartition
-from ol0.replay.script_runner import store_key
 from ol0.replay.store import ReplayStore
 
 
@@ -107,7 +106,7 @@ def test_a_lost_number_is_found_before_anything_is_written(
     store: ReplayStore, client: Redis, prefix: str, field: str
 ) -> None:
     claim = store.claim(DECISIONS)
-    client.hdel(store_key(prefix, "m"), field)
+    client.hdel(store_key(prefix, Key.META), field)
     before = contents(client, prefix)
 
     with pytest.raises(StoreError, match="ol0 replay rebuild"):

@@ -14,10 +14,10 @@ from contract.store_keys import contents
 from ol0.config import RedisConfig
 from ol0.errors import StoreError
 from ol0.replay.connection import connect
-from ol0.replay.layout import payload_field, user_key
+from ol0.replay.layout import Key, payload_field, store_key, user_key
 from ol0.replay.protocol import ClosedWindow, Commit, Published, SourcePartition, Unsent
 from ol0.replay.rebuild import rebuild_store
-from ol0.replay.script_runner import Scripts, store_key
+from ol0.replay.script_runner import Scripts
 from ol0.replay.store import ReplayStore
 
 
@@ -138,7 +138,7 @@ def test_a_user_has_only_so_many_examples_in_an_hour_and_his_other_outcomes_keep
     assert (counters.outcomes, counters.examples, counters.capped, counters.null_rewards) == (5, 2, 3, 0)
     assert counters.imbalances() == []
     assert send_all(store) == (5, 4)
-    assert client.hlen(store_key(prefix, "o")) == 2, "payloads of what makes no example go"
+    assert client.hlen(store_key(prefix, Key.PAYLOADS)) == 2, "payloads of what makes no example go"
 
 
 def test_limits_outlast_the_worker_and_begin_anew_with_the_hour(store: ReplayStore, client: Redis, prefix: str) -> None:
@@ -152,7 +152,7 @@ def test_limits_outlast_the_worker_and_begin_anew_with_the_hour(store: ReplaySto
     close_all(other, 4, 2 * HOUR_MS - 1, 2 * HOUR_MS)
 
     assert (store.counters().examples, store.counters().capped) == (5, 2)
-    assert client.hgetall(store_key(prefix, "u")) == {user_key("ann"): b"1"}, "old hours go"
+    assert client.hgetall(store_key(prefix, Key.USERS)) == {user_key("ann"): b"1"}, "old hours go"
 
 
 def test_an_hour_that_ends_within_a_batch_is_counted_apart(store: ReplayStore) -> None:
@@ -238,14 +238,14 @@ def test_where_outcomes_have_expired_a_rebuilt_store_begins_above_their_numbers(
 def test_a_rebuild_takes_damaged_keys_away_and_leaves_anchors(
     store: ReplayStore, client: Redis, prefix: str, again: Rebuild
 ) -> None:
-    client.rpush(store_key(prefix, "a"), "anchor")
-    client.delete(store_key(prefix, "d"))
-    client.set(store_key(prefix, "d"), "damaged")
+    client.rpush(store_key(prefix, Key.ANCHORS), "anchor")
+    client.delete(store_key(prefix, Key.OPEN))
+    client.set(store_key(prefix, Key.OPEN), "damaged")
 
     again({DECISIONS: 9, FEEDBACK: 0}, None, 0)
 
     assert store.claim(DECISIONS).next_offset == 9
-    assert client.llen(store_key(prefix, "a")) == 1
+    assert client.llen(store_key(prefix, Key.ANCHORS)) == 1
 
 
 def test_trimming_never_takes_outcomes_that_were_not_acknowledged(store: ReplayStore) -> None:

@@ -25,7 +25,7 @@ from contract.traffic import FEEDBACK, PARTITIONS, USERS
 from ol0.config import StreamingConfig
 from ol0.kafka.ports import Partition
 from ol0.replay.counters import DecisionDrop, FeedbackDrop
-from ol0.replay.script_runner import SCRIPT_KEYS
+from ol0.replay.layout import SCRIPT_KEYS
 from testbed.reference_store import reference
 
 TRIALS = int(os.environ.get("OL0_TRIALS", "60"))

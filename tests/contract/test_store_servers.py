@@ -12,8 +12,8 @@ from contract.store_calls import DECISIONS, FEEDBACK, arrivals
 from ol0.config import RedisConfig, StoreRisk
 from ol0.errors import StoreError
 from ol0.replay.anchors import AnchorStore
+from ol0.replay.layout import Key, store_key
 from ol0.replay.protocol import Applied
-from ol0.replay.script_runner import store_key
 from ol0.replay.server_checks import open_store, store_probe
 from ol0.replay.stats import read_stats
 from ol0.replay.store import ReplayStore
@@ -54,7 +54,7 @@ def use_everything(client: Redis) -> ReplayStore:
 def test_a_cluster_whose_nodes_say_where_the_keys_are(tmp_path: Path) -> None:
     # Given a cluster whose first node has none of the lineage's keys, and a seed that is down
     with cluster_of_two(tmp_path) as nodes:
-        slot = int(nodes[0].ask("CLUSTER", "KEYSLOT", store_key(PREFIX, "m")))
+        slot = int(nodes[0].ask("CLUSTER", "KEYSLOT", store_key(PREFIX, Key.META)))
         owner, other = (nodes[1], nodes[0]) if slot >= 8192 else nodes
         with open_store(config(f"redis+cluster://127.0.0.1:1,127.0.0.1:{other.port}"), PREFIX) as client:
             store = use_everything(client)

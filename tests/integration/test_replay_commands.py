@@ -13,7 +13,7 @@ from ol0.operator.store.forget import user_pseudonym
 from ol0.records import Decision, Outcome, UserFeedback
 from ol0.replay.connection import connect
 from ol0.replay.counters import Counters, DecisionDrop
-from ol0.replay.script_runner import SCRIPT_KEYS, store_key
+from ol0.replay.layout import SCRIPT_KEYS, Key, store_key
 from ol0.stacks.native import NativeStack
 from support.kafka_log import read_records
 from testbed.lineages import Place, bring_in, services
@@ -68,7 +68,9 @@ class Host:
 
     def ring(self) -> object:
         """Everything that the learner can learn from, but the order of the payloads, which means nothing."""
-        entries, priorities, payloads = (store_key(self.place.prefix, name) for name in "ipo")
+        entries, priorities, payloads = (
+            store_key(self.place.prefix, name) for name in (Key.ENTRIES, Key.PRIORITIES, Key.PAYLOADS)
+        )
         return self.redis.dump(entries), self.redis.dump(priorities), self.redis.hgetall(payloads)
 
     def run(self, *arguments: str) -> tuple[int, str]:
@@ -90,7 +92,7 @@ def test_a_wiped_store_is_rebuilt_from_the_logs_byte_for_byte_and_nothing_is_pub
         host.decide(15, "bob")
         host.pass_windows()
         host.wait_for(lambda counters: counters.outcomes == 35)
-        wait_until(lambda: not host.redis.xlen(store_key(host.place.prefix, "x")), WITHIN_S)
+        wait_until(lambda: not host.redis.xlen(store_key(host.place.prefix, Key.OUTBOX)), WITHIN_S)
 
         status, said = host.run("replay", "rebuild", "--apply")
         assert (status, "stop it first" in said) == (1, True), said
@@ -116,7 +118,7 @@ def test_a_wiped_store_is_rebuilt_from_the_logs_byte_for_byte_and_nothing_is_pub
         host.decide(1, "bob")
         host.pass_windows()
         host.wait_for(lambda counters: counters.outcomes == 36)
-        wait_until(lambda: not host.redis.xlen(store_key(host.place.prefix, "x")), WITHIN_S)
+        wait_until(lambda: not host.redis.xlen(store_key(host.place.prefix, Key.OUTBOX)), WITHIN_S)
     outcomes = [record for record in read_records(host.place.lineage(), "outcomes") if isinstance(record, Outcome)]
     assert sorted(outcome.sequence for outcome in outcomes) == list(range(36))
     assert len({outcome.decision_id for outcome in outcomes}) == 36

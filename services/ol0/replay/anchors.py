@@ -8,7 +8,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from ol0.errors import StoreError
-from ol0.replay.script_runner import refused, store_key
+from ol0.replay.layout import Key, store_key
+from ol0.replay.script_runner import refused
 
 REWARD: Final = struct.Struct("<f")
 
@@ -20,8 +21,8 @@ class AnchorStore:
 
     def __init__(self, client: Redis, prefix: str) -> None:
         self._client = client
-        self._key = store_key(prefix, "a")
-        self._draft = store_key(prefix, "a:draft")
+        self._key = store_key(prefix, Key.ANCHORS)
+        self._draft = store_key(prefix, Key.ANCHORS_DRAFT)
 
     def anchors(self) -> list[Anchor]:
         """All anchors, in the order in which they were added."""

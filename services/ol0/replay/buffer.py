@@ -12,9 +12,10 @@ from redis.exceptions import RedisError
 from ol0.errors import NothingToDraw
 from ol0.replay.anchors import Anchor, AnchorStore
 from ol0.replay.counters import Counters
+from ol0.replay.layout import Key, store_key
 from ol0.replay.ring import Fields, RingMirror
 from ol0.replay.sampling import Mass, Slots, draw, importance_weights
-from ol0.replay.script_runner import Scripts, refusal, refused, store_key
+from ol0.replay.script_runner import Scripts, refusal, refused
 
 LARGEST_UPDATE: Final = 1_000  # priorities that wait: what a learner that is killed has learnt in vain of them
 FETCHED: Final = 500  # payloads in one answer of the store: some MB of the largest vectors
@@ -212,7 +213,7 @@ class ReplayBuffer:
         if not there.all():
             missing = slots[~there]
             try:
-                found = self._client.hmget(store_key(self._prefix, "o"), ring.fields(missing).tolist())
+                found = self._client.hmget(store_key(self._prefix, Key.PAYLOADS), ring.fields(missing).tolist())
             except RedisError as error:
                 raise refused("fetch of a batch", error) from error
             ring.payloads[missing] = cast("list[bytes | None]", found)

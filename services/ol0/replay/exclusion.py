@@ -9,8 +9,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from ol0.replay.counters import DecisionDrop
-from ol0.replay.layout import PRIORITY, REMOVAL, RING_ENTRY, payload_field
-from ol0.replay.script_runner import Argument, Scripts, damaged, refusal, refused, store_key
+from ol0.replay.layout import PRIORITY, REMOVAL, RING_ENTRY, Key, payload_field, store_key
+from ol0.replay.script_runner import Argument, Scripts, damaged, refusal, refused
 
 FETCH: Final = 500  # payloads a round trip: under a megabyte
 
@@ -39,8 +39,8 @@ class Exclusion:
             StoreError: the store is damaged or out of reach.
         """
         pipeline = self._client.pipeline(transaction=True)
-        pipeline.get(store_key(self._prefix, "p"))
-        pipeline.get(store_key(self._prefix, "i"))
+        pipeline.get(store_key(self._prefix, Key.PRIORITIES))
+        pipeline.get(store_key(self._prefix, Key.ENTRIES))
         try:
             priorities, entries = pipeline.execute()
         except RedisError as error:
@@ -73,7 +73,7 @@ class Exclusion:
             StoreError: the store is out of reach.
         """
         try:
-            members = list(self._client.zscan_iter(store_key(self._prefix, "d"), count=FETCH))
+            members = list(self._client.zscan_iter(store_key(self._prefix, Key.OPEN), count=FETCH))
         except RedisError as error:
             raise refused("ZSCAN", error) from error
         fields = sorted({payload_field(int(deadline), key) for key, deadline in members})
@@ -100,7 +100,7 @@ class Exclusion:
     def _payloads(self, fields: Sequence[bytes]) -> Iterator[bytes | None]:
         for at in range(0, len(fields), FETCH):
             try:
-                payloads = self._client.hmget(store_key(self._prefix, "o"), list(fields[at : at + FETCH]))
+                payloads = self._client.hmget(store_key(self._prefix, Key.PAYLOADS), list(fields[at : at + FETCH]))
             except RedisError as error:
                 raise refused("HMGET", error) from error
             yield from cast("list[bytes | None]", payloads)

@@ -5,6 +5,7 @@ A decision id is a UUID, 16 bytes here. A feedback id is any text, and a source 
 
 import struct
 from collections.abc import Iterator
+from enum import StrEnum
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, NamedTuple, Self
@@ -28,6 +29,31 @@ REMOVAL: Final = np.dtype([("slot", "<u4"), ("field", f"V{FIELD_BYTES}")])
 
 NOBODY: Final = b"\0" * 8  # the user key of a decision without a user
 KEPT_KEYS: Final = 4_096  # the sources and users of late, whose keys are asked for with every record
+
+
+class Key(StrEnum):
+    """The keys of a store, after the prefix of the lineage. Scripts get them in this order, but for the anchors."""
+
+    META = "meta"  # next offset and epoch per partition, counters, ring head, capacity, incarnation
+    WATERMARKS = "watermarks"  # per partition
+    PAYLOADS = "payloads"  # deadline and decision id -> decision
+    FEEDBACK = "feedback"  # decision id -> entries of 48 bytes
+    OPEN = "open"  # decision ids by deadline
+    WAITING = "waiting"  # ids of decisions that feedback waits for, by expiry
+    PRIORITIES = "priorities"  # of the ring
+    ENTRIES = "entries"  # of the ring
+    OUTBOX = "outbox"  # outcomes until the broker has them
+    USERS = "users"  # examples of each user in the running hour
+    ANCHORS = "anchors"
+    ANCHORS_DRAFT = "anchors:draft"
+
+
+SCRIPT_KEYS: Final = tuple(key for key in Key if key not in (Key.ANCHORS, Key.ANCHORS_DRAFT))
+
+
+def store_key(prefix: str, name: str) -> str:
+    """A key of the store. The braces put all keys of one lineage into one hash slot: a script may touch them all."""
+    return f"{{{prefix}}}:{name}"
 
 
 class FeedbackEntry(NamedTuple):

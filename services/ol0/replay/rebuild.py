@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from redis import Redis
 from redis.exceptions import RedisError
 
+from ol0.replay.layout import SCRIPT_KEYS, Key, store_key
 from ol0.replay.protocol import Published, SourcePartition
-from ol0.replay.script_runner import SCRIPT_KEYS, Scripts, refused, store_key
+from ol0.replay.script_runner import Scripts, refused
 
 
 def rebuild_store(
@@ -43,7 +44,7 @@ def rebuild_store(
     pipeline.delete(*(store_key(prefix, name) for name in SCRIPT_KEYS))
     register = Scripts(client, prefix).command("register", secrets.token_hex(8), capacity, max_open, *flat)
     pipeline.execute_command(*register)  # type: ignore[no-untyped-call]
-    meta = store_key(prefix, "m")
+    meta = store_key(prefix, Key.META)
     pipeline.hset(meta, "next_outcome", str(next_outcome))
     if published is not None:
         pipeline.hset(meta, "frontier", published.field)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from hashlib import sha1
 from importlib.resources import files
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from redis import Redis
 from redis.connection import Connection
@@ -21,6 +21,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ol0.errors import Fenced, Gap, StoreError
 from ol0.pending import Pending
+from ol0.replay.layout import SCRIPT_KEYS, store_key
 
 
 def refusal(reply: Sequence[object], where: str) -> StoreError:
@@ -63,17 +64,8 @@ def _text(value: object) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-# m meta, w watermarks, o payloads, f feedback, d open windows, g waiting feedback, p priorities, i entries, x outbox,
-# u examples of each user in the running hour
-SCRIPT_KEYS: Final = "mwofdgpixu"
-
 Argument: TypeAlias = str | bytes | int
 Command: TypeAlias = tuple[Argument, ...]
-
-
-def store_key(prefix: str, name: str) -> str:
-    """A key of the store. The braces put all keys of one lineage into one hash slot: a script may touch them all."""
-    return f"{{{prefix}}}:{name}"
 
 
 def script_source(name: str) -> str:

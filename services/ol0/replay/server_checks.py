@@ -11,7 +11,8 @@ from ol0.config import RedisConfig, StoreRisk
 from ol0.errors import ConfigError, StoreError
 from ol0.replay.budget import Budget
 from ol0.replay.connection import connect
-from ol0.replay.script_runner import refused, store_key
+from ol0.replay.layout import Key, store_key
+from ol0.replay.script_runner import refused
 
 OLDEST: Final = 7
 """Major version of the first Redis whose scripts have flags, as Valkey's have: what frees memory runs in a full one."""
@@ -36,7 +37,7 @@ def open_store(config: RedisConfig, prefix: str) -> Redis:
     """
     client = connect(config)
     try:
-        client.exists(store_key(prefix, "m"))  # in a cluster this leads to the node whose settings count
+        client.exists(store_key(prefix, Key.META))  # in a cluster this leads to the node whose settings count
     except RedisError as error:
         raise refused("EXISTS", error) from error
     check_settings(client, config.accept)
@@ -96,7 +97,7 @@ def store_probe(config: RedisConfig, prefix: str, timeout_s: float) -> Callable[
 
     def ask() -> None:
         try:
-            client.exists(store_key(prefix, "m"))
+            client.exists(store_key(prefix, Key.META))
         except RedisError as error:
             raise refused("EXISTS", error) from error
 

@@ -10,8 +10,8 @@ from redis.exceptions import RedisError
 
 from ol0.errors import StoreError
 from ol0.replay.counters import Counters
-from ol0.replay.layout import PRIORITY, RING_ENTRY
-from ol0.replay.script_runner import SCRIPT_KEYS, damaged, refused, store_key
+from ol0.replay.layout import PRIORITY, RING_ENTRY, SCRIPT_KEYS, Key, store_key
+from ol0.replay.script_runner import damaged, refused
 
 SAMPLED: Final = 256  # payloads whose mean length stands for all
 
@@ -83,18 +83,18 @@ def read_stats(client: Redis, prefix: str) -> StoreStats:
     Raises:
         StoreError: there is none, or it is damaged or out of reach.
     """
-    names = [*SCRIPT_KEYS, "a"]
+    names = [*SCRIPT_KEYS, Key.ANCHORS]
     keys = {name: store_key(prefix, name) for name in names}
     pipeline = client.pipeline(transaction=True)
-    pipeline.hgetall(keys["m"])
-    pipeline.hgetall(keys["w"])
-    pipeline.zcard(keys["d"])
-    pipeline.get(keys["p"])
-    pipeline.strlen(keys["i"])
-    pipeline.llen(keys["a"])
-    pipeline.xlen(keys["x"])
-    pipeline.hlen(keys["o"])
-    pipeline.hrandfield(keys["o"], SAMPLED, withvalues=True)
+    pipeline.hgetall(keys[Key.META])
+    pipeline.hgetall(keys[Key.WATERMARKS])
+    pipeline.zcard(keys[Key.OPEN])
+    pipeline.get(keys[Key.PRIORITIES])
+    pipeline.strlen(keys[Key.ENTRIES])
+    pipeline.llen(keys[Key.ANCHORS])
+    pipeline.xlen(keys[Key.OUTBOX])
+    pipeline.hlen(keys[Key.PAYLOADS])
+    pipeline.hrandfield(keys[Key.PAYLOADS], SAMPLED, withvalues=True)
     for name in names:
         pipeline.memory_usage(keys[name])
     try:
@@ -112,9 +112,9 @@ def read_stats(client: Redis, prefix: str) -> StoreStats:
         capacity, max_open = int(meta[b"capacity"]), int(meta[b"max_open"])
         counters, partitions = Counters.parse(meta, open_windows), _partitions(meta, watermarks)
     except (KeyError, ValueError) as error:
-        raise damaged(keys["m"], f"{type(error).__name__}: {error}") from error
+        raise damaged(keys[Key.META], f"{type(error).__name__}: {error}") from error
     if (len(priorities or b""), entries) != (capacity * PRIORITY.itemsize, capacity * RING_ENTRY.itemsize):
-        raise damaged(keys["i"], f"{len(priorities or b''):,} and {entries:,} bytes for {capacity:,} slots")
+        raise damaged(keys[Key.ENTRIES], f"{len(priorities or b''):,} and {entries:,} bytes for {capacity:,} slots")
     lengths = [len(payload) for payload in cast("list[bytes]", sample)[1::2]]
     drawable = np.frombuffer(priorities, PRIORITY)
     drawable = drawable[drawable > 0]

@@ -17,7 +17,8 @@ from ol0.errors import StoreError
 from ol0.pending import Pending
 from ol0.replay.counters import Counters
 from ol0.replay.exclusion import Exclusion
-from ol0.replay.layout import payload_field
+from ol0.replay.layout import Key, payload_field, store_key
+from ol0.replay.letters import rename_letters
 from ol0.replay.protocol import (
     APPLIED,
     Applied,
@@ -32,7 +33,7 @@ from ol0.replay.protocol import (
     Unsent,
 )
 from ol0.replay.registration import Registration
-from ol0.replay.script_runner import Argument, Command, Scripts, refusal, refused, reply_of, store_key
+from ol0.replay.script_runner import Argument, Command, Scripts, refusal, refused, reply_of
 
 LARGEST_BATCH: Final = 2_000  # as in prelude.lua
 COMMITS_AT_ONCE: Final = 4
@@ -85,6 +86,7 @@ class ReplayStore:
         Raises:
             StoreError: the store has another capacity, or is damaged.
         """
+        self._find()
         flat = [word for partition, start in starts.items() for word in (str(partition), start)]
         reply = self._scripts.call("register", secrets.token_hex(8), capacity, max_open, *flat)
         if reply[0] != b"OK":
@@ -110,8 +112,9 @@ class ReplayStore:
         Raises:
             StoreError: there is no store, or another one.
         """
+        self._find()
         try:
-            found = self._client.hget(store_key(self._prefix, "m"), "incarnation")
+            found = self._client.hget(store_key(self._prefix, Key.META), "incarnation")
         except RedisError as error:
             raise refused("HGET", error) from error
         if found is None:
@@ -130,10 +133,18 @@ class ReplayStore:
 
     def exists(self) -> bool:
         """Whether there is a store, in whatever state."""
+        self._find()
         try:
-            return bool(self._client.exists(store_key(self._prefix, "m")))
+            return bool(self._client.exists(store_key(self._prefix, Key.META)))
         except RedisError as error:
             raise refused("EXISTS", error) from error
+
+    def _find(self) -> None:
+        """Gives a store of an earlier version today's names."""
+        try:
+            rename_letters(self._client, self._prefix)
+        except RedisError as error:
+            raise refused("RENAMENX", error) from error
 
     def claim(self, partition: SourcePartition) -> Claim:
         """Takes a partition over; whoever had it is fenced from now on.
@@ -219,7 +230,7 @@ class ReplayStore:
         Raises:
             StoreError: from ``result``: the store is damaged; from here or from there: it is out of reach.
         """
-        outbox = store_key(self._prefix, "x")
+        outbox = store_key(self._prefix, Key.OUTBOX)
         commands: dict[str, Command] = {}
         if sent is not None:  # idempotent, whoever else trims
             commands["XTRIM"] = ("XTRIM", outbox, "MINID", f"{sent.last + 1}-0")
@@ -286,8 +297,8 @@ class ReplayStore:
     def counters(self) -> Counters:
         """All counters, of one moment."""
         pipeline = self._client.pipeline(transaction=True)
-        pipeline.hgetall(store_key(self._prefix, "m"))
-        pipeline.zcard(store_key(self._prefix, "d"))
+        pipeline.hgetall(store_key(self._prefix, Key.META))
+        pipeline.zcard(store_key(self._prefix, Key.OPEN))
         try:
             meta, open_windows = pipeline.execute()
         except RedisError as error:
@@ -297,7 +308,7 @@ class ReplayStore:
     def partitions(self) -> list[str]:
         """Names of all registered partitions, sorted."""
         try:
-            names = cast("list[bytes]", self._client.hkeys(store_key(self._prefix, "w")))
+            names = cast("list[bytes]", self._client.hkeys(store_key(self._prefix, Key.WATERMARKS)))
         except RedisError as error:
             raise refused("HKEYS", error) from error
         return sorted(_text(name) for name in names)

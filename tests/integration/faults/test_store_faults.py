@@ -10,7 +10,7 @@ from threading import Event
 import pytest
 
 from integration.faults.proxy import Call, StoreProxy
-from ol0.replay.script_runner import store_key
+from ol0.replay.layout import Key, store_key
 from ol0.stacks.valkey import Valkey
 from testbed.faults.world import Pair, World
 from testbed.processes import ol0
@@ -121,7 +121,11 @@ def test_a_wiped_store_is_refused_with_the_command_that_helps_and_rebuilt_byte_f
         world.wait_for(lambda counters: counters.examples > world.settings.online_learning.replay_size)
         world.stop_traffic()
         world.settle()
-        ring, payloads, counters = world.ring(), world.redis.hgetall(store_key(world.prefix, "o")), world.counters()
+        ring, payloads, counters = (
+            world.ring(),
+            world.redis.hgetall(store_key(world.prefix, Key.PAYLOADS)),
+            world.counters(),
+        )
 
         # When it is wiped, then nobody goes on as if it had always been empty
         world.redis.flushall()
@@ -132,7 +136,7 @@ def test_a_wiped_store_is_refused_with_the_command_that_helps_and_rebuilt_byte_f
         done = ol0("replay", "rebuild", "--apply", "--force", "--config", world.config)
         assert done.returncode == 0, done.stderr
         world.settle()
-        assert (world.ring(), world.redis.hgetall(store_key(world.prefix, "o"))) == (ring, payloads)
+        assert (world.ring(), world.redis.hgetall(store_key(world.prefix, Key.PAYLOADS))) == (ring, payloads)
         assert world.counters().outcomes == counters.outcomes
         world.start_traffic(250)
         world.wait_for_more_decisions(300)

@@ -17,7 +17,7 @@ from ol0.records import DecisionId, UserFeedback
 from ol0.replay.budget import Budget
 from ol0.replay.buffer import ReplayBuffer
 from ol0.replay.connection import connect
-from ol0.replay.script_runner import store_key
+from ol0.replay.layout import Key, store_key
 from ol0.replay.store import ReplayStore
 from ol0.wire.payloads import Payloads
 from testbed.faults.traffic import TEMPLATE
@@ -56,6 +56,6 @@ def test_wide_vectors_are_joined_whole(servers: Pair, tmp_path: Path, dimension:
     for payload in buffer.newest(DECISIONS).payloads:
         found = Payloads(lineage.codec).unpack(payload)
         np.testing.assert_array_equal(found.feature_vector(), features[int(found.group or "")])
-    may_be_open = int(cast("bytes", client.hget(store_key(prefix, "m"), "max_open")))
+    may_be_open = int(cast("bytes", client.hget(store_key(prefix, Key.META), "max_open")))
     assert may_be_open == Budget.of(settings, dimension).windows(STORE_BYTES)
     assert 1_000 < may_be_open < 30_000

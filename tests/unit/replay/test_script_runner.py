@@ -2,7 +2,8 @@ from importlib.resources import files
 
 import pytest
 
-from ol0.replay.script_runner import script_source, store_key
+from ol0.replay.layout import Key, store_key
+from ol0.replay.script_runner import script_source
 
 NAMES = sorted(
     path.name.removesuffix(".lua") for path in (files("ol0.replay") / "scripts").iterdir() if path.name != "prelude.lua"
@@ -10,7 +11,7 @@ NAMES = sorted(
 
 
 def test_all_keys_of_a_lineage_share_one_hash_slot() -> None:
-    assert store_key("ol0", "m") == "{ol0}:m"
+    assert store_key("ol0", Key.META) == "{ol0}:m"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -16,7 +16,7 @@ local HOUR_MS = 3600000
 -- deadlines, so only one hour is ever needed, and the counts are a function of the logs.
 local function read_tally(users)
   local tally = {hour = tonumber(call('HGET', META, 'hour')), examples = {}, new_hour = false}
-  local stored = limit > 0 and #users > 0 and call('HMGET', TALLIES, unpack(users)) or {}
+  local stored = limit > 0 and #users > 0 and call('HMGET', USERS, unpack(users)) or {}
   for i, user in ipairs(users) do tally.examples[user] = tonumber(stored[i]) end
   return tally
 end
@@ -34,12 +34,12 @@ end
 
 local function write_tally(tally)
   if tally.new_hour then
-    call('DEL', TALLIES)
+    call('DEL', USERS)
     call('HSET', META, 'hour', string.format('%.0f', tally.hour))
   end
   local fields = {}
   for user, examples in pairs(tally.examples) do fields[#fields + 1], fields[#fields + 2] = user, examples end
-  if #fields > 0 then call('HSET', TALLIES, unpack(fields)) end
+  if #fields > 0 then call('HSET', USERS, unpack(fields)) end
 end
 
 -- Ring entries of the windows and fields of those that make none, and how many of these a user's limit cost; nil where

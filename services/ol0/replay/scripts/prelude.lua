@@ -1,9 +1,9 @@
--- Stands before every script of this folder. Keys and formats: see entries.py and design.md, section 5.
+-- Stands before every script of this folder. Keys and formats: see layout.py.
 --
 -- Redis does not undo what a script wrote before it failed. So every script checks everything first, and only then
 -- writes. Statuses: OK, UNKNOWN, UNCLAIMED, FENCED, DUP, GAP, CORRUPT, BAD, FULL, STALE, RECREATED.
 
-local META, WATERMARKS, PAYLOADS, FEEDBACK, OPEN, WAITING, PRIORITIES, ENTRIES, OUTBOX, TALLIES = unpack(KEYS)
+local META, WATERMARKS, PAYLOADS, FEEDBACK, OPEN, WAITING, PRIORITIES, ENTRIES, OUTBOX, USERS = unpack(KEYS)
 local TYPES = {'hash', 'hash', 'hash', 'hash', 'zset', 'zset', 'string', 'string', 'stream', 'hash'}
 
 local ID_BYTES = 16

@@ -1,0 +1,39 @@
+"""Stores of earlier versions, whose keys were letters: they are renamed when they are opened."""
+
+from typing import Final
+
+import structlog
+from redis import Redis
+from redis.exceptions import WatchError
+
+from ol0.replay.layout import Key, store_key
+
+LETTERS: Final = dict(zip("mwofdgpixua", (key for key in Key if key is not Key.ANCHORS_DRAFT), strict=True))
+
+
+def rename_letters(client: Redis, prefix: str) -> bool:
+    """Gives the keys of an earlier version today's names, all in one transaction; a store of today is left alone.
+
+    Processes of the earlier version find no store after that and end. The two versions must not run side by side.
+
+    Returns:
+        Whether there were any.
+
+    Raises:
+        RedisError: the store is out of reach.
+    """
+    letters = {store_key(prefix, letter): store_key(prefix, key) for letter, key in LETTERS.items()}
+    with client.pipeline() as pipeline:
+        pipeline.watch(*letters, store_key(prefix, Key.META))  # type: ignore[no-untyped-call]
+        if pipeline.exists(store_key(prefix, Key.META)) or not pipeline.exists(store_key(prefix, "m")):
+            return False
+        found = [letter for letter in letters if pipeline.exists(letter)]
+        pipeline.multi()
+        for letter in found:
+            pipeline.renamenx(letter, letters[letter])
+        try:
+            pipeline.execute()
+        except WatchError:  # another process was faster
+            return False
+    structlog.get_logger("ol0.store").info("renamed the keys of an earlier version", prefix=prefix, keys=len(found))
+    return True
