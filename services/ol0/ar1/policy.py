@@ -5,7 +5,6 @@ The learner trains copies of the four heads; bias and value stay as they came.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 from typing import Final, Self
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from ol0.ar1.architecture import PARTS, RANKS, Architecture
 from ol0.ar1.encoder import Linear
 from ol0.controller.controller import Actions
-from ol0.controller.heads import Floats, Head, sigmoid, softmax
+from ol0.controller.heads import Floats, Head, sigmoid
 from ol0.controller.hysteresis import Hysteresis
 
 WEIGHTS: Final = (0.4, 0.2, 0.2, 0.2)
@@ -59,21 +58,6 @@ class AR1Heads:
         return self.value(features)[:, 0]
 
 
-def change_score(logits: tuple[Floats, ...], new: Actions, previous: Actions, temperature: float) -> Floats:
-    """How much better the new action is: the weighted sum over the parts of the difference of logits / T.
-
-    Args:
-        logits: of every part, shape (n, K).
-        new: shape (n, parts).
-        previous: same.
-        temperature: T.
-
-    Returns:
-        Shape (n,).
-    """
-    return Hysteresis(WEIGHTS, TAU).score(_heated(logits, temperature), new, previous)
-
-
 def with_hysteresis(
     logits: tuple[Floats, ...], new: Actions, previous: Actions, temperature: float = 1.0, tau: float = TAU
 ) -> Actions:
@@ -88,43 +72,6 @@ def _heated(logits: tuple[Floats, ...], temperature: float) -> tuple[Floats, ...
 def bias_with_hysteresis(new: Floats, previous: Floats, tau: float = TAU) -> Floats:
     """The bias scale flips by itself: where it would move by more than 0.2 tau. Shape (n,)."""
     return np.where(np.abs(new - previous) > BIAS_SHARE * tau, new, previous)
-
-
-def taken_propensity(
-    logits: tuple[Floats, ...],
-    taken: Actions,
-    previous: Actions | None,
-    temperature: float = 1.0,
-    tau: float = TAU,
-) -> Floats:
-    """The probability of each part of the action that is *taken*, when AR1 samples and then applies hysteresis.
-
-        P(taken_k = a) = sum over candidates c of P(c) 1[(c if score(c) > tau else previous)_k = a]
-
-    AR1 itself logs the probability of the candidate, which is another number wherever the previous action was kept.
-    Exact: every candidate is tried, 96 of them at the default sizes.
-
-    Args:
-        logits: of every part, shape (n, K).
-        taken: shape (n, parts).
-        previous: same; None where nothing came before: then there is no hysteresis.
-        temperature: T.
-        tau: of the hysteresis.
-
-    Returns:
-        Shape (n, parts).
-    """
-    probabilities = [softmax(values) for values in _heated(logits, temperature)]
-    rows = np.arange(len(taken))
-    if previous is None:
-        return np.stack([one[rows, taken[:, part]] for part, one in enumerate(probabilities)], axis=1)
-    total = np.zeros(taken.shape)
-    for choice in product(*(range(values.shape[1]) for values in logits)):
-        candidate = np.broadcast_to(np.array(choice, np.intp), taken.shape)
-        chance = np.prod([one[:, pick] for one, pick in zip(probabilities, choice, strict=True)], axis=0)
-        outcome = with_hysteresis(logits, candidate, previous, temperature, tau)
-        total += chance[:, None] * (outcome == taken)
-    return np.asarray(total, np.float32)
 
 
 def to_raw(actions: Actions, bias_scale: Floats) -> Floats:

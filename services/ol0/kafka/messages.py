@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from ol0.errors import Fenced, RangeError, StreamError
 from ol0.records import Record
@@ -49,18 +49,6 @@ def write(producer: Producer, message: Outgoing, on_delivery: OnDelivery | None 
         on_delivery=on_delivery,
         headers=message.headers,
     )
-
-
-def gather(consumer: Consumer, limit: int, wait_s: float) -> list[Message]:
-    """Up to ``limit`` messages: waits at most ``wait_s`` for the first, then takes what is there.
-
-    Raises:
-        Fenced, StreamError: as ``is_usable``.
-    """
-    first = consumer.consume(1, max(wait_s, 0))
-    if not first or limit == 1:
-        return [message for message in first if is_usable(message)]
-    return [message for message in first + consumer.consume(limit - 1, GATHER_S) if is_usable(message)]
 
 
 def is_usable(message: Message) -> bool:
