@@ -19,9 +19,8 @@ from ol0.config import StreamingConfig
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.join import FeedbackJoin
 from ol0.feedback.outbox import Message
-from ol0.kafka.ports import Log, Partition, SourceRecord
-from ol0.records import Record, Tick
-from ol0.replay.protocol import SourcePartition
+from ol0.kafka.ports import Log, SourceRecord
+from ol0.records import Partition, Record, Tick
 from ol0.replay.script_runner import script_source
 from ol0.replay.store import ReplayStore
 from ol0.wire.codec import Codec
@@ -43,9 +42,7 @@ class Feed:
         self.config = StreamingConfig(clock="ticks")
         client.flushall()
         self.store = ReplayStore(client, "bench")
-        self.store.register(
-            {SourcePartition(one.topic, one.number): 0 for one in (DECISIONS, FEEDBACK)}, CAPACITY, 10**6
-        )
+        self.store.register({Partition(one.topic, one.number): 0 for one in (DECISIONS, FEEDBACK)}, CAPACITY, 10**6)
         handler = FeedbackHandler(self.config, DIMENSION, (EXPERTS,), Payloads(self.codec))
         self.join = FeedbackJoin(self.store, handler, _Nowhere)
         self.offsets = {partition: self.join.claim(partition, Log("", 0, 0)) for partition in (DECISIONS, FEEDBACK)}

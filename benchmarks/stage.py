@@ -21,10 +21,9 @@ from ol0.kafka.lineage import Lineage
 from ol0.kafka.messages import to_message, write
 from ol0.kafka.sending.record_sender import RecordSender
 from ol0.operator.setup.lineage import apply_topics
-from ol0.records import Tick
+from ol0.records import Partition, Tick
 from ol0.replay.budget import MOST_OPEN
 from ol0.replay.connection import connect
-from ol0.replay.protocol import SourcePartition
 from ol0.replay.store import ReplayStore
 from ol0.stacks.native import NativeStack
 from ol0.stacks.ports import LOOPBACK
@@ -105,7 +104,7 @@ class Stage:
         self.client.flushall()
         store = ReplayStore(self.client, self.settings.kafka.topic_prefix)
         store.register(
-            {SourcePartition(*place): 0 for place in self.places},
+            {Partition(*place): 0 for place in self.places},
             self.settings.online_learning.replay_size,
             self.settings.streaming.max_open or MOST_OPEN,
         )

@@ -8,8 +8,8 @@ from ol0.config import StreamingConfig
 from ol0.feedback.handler import FUTURE_MS
 from ol0.feedback.reward import Reward, reward
 from ol0.feedback.signals import feedback_entry
-from ol0.kafka.ports import Partition, SourceRecord
-from ol0.records import Decision, ImplicitFeedback, Tick, ToolFeedback, UserFeedback
+from ol0.kafka.ports import SourceRecord
+from ol0.records import Decision, ImplicitFeedback, Partition, Tick, ToolFeedback, UserFeedback
 from ol0.replay.layout import FeedbackEntry, decision_key
 from ol0.wire.payloads import action_code
 

@@ -8,7 +8,7 @@ checkpoint's parts.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, NewType
+from typing import Final, NamedTuple, NewType, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,22 @@ from numpy.typing import NDArray
 Digest = NewType("Digest", str)
 DecisionId = NewType("DecisionId", str)
 Action = tuple[int, ...]
+
+
+class Partition(NamedTuple):
+    """One partition of a topic, by the topic's full name."""
+
+    topic: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.number}]"
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """The inverse of ``str``: how the store names partitions."""
+        topic, _, number = name.removesuffix("]").rpartition("[")
+        return cls(topic, int(number))
 
 
 class Arm(StrEnum):

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from ol0.config import Settings
 from ol0.feedback.service import SOURCES
-from ol0.kafka.ports import Partition
 from ol0.kafka.topic_admin import source_partitions
+from ol0.records import Partition
 from ol0.replay.connection import connect
 from ol0.replay.layout import FIELD_BYTES, Key, store_key
 from ol0.replay.store import ReplayStore

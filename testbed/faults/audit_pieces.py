@@ -25,9 +25,9 @@ from ol0.errors import ContractError
 from ol0.feedback.handler import FeedbackHandler
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.messages import coordinates
-from ol0.kafka.ports import Partition, SourceRecord
+from ol0.kafka.ports import SourceRecord
 from ol0.observability.logs import configure_logs
-from ol0.records import Decision, Outcome, Record, Tick
+from ol0.records import Decision, Outcome, Partition, Record, Tick
 from ol0.replay.layout import FIELD_BYTES, FeedbackEntry, decision_key, user_key
 from ol0.wire.codec import HEADER
 from ol0.wire.payloads import DECISION_ID_BYTES, Payloads

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
+from ol0.records import Partition
 from ol0.replay.layout import FeedbackEntry, feedback_key, source_key
-from ol0.replay.protocol import Arrivals, SourcePartition, Unsent
+from ol0.replay.protocol import Arrivals, Unsent
 from ol0.replay.store import ReplayStore
 
-DECISIONS = SourcePartition("t.decisions.v1", 0)
-FEEDBACK = SourcePartition("t.feedback.user.v1", 0)
+DECISIONS = Partition("t.decisions.v1", 0)
+FEEDBACK = Partition("t.feedback.user.v1", 0)
 
 
 def arrivals(watermark_ms: int, *numbers: int, deadline_ms: int = 1_000) -> Arrivals:

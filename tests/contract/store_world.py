@@ -16,12 +16,12 @@ from ol0.errors import Fenced, Gap, StreamError
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.join import FeedbackJoin
 from ol0.feedback.outbox import Message
-from ol0.kafka.ports import Log, Partition, SourceRecord
-from ol0.records import Decision, Outcome
+from ol0.kafka.ports import Log, SourceRecord
+from ol0.records import Decision, Outcome, Partition
 from ol0.replay.counters import FeedbackDrop
 from ol0.replay.exclusion import Exclusion
 from ol0.replay.layout import SCRIPT_KEYS, decision_key, store_key, user_key
-from ol0.replay.protocol import Published, SourcePartition
+from ol0.replay.protocol import Published
 from ol0.replay.rebuild import rebuild_store
 from ol0.replay.store import ReplayStore
 from ol0.wire.codec import Codec
@@ -101,7 +101,7 @@ class World:
         self.logs: dict[Partition, list[SourceRecord]] = {partition: [] for partition in PARTITIONS}
         self.ends = {partition: self.rng.randrange(3) for partition in PARTITIONS}
         self.positions = dict(self.ends)
-        self.starts = {SourcePartition(p.topic, p.number): start for p, start in self.ends.items()}
+        self.starts = {Partition(p.topic, p.number): start for p, start in self.ends.items()}
         self.store = ReplayStore(client, prefix)
         self.store.register(self.starts, *sizes)
         for partition in PARTITIONS:
@@ -309,7 +309,7 @@ class World:
             self.positions[partition] = self.owners[partition].claim(partition, self._log(partition))
 
     def _log(self, partition: Partition) -> Log:
-        first = self.starts[SourcePartition(partition.topic, partition.number)]
+        first = self.starts[Partition(partition.topic, partition.number)]
         return Log(f"id of {partition.topic}", first, self.ends[partition])
 
     def _assign(self, partitions: Sequence[Partition]) -> None:

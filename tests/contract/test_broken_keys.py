@@ -10,17 +10,18 @@ from redis import Redis
 
 from contract.store_keys import ALL_KEYS, break_type, contents
 from ol0.errors import StoreError
+from ol0.records import Partition
 from ol0.replay.buffer import ReplayBuffer
 from ol0.replay.exclusion import Exclusion
 from ol0.replay.layout import SCRIPT_KEYS, Key, payload_field, store_key, user_key
-from ol0.replay.protocol import Arrivals, Claim, ClosedWindow, SourcePartition
+from ol0.replay.protocol import Arrivals, Claim, ClosedWindow
 from ol0.replay.registration import Admitted
 from ol0.replay.script_runner import script_source
 from ol0.replay.stats import read_stats
 from ol0.replay.store import ReplayStore
 
-PARTITION = SourcePartition("t.decisions.v1", 0)
-NEWCOMER = SourcePartition("t.decisions.v1", 1)
+PARTITION = Partition("t.decisions.v1", 0)
+NEWCOMER = Partition("t.decisions.v1", 1)
 
 
 def batch(watermark_ms: int, *numbers: int) -> Arrivals:

@@ -5,14 +5,15 @@ import pytest
 from redis import Redis
 
 from contract.store_keys import contents
+from ol0.records import Partition
 from ol0.replay.counters import DecisionDrop, FeedbackDrop
 from ol0.replay.exclusion import Exclusion
 from ol0.replay.layout import FeedbackEntry, Key, feedback_key, payload_field, source_key, store_key
-from ol0.replay.protocol import Arrivals, ClosedWindow, SourcePartition
+from ol0.replay.protocol import Arrivals, ClosedWindow
 from ol0.replay.stats import read_stats
 from ol0.replay.store import ReplayStore
 
-PARTITION, QUIET = SourcePartition("t.decisions.v1", 0), SourcePartition("t.feedback.user.v1", 0)
+PARTITION, QUIET = Partition("t.decisions.v1", 0), Partition("t.feedback.user.v1", 0)
 CAPACITY = 4
 THUMB = FeedbackEntry(feedback_key("thumb"), source_key("ann"), 0, 0, 1.0, 1)
 

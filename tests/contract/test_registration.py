@@ -11,16 +11,17 @@ from contract.store_keys import contents
 from contract.store_world import Delivered
 from ol0.errors import Fenced, Gap, StoreError
 from ol0.feedback.join import FeedbackJoin
-from ol0.kafka.ports import Log, Partition
+from ol0.kafka.ports import Log
+from ol0.records import Partition
 from ol0.replay.layout import Key, store_key
-from ol0.replay.protocol import Claim, SourcePartition
+from ol0.replay.protocol import Claim
 from ol0.replay.registration import Admitted
 from ol0.replay.store import ReplayStore
 
 if TYPE_CHECKING:
     from ol0.feedback.handler import FeedbackHandler
 
-NEWCOMER = SourcePartition("t.decisions.v1", 1)
+NEWCOMER = Partition("t.decisions.v1", 1)
 OLD, NEW = "topic-1", "topic-2"
 
 

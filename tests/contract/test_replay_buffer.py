@@ -6,16 +6,17 @@ from redis import Redis
 
 from ol0.config import RedisConfig
 from ol0.errors import NothingToDraw, StoreError
+from ol0.records import Partition
 from ol0.replay.buffer import FETCHED, Batch, ReplayBuffer
 from ol0.replay.connection import connect
 from ol0.replay.exclusion import Exclusion
 from ol0.replay.layout import PRIORITY_RUN, Key, store_key
-from ol0.replay.protocol import Arrivals, ClosedWindow, SourcePartition
+from ol0.replay.protocol import Arrivals, ClosedWindow
 from ol0.replay.script_runner import Scripts
 from ol0.replay.store import ReplayStore
 from ol0.stacks.valkey import Valkey
 
-DECISIONS = SourcePartition("t.decisions.v1", 0)
+DECISIONS = Partition("t.decisions.v1", 0)
 CAPACITY = 8
 ALPHA, BETA = 0.6, 0.4
 

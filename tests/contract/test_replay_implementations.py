@@ -12,13 +12,13 @@ from ol0.learner.decoding import DecodedReplay
 from ol0.learning.batch import Batch
 from ol0.learning.examples import Example, batch_of
 from ol0.learning.replay import LocalReplay, Replay
-from ol0.records import Arm, Decision, DecisionId, Digest, FeaturesDtype
+from ol0.records import Arm, Decision, DecisionId, Digest, FeaturesDtype, Partition
 from ol0.replay.buffer import ReplayBuffer
-from ol0.replay.protocol import Arrivals, ClosedWindow, SourcePartition
+from ol0.replay.protocol import Arrivals, ClosedWindow
 from ol0.replay.store import ReplayStore
 from unit.learning.learner_world import DIMENSION, make_base
 
-DECISIONS = SourcePartition("t.decisions.v1", 0)
+DECISIONS = Partition("t.decisions.v1", 0)
 CAPACITY, EPSILON = 8, 0.5
 ANCHORS = range(100, 103)
 

@@ -10,7 +10,7 @@ from contract.store_comparison import compare
 from contract.store_world import Sizes, World
 from contract.traffic import PARTITIONS
 from ol0.config import StreamingConfig
-from ol0.kafka.ports import Partition
+from ol0.records import Partition
 from ol0.replay.layout import Key, store_key
 from testbed.reference_store import reference
 

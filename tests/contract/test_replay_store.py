@@ -9,9 +9,10 @@ from redis import Redis
 from contract.store_calls import DECISIONS, FEEDBACK, arrivals, thumbs
 from contract.store_keys import ALL_KEYS, contents
 from ol0.errors import Fenced, Gap, StoreError
+from ol0.records import Partition
 from ol0.replay.counters import FeedbackDrop
 from ol0.replay.layout import FeedbackEntry, Key, store_key
-from ol0.replay.protocol import Applied, Arrivals, Claim, ClosedWindow, SourcePartition
+from ol0.replay.protocol import Applied, Arrivals, Claim, ClosedWindow
 from ol0.replay.store import ReplayStore
 
 
@@ -35,7 +36,7 @@ def test_a_partition_that_joins_later_opens_nothing_again(store: ReplayStore) ->
         claim = store.claim(partition)
         store.apply(partition, claim, claim.next_offset + 1, arrivals(9_000))
 
-    newcomer = SourcePartition("t.decisions.v1", 1)
+    newcomer = Partition("t.decisions.v1", 1)
     store.register({newcomer: 0}, capacity=4, max_open=3)
 
     assert store.claim(newcomer) == Claim(epoch=1, next_offset=0, watermark_ms=9_000)
@@ -74,7 +75,7 @@ def test_an_epoch_that_the_store_never_gave_out_is_a_gap(store: ReplayStore) -> 
 
 def test_an_unregistered_partition_is_refused_with_the_remedy(store: ReplayStore) -> None:
     with pytest.raises(StoreError, match="ol0 topics apply"):
-        store.claim(SourcePartition("t.decisions.v1", 9))
+        store.claim(Partition("t.decisions.v1", 9))
 
 
 def test_a_store_that_was_made_anew_is_not_the_one_that_was_claimed(

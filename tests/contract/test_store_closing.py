@@ -13,9 +13,10 @@ from contract.store_calls import DECISIONS, FEEDBACK, arrivals, trim, unsent
 from contract.store_keys import contents
 from ol0.config import RedisConfig
 from ol0.errors import StoreError
+from ol0.records import Partition
 from ol0.replay.connection import connect
 from ol0.replay.layout import Key, payload_field, store_key, user_key
-from ol0.replay.protocol import ClosedWindow, Commit, Published, SourcePartition, Unsent
+from ol0.replay.protocol import ClosedWindow, Commit, Published, Unsent
 from ol0.replay.rebuild import rebuild_store
 from ol0.replay.script_runner import Scripts
 from ol0.replay.store import ReplayStore
@@ -177,14 +178,14 @@ def test_nobody_and_a_limit_of_none_are_not_limited(store: ReplayStore) -> None:
     assert (store.counters().examples, store.counters().capped) == (6, 0)
 
 
-Rebuild: TypeAlias = Callable[[Mapping[SourcePartition, int], Published | None, int], None]
+Rebuild: TypeAlias = Callable[[Mapping[Partition, int], Published | None, int], None]
 
 
 @pytest.fixture
 def again(store: ReplayStore, client: Redis, prefix: str) -> Rebuild:
     """Makes the store anew from these offsets."""
 
-    def rebuild(starts: Mapping[SourcePartition, int], published: Published | None, next_outcome: int) -> None:
+    def rebuild(starts: Mapping[Partition, int], published: Published | None, next_outcome: int) -> None:
         sizes = {"capacity": 4, "max_open": 3, "next_outcome": next_outcome}
         rebuild_store(client, prefix, starts=starts, published=published, **sizes)
         store.attach()

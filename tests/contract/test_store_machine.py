@@ -23,7 +23,7 @@ from contract.store_comparison import compare
 from contract.store_world import LARGEST_DRAIN, LARGEST_POLL, Sizes, World
 from contract.traffic import FEEDBACK, PARTITIONS, USERS
 from ol0.config import StreamingConfig
-from ol0.kafka.ports import Partition
+from ol0.records import Partition
 from ol0.replay.counters import DecisionDrop, FeedbackDrop
 from ol0.replay.layout import SCRIPT_KEYS
 from testbed.reference_store import reference

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from ol0.kafka.ports import Partition
 from ol0.records import (
     Arm,
     Decision,
@@ -17,6 +16,7 @@ from ol0.records import (
     Feedback,
     ImplicitFeedback,
     ImplicitKind,
+    Partition,
     Record,
     Tick,
     ToolFeedback,

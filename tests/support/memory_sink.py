@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from ol0.errors import Gap, OL0Error
 from ol0.kafka.consume_loop import ConsumeLoop
-from ol0.kafka.ports import Log, Partition, SourceRecord
+from ol0.kafka.ports import Log, SourceRecord
 from ol0.pending import Pending
-from ol0.records import Decision
+from ol0.records import Decision, Partition
 from support.examples import DECISION
 from testbed.waiting import wait_until
 

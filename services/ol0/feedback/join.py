@@ -7,9 +7,10 @@ from ol0.errors import StoreError
 from ol0.feedback.closing import Publish, WindowCloser
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.time_watch import TimeWatch
-from ol0.kafka.ports import Log, Partition, SourceRecord
+from ol0.kafka.ports import Log, SourceRecord
 from ol0.pending import Pending
-from ol0.replay.protocol import Applied, Claim, SourcePartition
+from ol0.records import Partition
+from ol0.replay.protocol import Applied, Claim
 from ol0.replay.store import LARGEST_BATCH, ReplayStore
 
 
@@ -46,7 +47,7 @@ class FeedbackJoin:
         self._closer = WindowCloser(store, handler, publish, batch_size, user_limit, watch)
         self._forgets = False  # whether any user was forgotten
         self._to_search = False  # whether the ring may hold examples of theirs
-        self._claims: dict[SourcePartition, Claim] = {}
+        self._claims: dict[Partition, Claim] = {}
         self._closers_partition = ""  # whoever owns it closes windows
         self._closes = False  # whether that is this process
         self._fed = False  # whether records came since the last ``idle``
@@ -56,13 +57,12 @@ class FeedbackJoin:
 
         Raises as ``Registration.admit`` and ``ReplayStore.claim``.
         """
-        source = _source(partition)
-        self._store.registration.admit(source, log.topic_id, log.first_offset)
-        self._claims[source] = self._store.claim(source)
+        self._store.registration.admit(partition, log.topic_id, log.first_offset)
+        self._claims[partition] = self._store.claim(partition)
         self._closers_partition = self._store.partitions()[0]
         self._closes = any(str(claimed) == self._closers_partition for claimed in self._claims)
         self._to_search = self._forgets  # the store may have been restored from before somebody was forgotten
-        return self._claims[source].next_offset
+        return self._claims[partition].next_offset
 
     def apply(self, partition: Partition, records: Sequence[SourceRecord], next_offset: int) -> Pending[bool]:
         """Takes in a batch, exactly once. False: the store is full; nothing was taken in, call again later.
@@ -77,20 +77,21 @@ class FeedbackJoin:
             Gap: from the result: the store is at another offset: claim, seek.
             StoreError: not claimed, or the store is out of reach; or, from the result, that or damaged or wiped.
         """
-        source = _source(partition)
-        claim = self._claims.get(source)
+        claim = self._claims.get(partition)
         if claim is None:
-            raise StoreError(f"{source}: records came before claim(), or after release()")
+            raise StoreError(f"{partition}: records came before claim(), or after release()")
         if len(records) > LARGEST_BATCH:
-            raise StoreError(f"{source}: {len(records)} records at once; set streaming.batch_size to {LARGEST_BATCH}")
+            raise StoreError(
+                f"{partition}: {len(records)} records at once; set streaming.batch_size to {LARGEST_BATCH}"
+            )
         self._fed = True
         arrivals = self._handler.arrivals(claim.watermark_ms, records)
-        applied = self._store.begin_apply(source, claim, next_offset, arrivals)
+        applied = self._store.begin_apply(partition, claim, next_offset, arrivals)
 
         def taken() -> bool:
             if applied.result() is Applied.FULL:
                 return False
-            self._claims[source] = replace(claim, next_offset=next_offset, watermark_ms=arrivals.watermark_ms)
+            self._claims[partition] = replace(claim, next_offset=next_offset, watermark_ms=arrivals.watermark_ms)
             if self._watch:
                 self._watch.arrived(partition, records, arrivals.counts)
             return True
@@ -99,17 +100,16 @@ class FeedbackJoin:
 
     def skip(self, partition: Partition, log: Log) -> int:
         """Goes on where the log begins, or ends, when it no longer has what comes next. Raises StoreError."""
-        source = _source(partition)
-        claim = self._claims[source]
+        claim = self._claims[partition]
         to = max(log.first_offset, min(claim.next_offset, log.end))
         if to != claim.next_offset:
-            self._store.skip(source, claim, to)
-            self._claims[source] = replace(claim, next_offset=to)
+            self._store.skip(partition, claim, to)
+            self._claims[partition] = replace(claim, next_offset=to)
         return to
 
     def release(self, partition: Partition) -> None:
         """Forgets a partition that somebody else takes over. Nothing is pending: every apply was whole."""
-        self._claims.pop(_source(partition), None)
+        self._claims.pop(partition, None)
         self._closes = any(str(claimed) == self._closers_partition for claimed in self._claims)
         if not self._closes:
             self._closer.rest()
@@ -150,7 +150,3 @@ class FeedbackJoin:
         """Waits for what is under way. Raises as ``idle``."""
         if self._closes:
             self._closer.finish()
-
-
-def _source(partition: Partition) -> SourcePartition:
-    return SourcePartition(partition.topic, partition.number)

@@ -9,8 +9,8 @@ from typing import Final
 
 import structlog
 
-from ol0.kafka.ports import Partition, SourceRecord
-from ol0.records import Tick
+from ol0.kafka.ports import SourceRecord
+from ol0.records import Partition, Tick
 from ol0.replay.counters import DECISIONS_DROPPED, FEEDBACK_DROPPED, DecisionDrop, FeedbackDrop
 
 SAY_EVERY_S: Final = 60.0

@@ -5,7 +5,7 @@ from typing import Self
 
 from confluent_kafka import TopicPartition
 
-from ol0.kafka.snapshots import Positions, part_count, part_key
+from ol0.kafka.snapshots import Positions, next_offsets, part_count, part_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,9 @@ def surplus(service: str, before: Committed, after: Committed) -> list[str]:
 
 def moved_offsets(before: Committed, after: Committed) -> list[TopicPartition]:
     """What Kafka is told of the group, for tools that show lag; nothing is read by it while there is a snapshot."""
-    was = {(topic, n): offset for topic, place in before.where.topics.items() for n, offset in place.offsets.items()}
-    now = {(topic, n): offset for topic, place in after.where.topics.items() for n, offset in place.offsets.items()}
-    return [TopicPartition(topic, n, offset) for (topic, n), offset in now.items() if was.get((topic, n)) != offset]
+    was, now = next_offsets(before.where.topics), next_offsets(after.where.topics)
+    return [
+        TopicPartition(partition.topic, partition.number, offset)
+        for partition, offset in now.items()
+        if was.get(partition) != offset
+    ]

@@ -20,10 +20,10 @@ from ol0.kafka.logs.holdups import HoldupWatch
 from ol0.kafka.logs.topic_watch import TopicWatch
 from ol0.kafka.loop_stats import LoopStats
 from ol0.kafka.messages import broker_errors, by_partition, coordinates, is_usable
-from ol0.kafka.ports import Partition, Sink
+from ol0.kafka.ports import Sink
 from ol0.kafka.ticks import Ticker
 from ol0.pending import Pending
-from ol0.records import Record, Tick
+from ol0.records import Partition, Record, Tick
 
 COMMIT_INTERVAL_S: Final = 5.0
 """Kafka's own offsets only show the lag to people; the sink's are the ones that count."""

@@ -10,8 +10,8 @@ from ol0.errors import ContractError, StreamError
 from ol0.kafka.dead_letters.writer import DeadLetter
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.messages import by_partition, coordinates
-from ol0.kafka.ports import Partition, SourceRecord
-from ol0.records import Record, Tick
+from ol0.kafka.ports import SourceRecord
+from ol0.records import Partition, Record, Tick
 
 
 @dataclass(frozen=True, slots=True)

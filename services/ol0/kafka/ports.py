@@ -5,18 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from ol0.pending import Pending
-from ol0.records import Record
-
-
-@dataclass(frozen=True, slots=True)
-class Partition:
-    """One partition of a topic, by the topic's full name."""
-
-    topic: str
-    number: int
-
-    def __str__(self) -> str:
-        return f"{self.topic}[{self.number}]"
+from ol0.records import Partition, Record
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from ol0.errors import ContractError
-from ol0.records import Record, Snapshot
+from ol0.records import Partition, Record, Snapshot
 
 HEAD: Final = b"OL0 head 1\n"
 PART: Final = b"OL0 part 1\n"
@@ -28,6 +28,11 @@ class TopicPlace:
 
     topic_id: str
     offsets: Mapping[int, int]
+
+
+def next_offsets(places: Mapping[str, TopicPlace]) -> dict[Partition, int]:
+    """The next offset of every partition of these topics, by full name."""
+    return {Partition(topic, n): offset for topic, place in places.items() for n, offset in place.offsets.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, Message, Topic
 
 from ol0.errors import StreamError
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.logs.stalls import Place, StallWatch
+from ol0.kafka.logs.stalls import StallWatch
 from ol0.kafka.logs.topic_ids import Asked, Described, describe
 from ol0.kafka.messages import GATHER_S, broker_errors, coordinates, is_usable
-from ol0.kafka.snapshots import TopicPlace
+from ol0.kafka.snapshots import TopicPlace, next_offsets
+from ol0.records import Partition
 
 BROKER_TIMEOUT_S: Final = 10.0
 LOOK_S: Final = 5.0
@@ -36,8 +37,8 @@ class Sources:
         self._admin = lineage.clients.admin()
         self._ids: dict[str, str] = {}
         self._retired: set[str] = set()  # ids of before a topic was made anew: a broker that lags may tell them
-        self._next: dict[Place, int] = {}
-        self._ended: set[Place] = set()
+        self._next: dict[Partition, int] = {}
+        self._ended: set[Partition] = set()
         self._stalls = StallWatch(self._admin)
         self._asked: Asked | None = None
         self._ask_at = 0.0
@@ -77,7 +78,7 @@ class Sources:
     def return_to(self, places: Mapping[str, TopicPlace]) -> None:
         """Goes back to where a transaction began that was aborted."""
         self._ids = {topic: place.topic_id for topic, place in places.items()}
-        self._next = {(topic, n): offset for topic, place in places.items() for n, offset in place.offsets.items()}
+        self._next = next_offsets(places)
         self._assign()
 
     def read(self, limit: int, wait_s: float) -> list[Message]:
@@ -92,10 +93,11 @@ class Sources:
             messages += self.consumer.consume(limit - 1, GATHER_S)
         good = [message for message in messages if message.error() is None]
         for message in good:
-            topic, partition, offset = coordinates(message)
-            self._next[topic, partition] = offset + 1
-            self._ended.discard((topic, partition))
-            self._stalls.heard((topic, partition))
+            topic, number, offset = coordinates(message)
+            partition = Partition(topic, number)
+            self._next[partition] = offset + 1
+            self._ended.discard(partition)
+            self._stalls.heard(partition)
         for message in messages:
             if (error := message.error()) is not None:
                 self._note(error, message)
@@ -108,10 +110,11 @@ class Sources:
     def _note(self, error: KafkaError, message: Message) -> None:
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own codes begin so
             # Behind the last record there may be a commit marker, which takes an offset and is no record.
-            topic, partition, offset = coordinates(message)
-            self._ended.add((topic, partition))
-            self._stalls.heard((topic, partition))
-            self._next[topic, partition] = max(offset, self._next.get((topic, partition), 0))
+            topic, number, offset = coordinates(message)
+            partition = Partition(topic, number)
+            self._ended.add(partition)
+            self._stalls.heard(partition)
+            self._next[partition] = max(offset, self._next.get(partition, 0))
         elif error.code() in LOST:
             self._compare(self._describe())
             number = message.partition() or 0
@@ -125,7 +128,7 @@ class Sources:
         if stalled := self._stalls.stalled(self._next):
             self._log.warning(
                 "the consumer gives nothing of partitions that have more to read; going on with a new one",
-                partitions={f"{topic}[{n}]": self._next[topic, n] for topic, n in stalled},
+                partitions={str(partition): self._next[partition] for partition in stalled},
             )
             self.consumer.close()
             self.consumer = self._clients.assigned_consumer(self._service)
@@ -173,7 +176,7 @@ class Sources:
             self._log.warning("partitions were added; reading them from their beginning", topic=topic, partitions=new)
         self._ids[topic] = told.topic_id
         self._next = {key: offset for key, offset in self._next.items() if key[0] != topic}
-        self._next |= {(topic, n): offsets.get(n, 0) for n in told.partitions}
+        self._next |= {Partition(topic, n): offsets.get(n, 0) for n in told.partitions}
         self._settle(topic, told.partitions, offsets.keys())
 
     def _settle(self, topic: str, numbers: Sequence[int], expected: Collection[int]) -> None:
@@ -185,8 +188,9 @@ class Sources:
             expected: those of which a place was known, so that something is missing.
         """
         for number, (first, end) in self._clients.bounds(topic, numbers, BROKER_TIMEOUT_S).items():
-            was = self._next[topic, number]
-            self._next[topic, number] = now = min(max(was, first), end)
+            partition = Partition(topic, number)
+            was = self._next[partition]
+            self._next[partition] = now = min(max(was, first), end)
             where = {"topic": topic, "partition": number, "was": was, "now": now}
             if was < first and number in expected:
                 self.missed += first - was

@@ -11,8 +11,7 @@ from ol0.config import StreamingConfig
 from ol0.kafka.clients import METADATA_MS
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.messages import Outgoing, write
-from ol0.kafka.ports import Partition
-from ol0.records import Tick
+from ol0.records import Partition, Tick
 
 
 class Ticker:

@@ -22,8 +22,9 @@ from ol0.kafka.lineage import Lineage
 from ol0.kafka.logs.source_logs import source_logs
 from ol0.kafka.logs.topic_ids import Described, describe
 from ol0.kafka.messages import BATCH_OVERHEAD_BYTES, broker_errors, error_of
-from ol0.kafka.ports import Log, Partition
+from ol0.kafka.ports import Log
 from ol0.kafka.topic_changes import AddPartitions, AlterConfig, Change, CreateTopic, MorePartitions
+from ol0.records import Partition
 from ol0.wire.topics import DAY_MS, TopicSpec
 
 if TYPE_CHECKING:

@@ -3,25 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 from ol0.replay.layout import NOBODY, payload_field
-
-
-class SourcePartition(NamedTuple):
-    """A partition whose records feed the store: full topic name and number."""
-
-    topic: str
-    number: int
-
-    def __str__(self) -> str:
-        return f"{self.topic}[{self.number}]"
-
-    @classmethod
-    def parse(cls, name: str) -> Self:
-        """Of the name under which the store has it."""
-        topic, _, number = name.removesuffix("]").rpartition("[")
-        return cls(topic, int(number))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from redis import Redis
 from redis.exceptions import RedisError
 
+from ol0.records import Partition
 from ol0.replay.layout import SCRIPT_KEYS, Key, store_key
-from ol0.replay.protocol import Published, SourcePartition
+from ol0.replay.protocol import Published
 from ol0.replay.script_runner import Scripts, refused
 
 
@@ -15,7 +16,7 @@ def rebuild_store(
     client: Redis,
     prefix: str,
     *,
-    starts: Mapping[SourcePartition, int],
+    starts: Mapping[Partition, int],
     capacity: int,
     max_open: int,
     published: Published | None,

@@ -3,7 +3,7 @@
 from enum import Enum
 from typing import cast
 
-from ol0.replay.protocol import SourcePartition
+from ol0.records import Partition
 from ol0.replay.script_runner import Scripts, refusal
 
 
@@ -22,7 +22,7 @@ class Registration:
         self._scripts = scripts
         self._incarnation = incarnation
 
-    def admit(self, partition: SourcePartition, topic_id: str, first_offset: int) -> Admitted:
+    def admit(self, partition: Partition, topic_id: str, first_offset: int) -> Admitted:
         """Takes a partition in that the store does not know; for one that it knows, looks whether it is the same.
 
         Args:
@@ -35,7 +35,7 @@ class Registration:
         """
         return self._admit(partition, topic_id, first_offset, "0")
 
-    def begin_anew(self, partition: SourcePartition, topic_id: str, first_offset: int) -> Admitted:
+    def begin_anew(self, partition: Partition, topic_id: str, first_offset: int) -> Admitted:
         """The same, as an order: where the topic was made anew, the partition begins where the new log does.
 
         Its time goes on. What was only on the old log is lost; what came from it stays.
@@ -45,7 +45,7 @@ class Registration:
         """
         return self._admit(partition, topic_id, first_offset, "1")
 
-    def retire(self, partition: SourcePartition) -> None:
+    def retire(self, partition: Partition) -> None:
         """Forgets a partition that its topic, made anew, has no more. Raises StoreError."""
         reply = self._scripts.call("retire", str(partition))
         if reply[0] != b"OK":
@@ -57,7 +57,7 @@ class Registration:
         if reply[0] != b"OK":
             raise refusal(reply, "the bound of open windows")
 
-    def _admit(self, partition: SourcePartition, topic_id: str, first_offset: int, begins_again: str) -> Admitted:
+    def _admit(self, partition: Partition, topic_id: str, first_offset: int, begins_again: str) -> Admitted:
         reply = self._scripts.call("admit", str(partition), self._incarnation, topic_id, first_offset, begins_again)
         if reply[0] != b"OK":
             raise refusal(reply, f"{partition}, of topic {topic_id}")

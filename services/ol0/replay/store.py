@@ -15,6 +15,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from ol0.errors import StoreError
 from ol0.pending import Pending
+from ol0.records import Partition
 from ol0.replay.counters import Counters
 from ol0.replay.exclusion import Exclusion
 from ol0.replay.layout import Key, payload_field, store_key
@@ -29,7 +30,6 @@ from ol0.replay.protocol import (
     Due,
     DueWindow,
     Exchange,
-    SourcePartition,
     Unsent,
 )
 from ol0.replay.registration import Registration
@@ -72,7 +72,7 @@ class ReplayStore:
         """Takes partitions in, and bounds what is open. Raises StoreError before ``register`` or ``attach``."""
         return Registration(self._scripts, self.incarnation)
 
-    def register(self, starts: Mapping[SourcePartition, int], capacity: int, max_open: int) -> str:
+    def register(self, starts: Mapping[Partition, int], capacity: int, max_open: int) -> str:
         """Makes the store where there is none, and takes in partitions that it does not know. Idempotent.
 
         Args:
@@ -146,7 +146,7 @@ class ReplayStore:
         except RedisError as error:
             raise refused("RENAMENX", error) from error
 
-    def claim(self, partition: SourcePartition) -> Claim:
+    def claim(self, partition: Partition) -> Claim:
         """Takes a partition over; whoever had it is fenced from now on.
 
         Raises:
@@ -157,7 +157,7 @@ class ReplayStore:
             raise refusal(reply, str(partition))
         return Claim(*(_integer(value) for value in reply[1:4]))
 
-    def apply(self, partition: SourcePartition, claim: Claim, next_offset: int, arrivals: Arrivals) -> Applied:
+    def apply(self, partition: Partition, claim: Claim, next_offset: int, arrivals: Arrivals) -> Applied:
         """Takes in the records from ``claim.next_offset`` up to ``next_offset``, exactly once.
 
         Raises:
@@ -167,9 +167,7 @@ class ReplayStore:
         """
         return self.begin_apply(partition, claim, next_offset, arrivals).result()
 
-    def begin_apply(
-        self, partition: SourcePartition, claim: Claim, next_offset: int, arrivals: Arrivals
-    ) -> Pending[Applied]:
+    def begin_apply(self, partition: Partition, claim: Claim, next_offset: int, arrivals: Arrivals) -> Pending[Applied]:
         """``apply`` without the wait: its errors come from ``result``, but for a store that is out of reach already."""
         sent = self._scripts.send(
             self._scripts.command(
@@ -200,7 +198,7 @@ class ReplayStore:
 
         return Pending(applied)
 
-    def skip(self, partition: SourcePartition, claim: Claim, to: int) -> None:
+    def skip(self, partition: Partition, claim: Claim, to: int) -> None:
         """Goes to another offset of the same log, which no longer has ``claim.next_offset``; counts what is between.
 
         Raises:

@@ -14,8 +14,7 @@ from confluent_kafka import KafkaError, Message, Producer
 from ol0.feedback.service import SOURCES
 from ol0.kafka.dead_letters.reader import once, read_letters
 from ol0.kafka.messages import coordinates
-from ol0.kafka.ports import Partition
-from ol0.records import ImplicitFeedback, ImplicitKind
+from ol0.records import ImplicitFeedback, ImplicitKind, Partition
 from ol0.stacks.native import NativeStack
 from ol0.wire.codec import Codec
 from testbed.faults.traffic import FEATURES, TEMPLATE

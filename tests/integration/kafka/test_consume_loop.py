@@ -19,10 +19,10 @@ from ol0.kafka.lineage import Lineage
 from ol0.kafka.logs import holdups
 from ol0.kafka.logs.topic_ids import describe
 from ol0.kafka.messages import Outgoing, write
-from ol0.kafka.ports import Partition, SourceRecord
+from ol0.kafka.ports import SourceRecord
 from ol0.kafka.sending.record_sender import RecordSender
 from ol0.operator.store.holdups import find_holdups
-from ol0.records import Decision, Record, Tick, UserFeedback
+from ol0.records import Decision, Partition, Record, Tick, UserFeedback
 from ol0.replay.counters import Counters
 from ol0.replay.stats import PartitionState, StoreStats
 from support.examples import DECISION, USER_FEEDBACK

@@ -6,9 +6,9 @@ from dataclasses import replace
 from integration.kafka.conftest import Start
 from ol0.config import StreamingConfig
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.ports import Partition, SourceRecord
+from ol0.kafka.ports import SourceRecord
 from ol0.kafka.sending.record_sender import RecordSender
-from ol0.records import Record
+from ol0.records import Partition, Record
 from support.examples import USER_FEEDBACK
 from support.memory_sink import TIMEOUT_S, MemorySink, decisions, work_until
 from testbed.waiting import wait_until

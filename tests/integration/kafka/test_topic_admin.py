@@ -10,9 +10,10 @@ from ol0.errors import StreamError
 from ol0.kafka import topic_admin
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.logs.topic_ids import describe
-from ol0.kafka.ports import Log, Partition
+from ol0.kafka.ports import Log
 from ol0.kafka.sending.record_sender import RecordSender
 from ol0.kafka.topic_changes import AddPartitions, AlterConfig, CreateTopic, MorePartitions
+from ol0.records import Partition
 from support.examples import DECISION
 
 

@@ -16,10 +16,9 @@ from ol0.kafka.sending.batch_in_flight import BatchSender
 from ol0.kafka.sending.record_sender import RecordSender
 from ol0.kafka.transaction_loop import TransactionalLoop
 from ol0.operator.setup.lineage import apply_topics
-from ol0.records import Decision, DecisionId
+from ol0.records import Decision, DecisionId, Partition
 from ol0.replay.connection import connect
 from ol0.replay.counters import Counters
-from ol0.replay.protocol import SourcePartition
 from ol0.replay.store import ReplayStore
 from ol0.stacks.native import NativeStack
 from ol0.wire.payloads import Payloads
@@ -69,7 +68,7 @@ class Place:
 
     def next_offset(self) -> int:
         """Where the store lets the decisions go on; whoever reads them is fenced by the question."""
-        return self.store().claim(SourcePartition(self.topic, 0)).next_offset
+        return self.store().claim(Partition(self.topic, 0)).next_offset
 
     def letters(self, name: str = "decisions") -> list[Letter]:
         return list(read_letters(self.lineage, [name]))

@@ -9,10 +9,10 @@ from ol0.feedback.closing import Publish
 from ol0.feedback.handler import FeedbackHandler
 from ol0.feedback.join import FeedbackJoin
 from ol0.feedback.outbox import Message, pack_message
-from ol0.kafka.ports import Log, Partition, SourceRecord
+from ol0.kafka.ports import Log, SourceRecord
 from ol0.pending import Pending
-from ol0.records import Tick
-from ol0.replay.protocol import NOTHING_TO_DO, Applied, Arrivals, Claim, Commit, Exchange, SourcePartition, Unsent
+from ol0.records import Partition, Tick
+from ol0.replay.protocol import NOTHING_TO_DO, Applied, Arrivals, Claim, Commit, Exchange, Unsent
 from ol0.replay.registration import Admitted
 from ol0.wire.codec import Codec
 from ol0.wire.payloads import Payloads
@@ -42,7 +42,7 @@ class MemoryExclusion:
 class MemoryRegistration:
     """Knows every partition."""
 
-    def admit(self, _partition: SourcePartition, _topic_id: str, _first_offset: int) -> Admitted:
+    def admit(self, _partition: Partition, _topic_id: str, _first_offset: int) -> Admitted:
         return Admitted.KNOWN
 
 
@@ -57,14 +57,14 @@ class MemoryStore:
         self.exclusion = MemoryExclusion(self)
         self.registration = MemoryRegistration()
 
-    def claim(self, _partition: SourcePartition) -> Claim:
+    def claim(self, _partition: Partition) -> Claim:
         return Claim(epoch=1, next_offset=10, watermark_ms=0)
 
     def partitions(self) -> list[str]:
         return ["t.decisions.v1[0]", "t.decisions.v1[1]"]
 
     def begin_apply(
-        self, _partition: SourcePartition, claim: Claim, next_offset: int, _arrivals: Arrivals
+        self, _partition: Partition, claim: Claim, next_offset: int, _arrivals: Arrivals
     ) -> Pending[Applied]:
         self.applied.append((claim, next_offset))
         return Pending(lambda: self.answer)

@@ -4,8 +4,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from ol0.feedback.time_watch import KEPT_NAMES, SAY_EVERY_S, TimeWatch
-from ol0.kafka.ports import Partition, SourceRecord
-from ol0.records import Record, Tick
+from ol0.kafka.ports import SourceRecord
+from ol0.records import Partition, Record, Tick
 from support.examples import DECISION, TIME_MS, USER_FEEDBACK
 
 PLACE = Partition("t.feedback.user.v1", 1)

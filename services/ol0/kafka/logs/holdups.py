@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 from ol0.errors import StreamError
 from ol0.kafka.logs.offsets import TIMEOUT_S, AskedOffsets, Which
 from ol0.kafka.messages import broker_errors
-from ol0.kafka.ports import Partition
+from ol0.records import Partition
 
 LOOK_EVERY_S: Final = 5.0
 SILENT_S: Final = 10.0

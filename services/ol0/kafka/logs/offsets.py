@@ -13,7 +13,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
 
 from ol0.errors import StreamError
 from ol0.kafka.messages import broker_errors
-from ol0.kafka.ports import Partition
+from ol0.records import Partition
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -9,7 +9,8 @@ from confluent_kafka.admin import AdminClient
 from ol0.errors import StreamError
 from ol0.kafka.logs.offsets import TIMEOUT_S, AskedOffsets, Which
 from ol0.kafka.logs.topic_ids import describe
-from ol0.kafka.ports import Log, Partition
+from ol0.kafka.ports import Log
+from ol0.records import Partition
 
 AGAIN_S: Final = 0.2
 NO_ID: Final = "A" * 22

@@ -10,7 +10,8 @@ from ol0.errors import StreamError
 from ol0.kafka.logs.offsets import TIMEOUT_S
 from ol0.kafka.logs.source_logs import source_logs
 from ol0.kafka.logs.topic_ids import Asked
-from ol0.kafka.ports import Log, Partition
+from ol0.kafka.ports import Log
+from ol0.records import Partition
 
 LOOK_EVERY_S: Final = 5.0
 

@@ -12,9 +12,8 @@ from ol0.config import Settings
 from ol0.errors import ContractError
 from ol0.kafka.clients import Clients
 from ol0.kafka.logs.identities import Identities
-from ol0.kafka.logs.stalls import Place
 from ol0.kafka.messages import broker_errors, coordinates
-from ol0.records import Record, Tick
+from ol0.records import Partition, Record, Tick
 from ol0.wire.codec import Codec
 from ol0.wire.topics import Topics
 
@@ -42,7 +41,7 @@ class LogReader:
     """
 
     def __init__(
-        self, settings: Settings, names: Sequence[str], since: Mapping[Place, int] = MappingProxyType({})
+        self, settings: Settings, names: Sequence[str], since: Mapping[Partition, int] = MappingProxyType({})
     ) -> None:
         topics = Topics(settings.kafka.topic_prefix, settings.kafka.partitions)
         self._specs = {topics.full(name): topics.spec(name) for name in names}
@@ -50,7 +49,9 @@ class LogReader:
         self._log = structlog.get_logger("ol0.follow")
         self._clients = Clients(settings.kafka, topics)
         self._identities = Identities(self._specs, self._clients)
-        places = sorted((full, number) for full, spec in self._specs.items() for number in range(spec.partitions))
+        places = sorted(
+            Partition(full, number) for full, spec in self._specs.items() for number in range(spec.partitions)
+        )
         self._next = {place: since.get(place, OFFSET_BEGINNING) for place in places}
         self._begin()
         with broker_errors("ends of topics"):
@@ -89,21 +90,22 @@ class LogReader:
     def _decode(self, message: Message) -> Followed | None:
         if (error := message.error()) is not None:
             if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own codes begin so
-                self._unread.pop(coordinates(message)[:2], None)
+                self._unread.pop(Partition(*coordinates(message)[:2]), None)
             else:
                 self._log.warning("cannot read", topic=message.topic(), reason=error.str())
             return None
-        topic, partition, offset = coordinates(message)
-        self._next[topic, partition] = offset + 1
+        topic, number, offset = coordinates(message)
+        partition = Partition(topic, number)
+        self._next[partition] = offset + 1
         # While others keep writing, the broker never says that this is the end.
-        if offset + 1 >= self._unread.get((topic, partition), math.inf):
-            del self._unread[topic, partition]
+        if offset + 1 >= self._unread.get(partition, math.inf):
+            del self._unread[partition]
         spec = self._specs[topic]
         if message.value() is None and spec.compacted:
             return None
         try:
             record = self._codec.decode_from(spec, message.value())
         except ContractError as error:
-            self._log.warning("skipped", topic=topic, partition=partition, offset=offset, reason=str(error))
+            self._log.warning("skipped", topic=topic, partition=number, offset=offset, reason=str(error))
             return None
         return None if isinstance(record, Tick) else (spec.name, record, message.timestamp()[1])

@@ -12,14 +12,13 @@ from pydantic import TypeAdapter, ValidationError
 from ol0.config import Settings
 from ol0.errors import ConfigError, StreamError
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.logs.stalls import Place
 from ol0.kafka.sending.record_sender import RecordSender
-from ol0.kafka.snapshots import Stored, assemble_if_whole
+from ol0.kafka.snapshots import Stored, assemble_if_whole, next_offsets
 from ol0.kafka.topic_readers.compacted_reader import CompactedReader, apply_changes
 from ol0.kafka.topic_readers.log_reader import LogReader
 from ol0.kafka.transactional_writer import READ_TIMEOUT_S, STATE, read_stored
 from ol0.operator.releases.history import READ_S, to_the_end
-from ol0.records import OperatorCommand, OperatorKind
+from ol0.records import OperatorCommand, OperatorKind, Partition
 from ol0.release.orders import obey
 from ol0.release.state import Move, ReleaseState, Rules
 
@@ -89,7 +88,9 @@ def give(settings: Settings, order: OperatorCommand, within_s: float) -> Release
         table = reader.read_to_end(READ_TIMEOUT_S)
         RecordSender(lineage).send_all([order])
         bounds = lineage.clients.bounds(topic, partitions, READ_TIMEOUT_S)
-        ends = {(topic, number): end for number, (_, end) in bounds.items()}  # the order stands before one of them
+        ends = {
+            Partition(topic, number): end for number, (_, end) in bounds.items()
+        }  # the order stands before one of them
         deadline_s = monotonic() + within_s
         while monotonic() < deadline_s:
             for key, record in reader.poll(POLL_S):
@@ -112,10 +113,9 @@ def give(settings: Settings, order: OperatorCommand, within_s: float) -> Release
     )
 
 
-def _places(stored: Stored) -> Mapping[Place, int]:
+def _places(stored: Stored) -> Mapping[Partition, int]:
     """The next offset that the service was to read, of every partition."""
-    topics = {} if stored.where is None else stored.where.topics
-    return {(topic, number): offset for topic, place in topics.items() for number, offset in place.offsets.items()}
+    return {} if stored.where is None else next_offsets(stored.where.topics)
 
 
 def _state(body: bytes) -> ReleaseState:

@@ -24,12 +24,11 @@ from ol0.kafka.sending.record_sender import RecordSender
 from ol0.kafka.topic_changes import Change
 from ol0.operator.setup.base_from_labels import prepare, write_labelled_suite
 from ol0.operator.setup.prompts import Split
-from ol0.records import Digest
+from ol0.records import Digest, Partition
 from ol0.replay.anchors import AnchorStore
 from ol0.replay.budget import MOST_OPEN, Budget
 from ol0.replay.connection import connect
 from ol0.replay.layout import NOBODY
-from ol0.replay.protocol import SourcePartition
 from ol0.replay.registration import Admitted
 from ol0.replay.server_checks import check_memory, open_store
 from ol0.replay.store import ReplayStore
@@ -50,7 +49,7 @@ class Applied:
     """
 
     changes: Sequence[Change]
-    begun_anew: Sequence[SourcePartition]
+    begun_anew: Sequence[Partition]
     gone: Sequence[str]
 
 
@@ -69,8 +68,7 @@ def apply_topics(settings: Settings) -> Applied:
     store = ReplayStore(client, settings.kafka.topic_prefix)
     if not store.exists():
         _check_no_outcomes(settings)
-    found = topic_admin.source_partitions(settings, SOURCES)
-    logs = {SourcePartition(partition.topic, partition.number): log for partition, log in found.items()}
+    logs = topic_admin.source_partitions(settings, SOURCES)
     store.register(
         {partition: log.first_offset for partition, log in logs.items()},
         settings.online_learning.replay_size,
@@ -79,11 +77,11 @@ def apply_topics(settings: Settings) -> Applied:
     begun = [it for it, log in logs.items() if _begin(store, it, log) is Admitted.ANEW]
     gone = sorted(set(store.partitions()) - {str(partition) for partition in logs})
     for name in gone:
-        store.registration.retire(SourcePartition.parse(name))
+        store.registration.retire(Partition.parse(name))
     return Applied(changes, begun, gone)
 
 
-def _begin(store: ReplayStore, partition: SourcePartition, log: Log) -> Admitted:
+def _begin(store: ReplayStore, partition: Partition, log: Log) -> Admitted:
     return store.registration.begin_anew(partition, log.topic_id, log.first_offset)
 
 

@@ -7,8 +7,7 @@ from ol0.errors import StreamError
 from ol0.feedback.service import GROUP
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.logs.holdups import AskedEnds, readers_of, reason
-from ol0.kafka.ports import Partition
-from ol0.replay.protocol import SourcePartition
+from ol0.records import Partition
 from ol0.replay.stats import StoreStats
 
 APART_MS: Final = 5_000
@@ -21,7 +20,7 @@ def find_holdups(settings: Settings, stats: StoreStats) -> dict[str, str]:
     if furthest_ms - stats.watermark_ms < APART_MS:
         return {}
     offsets = {it.name: it.next_offset for it in stats.partitions if it.name in stats.holding_back}
-    places = {name: Partition(*SourcePartition.parse(name)) for name in offsets}
+    places = {name: Partition.parse(name) for name in offsets}
     lineage = Lineage.of(settings.kafka)
     admin = lineage.clients.admin()
     try:

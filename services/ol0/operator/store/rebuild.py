@@ -20,11 +20,11 @@ from ol0.kafka.lineage import Lineage
 from ol0.kafka.logs.topic_ids import describe
 from ol0.kafka.messages import broker_errors
 from ol0.kafka.topic_readers.log_reader import LogReader
-from ol0.records import Outcome
+from ol0.records import Outcome, Partition
 from ol0.replay.budget import MOST_OPEN
 from ol0.replay.connection import connect
 from ol0.replay.layout import decision_key
-from ol0.replay.protocol import Published, SourcePartition
+from ol0.replay.protocol import Published
 from ol0.replay.rebuild import rebuild_store
 from ol0.replay.server_checks import open_store
 from ol0.replay.store import ReplayStore
@@ -44,7 +44,7 @@ class RebuildPlan:
         is_owned: whether a feedback process is in the consumer group.
     """
 
-    logs: Mapping[SourcePartition, tuple[int, int]]
+    logs: Mapping[Partition, tuple[int, int]]
     published: Published | None
     next_outcome: int
     exists: bool
@@ -60,10 +60,10 @@ def plan_rebuild(settings: Settings) -> RebuildPlan:
     """
     client = open_store(settings.redis, settings.kafka.topic_prefix)
     lineage = Lineage.of(settings.kafka)
-    logs: dict[SourcePartition, tuple[int, int]] = {}
+    logs: dict[Partition, tuple[int, int]] = {}
     for place in topic_admin.source_partitions(settings, SOURCES):
         bounds = lineage.clients.bounds(place.topic, [place.number], topic_admin.TIMEOUT_S)
-        logs[SourcePartition(place.topic, place.number)] = bounds[place.number]
+        logs[place] = bounds[place.number]
     exists = ReplayStore(client, settings.kafka.topic_prefix).exists()
     newest = _newest_outcome(settings)
     return RebuildPlan(logs, newest, _next_outcome(lineage, newest), exists, _has_members(lineage))

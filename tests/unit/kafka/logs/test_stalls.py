@@ -9,6 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from ol0.kafka.logs import stalls
 from ol0.kafka.logs.stalls import StallWatch
+from ol0.records import Partition
 
 
 class Broker:
@@ -30,6 +31,9 @@ def test_a_partition_that_stands_still_is_found_though_the_broker_of_another_is_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(stalls, "STALL_S", 0.0)
-    watch, positions = StallWatch(cast("AdminClient", Broker())), {("t", 0): 3, ("t", 1): 3, ("t", 2): 5}
+    watch, positions = (
+        StallWatch(cast("AdminClient", Broker())),
+        {Partition("t", n): offset for n, offset in enumerate((3, 3, 5))},
+    )
     assert watch.stalled(positions) == [], "it has only asked"
     assert watch.stalled(positions) == [("t", 0)]

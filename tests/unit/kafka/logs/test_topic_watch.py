@@ -5,7 +5,8 @@ import pytest
 from ol0.errors import StreamError
 from ol0.kafka.logs.topic_ids import Described
 from ol0.kafka.logs.topic_watch import TopicWatch
-from ol0.kafka.ports import Log, Partition
+from ol0.kafka.ports import Log
+from ol0.records import Partition
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient

@@ -5,8 +5,9 @@ from rich.console import Console
 from ol0.operator.store.forget import Forgotten
 from ol0.operator.store.pages import forget_page, rebuild_page, stats_page
 from ol0.operator.store.rebuild import RebuildPlan
+from ol0.records import Partition
 from ol0.replay.counters import Counters
-from ol0.replay.protocol import Published, SourcePartition
+from ol0.replay.protocol import Published
 from ol0.replay.stats import PartitionState, StoreStats
 
 NOW = 1_772_366_400_000
@@ -30,7 +31,7 @@ STATS = StoreStats(
     payload_bytes=2 * 2**20,
 )
 PLAN = RebuildPlan(
-    {SourcePartition("t.decisions.v1", 0): (0, 90), SourcePartition("t.feedback.user.v1", 0): (40, 45)},
+    {Partition("t.decisions.v1", 0): (0, 90), Partition("t.feedback.user.v1", 0): (40, 45)},
     Published(6, NOW, b"k" * 16),
     7,
     exists=False,
