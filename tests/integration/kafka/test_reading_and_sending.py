@@ -133,11 +133,11 @@ def test_a_pile_lands_where_single_records_of_the_same_sessions_do(settings: Set
 def test_what_is_acknowledged_late_counts_for_its_own_pile_alone(lineage: Lineage) -> None:
     sender = BatchSender("outcomes", lineage, timeout_s=0)
     pile = [(b"session", lineage.codec.encode(replace(OUTCOME, sequence=number))) for number in range(3)]
-    with pytest.raises(StreamError, match=r"[1-3] are under way"):
+    with pytest.raises(StreamError, match=r"[1-3] are in flight"):
         sender.send(pile).wait()
     assert sender._producer.flush(TIMEOUT_S) == 0
 
-    with pytest.raises(StreamError, match=r"[1-3] are under way"):
+    with pytest.raises(StreamError, match=r"[1-3] are in flight"):
         sender.send(pile).wait()
 
 

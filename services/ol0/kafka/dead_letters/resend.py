@@ -1,24 +1,21 @@
 """Dead letters on their way back: whether they would be accepted now, and sending them."""
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
-
 from ol0.errors import ContractError, StreamError
 from ol0.kafka.dead_letters.reader import Letter
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.messages import OnDelivery, Outgoing, write
+from ol0.kafka.messages import Outgoing
+from ol0.kafka.sending.acknowledgements import send_all
 from ol0.records import Decision, ImplicitFeedback, Outcome, Record, ToolFeedback, UserFeedback
 
 Check = Callable[[Record], None]
 
 REPLAYED_FROM: Final = "ol0.replayed-from"
 ACKNOWLEDGED_S: Final = 30.0
-FULL_S: Final = 0.1
 ORDINARY_STAGE: Final = "decode"
 
 
@@ -91,28 +88,11 @@ def resend(letters: Iterable[Letter], lineage: Lineage, timeout_s: float = ACKNO
     Raises:
         StreamError: not every one was acknowledged. Those that were may be sent again: what counts by id counts once.
     """
-    producer = lineage.clients.producer()
-    failures: list[str] = []
-    delivered = sent = 0
-
-    def answer(error: KafkaError | None, message: Message) -> None:
-        nonlocal delivered
-        if error is None:
-            delivered += 1
-        else:
-            failures.append(f"{message.topic()}: {error.str()}")
-
-    for letter in letters:
-        sent += 1
-        try:
-            _send(producer, outgoing_again(letter), answer, timeout_s)
-        except (KafkaException, BufferError) as error:
-            failures.append(f"{letter.source}: {error}")
-    producer.flush(timeout_s)
-    if delivered < sent:
-        reason = failures[0] if failures else f"no acknowledgement within {timeout_s:g} s"
+    sent, found = send_all(lineage.clients.producer(), map(outgoing_again, letters), timeout_s)
+    if found.delivered < sent:
+        reason = found.reason or f"no acknowledgement within {timeout_s:g} s"
         raise StreamError(
-            f"{delivered:,} of {sent:,} dead letters were acknowledged: {reason}. All are still there: send them "
+            f"{found.delivered:,} of {sent:,} dead letters were acknowledged: {reason}. All are still there: send them "
             "again when this is put right"
         )
     return sent
@@ -127,21 +107,6 @@ def outgoing_again(letter: Letter) -> Outgoing:
     assert source is not None
     origin = f"{source.topic}/{source.partition}/{source.offset}"
     return Outgoing(source.topic, letter.key, letter.value, source.partition, [(REPLAYED_FROM, origin)])
-
-
-def _send(producer: Producer, message: Outgoing, answer: OnDelivery, timeout_s: float) -> None:
-    """Puts a message into the queue; waits while it is full."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            write(producer, message, answer)
-        except BufferError:
-            if time.monotonic() > deadline:
-                raise
-            producer.poll(FULL_S)
-        else:
-            producer.poll(0)
-            return
 
 
 def _take_all(_: Record) -> None:

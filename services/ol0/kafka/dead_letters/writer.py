@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import Message
 
 from ol0.errors import ContractError, StreamError
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.messages import Headers, Outgoing, coordinates, write
+from ol0.kafka.messages import Headers, Outgoing, coordinates
+from ol0.kafka.sending.acknowledgements import send_all
 from ol0.wire.topics import Topics
 
 MAX_REASON: Final = 1_000
@@ -87,20 +88,10 @@ class DeadLetters:
         Raises:
             StreamError: not every one was acknowledged in time. None may be given up, so nothing may go past them.
         """
-        answers: list[KafkaError | None] = []
-
-        def answer(error: KafkaError | None, _: Message) -> None:
-            answers.append(error)
-
-        try:
-            for letter in letters:
-                write(self._producer, outgoing(letter, self._topics), answer)
-            self._producer.flush(self._timeout_s)
-        except (KafkaException, BufferError) as error:
-            raise StreamError(f"{_where(letters, self._topics)}: {error}") from error
-        failures = [error.str() for error in answers if error is not None]
-        if failures or len(answers) < len(letters):
-            reason = failures[0] if failures else f"no acknowledgement within {self._timeout_s:g} s"
+        outgoing_letters = (outgoing(letter, self._topics) for letter in letters)
+        sent, found = send_all(self._producer, outgoing_letters, self._timeout_s)
+        if found.delivered < sent:
+            reason = found.reason or f"no acknowledgement within {self._timeout_s:g} s"
             raise StreamError(f"{_where(letters, self._topics)}: {reason}")
 
 

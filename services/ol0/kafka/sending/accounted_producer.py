@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from ol0.errors import ConfigError
 from ol0.kafka.messages import Outgoing, error_of, write
+from ol0.kafka.sending.acknowledgements import Acknowledgements
 from ol0.observability.log_throttle import LogThrottle
 
 BACK_OFF_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
@@ -20,26 +21,6 @@ RETIRE_S: Final = 0.5
 
 PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001 - librdkafka's names
 """What becomes of the messages of a producer that is given up."""
-
-
-class _Reports:
-    """What one producer said of its messages.
-
-    It calls nothing. Where an error of the producer itself is being raised, librdkafka may go on reporting, and then
-    every call from here fails after it was made: a lock would stay taken.
-    """
-
-    __slots__ = ("delivered", "errors")
-
-    def __init__(self) -> None:
-        self.delivered = 0
-        self.errors: list[KafkaError] = []
-
-    def take(self, error: KafkaError | None, _message: Message) -> None:
-        if error is None:
-            self.delivered += 1
-        else:
-            self.errors += [error]
 
 
 class AccountedProducer:
@@ -57,7 +38,7 @@ class AccountedProducer:
     def __init__(self, make: Callable[[], Producer], notes: LogThrottle) -> None:
         self._make, self._notes = make, notes
         self._producer: Producer | None = None
-        self._reports = _Reports()
+        self._reports = Acknowledgements()
         self._given = 0  # to this producer
         self._delivered_before = 0  # delivered by those before it
         self._failures: dict[str, int] = {}
@@ -146,7 +127,7 @@ class AccountedProducer:
         if reports.delivered:
             self._losses = 0
         self._delivered_before += reports.delivered
-        self._reports, self._given = _Reports(), 0
+        self._reports, self._given = Acknowledgements(), 0
         self._pause(f"{error.name()}: {error.str()}")
 
     def _pause(self, reason: str) -> None:

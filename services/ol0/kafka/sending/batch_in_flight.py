@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import Final
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaException, Producer
 
 from ol0.errors import StreamError
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.messages import ENVELOPE_BYTES
+from ol0.kafka.sending.acknowledgements import Acknowledgements
 
 ACKNOWLEDGED_S: Final = 10.0
 
@@ -23,12 +24,10 @@ class BatchInFlight:
         """Sends it; see ``BatchSender.send``."""
         self._producer, self._timeout_s = producer, timeout_s
         self._deadline = time.monotonic() + timeout_s
-        self._size, self._delivered, self._failed = len(messages), 0, 0
-        self._reason = ""
-        self._log = structlog.get_logger("ol0.sender")
+        self._size, self._found = len(messages), Acknowledgements()
         batch = [{"key": key, "value": value} for key, value in messages]
         try:
-            self._queued = producer.produce_batch(topic, batch, on_delivery=self._count)
+            self._queued = producer.produce_batch(topic, batch, on_delivery=self._found.take)
         except (BufferError, KafkaException) as error:
             raise StreamError(f"{topic} takes none of {len(batch)} records: {error}") from error
 
@@ -39,14 +38,16 @@ class BatchInFlight:
             StreamError: one is not there in time. Some others may be: what is sent again must be recognisable.
         """
         self._producer.poll(0)
-        if self._delivered == self._size:
+        if self._found.delivered == self._size:
             return True
-        if self._failed or self._queued < self._size or time.monotonic() >= self._deadline:
-            waiting = self._queued - self._delivered - self._failed
+        failed = len(self._found.errors)
+        if failed or self._queued < self._size or time.monotonic() >= self._deadline:
+            waiting = self._queued - self._found.delivered - failed
+            reason = f" ({self._found.reason})" if failed else ""
             raise StreamError(
                 f"not all of {self._size} records were acknowledged within {self._timeout_s:g} s: "
-                f"{self._size - self._queued} found the queue full, {waiting} are under way, {self._failed} failed "
-                f"{self._reason}; is the broker up and the topic there (`ol0 topics diff`)?"
+                f"{self._size - self._queued} found the queue full, {waiting} are in flight, {failed} failed{reason}; "
+                "is the broker up and the topic there (`ol0 topics diff`)?"
             )
         return False
 
@@ -54,15 +55,6 @@ class BatchInFlight:
         """Until the broker has all of them. Raises as ``done``."""
         while not self.done():
             self._producer.flush(max(0.0, self._deadline - time.monotonic()))
-
-    def _count(self, error: KafkaError | None, message: Message) -> None:
-        """One message is there, or will never be."""
-        if error is None:
-            self._delivered += 1
-            return
-        self._failed += 1
-        self._reason = f"({error.str()})"
-        self._log.error("a record was not delivered", topic=message.topic(), reason=error.str())
 
 
 class BatchSender:

@@ -96,7 +96,7 @@ class RecordSender:
         if waiting or not all(queued) or after.failed > before.failed:
             raise StreamError(
                 f"not all of {len(messages)} records were acknowledged within {timeout_s:g} s: "
-                f"{queued.count(False)} found the queue full, {waiting} are under way, "
+                f"{queued.count(False)} found the queue full, {waiting} are in flight, "
                 f"{after.failed - before.failed} failed; is the broker up and the topic there (`ol0 topics diff`)?"
             )
 

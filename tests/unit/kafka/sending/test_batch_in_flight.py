@@ -16,12 +16,12 @@ def sender(timeout_s: float, **options: int) -> BatchSender:
 
 
 def test_what_is_not_acknowledged_is_said() -> None:
-    with pytest.raises(StreamError, match=r"not all of 3 records .* 0 found the queue full, 3 are under way"):
+    with pytest.raises(StreamError, match=r"not all of 3 records .* 0 found the queue full, 3 are in flight"):
         sender(0.1).send(PILE).wait()
 
 
 def test_what_finds_the_queue_full_is_said() -> None:
-    with pytest.raises(StreamError, match=r"1 found the queue full, 2 are under way"):
+    with pytest.raises(StreamError, match=r"1 found the queue full, 2 are in flight"):
         sender(0.1, **{"queue.buffering.max.messages": 2}).send(PILE).wait()
 
 
@@ -35,7 +35,7 @@ def test_what_the_topic_will_never_take_is_left_out_and_does_not_hold_the_others
 
     with capture_logs() as lines:
         assert sender(0.1).send([too_long]).done()
-        with pytest.raises(StreamError, match=r"not all of 3 records .* 3 are under way"):
+        with pytest.raises(StreamError, match=r"not all of 3 records .* 3 are in flight"):
             sender(0.1).send([*PILE, too_long]).wait()
 
     assert [line["count"] for line in lines if "left out" in line["event"]] == [1, 1]

@@ -31,7 +31,7 @@ def test_a_full_queue_drops_the_newest_record_after_a_bounded_wait_and_counts_it
 
 
 def test_what_is_not_acknowledged_is_said() -> None:
-    with pytest.raises(StreamError, match=r"not all of 3 records .* 1 found the queue full, 2 are under way"):
+    with pytest.raises(StreamError, match=r"not all of 3 records .* 1 found the queue full, 2 are in flight"):
         sender().send_all([DECISION, DECISION, USER_FEEDBACK], timeout_s=0.1)
 
 
