@@ -1,7 +1,8 @@
 """Reading several topics from their beginning, as a bystander: no group, no commits, nothing that others notice."""
 
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -9,7 +10,7 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartition
 
 from ol0.config import Settings
-from ol0.errors import ContractError
+from ol0.errors import ContractError, StreamError
 from ol0.kafka.clients import Clients
 from ol0.kafka.logs.identities import Identities
 from ol0.kafka.messages import broker_errors, coordinates
@@ -78,6 +79,21 @@ class LogReader:
             self._begin()
         messages = self._consumer.consume(BATCH, WAIT_S)
         return [followed for message in messages if (followed := self._decode(message)) is not None]
+
+    def to_the_end(self, silence_s: float) -> Iterator[Record]:
+        """Everything that there was when the following began.
+
+        Raises:
+            StreamError: nothing came for ``silence_s`` seconds, and there is more.
+        """
+        deadline_s = time.monotonic() + silence_s
+        while not self.caught_up:
+            if time.monotonic() > deadline_s:
+                names = ", ".join(spec.name for spec in self._specs.values())
+                raise StreamError(f"{names} cannot be read to the end: nothing came for {silence_s:g} s; is Kafka up?")
+            for _, record, _ in self.poll():
+                deadline_s = time.monotonic() + silence_s
+                yield record
 
     def close(self) -> None:
         """Gives the connection back."""

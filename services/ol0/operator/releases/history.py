@@ -1,12 +1,12 @@
 """What became of every checkpoint, read from the topics as any bystander may."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from time import monotonic
 from typing import Final
 
 from ol0.config import Settings
-from ol0.errors import ConfigError, StreamError
+from ol0.errors import ConfigError
 from ol0.kafka.topic_readers.log_reader import LogReader
 from ol0.records import Candidate, Digest, Record, ServingState, Transition, Verdict
 
@@ -48,27 +48,11 @@ def read_history(settings: Settings, names: Sequence[str]) -> History:
     Raises:
         StreamError: Kafka does not answer, or not to the end in time.
     """
-    history, deadline_s = History(), monotonic() + READ_S
-    follower = LogReader(settings, names)
-    try:
-        for record in to_the_end(follower, deadline_s):
+    history = History()
+    with closing(LogReader(settings, names)) as reader:
+        for record in reader.to_the_end(READ_S):
             history.take(record)
-    finally:
-        follower.close()
     return history
-
-
-def to_the_end(follower: LogReader, deadline_s: float) -> Iterator[Record]:
-    """What there was when the following began.
-
-    Raises:
-        StreamError: that was not read by ``deadline_s`` of ``time.monotonic``.
-    """
-    while not follower.caught_up:
-        if monotonic() > deadline_s:
-            raise StreamError(f"the topics were not read to their end in {READ_S:g} s: is Kafka up (`ol0 status`)?")
-        for _, record, _ in follower.poll():
-            yield record
 
 
 def find_digest(digests: set[Digest], start: str) -> Digest:

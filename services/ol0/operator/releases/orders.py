@@ -17,7 +17,7 @@ from ol0.kafka.snapshots import Stored, assemble_if_whole, next_offsets
 from ol0.kafka.topic_readers.compacted_reader import CompactedReader, apply_changes
 from ol0.kafka.topic_readers.log_reader import LogReader
 from ol0.kafka.transactional_writer import READ_TIMEOUT_S, STATE, read_stored
-from ol0.operator.releases.history import READ_S, to_the_end
+from ol0.operator.releases.history import READ_S
 from ol0.records import OperatorCommand, OperatorKind, Partition
 from ol0.release.orders import obey
 from ol0.release.state import Move, ReleaseState, Rules
@@ -51,8 +51,8 @@ def read_current_state(settings: Settings) -> CurrentState:
     state = _state(stored.body)
     if stored.where is None:  # an earlier version wrote it: which orders wait, nobody knows
         return CurrentState(state)
-    with closing(LogReader(settings, [OPERATOR], _places(stored))) as follower:
-        orders = [it for it in to_the_end(follower, monotonic() + READ_S) if isinstance(it, OperatorCommand)]
+    with closing(LogReader(settings, [OPERATOR], _places(stored))) as reader:
+        orders = [it for it in reader.to_the_end(READ_S) if isinstance(it, OperatorCommand)]
     return CurrentState(state, tuple(order for order in orders if order.kind is not OperatorKind.FORGET))
 
 

@@ -8,7 +8,6 @@ the logs reach. What stands on no log does not come back: priorities begin anew,
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from time import monotonic
 from typing import Final
 
 from ol0.config import Settings
@@ -97,17 +96,9 @@ def rebuild(settings: Settings, plan: RebuildPlan, *, force: bool) -> None:
 
 
 def _newest_outcome(settings: Settings) -> Published | None:
-    newest: Outcome | None = None
-    with closing(LogReader(settings, ["outcomes"])) as follower:
-        deadline_s = monotonic() + SILENCE_S
-        while not follower.caught_up:
-            if monotonic() > deadline_s:
-                raise StreamError(f"the outcomes cannot be read to their end: nothing came for {SILENCE_S:g} s")
-            for _, record, _ in follower.poll():
-                assert isinstance(record, Outcome)
-                deadline_s = monotonic() + SILENCE_S
-                if newest is None or record.sequence > newest.sequence:
-                    newest = record
+    with closing(LogReader(settings, ["outcomes"])) as reader:
+        outcomes = (record for record in reader.to_the_end(SILENCE_S) if isinstance(record, Outcome))
+        newest = max(outcomes, key=lambda outcome: outcome.sequence, default=None)
     if newest is None:
         return None
     return Published(newest.sequence, newest.window_end_ms, decision_key(newest.decision_id))
