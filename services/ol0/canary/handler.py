@@ -1,13 +1,13 @@
 """CanaryGate: is this candidate at least as good as what serves, on trusted prompts and then on people's sessions?"""
 
-import json
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import NotRequired, TypedDict
+from dataclasses import dataclass, replace
+
+from pydantic import TypeAdapter
 
 from ol0.canary.judge import is_final, judge
-from ol0.canary.offers import Offer, OfferSnapshot, Standing, StandingSnapshot
+from ol0.canary.offers import Offer, Standing
 from ol0.canary.offline import Finding, judge_base, judge_candidate, run_suite
 from ol0.canary.plan import TrialPlan
 from ol0.canary.trial import Trial, TrialSnapshot
@@ -16,7 +16,7 @@ from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.controller.signing import OPEN, Keyring
 from ol0.controller.suite import Suite
 from ol0.errors import CheckpointError, ConfigError, ContractError
-from ol0.records import Candidate, Check, Gate, Judgement, Outcome, Reason, Record, ServingState, Tick, Verdict
+from ol0.records import Candidate, Check, Digest, Gate, Judgement, Outcome, Reason, Record, ServingState, Tick, Verdict
 from ol0.statistics.outcome_clock import ClockSnapshot, OutcomeClock
 
 HOLD_EVERY = 500  # decisions of a trial between two verdicts that only say what is missing
@@ -25,20 +25,24 @@ LAYOUT = 3  # of a trial in the snapshot; evidence of another one is collected a
 PATIENCE_GAPS = 10  # an outcome may be missing for ten session gaps of event time before it is given up
 
 
-class CanarySnapshot(TypedDict):
-    """The whole state of the gate in plain JSON values."""
+@dataclass(frozen=True)
+class CanaryState:
+    """The whole state of the gate."""
 
     suite: str
     clock: ClockSnapshot
-    standing: StandingSnapshot | None
-    pending: list[OfferSnapshot]
+    standing: Standing | None
+    pending: list[Offer]
     trial: TrialSnapshot | None
     open: bool
     held: int
-    held_ms: NotRequired[int]
     place: int
-    tried: str | None
-    layout: NotRequired[int]
+    tried: Digest | None
+    held_ms: int = 0
+    layout: int = 0  # of the trial, where an earlier version wrote it
+
+
+STATE = TypeAdapter(CanaryState)
 
 
 class CanaryGate:
@@ -90,7 +94,7 @@ class CanaryGate:
         self._held = 0  # decisions at the last hold, and when that was
         self._held_ms = 0
         self._place = 0  # candidates tried since the last release
-        self._tried: str | None = None
+        self._tried: Digest | None = None
         self._newest = newest
         self._is_new = False  # restored without what serves: to be fetched before the next record
 
@@ -250,11 +254,11 @@ class CanaryGate:
 
     def snapshot(self) -> bytes:
         """The whole state: JSON, compressed, because the capital of many groups is many digits."""
-        state = CanarySnapshot(
+        state = CanaryState(
             suite=self._suite.digest,
             clock=self._clock.snapshot(),
-            standing=None if self._standing is None else self._standing.snapshot(),
-            pending=[offer.snapshot() for offer in self._pending],
+            standing=self._standing,
+            pending=self._pending,
             trial=None if self._trial is None else self._trial.snapshot(),
             open=self._open,
             held=self._held,
@@ -263,7 +267,7 @@ class CanaryGate:
             tried=self._tried,
             layout=LAYOUT,
         )
-        return zlib.compress(json.dumps(state, separators=(",", ":")).encode())
+        return zlib.compress(STATE.dump_json(state))
 
     def restore(self, body: bytes) -> None:
         """Goes on from ``snapshot``.
@@ -272,23 +276,23 @@ class CanaryGate:
             ContractError: the body is not a snapshot of this gate.
         """
         try:
-            self._restore(json.loads(zlib.decompress(body)))
+            self._restore(STATE.validate_json(zlib.decompress(body)))
         except (zlib.error, ValueError, KeyError, TypeError) as error:
             raise ContractError(
                 f"the canary's snapshot cannot be read ({error!r}); reset its key in the state topic to begin anew"
             ) from None
 
-    def _restore(self, state: CanarySnapshot) -> None:
-        self._clock.restore(state["clock"])
-        self._open, self._held, self._held_ms = state["open"], state["held"], state.get("held_ms", 0)
-        self._place, self._tried = state["place"], state["tried"]
+    def _restore(self, state: CanaryState) -> None:
+        self._clock.restore(state.clock)
+        self._open, self._held, self._held_ms = state.open, state.held, state.held_ms
+        self._place, self._tried = state.place, state.tried
         self._restore_trial(state)
         self._restore_offers(state)
         self._is_new = self._standing is None or (self._trial is None and self._open)
 
-    def _restore_trial(self, state: CanarySnapshot) -> None:
-        trial = state["trial"]
-        if trial is None or state.get("layout") != LAYOUT:
+    def _restore_trial(self, state: CanaryState) -> None:
+        trial = state.trial
+        if trial is None or state.layout != LAYOUT:
             self._trial = None
             return
         self._trial = Trial.from_snapshot(trial, self._safety)
@@ -299,12 +303,8 @@ class CanaryGate:
             # No serving state says when hosts changed theirs: what was decided before the last window closed did not.
             self._begin(replace(began_anew, counted_from_ms=self._clock.now_ms or 0))
 
-    def _restore_offers(self, state: CanarySnapshot) -> None:
+    def _restore_offers(self, state: CanaryState) -> None:
         """Of another suite, what was found says nothing: base and live are asked anew, and who waits is sent back."""
-        standing = state["standing"]
-        if state["suite"] == self._suite.digest:
-            self._standing = None if standing is None else Standing.from_snapshot(standing)
-            self._pending = [Offer.from_snapshot(one) for one in state["pending"]]
-        else:
-            self._standing = None
-            self._pending = [Offer.without_result(one) for one in state["pending"]]
+        same = state.suite == self._suite.digest
+        self._standing = state.standing if same else None
+        self._pending = state.pending if same else [offer.without_result() for offer in state.pending]

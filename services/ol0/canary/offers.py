@@ -1,22 +1,13 @@
 """What the gate remembers of a candidate that waits, and of what serves: results and names, never heads."""
 
-from dataclasses import dataclass
-from typing import Self, TypedDict
+from dataclasses import dataclass, replace
+from typing import Self
 
-from ol0.canary.offline import ResultSnapshot, SuiteResult, run_suite
+from ol0.canary.offline import SuiteResult, run_suite
 from ol0.config import SafetyConfig
 from ol0.controller.suite import OF_ANOTHER_SUITE, Suite
 from ol0.errors import CheckpointError
 from ol0.records import Candidate, Check, Digest, Reason, Release, ServingState
-
-
-class StandingSnapshot(TypedDict):
-    """A ``Standing`` in plain JSON values."""
-
-    sequence: int
-    live_step: int
-    base: ResultSnapshot
-    live: ResultSnapshot
 
 
 @dataclass(frozen=True)
@@ -54,44 +45,30 @@ class Standing:
 
         return cls(state.sequence, state.live.step, result(state.base), result(state.live))
 
-    def snapshot(self) -> StandingSnapshot:
-        """In plain JSON values."""
-        return StandingSnapshot(
-            sequence=self.sequence, live_step=self.live_step, base=self.base.snapshot(), live=self.live.snapshot()
-        )
-
-    @classmethod
-    def from_snapshot(cls, snapshot: StandingSnapshot) -> Self:
-        """What ``snapshot`` was taken from."""
-        base, live = (SuiteResult.from_snapshot(one) for one in (snapshot["base"], snapshot["live"]))
-        return cls(snapshot["sequence"], snapshot["live_step"], base, live)
-
-
-class OfferSnapshot(TypedDict):
-    """An ``Offer`` in plain JSON values."""
-
-    base: str
-    parent: str
-    step: int
-    time_ms: int
-    result: ResultSnapshot
-
 
 @dataclass(frozen=True)
 class Offer:
     """A candidate without its heads, and what the suite says of it."""
 
-    digest: Digest
     base: Digest
     parent: Digest
     step: int
     time_ms: int
     result: SuiteResult
 
+    @property
+    def digest(self) -> Digest:
+        """Of the candidate."""
+        return self.result.digest
+
     @classmethod
     def of(cls, candidate: Candidate, result: SuiteResult) -> Self:
         """A candidate that was asked."""
-        return cls(candidate.digest, candidate.base, candidate.parent, candidate.step, candidate.time_ms, result)
+        return cls(candidate.base, candidate.parent, candidate.step, candidate.time_ms, result)
+
+    def without_result(self) -> Self:
+        """The same under another suite. Its heads are gone, so it cannot be asked."""
+        return replace(self, result=SuiteResult.flawed(self.digest, OF_ANOTHER_SUITE))
 
     def refusal(self, standing: Standing | None) -> Reason | None:
         """Why there is nothing to compare, None if there is.
@@ -111,23 +88,3 @@ class Offer:
             text = f"stale parent: trained from {self.parent[:12]}, but {standing.live.digest[:12]} is live"
             return Reason(Check.PARENT, None, None, None, text)
         return None
-
-    def snapshot(self) -> OfferSnapshot:
-        """In plain JSON values."""
-        return OfferSnapshot(
-            base=self.base, parent=self.parent, step=self.step, time_ms=self.time_ms, result=self.result.snapshot()
-        )
-
-    @classmethod
-    def from_snapshot(cls, snapshot: OfferSnapshot) -> Self:
-        """The offer that ``snapshot`` was taken from."""
-        result = SuiteResult.from_snapshot(snapshot["result"])
-        base, parent = Digest(snapshot["base"]), Digest(snapshot["parent"])
-        return cls(result.digest, base, parent, snapshot["step"], snapshot["time_ms"], result)
-
-    @classmethod
-    def without_result(cls, snapshot: OfferSnapshot) -> Self:
-        """An offer that another suite was asked about. Its heads are gone, so it cannot be asked anew."""
-        result = SuiteResult.flawed(Digest(snapshot["result"]["digest"]), OF_ANOTHER_SUITE)
-        base, parent = Digest(snapshot["base"]), Digest(snapshot["parent"])
-        return cls(result.digest, base, parent, snapshot["step"], snapshot["time_ms"], result)

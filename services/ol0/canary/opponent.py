@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from typing import Final, NotRequired, Self, TypedDict
+from typing import Final, NotRequired, Self
+
+from typing_extensions import TypedDict
 
 from ol0.canary.rates import Rates
 from ol0.canary.votes import Vote, evidence, silent_evidence

@@ -1,24 +1,9 @@
 """What is tried on people, under which shares, and since when."""
 
 from dataclasses import dataclass
-from typing import Self, TypedDict
+from typing import Self
 
 from ol0.records import Digest, Outcome, ServingState, Staged
-
-
-class PlanSnapshot(TypedDict):
-    """A ``TrialPlan`` in plain JSON values."""
-
-    digest: str
-    live: str
-    base: str
-    stage: int
-    share: float
-    holdback: float
-    sequence: int
-    place: int
-    began_ms: int
-    counted_from_ms: int
 
 
 @dataclass(frozen=True)
@@ -73,34 +58,3 @@ class TrialPlan:
         """Whether a decision was drawn under this plan."""
         under_it = outcome.staged == self.digest and outcome.serving_sequence >= self.sequence
         return under_it and outcome.time_ms >= self.counted_from_ms
-
-    def snapshot(self) -> PlanSnapshot:
-        """In plain JSON values."""
-        return PlanSnapshot(
-            digest=self.digest,
-            live=self.live,
-            base=self.base,
-            stage=self.stage,
-            share=self.share,
-            holdback=self.holdback,
-            sequence=self.sequence,
-            place=self.place,
-            began_ms=self.began_ms,
-            counted_from_ms=self.counted_from_ms,
-        )
-
-    @classmethod
-    def from_snapshot(cls, snapshot: PlanSnapshot) -> Self:
-        """The plan that ``snapshot`` was taken from."""
-        return cls(
-            digest=Digest(snapshot["digest"]),
-            live=Digest(snapshot["live"]),
-            base=Digest(snapshot["base"]),
-            stage=snapshot["stage"],
-            share=snapshot["share"],
-            holdback=snapshot["holdback"],
-            sequence=snapshot["sequence"],
-            place=snapshot["place"],
-            began_ms=snapshot["began_ms"],
-            counted_from_ms=snapshot["counted_from_ms"],
-        )

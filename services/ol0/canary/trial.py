@@ -1,11 +1,13 @@
 """One stage of one candidate: the evidence that people's sessions give, and when it is enough."""
 
-from typing import Final, Self, TypedDict
+from typing import Final, Self
+
+from typing_extensions import TypedDict
 
 from ol0.canary.groups import GroupComparisons
 from ol0.canary.mastery import Mastery
 from ol0.canary.opponent import Opponent, OpponentSnapshot
-from ol0.canary.plan import PlanSnapshot, TrialPlan
+from ol0.canary.plan import TrialPlan
 from ol0.canary.votes import Vote, by_group
 from ol0.config import SafetyConfig
 from ol0.records import Arm, Outcome
@@ -29,7 +31,7 @@ NO_CAPITAL: Final = Capital(groups={}, destinations={}, mastered={})
 class TrialSnapshot(TypedDict):
     """The whole state of a ``Trial`` in plain JSON values."""
 
-    plan: PlanSnapshot
+    plan: TrialPlan
     decisions: int
     live: OpponentSnapshot
     holdback: OpponentSnapshot | None
@@ -142,7 +144,7 @@ class Trial:
     def snapshot(self) -> TrialSnapshot:
         """In plain JSON values; ``from_snapshot`` goes on from it to the bit."""
         return TrialSnapshot(
-            plan=self.plan.snapshot(),
+            plan=self.plan,
             decisions=self.decisions,
             live=self.live.snapshot(),
             holdback=None if self.holdback is None else self.holdback.snapshot(),
@@ -160,7 +162,7 @@ class Trial:
     def from_snapshot(cls, snapshot: TrialSnapshot, safety: SafetyConfig) -> Self:
         """The trial that ``snapshot`` was taken from."""
         mastery = Mastery.from_snapshot(snapshot["mastery"])
-        trial = cls(TrialPlan.from_snapshot(snapshot["plan"]), safety, snapshot["earlier"], mastery)
+        trial = cls(snapshot["plan"], safety, snapshot["earlier"], mastery)
         trial.decisions = snapshot["decisions"]
         trial.live = Opponent.from_snapshot(snapshot["live"], Arm.LIVE, trial.live.share, safety)
         if snapshot["holdback"] is not None and trial.holdback is not None:

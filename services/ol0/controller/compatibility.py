@@ -5,23 +5,18 @@ Asked by release before a candidate is offered, by drift when it judges one, and
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import NotRequired, Self, TypedDict
+from typing import Annotated, Self
 
 import numpy as np
+from pydantic import BeforeValidator
 
 from ol0.controller.controller import Controller
 from ol0.controller.hysteresis import Hysteresis
 
 
-class StructureSnapshot(TypedDict):
-    """A ``Structure`` in plain JSON values."""
-
-    base_tensors: str
-    parts: list[str]
-    dimension: int
-    epsilon: float
-    encoder: str | None
-    hysteresis: NotRequired[tuple[list[float], float]]
+def _from_pair(stored: object) -> object:
+    """Earlier versions stored weights and tau as a pair."""
+    return Hysteresis(tuple(stored[0]), stored[1]) if isinstance(stored, list | tuple) else stored
 
 
 @dataclass(frozen=True)
@@ -42,7 +37,7 @@ class Structure:
     dimension: int
     epsilon: float
     encoder: str | None
-    hysteresis: Hysteresis | None = None
+    hysteresis: Annotated[Hysteresis | None, BeforeValidator(_from_pair)] = None
 
     @classmethod
     def of(cls, controller: Controller) -> Self:
@@ -75,32 +70,6 @@ class Structure:
         if self.base_tensors != base.base_tensors:
             found.append("its base heads are not those of the base, byte for byte")
         return found
-
-    def snapshot(self) -> StructureSnapshot:
-        """In plain JSON values."""
-        snapshot = StructureSnapshot(
-            base_tensors=self.base_tensors,
-            parts=list(self.parts),
-            dimension=self.dimension,
-            epsilon=self.epsilon,
-            encoder=self.encoder,
-        )
-        if self.hysteresis is not None:
-            snapshot["hysteresis"] = (list(self.hysteresis.weights), self.hysteresis.tau)
-        return snapshot
-
-    @classmethod
-    def from_snapshot(cls, snapshot: StructureSnapshot) -> Self:
-        """The structure that ``snapshot`` was taken from."""
-        weights, tau = snapshot.get("hysteresis", (None, 0.0))
-        return cls(
-            snapshot["base_tensors"],
-            tuple(snapshot["parts"]),
-            snapshot["dimension"],
-            snapshot["epsilon"],
-            snapshot["encoder"],
-            None if weights is None else Hysteresis(tuple(weights), tau),
-        )
 
 
 def differences(controller: Controller, base: Controller) -> list[str]:

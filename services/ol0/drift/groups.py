@@ -1,7 +1,9 @@
 """Harm by a release to one group of prompts, which a gain elsewhere hides in its lift."""
 
 from collections.abc import Mapping
-from typing import Final, TypedDict
+from typing import Final
+
+from typing_extensions import TypedDict
 
 from ol0.drift.evidence import ArmSession, LiftEvidence, LiftSnapshot
 from ol0.records import Check, Judgement, Reason

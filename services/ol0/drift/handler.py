@@ -1,23 +1,23 @@
 """DriftMonitor: does this candidate move too far, and does what serves keep what it was released for?"""
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Final, NotRequired, TypedDict
+from dataclasses import dataclass, replace
+from typing import Final
 
 import structlog
+from pydantic import TypeAdapter
 
 from ol0.config import SafetyConfig
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.checkpoint_manager import CheckpointManager
-from ol0.controller.compatibility import Structure, StructureSnapshot
+from ol0.controller.compatibility import Structure
 from ol0.controller.signing import OPEN, Keyring
 from ol0.controller.suite import OF_ANOTHER_SUITE, Suite
 from ol0.drift.assignment import Assignment
 from ol0.drift.inputs import Finding, InputSnapshot, InputWatch, Turn
 from ol0.drift.live_watch import LiveSnapshot, LiveWatch
 from ol0.drift.movement import judge
-from ol0.drift.offers import Offer, OfferSnapshot
+from ol0.drift.offers import Offer
 from ol0.drift.space import Space
 from ol0.drift.staged_watch import StagedSnapshot, StagedWatch
 from ol0.drift.watched import Opinion, Watched
@@ -43,24 +43,28 @@ INPUT_CHECKS: Final = {Turn.AWAY: Check.INPUTS_AWAY, Turn.BACK: Check.INPUTS_BAC
 REFERENCES: Final = 16  # releases whose lift is remembered, for when a rollback brings one of them back
 
 
-class DriftSnapshot(TypedDict):
-    """The whole state of the monitor in plain JSON values."""
+@dataclass(frozen=True)
+class DriftState:
+    """The whole state of the monitor. What has a default was not stored by earlier versions."""
 
-    suite: NotRequired[str]
     clock: ClockSnapshot
     smallest: float
     odds: list[tuple[int, float]]
     sequence: int
-    base: str | None
-    structure: StructureSnapshot | None
-    holdback: NotRequired[float]
-    pending: list[OfferSnapshot]
+    base: Digest | None
+    structure: Structure | None
+    pending: list[Offer]
     references: dict[str, float]
     staged: StagedSnapshot | None
     live: LiveSnapshot | None
     stopped: list[str]
-    serving: NotRequired[str | None]
-    inputs: NotRequired[InputSnapshot]
+    suite: str | None = None
+    holdback: float | None = None
+    serving: Digest | None = None
+    inputs: InputSnapshot | None = None
+
+
+STATE: Final = TypeAdapter(DriftState)
 
 
 class DriftMonitor:
@@ -292,16 +296,16 @@ class DriftMonitor:
 
     def snapshot(self) -> bytes:
         """The whole state, as JSON."""
-        state = DriftSnapshot(
+        state = DriftState(
             suite=self._probes.digest,
             clock=self._clock.snapshot(),
             smallest=self._assignment.smallest,
             odds=self._assignment.snapshot(),
             sequence=self._sequence,
             base=self._base,
-            structure=None if self._structure is None else self._structure.snapshot(),
+            structure=self._structure,
             holdback=self._holdback,
-            pending=[offer.snapshot() for offer in self._pending],
+            pending=self._pending,
             references=self._references,
             staged=None if self._staged is None else self._staged.snapshot(),
             live=None if self._live is None else self._live.snapshot(),
@@ -309,7 +313,7 @@ class DriftMonitor:
             serving=self._serving,
             inputs=self._inputs.snapshot(),
         )
-        return json.dumps(state, separators=(",", ":")).encode()
+        return STATE.dump_json(state)
 
     def restore(self, body: bytes) -> None:
         """Goes on from ``snapshot``.
@@ -318,35 +322,27 @@ class DriftMonitor:
             ContractError: the body is not a snapshot of this monitor.
         """
         try:
-            self._restore(json.loads(body))
+            self._restore(STATE.validate_json(body))
         except (ValueError, KeyError, TypeError) as error:
             raise ContractError(
                 f"the drift snapshot cannot be read ({error!r}); reset its key in the state topic to begin anew"
             ) from None
 
-    def _restore(self, state: DriftSnapshot) -> None:
-        self._clock.restore(state["clock"])
-        self._assignment.restore(state["odds"])
-        self._sequence = state["sequence"]
-        self._base = None if state["base"] is None else Digest(state["base"])
-        self._structure = None if state["structure"] is None else Structure.from_snapshot(state["structure"])
-        self._pending = [Offer.from_snapshot(one) for one in state["pending"]]
-        if state.get("suite") != self._probes.digest:  # heads are gone, so who waits cannot be asked about these probes
+    def _restore(self, state: DriftState) -> None:
+        self._clock.restore(state.clock)
+        self._assignment.restore(state.odds)
+        self._sequence, self._base, self._structure = state.sequence, state.base, state.structure
+        self._pending = state.pending
+        if state.suite != self._probes.digest:  # heads are gone, so who waits cannot be asked about these probes
             self._pending = [replace(offer, movement=None) for offer in self._pending]
-        self._references = dict(state["references"])
-        self._stopped = list(state["stopped"])
-        # Snapshots of earlier versions have neither: they go on with the next serving state.
-        serving, inputs = state.get("serving"), state.get("inputs")
-        self._serving = None if serving is None else Digest(serving)
-        if inputs is not None:
-            self._inputs = InputWatch.from_snapshot(inputs, self._inputs.space)
+        self._references, self._stopped, self._serving = state.references, state.stopped, state.serving
+        if state.inputs is not None:
+            self._inputs = InputWatch.from_snapshot(state.inputs, self._inputs.space)
         self._staged = self._live = None
         if not self._holdback:
             return
-        same = (
-            state.get("holdback", self._holdback) == self._holdback and state["smallest"] == self._assignment.smallest
-        )
-        staged, live = state["staged"], state["live"]
+        same = state.holdback in (None, self._holdback) and state.smallest == self._assignment.smallest
+        staged, live = state.staged, state.live
         if staged is not None:
             staged = staged if same else StagedSnapshot({**staged, "evidence": None})
             self._staged = StagedWatch.from_snapshot(staged, self._assignment, self._safety)

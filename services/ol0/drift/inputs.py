@@ -1,12 +1,13 @@
 """Do prompts still look like the prompts that the base was made for, or has the space itself changed?"""
 
 from base64 import b64decode, b64encode
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final, Self, TypedDict
+from typing import Final, Self
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from ol0.drift.space import SCALE, Space, Strange
 from ol0.records import Decision
@@ -83,7 +84,7 @@ class InputSnapshot(TypedDict):
     before: str
     still: str
     said_ms: int
-    said: dict[str, float | str] | None
+    said: Finding | None
 
 
 class InputWatch:
@@ -191,7 +192,7 @@ class InputWatch:
             before=b64encode(self._before.tobytes()).decode(),
             still=b64encode(self._still.tobytes()).decode(),
             said_ms=self._said_ms,
-            said=None if self._said is None else asdict(self._said),
+            said=self._said,
         )
 
     @classmethod
@@ -209,10 +210,7 @@ class InputWatch:
         watch._first, watch._session = list(snapshot["first"]), snapshot["session"]
         watch._turns, watch._since_ms, watch._said_ms = snapshot["turns"], snapshot["since_ms"], snapshot["said_ms"]
         watch._strange = {Strange(kind): count for kind, count in snapshot["strange"].items()}
-        onset, said = snapshot["onset"], snapshot["said"]
+        onset, watch._said = snapshot["onset"], snapshot["said"]
         if onset is not None:
             watch._onset = Onset.from_snapshot(onset, 1 - watch.level if watch.away else watch.level)
-        if said is not None:
-            finding = Finding(**said)  # type: ignore[arg-type]
-            watch._said = replace(finding, turn=Turn(finding.turn))
         return watch

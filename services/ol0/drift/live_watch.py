@@ -1,6 +1,8 @@
 """The release that is live against the holdback."""
 
-from typing import NotRequired, Self, TypedDict
+from typing import NotRequired, Self
+
+from typing_extensions import TypedDict
 
 from ol0.config import SafetyConfig
 from ol0.drift.assignment import Assignment
@@ -10,12 +12,9 @@ from ol0.drift.violations import Level, Violations
 from ol0.drift.watched import (
     Opinion,
     Watched,
-    WatchedSnapshot,
     harm,
     new_balance,
-    read_watched,
     unbalanced,
-    write_watched,
 )
 from ol0.drift.windows import StretchSnapshot, Windows
 from ol0.records import Arm, Check, Judgement, Outcome, Reason
@@ -26,7 +25,7 @@ from ol0.statistics.sessions import OpenSessions
 class LiveSnapshot(TypedDict):
     """A ``LiveWatch`` in plain JSON values."""
 
-    watched: WatchedSnapshot
+    watched: Watched
     reference: float | None
     stretches: list[StretchSnapshot]
     violations: list[int]
@@ -123,7 +122,7 @@ class LiveWatch:
     def snapshot(self) -> LiveSnapshot:
         """In plain JSON values."""
         return LiveSnapshot(
-            watched=write_watched(self.watched),
+            watched=self.watched,
             reference=self.reference,
             stretches=self.windows.snapshot(),
             violations=self._violations.snapshot(),
@@ -135,7 +134,7 @@ class LiveWatch:
     @classmethod
     def from_snapshot(cls, snapshot: LiveSnapshot, assignment: Assignment, safety: SafetyConfig) -> Self:
         """The watch that ``snapshot`` was taken from."""
-        watch = cls(read_watched(snapshot["watched"]), snapshot["reference"], assignment, safety)
+        watch = cls(snapshot["watched"], snapshot["reference"], assignment, safety)
         watch.windows.restore(snapshot["stretches"])
         watch.groups.restore(snapshot.get("groups", []))
         watch._violations.restore(snapshot["violations"])

@@ -1,11 +1,12 @@
 """How far a candidate has moved from its base in what it answers: on the probes, and where no prompt lies."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Final, Self
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict
 
 from ol0.config import SafetyConfig
 from ol0.controller.controller import Controller
@@ -32,24 +33,18 @@ class Movement:
             they have more. See ``_loudness``.
         norm: Frobenius norm of learnt - base over that of base, weights and biases of all parts together.
         spectral: largest singular value of a learnt head over that of its base head, the worst part.
+    A figure that an earlier version had not stored is NaN, which is within no limit.
     """
 
-    mean_kl: float
-    tail_kl: float
-    changed: float
-    lost: float
-    loudness: float
-    norm: float
-    spectral: float
+    __pydantic_config__: ClassVar[ConfigDict] = {"ser_json_inf_nan": "constants"}
 
-    def snapshot(self) -> dict[str, float]:
-        """In plain JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_snapshot(cls, snapshot: Mapping[str, float]) -> Self:
-        """The movement that ``snapshot`` was taken from. One that an earlier version had not is within no limit."""
-        return cls(**{field.name: snapshot.get(field.name, np.nan) for field in fields(cls)})
+    mean_kl: float = math.nan
+    tail_kl: float = math.nan
+    changed: float = math.nan
+    lost: float = math.nan
+    loudness: float = math.nan
+    norm: float = math.nan
+    spectral: float = math.nan
 
 
 def measure(controller: Controller, probes: Suite) -> Movement:

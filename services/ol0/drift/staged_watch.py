@@ -1,7 +1,9 @@
 """A candidate on trial against the holdback."""
 
 from dataclasses import replace
-from typing import Final, NotRequired, Self, TypedDict
+from typing import Final, NotRequired, Self
+
+from typing_extensions import TypedDict
 
 from ol0.config import SafetyConfig
 from ol0.drift.assignment import Assignment
@@ -10,12 +12,9 @@ from ol0.drift.sessions import ArmSessions
 from ol0.drift.watched import (
     Opinion,
     Watched,
-    WatchedSnapshot,
     harm,
     new_balance,
-    read_watched,
     unbalanced,
-    write_watched,
 )
 from ol0.records import Arm, Outcome
 from ol0.statistics.balance import Balance, BalanceSnapshot
@@ -28,7 +27,7 @@ REFERENCE_SESSIONS: Final = 100  # below, the staged phase says too little to be
 class StagedSnapshot(TypedDict):
     """A ``StagedWatch`` in plain JSON values."""
 
-    watched: WatchedSnapshot
+    watched: Watched
     evidence: LiftSnapshot | None
     balance: NotRequired[BalanceSnapshot]
     open: OpenSessions
@@ -86,7 +85,7 @@ class StagedWatch:
     def snapshot(self) -> StagedSnapshot:
         """In plain JSON values."""
         return StagedSnapshot(
-            watched=write_watched(self.watched),
+            watched=self.watched,
             evidence=self.evidence.snapshot(),
             balance=self.balance.snapshot(),
             open=self._sessions.snapshot(),
@@ -95,7 +94,7 @@ class StagedWatch:
     @classmethod
     def from_snapshot(cls, snapshot: StagedSnapshot, assignment: Assignment, safety: SafetyConfig) -> Self:
         """The watch that ``snapshot`` was taken from."""
-        watch = cls(read_watched(snapshot["watched"]), assignment, safety)
+        watch = cls(snapshot["watched"], assignment, safety)
         if snapshot["evidence"] is not None:
             watch.evidence = LiftEvidence.from_snapshot(snapshot["evidence"], assignment.smallest)
         if "balance" in snapshot:

@@ -1,7 +1,6 @@
 """Who is watched while people are served, and what is said when the base serves better."""
 
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict
 
 from ol0.config import SafetyConfig
 from ol0.drift.assignment import Assignment
@@ -37,17 +36,6 @@ class Watched:
         return outcome.serving_sequence >= self.sequence and outcome.time_ms >= self.counted_from_ms
 
 
-class WatchedSnapshot(TypedDict):
-    """A ``Watched`` in plain JSON values."""
-
-    digest: str
-    parent: str
-    base: str
-    stage: int
-    sequence: int
-    counted_from_ms: NotRequired[int]
-
-
 def new_balance(assignment: Assignment, safety: SafetyConfig) -> Balance:
     """What tests whether an arm and the holdback are heard of alike: a tenth of alpha is for it."""
     return Balance(safety.alpha / 10, safety.rate_tolerance, assignment.smallest)
@@ -69,22 +57,3 @@ def harm(evidence: LiftEvidence, who: str) -> Opinion:
         f"{evidence.sessions} sessions"
     )
     return Judgement.ROLLBACK, (Reason(Check.HARM_TO_BASE, evidence.estimate, None, 0.0, text),)
-
-
-def write_watched(watched: Watched) -> WatchedSnapshot:
-    """In plain JSON values."""
-    return WatchedSnapshot(
-        digest=watched.digest,
-        parent=watched.parent,
-        base=watched.base,
-        stage=watched.stage,
-        sequence=watched.sequence,
-        counted_from_ms=watched.counted_from_ms,
-    )
-
-
-def read_watched(snapshot: WatchedSnapshot) -> Watched:
-    """What ``snapshot`` was taken from."""
-    digest, parent, base = (Digest(name) for name in (snapshot["digest"], snapshot["parent"], snapshot["base"]))
-    counted_from_ms = snapshot.get("counted_from_ms", 0)
-    return Watched(digest, parent, base, snapshot["stage"], snapshot["sequence"], counted_from_ms)

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypedDict
+from typing import Final
+
+from typing_extensions import TypedDict
 
 from ol0.drift.evidence import ArmSession, LiftEvidence, LiftSnapshot
 from ol0.statistics.spending import candidate_alpha

@@ -3,10 +3,11 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import NotRequired, TypedDict
+from typing import NotRequired
 
 import structlog
 from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from ol0.ar1.baseline import BaselineMetrics
 from ol0.config import EvaluationConfig, SafetyConfig, ServingConfig

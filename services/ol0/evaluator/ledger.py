@@ -1,7 +1,8 @@
 """The tallies of all arms: over everything, by group and by hour."""
 
 from collections.abc import Mapping
-from typing import TypedDict
+
+from typing_extensions import TypedDict
 
 from ol0.evaluator.figures import Comparison, brief
 from ol0.evaluator.tally import Tally

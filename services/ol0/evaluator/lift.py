@@ -1,6 +1,8 @@
 """The lift over holdback, session by session."""
 
-from typing import Final, TypedDict
+from typing import Final
+
+from typing_extensions import TypedDict
 
 from ol0.evaluator.votes import Vote
 from ol0.records import Arm, Outcome

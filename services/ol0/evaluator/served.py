@@ -2,7 +2,9 @@
 
 import math
 from bisect import bisect_right
-from typing import Final, NotRequired, TypedDict
+from typing import Final, NotRequired
+
+from typing_extensions import TypedDict
 
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.exploration import propensity

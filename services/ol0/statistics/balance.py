@@ -2,7 +2,9 @@
 
 import math
 from dataclasses import dataclass
-from typing import Final, NotRequired, Self, TypedDict
+from typing import Final, NotRequired, Self
+
+from typing_extensions import TypedDict
 
 from ol0.controller.numbering import number_of
 from ol0.records import Outcome

@@ -7,10 +7,11 @@ that holds at every moment at once: capital won in a fair game, which under the 
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Self, TypeAlias, TypedDict
+from typing import Final, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import TypedDict
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 

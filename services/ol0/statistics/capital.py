@@ -1,9 +1,10 @@
 """What is bet on and against each lift of a grid, and the lifts that are left standing."""
 
 from collections.abc import Sequence
-from typing import Final, NotRequired, TypedDict
+from typing import Final, NotRequired
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from ol0.statistics.betting import BetGrid, FloatArray, log_threshold, mixture
 from ol0.statistics.columns import pack_floats, unpack_floats

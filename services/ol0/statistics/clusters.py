@@ -1,8 +1,9 @@
 """How much more a sum varies because some of its terms belong together."""
 
-from typing import Final, Self, TypedDict
+from typing import Final, Self
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from ol0.statistics.columns import pack_floats, unpack_floats
 from ol0.statistics.seen import unit_hash

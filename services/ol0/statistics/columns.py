@@ -4,10 +4,11 @@ import base64
 import zlib
 from array import array
 from collections.abc import Iterable, Sequence
-from typing import Final, TypeAlias, TypedDict
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import TypedDict
 
 Value: TypeAlias = bool | int | float | str | None
 Row: TypeAlias = Sequence[Value]

@@ -1,7 +1,9 @@
 """How many decisions of two arms were made and never heard of, where routers number them."""
 
 from dataclasses import astuple, dataclass, field
-from typing import Final, Self, TypedDict
+from typing import Final, Self
+
+from typing_extensions import TypedDict
 
 from ol0.controller.numbering import Number
 from ol0.records import Arm

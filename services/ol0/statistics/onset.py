@@ -1,9 +1,10 @@
 """Whether a share has risen for good, at a moment that nobody knows beforehand."""
 
 import math
-from typing import Final, Self, TypedDict
+from typing import Final, Self
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from ol0.statistics.betting import FloatArray, log_threshold, mixture
 

@@ -1,7 +1,9 @@
 """How far event time has come, by outcomes that are numbered and arrive over several partitions."""
 
 from bisect import bisect_right
-from typing import Final, NotRequired, TypedDict
+from typing import Final, NotRequired
+
+from typing_extensions import TypedDict
 
 LARGEST_WAIT: Final = 4_096
 """Outcomes that may wait for an earlier one of another partition: eight polls' worth, 30 kB of snapshot at most."""

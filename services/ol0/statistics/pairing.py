@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Self, TypedDict
+from typing import Final, Self
+
+from typing_extensions import TypedDict
 
 from ol0.statistics.balance import LONGEST
 from ol0.statistics.betting import BettingSnapshot, BettingTest, Null

@@ -2,9 +2,10 @@
 
 import math
 from dataclasses import dataclass
-from typing import Final, Self, TypedDict
+from typing import Final, Self
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from ol0.statistics.betting import log_threshold
 

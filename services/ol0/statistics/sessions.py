@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import accumulate, pairwise
-from typing import Final, Generic, TypedDict, TypeVar
+from typing import Final, Generic, TypeVar
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from ol0.statistics.columns import Column, Row, pack_columns, pack_integers, unpack_columns, unpack_integers
 

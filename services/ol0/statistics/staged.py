@@ -2,7 +2,9 @@
 
 import math
 from dataclasses import dataclass
-from typing import Final, Self, TypedDict
+from typing import Final, Self
+
+from typing_extensions import TypedDict
 
 from ol0.statistics.betting import BettingSnapshot, BettingTest, Evidence, Null
 

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 from structlog.testing import capture_logs
 
 from ol0.config import SafetyConfig
 from ol0.controller.heads import Floats
 from ol0.drift.handler import DriftMonitor
-from ol0.drift.inputs import AGAIN_MS, FIRST, Finding, InputWatch, Turn
+from ol0.drift.inputs import AGAIN_MS, FIRST, Finding, InputSnapshot, InputWatch, Turn
 from ol0.drift.space import Space
 from ol0.records import Decision, Gate, Judgement, Verdict
 from testbed.worlds import make_base, make_candidate, make_suite, serving_state
@@ -109,7 +110,8 @@ def test_a_restored_watch_finds_the_same(after: int) -> None:
     made = list(decisions(np.concatenate([traffic(QUIET), changed(CHANGES["a dead block"]), traffic(QUIET)])))
     one = InputWatch(SPACE)
     before = findings(one, made[:after])
-    two = InputWatch.from_snapshot(json.loads(json.dumps(one.snapshot())), SPACE)
+    adapter = TypeAdapter(InputSnapshot)
+    two = InputWatch.from_snapshot(adapter.validate_json(adapter.dump_json(one.snapshot())), SPACE)
     found = findings(one, made[after:])
     assert findings(two, made[after:]) == found
     assert two.snapshot() == one.snapshot()

@@ -1,8 +1,9 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 from ol0.config import SafetyConfig
 from ol0.controller.compatibility import Structure
@@ -95,9 +96,9 @@ def test_the_norm_alone_stops_nobody() -> None:
 
 
 def test_a_figure_that_an_earlier_version_had_not_is_within_no_limit() -> None:
-    snapshot = measure(BASE.controller, PROBES).snapshot()
-    del snapshot["loudness"]
-    near, _ = judge(Movement.from_snapshot(json.loads(json.dumps(snapshot))), SAFETY)
+    stored = asdict(measure(BASE.controller, PROBES))
+    del stored["loudness"]
+    near, _ = judge(TypeAdapter(Movement).validate_json(json.dumps(stored)), SAFETY)
     assert not near
 
 
@@ -158,10 +159,14 @@ def test_another_exploration_is_stopped() -> None:
 
 def test_another_hysteresis_is_stopped_after_a_restart_too() -> None:
     base = replace(BASE.controller, manifest=replace(BASE.controller.manifest, hysteresis=Hysteresis((1.0,), 0.05)))
-    restored = Structure.from_snapshot(json.loads(json.dumps(Structure.of(base).snapshot())))
-    assert Structure.of(base).differences(restored) == []
-    (difference,) = Structure.of(BASE.controller).differences(restored)
-    assert difference.startswith("hysteresis: None, the base has Hysteresis(")
+    adapter = TypeAdapter(Structure)
+    stored = adapter.dump_json(Structure.of(base))
+    of_an_earlier_version = json.dumps({**json.loads(stored), "hysteresis": [[1.0], 0.05]})
+    for body in (stored, of_an_earlier_version):
+        restored = adapter.validate_json(body)
+        assert Structure.of(base).differences(restored) == []
+        (difference,) = Structure.of(BASE.controller).differences(restored)
+        assert difference.startswith("hysteresis: None, the base has Hysteresis(")
 
 
 def test_another_base_is_stopped() -> None:
