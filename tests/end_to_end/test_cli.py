@@ -31,7 +31,7 @@ def write(folder: Path, tree: object) -> Path:
 
 @pytest.fixture(scope="module")
 def place(stack: NativeStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """A lineage whose base serves. Its event time stands still, so that no window closes on a slow machine."""
+    """A lineage whose base serves. Its event time does not advance, so that no window closes on a slow machine."""
     place = bring_in(stack, tmp_path_factory.mktemp("cli"), {"streaming": {"clock": "ticks"}})
     with services(place, ("feedback", "canary", "drift", "release")), Journal(place.settings, "releases") as journal:
         journal.first(ServingState)
@@ -233,6 +233,8 @@ def test_a_demo_leaves_a_folder_alone_that_no_run_made(tmp_path: Path) -> None:
     thesis.write_text("years of work")
     demo = ol0("demo", "--out", tmp_path)
     assert demo.returncode == WRONG_SETTING
-    assert demo.stderr == f"ol0: {tmp_path} is not empty and no run made it: name another folder with --out\n"
+    assert (
+        demo.stderr == f"ol0: {tmp_path} is not empty and was not created by a run: choose another folder with --out\n"
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
     assert thesis.read_text() == "years of work"

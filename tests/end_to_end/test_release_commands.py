@@ -73,13 +73,13 @@ def test_a_checkpoint_is_shown_with_its_training_its_verdicts_and_whose_word_the
     assert "offered -> live" in page
     assert page.count("signed by a trusted key") == 1 + len(Gate)
     unknown = releases(trials, "show", "0000", status=WRONG_SETTING)
-    assert unknown == "ol0: no checkpoint of this lineage is called 0000; `ol0 releases list` shows their names\n"
+    assert unknown == "ol0: no checkpoint in this lineage matches 0000; `ol0 releases list` shows their names\n"
 
 
 def test_while_frozen_an_approved_candidate_waits_and_the_thaw_lets_it_serve(trials: Trials) -> None:
     live = trials.state().live
     said = releases(trials, "freeze", "--reason", "launch day").splitlines()
-    assert said[0] == "no candidate goes any further until `ol0 releases thaw`"
+    assert said[0] == "all candidates stop until `ol0 releases thaw`"
     assert said[1].startswith(f"done: {live.digest} (step {live.step}) serves, serving state ")
     assert said[1].endswith(", frozen")
     assert releases(trials, "freeze") == "freeze: already so; no order was given\n"

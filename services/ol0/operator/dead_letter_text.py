@@ -10,33 +10,34 @@ from ol0.operator.text import moment
 SHORT: Final = 100
 """Characters of an error in a list."""
 NOT_A_RECORD: Final = (
-    "The bytes are no record that this topic takes. Find the sender by key and time and put it right; it has to "
-    "send its records anew, for these bytes stay what they are"
+    "These bytes are not a record that this topic accepts. Find the sender by key and time, fix it, and let it send "
+    "its records again; these bytes cannot be repaired"
 )
 WRONG_VALUE: Final = (
-    "The record is well-formed, but a value may not be. Put the sender right; it has to send the record anew"
+    "The record is well-formed, but a value is out of range. Fix the sender and let it send the record again"
 )
 ANOTHER_LINEAGE: Final = (
-    "The record does not fit this lineage. Compare the sender's base with this lineage's `serving.base`: another "
-    "number of features or actions is another lineage. If the settings here were wrong: put them right, restart the "
-    "service, then `ol0 dlq replay`"
+    "The record does not match this lineage. Compare the sender's base with this lineage's `serving.base`: a different "
+    "number of features or actions means a different lineage. If the settings here were wrong, fix them, restart the "
+    "service, then run `ol0 dlq replay`"
 )
 REFUSED_BY_SERVICE: Final = (
-    "The service itself refused it. Put right what the message says, restart the service, then `ol0 dlq replay`"
+    "The service refused it. Fix what the message says, restart the service, then run `ol0 dlq replay`"
 )
 UNKNOWN_SCHEMA: Final = (
-    "The sender uses a schema id that the reader did not know. If a schema registry gave it: have the producer write "
-    "the id of schemas/ids.json, and send its records anew. If a newer OL0 has it in schemas/ids.json: install that "
-    "version, restart the services, then `ol0 dlq replay`"
+    "The sender uses a schema id that the reader does not know. If a schema registry assigned it, let the producer "
+    "write the id of schemas/ids.json and send its records again. If a newer OL0 has the id there, install "
+    "that version, restart the services, then run `ol0 dlq replay`"
 )
 TRUNCATED: Final = (
-    "Its value or key is larger than its topic takes, and only the beginning is here. The sender has to send less; it "
-    "cannot be replayed"
+    "Its value or key is larger than its topic accepts, and only the beginning is stored. The sender has to send less; "
+    "this letter cannot be replayed"
 )
 NOT_OURS: Final = (
-    "No service of OL0 writes such headers. Find out who else may write to the dead-letter topic; it is never replayed"
+    "No service of OL0 writes such headers. Find out who else can write to the dead-letter topic; this letter is never "
+    "replayed"
 )
-NO_REMEDY: Final = "Another version of OL0 wrote this letter: see its errors.py for what the error class means"
+NO_REMEDY: Final = "Another version of OL0 wrote this letter: its errors.py explains the error class"
 REMEDIES: Final[Mapping[tuple[str, str], str]] = {
     ("decode", "ContractError"): NOT_A_RECORD,
     ("decode", "RangeError"): WRONG_VALUE,
@@ -69,7 +70,7 @@ def headline(letter: Letter) -> list[str]:
     """Where a letter is from and all that its headers say."""
     return [
         f"{letter.source or 'unknown source'}, dead letter {letter.found_at}, {moment(letter.time_ms)}",
-        *(f"  not as OL0 writes it: {flaw}" for flaw in letter.flaws),
+        *(f"  unexpected header: {flaw}" for flaw in letter.flaws),
         f"  key: {'none' if letter.key is None else letter.key.decode(errors='backslashreplace')}",
         *(f"  {name}: {(value or b'').decode(errors='backslashreplace')}" for name, value in letter.headers),
     ]

@@ -32,7 +32,7 @@ from ol0.operator.text import moment
 from ol0.wire.payloads import Payloads
 
 DEAD_LETTER: Final = ".dlq"
-NOT_SENT: Final = "nothing was sent; --apply sends what is not refused"
+NOT_SENT: Final = "nothing was sent; add --apply to send what is not refused"
 NONE_TO_SEND: Final = "nothing was sent, and --apply would send nothing"
 UNREADABLE: Final = "(unreadable headers)"
 

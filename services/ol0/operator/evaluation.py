@@ -38,7 +38,8 @@ class _Figures:
     def doubt(self) -> str | None:
         """Why no lift is proven now, whatever its interval; None where nothing is amiss."""
         if self.inputs_away_since_ms is not None:
-            return f"inputs do not look like the anchors since {moment(self.inputs_away_since_ms)}; see what drift says"
+            since = moment(self.inputs_away_since_ms)
+            return f"inputs do not look like the anchors since {since}; see the verdicts of drift"
         return self.unbalanced
 
 

@@ -13,11 +13,11 @@ from ol0.release.state import verdict_cause
 def now_sentence(now: Observation) -> str:
     """What happens at this moment."""
     if now.serving is None:
-        return "The first serving state is awaited: the services come up."
+        return "Waiting for the first serving state: the services are starting."
     if now.serving.staged is not None:
         return _trial_sentence(now, now.serving.staged)
     if now.serving.frozen:
-        return "Releases are frozen, by an order or by too many harmful candidates in a row, until `ol0 releases thaw`."
+        return "Releases are frozen until `ol0 releases thaw`: by an order, or after too many failures in a row."
     if now.planned and now.decisions >= now.planned:
         return sentence(f"All {plural(now.decisions, 'decision')} are made; {plural(now.lag, 'outcome')} to come")
     waiting = _waiting(now)
@@ -25,7 +25,7 @@ def now_sentence(now: Observation) -> str:
         gates = " and ".join(gate for gate in Gate if waiting.word(gate) is None)
         return sentence(f"Candidate {short(waiting.digest)} waits for {gates or 'its turn'}")
     who = "The base" if now.serving.live == now.serving.base else f"Checkpoint {short(now.serving.live)}"
-    return sentence(f"{who} serves while the learner gathers examples: {plural(now.rewarded, 'reward')} so far")
+    return sentence(f"{who} serves while the learner collects examples: {plural(now.rewarded, 'reward')} so far")
 
 
 def status_sentence(now: Observation) -> str:
@@ -59,7 +59,7 @@ def news(before: Observation | None, now: Observation) -> Iterator[tuple[float, 
     yield from sorted(told, key=lambda event: event[0])  # stable: what was seen at once stays offer, word, step
     for name, count in now.restarts.items():
         if count > (0 if before is None else before.restarts.get(name, 0)):
-            yield now.elapsed_s, sentence(f"Service {name} was started again, {plural(count, 'time')} so far")
+            yield now.elapsed_s, sentence(f"Service {name} was restarted, {plural(count, 'time')} so far")
 
 
 def _trial_sentence(now: Observation, trial: Trial) -> str:
@@ -68,7 +68,7 @@ def _trial_sentence(now: Observation, trial: Trial) -> str:
     word = None if story is None else story.word(Gate.CANARY)
     if word is None or word.stage != trial.stage:
         rewards = now.arms[Arm.STAGED].rewards
-        return sentence(f"{serves}: its first evidence is awaited ({plural(rewards, 'reward')} on trials so far)")
+        return sentence(f"{serves}: waiting for its first evidence ({plural(rewards, 'reward')} on trials so far)")
     if word.judgement is not Judgement.HOLD:
         return sentence(f"{serves}: the canary has decided after {plural(word.evidence, 'session')}")
     missing = next((reason.figure for reason in word.reasons if reason.check == Check.MISSING), None)

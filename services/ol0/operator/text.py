@@ -150,11 +150,11 @@ def transition_sentence(transition: Transition, *, with_cause: bool = True) -> s
     """One step in the life of a checkpoint, with its cause."""
     steps = {
         Phase.OFFERED: "is offered",
-        Phase.STAGED: "goes on trial with a share of the sessions",
+        Phase.STAGED: "starts its trial on a share of the sessions",
         Phase.LIVE: "is released and serves now",
-        Phase.SUPERSEDED: "has made way",
-        Phase.REJECTED: "is turned down",
-        Phase.QUARANTINED: "is taken back and will never serve again",
+        Phase.SUPERSEDED: "is superseded",
+        Phase.REJECTED: "is rejected",
+        Phase.QUARANTINED: "is rolled back and will never serve again",
     }
     cause = f": {transition.cause}" if with_cause and transition.cause else ""
     return sentence(f"Checkpoint {short(transition.digest)} {steps[transition.to_phase]}{cause}")

@@ -96,7 +96,7 @@ class EventClock:
         try:
             self._sender.send_ticks(Tick(to_ms), self._places)
         except StreamError as error:
-            structlog.get_logger("ol0.simulation").warning("event time stands still", reason=str(error))
+            structlog.get_logger("ol0.simulation").warning("event time does not advance", reason=str(error))
             return
         self._now_ms = to_ms
 

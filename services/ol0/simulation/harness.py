@@ -85,7 +85,7 @@ def play(plan: RunPlan, make_stack: Callable[[Path], Stack], console: Console) -
         report = run.run()
     machine, people = write_report(report, plan.out)
     console.print(summary_text(report), highlight=False, soft_wrap=True)
-    console.print(f"\nThe whole story: {people}\nFor machines:    {machine}", highlight=False, soft_wrap=True)
+    console.print(f"\nFull report: {people}\nFor machines:    {machine}", highlight=False, soft_wrap=True)
     return report
 
 
@@ -100,11 +100,11 @@ def fresh_folder(folder: Path) -> Iterator[None]:
     """
     try:
         if folder.exists() and any(folder.iterdir()) and not (folder / "ol0.json").exists():
-            raise ConfigError(f"{folder} is not empty and no run made it: name another folder with --out")
+            raise ConfigError(f"{folder} is not empty and was not created by a run: choose another folder with --out")
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "logs").mkdir(parents=True)
     except OSError as error:
-        raise ConfigError(f"{folder}: {error.strerror}; name another folder with --out") from None
+        raise ConfigError(f"{folder}: {error.strerror}; choose another folder with --out") from None
     try:
         yield
     finally:
@@ -165,7 +165,7 @@ class Run:
             view.say("Six services are starting.")
             services = resources.enter_context(Services(path, self._plan.out / "logs", view.say))
             services.wait_for_release(settings, FIRST_RELEASE_S)
-            view.say("Both gates approved the base, and it serves. Users begin to ask.")
+            view.say("Both gates approved the base, and it serves. Users start to send prompts.")
             if self._plan.decisions < ENOUGH_DECISIONS:
                 view.say(_too_short(self._plan.decisions))
             faults = FaultInjector(self._plan.faults, services, view.say)

@@ -28,7 +28,7 @@ class SoakTestResult:
     """What a soak found, by the names that the code has which OL0 takes over from.
 
     Attributes:
-        success: the verdict is passed: everything that was asked of the run holds, and the aggregate is at least
+        success: the verdict is passed: every check passed, and the aggregate is at least
             ``evaluation.target_improvement_percent`` better with a lift that is proven to be above 0.
         verdict: passed; failed; or not proven: nothing failed, and not all of that was shown.
         duration_hours: what was asked for, in event time; the summary says how much was played.

@@ -123,7 +123,7 @@ def test_a_letter_is_shown_with_its_headers_its_bytes_and_a_remedy(ol0: Ol0, lin
     assert "  key: session-1\n" in garbage
     assert "  message: schema id 15; schemas/ids.json knows 2 to 14\n" in garbage
     assert "0000  ff 67 61 72 62 61 67 65                          .garbage\n" in garbage
-    assert "have the producer write the id of schemas/ids.json" in garbage
+    assert "let the producer write the id of schemas/ids.json" in garbage
     assert ol0("show", topic, 0, 3) == garbage
     assert ol0("show", "decisions.dlq", 0, 0) == garbage
 
@@ -151,7 +151,7 @@ def test_a_rehearsal_says_what_would_become_of_each_letter_and_sends_nothing(ol0
     )
     assert any(line.startswith(f"{topic}[0]@5: may be accepted, goes to {topic}[0]") for line in said)
     counted = "1 would be accepted, 1 may be accepted, 1 would be refused"
-    assert said[-1] == f"{counted}; nothing was sent; --apply sends what is not refused"
+    assert said[-1] == f"{counted}; nothing was sent; add --apply to send what is not refused"
     assert end_of(lineage, "decisions") == 0
     assert ol0("replay", "--where", "typo").endswith("no dead letter with 'typo' in it; `ol0 dlq list` names them\n")
 

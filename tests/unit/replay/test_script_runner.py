@@ -11,7 +11,7 @@ NAMES = sorted(
 
 
 def test_all_keys_of_a_lineage_share_one_hash_slot() -> None:
-    assert store_key("ol0", Key.META) == "{ol0}:m"
+    assert store_key("ol0", Key.META) == "{ol0}:meta"
 
 
 @pytest.mark.parametrize("name", NAMES)

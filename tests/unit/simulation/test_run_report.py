@@ -140,7 +140,7 @@ def test_what_the_base_did_is_not_told_of_what_was_learnt(report: RunReport) -> 
     idle = with_policy(replace(idle, observation=replace(idle.observation, arms=arms)), 0.392, 0.709)
     # Then the base is named, and nobody else.
     said = headline(idle)
-    assert "nothing was released and the base serves as it did: success on new kinds of prompts is 39.2 %" in said
+    assert "nothing was released and the base still serves: success on new kinds of prompts is 39.2 %" in said
     assert "the base served everybody, and its sessions went 4.0 % worse than those of its holdback: by chance" in said
     assert "controller" not in said
     assert "served by the base, for nothing was released" in html(idle)
@@ -226,7 +226,7 @@ def test_a_run_that_was_too_short_says_so_everywhere(bare: RunReport) -> None:
     (missing,) = few.missing()
     read, said, page = as_json(few), summary_text(few), html(few)
     assert (read["verdict"], read["reasons"], read["missing"]) == ("not proven", [], [missing])
-    assert said.startswith("Not proven: nothing failed, and not everything was shown; some 12,000 decisions prove")
+    assert said.startswith("Not proven: no check failed, but not everything was proven; some 12,000 decisions prove")
     assert missing in said
     assert missing in page
     assert "<strong>Not proven</strong>" in page
@@ -236,7 +236,7 @@ def test_a_run_that_was_too_short_says_so_everywhere(bare: RunReport) -> None:
 
 def test_a_long_run_that_shows_nothing_is_not_told_to_be_longer(bare: RunReport) -> None:
     assert summary_text(with_lift(bare, NO_LIFT)).startswith(
-        "Not proven: nothing failed, and not everything was shown."
+        "Not proven: no check failed, but not everything was proven."
     )
 
 
@@ -248,7 +248,7 @@ def test_a_problem_weighs_more_than_what_is_missing(bare: RunReport) -> None:
 
 def test_event_time_is_told_as_it_was_played(bare: RunReport) -> None:
     day = replace(bare, event_time=EventTime(scale=144, asked_s=86_400, asking_s=90_000, played_s=91_000))
-    line = "24:00:00 asked for; users asked for 25:00:00, all was at rest after 25:16:40 (144 to 1)"
+    line = "24:00:00 asked for; users asked for 25:00:00, everything had settled after 25:16:40 (144 to 1)"
     assert f"  event time  {line}" in summary_text(day).splitlines()
     assert line in html(day)
     assert as_json(day)["event_time"] == {"scale": 144, "asked_s": 86_400, "asking_s": 90_000, "played_s": 91_000}

@@ -76,7 +76,7 @@ def test_what_happens_now_says_when_releases_are_frozen() -> None:
     now = watch(36)
     assert now.serving is not None
     said = now_sentence(replace(now, serving=replace(now.serving, frozen=True)))
-    assert said.startswith("Releases are frozen, by an order or by too many harmful candidates in a row")
+    assert said.startswith("Releases are frozen until `ol0 releases thaw`: by an order")
 
 
 def test_the_base_is_offered_by_the_warm_up_and_not_by_the_learner() -> None:
@@ -99,13 +99,15 @@ def test_without_a_terminal_every_line_is_a_time_and_a_sentence() -> None:
 def test_without_a_terminal_every_event_is_told_once() -> None:
     lines = plain(*whole_run()[:80])
     told = [line for line in lines if digest("candidate 1")[:8] in line]
-    assert [sum(word in line for line in told) for word in ("offers", "approves", "goes on trial", "serves now")] == [
+    assert [
+        sum(word in line for line in told) for word in ("offers", "approves", "starts its trial", "serves now")
+    ] == [
         1,
         3,
         1,
         1,
     ]
-    assert sum("Service feedback was started again, 1 time so far." in line for line in lines) == 1
+    assert sum("Service feedback was restarted, 1 time so far." in line for line in lines) == 1
     assert not any("waits for evidence" in line for line in lines)
 
 

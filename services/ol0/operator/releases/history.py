@@ -63,8 +63,8 @@ def find_digest(digests: set[Digest], start: str) -> Digest:
     """
     found = sorted(digest for digest in digests if digest.startswith(start.lower()))
     if len(start) < SHORTEST or not found:
-        raise ConfigError(f"no checkpoint of this lineage is called {start}; `ol0 releases list` shows their names")
+        raise ConfigError(f"no checkpoint in this lineage matches {start}; `ol0 releases list` shows their names")
     if len(found) > 1:
         names = ", ".join(digest[: len(start) + SHORTEST] for digest in found[:SHORTEST])
-        raise ConfigError(f"{start} may be {names}: write more of it")
+        raise ConfigError(f"{start} may be {names}: use more characters")
     return found[0]

@@ -71,7 +71,7 @@ def rehearse(current: CurrentState, order: OperatorCommand, settings: Settings) 
         raise ConfigError(f"{order.kind} would be refused: {after.refused.reason}")
     lines = [_move_text(move) for move in moves]
     if after.frozen != state.frozen:
-        lines.append("no candidate goes any further until `ol0 releases thaw`" if after.frozen else "the freeze ends")
+        lines.append("all candidates stop until `ol0 releases thaw`" if after.frozen else "the freeze ends")
     return lines
 
 
@@ -108,8 +108,8 @@ def give(settings: Settings, order: OperatorCommand, within_s: float) -> Release
                 return state
     raise StreamError(
         f"{order.kind} was written, but the release service has not carried it out within {within_s:g} s: does it run "
-        "(`ol0 run`, or `ol0 release`)? The order stands on the operator topic and holds as soon as it does; there is "
-        "no need to repeat it"
+        "(`ol0 run`, or `ol0 release`)? The order is on the operator topic and takes effect as soon as it does; do "
+        "not repeat it"
     )
 
 

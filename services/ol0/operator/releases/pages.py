@@ -44,7 +44,7 @@ def show_page(history: History, digest: Digest, keys: Keyring) -> RenderableType
     return Group(
         Text(f"checkpoint {digest}", style="bold"),
         Text(f"  serves as {role}" if role else "  does not serve"),
-        *_lines(_candidate_lines(candidates[-1], keys) if candidates else ["  it is no longer on the log"]),
+        *_lines(_candidate_lines(candidates[-1], keys) if candidates else ["  no longer on the log"]),
         Text(),
         Text("verdicts", style="bold"),
         *_lines(line for verdict in verdicts for line in _verdict_lines(verdict, keys)),

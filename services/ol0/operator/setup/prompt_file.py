@@ -31,8 +31,8 @@ SMALLEST_KIND: Final = 200
 """Below it a quarter holds fewer than 50 prompts, and no figure means anything."""
 ROUNDING: Final = 1e-5
 """By which a softmax of float32 may miss 0 and 1."""
-PROBABILITIES: Final = "probabilities within 0..1 are right"
-TRUTHS: Final = "true and false, or 1 and 0, are right"
+PROBABILITIES: Final = "expected probabilities within 0..1"
+TRUTHS: Final = "expected true and false, or 1 and 0"
 NUMBERS, WHOLE, TEXT = "fiub", "iub", "US"
 """Letters of numpy's kinds of types."""
 
@@ -72,7 +72,7 @@ def read_prompt_file(path: Path) -> PromptArrays:
 def _check_shapes(arrays: dict[str, Array]) -> None:
     if arrays["X"].ndim != SHAPES["X"] or not arrays["X"].size:
         raise ValueError(
-            f"X has shape {arrays['X'].shape}; (n, D) is right: a row for each prompt, a column for each feature"
+            f"X has shape {arrays['X'].shape}; expected (n, D): a row for each prompt, a column for each feature"
         )
     count = len(arrays["X"])
     for name, dimensions in SHAPES.items():
@@ -90,7 +90,7 @@ def _check_shapes(arrays: dict[str, Array]) -> None:
 def _features(array: Array) -> Floats:
     numbers = _numbers("X", array, "real numbers are right")
     if (wrong := ~np.isfinite(numbers)).any():
-        raise ValueError(f"X holds {_first(numbers, wrong)}; finite numbers are right")
+        raise ValueError(f"X holds {_first(numbers, wrong)}; expected finite numbers")
     if max(numbers.max(), -numbers.min()) > LARGEST:
         found = _first(numbers, np.abs(numbers) > LARGEST)
         raise ValueError(f"X holds {found}; scale the features to at most {LARGEST:,.0f}")
@@ -118,17 +118,17 @@ def _old(array: Array) -> NDArray[np.bool_]:
 
 def _labels(array: Array) -> NDArray[np.str_]:
     if array.dtype.kind not in WHOLE + TEXT:
-        raise ValueError(f"group holds {array.dtype}; text or whole numbers are right")
+        raise ValueError(f"group holds {array.dtype}; expected text or whole numbers")
     try:
         labels = array.astype(np.str_)
     except UnicodeDecodeError:
-        raise ValueError("group holds bytes that are no ASCII; text (str) is right") from None
+        raise ValueError("group holds bytes that are not ASCII; expected text (str)") from None
     for row, label in enumerate(labels):
         size = len(label.encode(errors="replace"))
         if size > LONGEST_BYTES:
             raise ValueError(f"group, row {row}, is {size:,} bytes long; {LONGEST_BYTES} are the most")
         if size != len(label.encode(errors="ignore")):
-            raise ValueError(f"group, row {row}, holds half a surrogate; text that UTF-8 can write is right")
+            raise ValueError(f"group, row {row}, holds half a surrogate; expected text that UTF-8 can encode")
     return labels
 
 

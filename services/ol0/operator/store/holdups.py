@@ -27,5 +27,5 @@ def find_holdups(settings: Settings, stats: StoreStats) -> dict[str, str]:
         read = readers_of(admin, f"{lineage.topics.prefix}.{GROUP}")
         ends = AskedEnds(admin, places.values()).ends()
     except StreamError as error:
-        return dict.fromkeys(offsets, f"why cannot be said: {error}")
+        return dict.fromkeys(offsets, f"reason unknown: {error}")
     return {name: reason(offsets[name], ends[it], is_read=it in read) for name, it in places.items()}

@@ -25,12 +25,12 @@ def stats_page(stats: StoreStats, holdups: Mapping[str, str] = NO_HOLDUPS) -> Re
 
 def rebuild_page(plan: RebuildPlan) -> str:
     """``ol0 replay rebuild``: what the logs still reach, and what they do not bring back."""
-    lines = ["the store is there, and would be made anew" if plan.exists else "there is no store"]
+    lines = ["the store exists and would be replaced" if plan.exists else "there is no store"]
     for partition, (first, following) in plan.logs.items():
         lost = f"the {first:,} before are gone" if first else "the whole log"
         lines.append(f"  {partition}: offsets {first:,} to {following:,}, {lost}")
     if plan.published is None:
-        gone = ": those there were have expired" if plan.next_outcome else " so far"
+        gone = ": all have expired" if plan.next_outcome else " so far"
         lines.append(f"no outcome is published{gone}")
     else:
         lines.append(
@@ -38,7 +38,7 @@ def rebuild_page(plan: RebuildPlan) -> str:
             f"{_time(plan.published.deadline_ms)}: windows up to it fill the ring again, and are not published again"
         )
     lines.append(f"the next outcome gets number {plan.next_outcome:,}")
-    lines.append("not on the logs: priorities (begin anew), exclusions (make them again), anchors (`ol0 warmup`)")
+    lines.append("not on the logs: priorities (start over), exclusions (repeat them), anchors (`ol0 warmup`)")
     return "\n".join(lines)
 
 
@@ -47,13 +47,13 @@ def forget_page(forgotten: Forgotten, now_ms: int) -> str:
     lines = [
         f"forgotten: {forgotten.pseudonym}",
         f"removed now: {forgotten.windows:,} open windows, {forgotten.examples:,} examples",
-        "what is on the logs is dropped whenever it is read again",
-        "copies in Kafka, which nobody learns from any more, expire by themselves:",
+        "records on the logs are dropped if they are read again",
+        "copies in Kafka are no longer used for learning and expire on their own:",
     ]
     for topic, days in forgotten.retention_days.items():
         expiry = _time(now_ms + round(days * DAY_MS))
         lines.append(f"  {topic} (and its dead letters): {days:g} days after they were written, the last at {expiry}")
-    lines.append("Kafka deletes whole segments: one that is still being written to (segment.ms) goes later")
+    lines.append("Kafka deletes whole segments: the active one (segment.ms) is deleted later")
     return "\n".join(lines)
 
 

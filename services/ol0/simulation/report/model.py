@@ -18,7 +18,7 @@ ENOUGH_DECISIONS: Final = 12_000
 
 
 class RunVerdict(StrEnum):
-    """What became of what was asked of a run. Not proven: nothing failed, and not everything was shown."""
+    """What became of what was asked of a run. Not proven: no check failed, but not everything was proven."""
 
     PASSED = "passed"
     NOT_PROVEN = "not proven"
@@ -237,7 +237,7 @@ class RunReport:
 
 def _new_check(new: KindPolicy) -> Check:
     """Equal, or within the spread of the simulations: not shown. A loss beyond it: a problem."""
-    name, figure = "New kinds got better", from_to(new)
+    name, figure = "New kinds improved", from_to(new)
     if new.hurt:
         return Check(name, figure, [f"New kinds lost more than {OLD_MARGIN:.0%} of their ceiling: {figure}."])
     return Check(name, figure, missing=[] if new.change > 0 else [f"New kinds are not better than the base: {figure}."])

@@ -11,11 +11,11 @@ def closing_text(report: RunReport) -> str:
     """The verdict in a sentence, which its reasons follow."""
     match report.verdict:
         case RunVerdict.PASSED:
-            return "everything that was asked of the run holds."
+            return "every check passed."
         case RunVerdict.NOT_PROVEN:
             few = report.observation.decisions < ENOUGH_DECISIONS
             more = f"; some {ENOUGH_DECISIONS:,} decisions prove a lift more often" if few else ""
-            return sentence(f"nothing failed, and not everything was shown{more}")
+            return sentence(f"no check failed, but not everything was proven{more}")
         case RunVerdict.FAILED:
             return sentence(plural(len(report.problems()), "problem"))
 
@@ -23,7 +23,7 @@ def closing_text(report: RunReport) -> str:
 def event_time_text(time: EventTime) -> str:
     """How much was played, beside what was asked for."""
     asked, asking, played = (clock(seconds) for seconds in (time.asked_s, time.asking_s, time.played_s))
-    return f"{asked} asked for; users asked for {asking}, all was at rest after {played} ({time.scale:g} to 1)"
+    return f"{asked} asked for; users asked for {asking}, everything had settled after {played} ({time.scale:g} to 1)"
 
 
 def headline(report: RunReport) -> str:
@@ -57,7 +57,7 @@ def _policy_sentence(policy: Policy, *, released: bool) -> str:
     new, old = policy.new, policy.old
     if not released:
         return (
-            f"nothing was released and the base serves as it did: success on new kinds of prompts is "
+            f"nothing was released and the base still serves: success on new kinds of prompts is "
             f"{percent(new.final)}, on the old kinds {percent(old.final)}"
         )
     return (

@@ -96,7 +96,7 @@ def test_a_rebuild_without_outcomes_says_so() -> None:
 def test_a_rebuild_after_outcomes_have_expired_says_with_which_number_it_goes_on() -> None:
     page = rebuild_page(replace(PLAN, published=None, next_outcome=1_200, exists=True))
 
-    assert "no outcome is published: those there were have expired" in page
+    assert "no outcome is published: all have expired" in page
     assert "the next outcome gets number 1,200" in page
 
 
