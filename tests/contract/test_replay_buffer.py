@@ -323,11 +323,11 @@ def test_what_is_excluded_or_too_old_is_not_counted_among_what_can_be_drawn(
     lineage.add(5)
     lineage.exclude(1, 2)
     lineage.buffer.refresh()
-    assert (lineage.buffer.examples, lineage.buffer.size) == (5, 3)
+    assert (lineage.buffer.examples, lineage.buffer.size, lineage.buffer.excluded) == (5, 3, 2)
 
     forgetful = ReplayBuffer(client, prefix, lineage.incarnation, epsilon=0.5, max_age_s=0.001)
     forgetful.refresh()
-    assert (forgetful.examples, forgetful.size) == (5, 2)
+    assert (forgetful.examples, forgetful.size, forgetful.excluded) == (5, 2, 2)
 
     lineage.exclude(0, 3, 4)
     lineage.buffer.refresh()

@@ -30,6 +30,8 @@ class PayloadBuffer(Protocol):
     @property
     def size(self) -> int: ...  # noqa: D102
     @property
+    def excluded(self) -> int: ...  # noqa: D102
+    @property
     def watermark_ms(self) -> int: ...  # noqa: D102
     def refresh(self) -> None: ...  # noqa: D102
     def sample(self, count: int, alpha: float, beta: float, rng: np.random.Generator) -> StoredBatch: ...  # noqa: D102
@@ -153,6 +155,11 @@ class DecodedReplay:
     def size(self) -> int:
         """See ``Replay``."""
         return self._buffer.size
+
+    @property
+    def excluded(self) -> int:
+        """See ``Replay``."""
+        return self._buffer.excluded
 
     @property
     def watermark_ms(self) -> int:

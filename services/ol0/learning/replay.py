@@ -43,11 +43,15 @@ class Replay(Protocol):
         """Live examples that can be drawn now."""
 
     @property
+    def excluded(self) -> int:
+        """Live examples that were ever excluded."""
+
+    @property
     def watermark_ms(self) -> int:
         """Event time up to which every example is in."""
 
     def refresh(self) -> None:
-        """Learns what is new in the store; the three properties change only here."""
+        """Learns what is new in the store; the properties change only here."""
 
     def sample(self, n: int, alpha: float, beta: float, rng: np.random.Generator) -> Draw:
         """Draws n examples, each with probability p^alpha / sum p^alpha. Raises NothingToDraw where ``size`` is 0."""
@@ -103,6 +107,7 @@ class LocalReplay:
         self._largest = np.float32(1)
         self._added_ms = np.zeros(capacity, np.int64)
         self._examples = 0
+        self._excluded = 0
         self._watermark_ms = 0
 
     @property
@@ -114,6 +119,11 @@ class LocalReplay:
     def size(self) -> int:
         """See ``Replay``."""
         return int(np.count_nonzero(self._mass(0.0)))
+
+    @property
+    def excluded(self) -> int:
+        """See ``Replay``."""
+        return self._excluded
 
     @property
     def _held(self) -> int:
@@ -145,6 +155,11 @@ class LocalReplay:
         self._added_ms[slots] = watermark_ms
         self._examples += len(batch)
         self._watermark_ms = watermark_ms
+
+    def exclude(self, slots: Slots) -> None:
+        """Examples that must not be learnt from any more, by their places in the ring, shape (n,), each once."""
+        self._excluded += int(np.count_nonzero(self._priorities[slots]))
+        self._priorities[slots] = 0
 
     def sample(self, n: int, alpha: float, beta: float, rng: np.random.Generator) -> Draw:
         """See ``Replay``."""
@@ -182,7 +197,7 @@ class LocalReplay:
     def snapshot(self) -> bytes:
         """The examples with their priorities; not the anchors, which come with the base."""
         rows = {name: array[: self._held] for name, array in self._slots().items()}
-        counters = np.array([self._capacity, self._examples, self._watermark_ms], np.int64)
+        counters = np.array([self._capacity, self._examples, self._excluded, self._watermark_ms], np.int64)
         return save({**rows, "counters": counters, "largest": np.array([self._largest])})
 
     def restore(self, data: bytes) -> None:
@@ -194,7 +209,7 @@ class LocalReplay:
         slots = self._slots()
         try:
             rows = load(data)
-            capacity, examples, watermark_ms = (int(number) for number in rows["counters"])
+            capacity, examples, excluded, watermark_ms = (int(number) for number in rows["counters"])
             largest = np.float32(rows["largest"].item())
             shapes = {name: rows[name].shape[1:] for name in slots}
         except (SafetensorError, KeyError, ValueError) as error:
@@ -207,7 +222,7 @@ class LocalReplay:
             )
         for name, array in slots.items():
             array[: len(rows[name])] = rows[name]
-        self._examples, self._watermark_ms, self._largest = examples, watermark_ms, largest
+        self._examples, self._excluded, self._watermark_ms, self._largest = examples, excluded, watermark_ms, largest
 
     def _slots(self) -> dict[str, NDArray[np.generic]]:
         """Everything that a slot holds, by name, each array of shape (capacity, ...)."""

@@ -87,6 +87,11 @@ class ReplayBuffer:
         return int(np.count_nonzero(self._mass(0.0)))
 
     @property
+    def excluded(self) -> int:
+        """Examples that were ever taken out of the ring, as of the last refresh."""
+        return self._counters.excluded
+
+    @property
     def watermark_ms(self) -> int:
         """Event time that every source partition has passed, as of the last refresh."""
         return self._watermark_ms

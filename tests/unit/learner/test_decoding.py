@@ -36,7 +36,7 @@ def decision(number: int) -> Decision:
 class FakeBuffer:
     """Entry i has payload i and reward i / 100; draws give the entries that the test names."""
 
-    examples, size, watermark_ms = 50, 40, 1_234
+    examples, size, excluded, watermark_ms = 50, 40, 3, 1_234
 
     def __init__(self) -> None:
         self.next = [0]
@@ -138,6 +138,7 @@ def test_the_rest_is_the_buffers() -> None:
     world.replay.flush()
     assert world.buffer.calls == ["refresh", "flush"]
     assert (world.replay.examples, world.replay.size, world.replay.watermark_ms) == (50, 40, 1_234)
+    assert world.replay.excluded == 3
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,17 @@ def test_counts_and_watermark_are_those_of_what_was_added() -> None:
     assert (replay.examples, replay.size, replay.watermark_ms) == (6, 4, 9)
 
 
+def test_what_is_excluded_is_not_drawn_and_is_counted_once_and_for_good() -> None:
+    replay = full(capacity=4, examples=4)
+    for _ in range(2):
+        replay.exclude(np.array([0, 1]))
+    assert (replay.size, replay.excluded, len(replay.drawable())) == (2, 2, 2)
+    again = LocalReplay(4, replay.anchors(), 0.001)
+    again.restore(replay.snapshot())
+    again.add(logged(make_base(), 4, seed=8), watermark_ms=9)
+    assert (again.size, again.excluded) == (4, 2)
+
+
 def test_the_oldest_go_first_and_anchors_stay() -> None:
     base, replay = make_base(), full(capacity=4, examples=4)
     newer = logged(base, 3, seed=8)

@@ -58,7 +58,7 @@ class Fit:
     @classmethod
     def nothing(cls, rewards: Doubles, choices: int, features: int) -> Self:
         """Before the first."""
-        scales = Scales.start(float(rewards.var()), features - 1, 1)
+        scales = Scales.start(float(rewards.var()), features - 1)
         return cls(np.zeros((choices, features)), 0.0, scales, UNKNOWN)
 
     def after(self, live: Votes, anchors: Votes, cell: Numbers, rounds: int) -> Self:

@@ -26,8 +26,7 @@ class Scales:
         shared: of a slope that all experts share.
         own: of a slope of one expert's own.
         own_offset: of an offset of one expert's own.
-        slopes: m less the offsets, which come last.
-        offsets: features that are no slopes, the last ones: here the one that is always 1.
+        slopes: how many; the last feature is always 1, and its weight the offset.
     """
 
     noise: float
@@ -35,23 +34,22 @@ class Scales:
     own: float
     own_offset: float
     slopes: int
-    offsets: int
 
     @property
     def own_prior(self) -> NDArray[np.float64]:
         """Shape (m,)."""
-        return np.repeat([self.own, self.own_offset], [self.slopes, self.offsets])
+        return np.repeat([self.own, self.own_offset], [self.slopes, 1])
 
     @property
     def shared_prior(self) -> NDArray[np.float64]:
         """Shape (m,); rewards are within [0, 1], so 1 is wide for an offset."""
-        return np.repeat([self.shared, 1.0], [self.slopes, self.offsets])
+        return np.repeat([self.shared, 1.0], [self.slopes, 1])
 
     @classmethod
-    def start(cls, variance: float, slopes: int, offsets: int) -> Scales:
+    def start(cls, variance: float, slopes: int) -> Scales:
         """Before any fit, from the variance of the rewards: a hundredth of it explained by each slope."""
         noise = max(variance, 1e-9)
-        return cls(noise, noise / 100, noise / 100, noise / 10, slopes, offsets)
+        return cls(noise, noise / 100, noise / 100, noise / 10, slopes)
 
     def after(self, posterior: Posterior, moments: Moments, pull: float) -> Scales:
         """One round of the evidence framework: variance = (sum of squares) / (well determined parameters).
@@ -59,7 +57,7 @@ class Scales:
         References:
             MacKay, "Bayesian interpolation", Neural Computation 4, 1992.
         """
-        n, offsets = self.slopes, self.offsets
+        n = self.slopes
         deviations, spread = posterior.weights - posterior.common, posterior.own_variances()
         together = np.diagonal(posterior.shared)
         free_own = deviations[:, :n].size - float(spread[:, :n].sum()) / self.own
@@ -73,7 +71,7 @@ class Scales:
             noise=noise,
             shared=_moved(self.shared, posterior.common[:n], free_shared, noise),
             own=_moved(self.own, deviations[:, :n], free_own, noise),
-            own_offset=_moved(self.own_offset, deviations[:, n : n + offsets], free_offset, noise),
+            own_offset=_moved(self.own_offset, deviations[:, n:], free_offset, noise),
         )
 
 

@@ -59,7 +59,7 @@ class State:
         policy: None before the first refit.
         fits: what the next refit begins with, by part; likewise.
         fitted: examples that there were at the last refit, evicted ones included.
-        size: those of them that could be drawn: with fewer, some were excluded, and are to be forgotten.
+        excluded: examples that had been excluded by then: where there are more, some are to be forgotten.
         refits: so far.
         bet, evidence, known, trust: what fresh examples said, and of whom.
         seen: examples that these have looked at.
@@ -68,7 +68,7 @@ class State:
     policy: Policy | None = None
     fits: tuple[Fit, ...] = ()
     fitted: int = 0
-    size: int = 0
+    excluded: int = 0
     refits: int = 0
     bet: Bet = field(default_factory=Bet)
     evidence: Evidence = field(default_factory=Evidence)
@@ -83,7 +83,7 @@ def pack(state: State) -> bytes:
     numbers: dict[str, object] = {
         "seen": state.seen,
         "fitted": state.fitted,
-        "size": state.size,
+        "excluded": state.excluded,
         "refits": state.refits,
         "nats": state.bet.nats,
     }
@@ -111,7 +111,7 @@ def unpack(data: bytes, base: Controller) -> State:
         numbers = json.loads(tensors["numbers"].tobytes())
         state = State(
             fitted=int(numbers["fitted"]),
-            size=int(numbers["size"]),
+            excluded=int(numbers["excluded"]),
             refits=int(numbers["refits"]),
             bet=Bet(float(numbers["nats"])),
             evidence=Evidence(**numbers["evidence"]),

@@ -103,14 +103,15 @@ class ValueTrainer:
             self._observe(replay.newest(max(fresh, 0)), replay.examples)
         state = self._state
         due = min(state.fitted * (GROWTH - 1), MOST_BETWEEN)
-        excluded = replay.size < state.size
+        # In a store that was rebuilt there may be fewer examples, or fewer excluded ones.
+        excluded = replay.excluded != state.excluded or replay.examples < state.fitted
         if excluded or replay.examples - state.fitted >= due:
             live = replay.drawable()
             if excluded:
                 # They must not live on in where a fit begins, nor in who is believed: so first a fit, then a second.
                 self._state = replace(state, fits=(), trust=replace(Trust.nobody(), votes=state.trust.votes))
-                self._refit(live, replay.examples)
-            self._refit(live, replay.examples)
+                self._refit(live, replay)
+            self._refit(live, replay)
         return [StepReport(self._terms(), _NO_ERRORS)]
 
     def candidate(self, parent: Digest, step: int, budget_share: float = 1.0) -> Proposal:
@@ -171,10 +172,10 @@ class ValueTrainer:
         base = np.mean([platt.rewards(share) for platt, share in zip(policy.live, shares, strict=True)], axis=0)
         return self._state.bet.after(_served(policy.heads, changed), base, changed.rewards.astype(np.float64))
 
-    def _refit(self, live: Batch, examples: int) -> None:
+    def _refit(self, live: Batch, replay: Replay) -> None:
         logged, state = self._logged, self._state
         if len(live) < min(LEAST_EXAMPLES, self._config.min_replay):
-            self._state = replace(state, policy=None, fits=(), fitted=0, size=0)
+            self._state = replace(state, policy=None, fits=(), fitted=0, excluded=replay.excluded)
             return
         hashes = prompt_hashes(live.features)
         basis = Basis.of(np.concatenate([logged.features, live.features]), RANK)
@@ -205,8 +206,8 @@ class ValueTrainer:
             state,
             policy=policy,
             fits=tuple(fits),
-            fitted=examples,
-            size=len(live),
+            fitted=replay.examples,
+            excluded=replay.excluded,
             refits=state.refits + 1,
             trust=trust,
         )

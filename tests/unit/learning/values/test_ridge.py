@@ -6,7 +6,7 @@ from ol0.learning.values.scales import Scales
 
 K, M = 3, 4
 PULL = 0.4
-SCALES = Scales(noise=0.2, shared=0.5, own=0.1, own_offset=0.3, slopes=2, offsets=2)
+SCALES = Scales(noise=0.2, shared=0.5, own=0.1, own_offset=0.3, slopes=M - 1)
 
 Observations = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -72,9 +72,13 @@ def test_the_pull_is_the_factor_of_the_covariate_that_fits_best() -> None:
 
 def test_the_posterior_of_the_bases_own_prompts_is_the_penalty_of_ewc() -> None:
     """Fitted on anchors, then on votes with (w - w_base)' F (w - w_base) as penalty: the same as on both at once."""
-    scales = Scales(noise=0.2, shared=1e-12, own=0.1, own_offset=0.3, slopes=M, offsets=0)
-    x, taken, _, weights = anchors = observations(30, seed=4)
-    known, live = moments_of(anchors), moments_of(observations())
+    scales = Scales(noise=0.2, shared=1e-12, own=0.1, own_offset=0.3, slopes=M - 1)
+    anchors, votes = observations(30, seed=4), observations()
+    # Here without offsets, because these are shared by all choices.
+    for features in (anchors[0], votes[0]):
+        features[:, -1] = 0
+    x, taken, _, weights = anchors
+    known, live = moments_of(anchors), moments_of(votes)
     alone = Posterior.of(known, PULL, scales).weights
 
     together = Posterior.of(known + live, PULL, scales).weights
@@ -91,9 +95,9 @@ def test_the_posterior_of_the_bases_own_prompts_is_the_penalty_of_ewc() -> None:
 
 
 def fitted(x: np.ndarray, taken: np.ndarray, y: np.ndarray, choices: int, rounds: int) -> tuple[Scales, Posterior]:
-    n, slopes = len(y), x.shape[1] - 2
+    n, slopes = len(y), x.shape[1] - 1
     moments = Moments.of(x, taken, np.column_stack([y, np.zeros(n)]), np.ones(n), choices)
-    scales = Scales.start(float(y.var()), slopes, 2)
+    scales = Scales.start(float(y.var()), slopes)
     for _ in range(rounds):
         scales = scales.after(Posterior.of(moments, 0.0, scales), moments, 0.0)
     return scales, Posterior.of(moments, 0.0, scales)
@@ -103,9 +107,9 @@ def fitted(x: np.ndarray, taken: np.ndarray, y: np.ndarray, choices: int, rounds
 def test_the_scales_are_found(own: float) -> None:
     rng = np.random.default_rng(4)
     slopes, choices, n = 30, 12, 6_000
-    x = np.column_stack([rng.normal(size=(n, slopes)), np.ones(n), rng.random(n)])
-    shared = rng.normal(size=slopes + 2) * 0.1
-    weights = shared + rng.normal(size=(choices, slopes + 2)) * own**0.5
+    x = np.column_stack([rng.normal(size=(n, slopes)), np.ones(n)])
+    shared = rng.normal(size=slopes + 1) * 0.1
+    weights = shared + rng.normal(size=(choices, slopes + 1)) * own**0.5
     taken = rng.integers(0, choices, n)
     y = (x * weights[taken]).sum(axis=1) + rng.normal(size=n) * 0.5
 
@@ -118,7 +122,7 @@ def test_the_scales_are_found(own: float) -> None:
 
 def test_where_choices_do_not_differ_nothing_is_made_of_it() -> None:
     rng = np.random.default_rng(5)
-    x = np.column_stack([rng.normal(size=(4_000, 20)), np.ones((4_000, 2))])
+    x = np.column_stack([rng.normal(size=(4_000, 20)), np.ones(4_000)])
     y = x[:, 0] * 0.3 + rng.normal(size=4_000) * 0.5
     _, posterior = fitted(x, rng.integers(0, 8, 4_000), y, 8, 12)
     assert np.abs(posterior.weights - posterior.common).max() < 0.05

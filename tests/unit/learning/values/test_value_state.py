@@ -29,7 +29,7 @@ def policy() -> Policy:
 def state(*, refitted: bool = True) -> State:
     first = State(
         fitted=9,
-        size=8,
+        excluded=8,
         refits=3,
         bet=Bet(1 / 7),
         evidence=Evidence().seen(BATCH.features),
@@ -40,7 +40,7 @@ def state(*, refitted: bool = True) -> State:
     if not refitted:
         return first
     rng = np.random.default_rng(1)
-    scales = Scales(noise=0.2, shared=1 / 3, own=0.1, own_offset=0.3, slopes=DIMENSION, offsets=1)
+    scales = Scales(noise=0.2, shared=1 / 3, own=0.1, own_offset=0.3, slopes=DIMENSION)
     fits = tuple(Fit(rng.normal(size=(k, DIMENSION + 1)), 0.1 * k, scales, 1 / k) for k in BASE.choices)
     return replace(first, policy=policy(), fits=fits)
 
@@ -50,7 +50,7 @@ def test_what_is_packed_comes_back_bit_for_bit(*, refitted: bool) -> None:
     before = state(refitted=refitted)
     again = unpack(pack(before), BASE)
     assert pack(again) == pack(before)
-    for name in ("fitted", "size", "refits", "bet", "evidence", "seen"):
+    for name in ("fitted", "excluded", "refits", "bet", "evidence", "seen"):
         assert getattr(again, name) == getattr(before, name)
     np.testing.assert_array_equal(again.known.tags, before.known.tags)
     np.testing.assert_array_equal(again.trust.doubt, before.trust.doubt)

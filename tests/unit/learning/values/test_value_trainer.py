@@ -44,7 +44,7 @@ class World:
 
     def exclude(self, rows: np.ndarray) -> None:
         """As the store does: they are not drawn any more."""
-        self.replay._priorities[rows] = 0
+        self.replay.exclude(rows)
 
 
 def new(base: Controller, n: int, seed: int = 2) -> Batch:
@@ -191,6 +191,30 @@ def test_examples_that_were_excluded_are_forgotten() -> None:
         it.trainer.update(it.replay)
     # Then nothing tells what they offer apart
     assert world.candidate() == clean.candidate()
+
+
+def test_an_exclusion_shows_though_as_many_new_examples_come_before_the_next_update() -> None:
+    # Given a learner that has refitted on somebody's examples
+    world = World().learn(new(BASE, 320))
+    # When they are excluded and others come in their place, too few for a refit
+    world.exclude(np.arange(16))
+    before = world.trainer._state.refits
+    world.learn(new(BASE, 16, seed=9))
+    # Then it forgets them at once, and does not do so again
+    after = world.trainer._state.refits
+    assert after == before + 2
+    world.learn(new(BASE, 16, seed=10))
+    assert world.trainer._state.refits == after
+
+
+def test_examples_that_became_too_old_leave_with_the_next_refit() -> None:
+    world = World().learn(new(BASE, 320))
+    before = world.trainer._state.refits
+    world.replay._max_age_ms = 1_000
+    world.replay.add(new(BASE, 16, seed=9), watermark_ms=2_000)
+    world.trainer.update(world.replay)
+    assert world.replay.size == 16
+    assert world.trainer._state.refits == before
 
 
 def test_when_all_examples_are_excluded_nothing_is_left() -> None:
