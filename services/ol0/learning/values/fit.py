@@ -22,36 +22,32 @@ class Votes:
         x: features, the last one always 1, shape (n, m).
         actions: shape (n,).
         rewards: shape (n,).
-        said: the base's logits of the served choice less their mean over all choices, shape (n,).
         weights: what each counts, shape (n,).
     """
 
     x: Doubles
     actions: Numbers
     rewards: Doubles
-    said: Doubles
     weights: Doubles
 
     def moments(self, choices: int, weights: Doubles) -> Moments:
         """Their sums."""
-        return Moments.of(self.x, self.actions, np.column_stack([self.rewards, self.said]), weights, choices)
+        return Moments.of(self.x, self.actions, self.rewards, weights, choices)
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
     """Values of one part, and what the next fit begins with.
 
-        value_a(x) = x.weights_a + pull (base logit_a(x) - mean of them)
+        value_a(x) = x.weights_a
 
     Attributes:
         weights: shape (K, m).
-        pull: what a unit of the base's logits is worth, in reward.
         scales: as estimated.
         alike: how alike several votes on one prompt and choice are, within [0, 1].
     """
 
     weights: Doubles
-    pull: float
     scales: Scales
     alike: float
 
@@ -59,26 +55,24 @@ class Fit:
     def nothing(cls, rewards: Doubles, choices: int, features: int) -> Self:
         """Before the first."""
         scales = Scales.start(float(rewards.var()), features - 1)
-        return cls(np.zeros((choices, features)), 0.0, scales, UNKNOWN)
+        return cls(np.zeros((choices, features)), scales, UNKNOWN)
 
     def after(self, live: Votes, anchors: Votes, cell: Numbers, rounds: int) -> Self:
         """The fit to all of these; ``cell``: numbers equal where prompt and served choice are, shape (n,)."""
-        choices, pull, scales = len(self.weights), self.pull, self.scales
+        choices, scales = len(self.weights), self.scales
         moments = live.moments(choices, live.weights * repeat_weights(cell, self.alike))
         moments = moments + anchors.moments(choices, anchors.weights)
         for _ in range(rounds):
-            posterior = Posterior.of(moments, pull, scales)
-            scales, pull = scales.after(posterior, moments, pull), moments.pull(posterior.weights)
-        weights = Posterior.of(moments, pull, scales).weights
-        fitted = replace(self, weights=weights, pull=pull, scales=scales)
+            scales = scales.after(Posterior.of(moments, scales), moments)
+        fitted = replace(self, weights=Posterior.of(moments, scales).weights, scales=scales)
         return replace(fitted, alike=alikeness(cell, live.rewards - fitted.served(live)))
 
     def served(self, votes: Votes) -> Doubles:
         """What was served is worth, shape (n,)."""
-        return np.asarray((votes.x * self.weights[votes.actions]).sum(axis=1) + self.pull * votes.said)
+        return np.asarray((votes.x * self.weights[votes.actions]).sum(axis=1))
 
-    def head(self, base: Head, directions: Doubles, temperature: float) -> Head:
+    def head(self, directions: Doubles, temperature: float) -> Head:
         """Values over the temperature as logits of a head in the features as they come, (D, m - 1) their directions."""
-        weight = self.weights[:, :-1] @ directions.T + self.pull * (base.weight - base.weight.mean(axis=0))
-        bias = self.weights[:, -1] + self.pull * (base.bias - base.bias.mean())
-        return Head(np.asarray(weight / temperature, np.float32), np.asarray(bias / temperature, np.float32))
+        weight = self.weights[:, :-1] @ directions.T
+        bias = self.weights[:, -1] / temperature
+        return Head(np.asarray(weight / temperature, np.float32), np.asarray(bias, np.float32))

@@ -16,60 +16,51 @@ Numbers = NDArray[np.intp]
 class Moments:
     """Everything that the fit needs of its observations, as sums. Moments of two sets add up.
 
-    An observation is a reward r of choice a on a prompt with features x, a covariate z, and a weight w.
+    An observation is a reward r of choice a on a prompt with features x, and a weight w.
 
     Attributes:
         gram: sum w x x' of every choice, shape (K, m, m).
-        targets: sum w x r and sum w x z, shape (2, K, m).
-        products: sum w (r, z)(r, z)', shape (2, 2).
+        targets: sum w x r of every choice, shape (K, m).
+        squares: sum w r^2.
         count: sum of w: how many independent observations these are.
     """
 
     gram: Doubles
     targets: Doubles
-    products: Doubles
+    squares: float
     count: float
 
     @classmethod
-    def of(cls, x: Doubles, actions: Numbers, both: Doubles, weights: Doubles, choices: int) -> Self:
-        """Of n observations: x (n, m), actions (n,), rewards and covariates side by side (n, 2), weights (n,)."""
-        features, root = x.shape[1], np.sqrt(weights)[:, None]
-        x, y = x * root, both * root
-        gram, targets = np.zeros((choices, features, features)), np.zeros((2, choices, features))
+    def of(cls, x: Doubles, actions: Numbers, rewards: Doubles, weights: Doubles, choices: int) -> Self:
+        """Of n observations: x (n, m), actions, rewards and weights (n,)."""
+        features, root = x.shape[1], np.sqrt(weights)
+        x, y = x * root[:, None], rewards * root
+        gram, targets = np.zeros((choices, features, features)), np.zeros((choices, features))
         for choice in np.unique(actions):
             own = actions == choice
-            gram[choice], targets[:, choice] = x[own].T @ x[own], y[own].T @ x[own]
-        return cls(gram, targets, y.T @ y, float(weights.sum()))
+            gram[choice], targets[choice] = x[own].T @ x[own], y[own] @ x[own]
+        return cls(gram, targets, float(y @ y), float(weights.sum()))
 
     def __add__(self, other: Self) -> Self:
         """Of the observations of both."""
         return type(self)(
             self.gram + other.gram,
             self.targets + other.targets,
-            self.products + other.products,
+            self.squares + other.squares,
             self.count + other.count,
         )
-
-    def target(self, pull: float) -> Doubles:
-        """Sum w x (r - pull z) of every choice, shape (K, m)."""
-        return np.asarray(self.targets[0] - pull * self.targets[1])
-
-    def pull(self, weights: Doubles) -> float:
-        """The factor of z that fits best beside values of these weights (K, m); a unit of z^2 pulls it to 0."""
-        left = float(self.products[0, 1] - (self.targets[1] * weights).sum())
-        return left / float(self.products[1, 1] + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Posterior:
     """What is known of the values after the observations, exactly, for given scales.
 
-        r = pull z_a + x.(g + d_a) + e    e ~ N(0, noise / w)    g ~ N(0, shared)    d_a ~ N(0, own), each by itself
+        r = x.(g + d_a) + e    e ~ N(0, noise / w)    g ~ N(0, shared)    d_a ~ N(0, own), each by itself
 
     The d_a are integrated out, so that g comes from one system of m equations, whatever K: with A_a = G_a + L and
-    L = noise / own, what choice a says of g has precision (L - L A_a^-1 L) / noise. z is what the base says, so that
-    without votes the values are the base's own. The part of G_a / noise that comes from anchors is the Fisher
-    information of the fit on the base's own prompts: what elastic weight consolidation adds as a penalty.
+    L = noise / own, what choice a says of g has precision (L - L A_a^-1 L) / noise. The part of G_a / noise that comes
+    from anchors is the Fisher information of the fit on the base's own prompts: what elastic weight consolidation adds
+    as a penalty.
 
     Attributes:
         weights: g + d_a, shape (K, m).
@@ -89,15 +80,15 @@ class Posterior:
     scales: Scales
 
     @classmethod
-    def of(cls, moments: Moments, pull: float, scales: Scales) -> Self:
+    def of(cls, moments: Moments, scales: Scales) -> Self:
         """One inverse of every choice, one of what they share."""
-        noise, shrink, target = scales.noise, scales.noise / scales.own_prior, moments.target(pull)
+        noise, shrink = scales.noise, scales.noise / scales.own_prior
         inverse: Doubles = np.asarray(np.linalg.inv(moments.gram + np.diag(shrink)), np.float64)
         told = len(inverse) * np.diag(shrink) - shrink[:, None] * inverse.sum(axis=0) * shrink
         precision: Doubles = told / noise + np.diag(1 / scales.shared_prior)
         shared: Doubles = np.asarray(np.linalg.inv((precision + precision.T) / 2), np.float64)
-        common = shared @ (shrink * np.einsum("kij,kj->i", inverse, target)) / noise
-        weights = np.einsum("kij,kj->ki", inverse, target + shrink * common)
+        common = shared @ (shrink * np.einsum("kij,kj->i", inverse, moments.targets)) / noise
+        weights = np.einsum("kij,kj->ki", inverse, moments.targets + shrink * common)
         return cls(weights, common, inverse, shared, scales)
 
     def own_variances(self) -> Doubles:
@@ -107,8 +98,7 @@ class Posterior:
         through = np.eye(len(self.common)) - self.inverse * (self.scales.noise / self.scales.own_prior)
         return np.asarray(direct + ((through @ self.shared) * through).sum(axis=2))
 
-    def residual_squares(self, moments: Moments, pull: float) -> float:
+    def residual_squares(self, moments: Moments) -> float:
         """Weighted sum of squares that the means leave of the observations."""
-        squares = float(np.array([1, -pull]) @ moments.products @ np.array([1, -pull]))
-        fitted = np.einsum("kij,kj->ki", moments.gram, self.weights) - 2 * moments.target(pull)
-        return max(squares + float((self.weights * fitted).sum()), 0.0)
+        fitted = np.einsum("kij,kj->ki", moments.gram, self.weights) - 2 * moments.targets
+        return max(moments.squares + float((self.weights * fitted).sum()), 0.0)

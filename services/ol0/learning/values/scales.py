@@ -51,7 +51,7 @@ class Scales:
         noise = max(variance, 1e-9)
         return cls(noise, noise / 100, noise / 100, noise / 10, slopes)
 
-    def after(self, posterior: Posterior, moments: Moments, pull: float) -> Scales:
+    def after(self, posterior: Posterior, moments: Moments) -> Scales:
         """One round of the evidence framework: variance = (sum of squares) / (well determined parameters).
 
         References:
@@ -65,7 +65,7 @@ class Scales:
         free_shared = n - float(together[:n].sum()) / self.shared
         used = free_own + free_offset + len(together) - float((together / self.shared_prior).sum())
         left = max(moments.count - used, LEAST_FREE * moments.count, 1.0)
-        noise = max(posterior.residual_squares(moments, pull) / left, 1e-9)
+        noise = max(posterior.residual_squares(moments) / left, 1e-9)
         return replace(
             self,
             noise=noise,

@@ -92,7 +92,7 @@ def pack(state: State) -> bytes:
     tensors["known.tags"] = state.known.tags
     if policy is not None:
         numbers |= {"threshold": policy.mixer.threshold, "live": [asdict(it) for it in policy.live]}
-        numbers |= {"fits": [{"pull": it.pull, "alike": it.alike, "scales": asdict(it.scales)} for it in state.fits]}
+        numbers |= {"fits": [{"alike": it.alike, "scales": asdict(it.scales)} for it in state.fits]}
         tensors |= {"mixer": policy.mixer.weight, "regrets": policy.regrets}
         for part, (head, fit) in enumerate(zip(policy.heads, state.fits, strict=True)):
             tensors |= {f"{part}.weight": head.weight, f"{part}.bias": head.bias, f"{part}.values": fit.weights}
@@ -123,7 +123,7 @@ def unpack(data: bytes, base: Controller) -> State:
             return state
         heads = tuple(Head(tensors[f"{part}.weight"], tensors[f"{part}.bias"]) for part in range(len(numbers["fits"])))
         fits = tuple(
-            Fit(tensors[f"{part}.values"], float(it["pull"]), Scales(**it["scales"]), float(it["alike"]))
+            Fit(tensors[f"{part}.values"], Scales(**it["scales"]), float(it["alike"]))
             for part, it in enumerate(numbers["fits"])
         )
         mixer = Mixer(tensors["mixer"], float(numbers["threshold"]))

@@ -188,13 +188,13 @@ class ValueTrainer:
         directions = basis.directions.astype(np.float64)
         slopes, fits = directions.shape[1], list[Fit]()
         for part, base in enumerate(self._base.base):
-            votes, anchors = _votes(live, inside, base, part, weights), _votes(logged, anchored, base, part, own)
+            votes, anchors = _votes(live, inside, part, weights), _votes(logged, anchored, part, own)
             nothing = Fit.nothing(votes.rewards, base.choices, slopes + 1)
             before = state.fits[part] if state.fits else nothing
             before = before if before.scales.slopes == slopes else nothing
             rounds = ROUNDS if state.fits else FIRST_ROUNDS
             fits.append(before.after(votes, anchors, cells(hashes, votes.actions), rounds))
-        heads = tuple(fit.head(base, directions, TEMPERATURE) for fit, base in zip(fits, self._base.base, strict=True))
+        heads = tuple(fit.head(directions, TEMPERATURE) for fit in fits)
         mixer = Mixer((directions @ novelty.weight).astype(np.float32), -novelty.bias)
         served = _served(heads, live)
         believed = tuple(Platt.fit(share, live.rewards) for share in self._served_shares(live))
@@ -238,7 +238,7 @@ class ValueTrainer:
         if not fits:
             return {}
         names = {"noise": [it.scales.noise for it in fits], "own": [it.scales.own for it in fits]}
-        names |= {"pull": [it.pull for it in fits], "alike": [it.alike for it in fits]}
+        names |= {"alike": [it.alike for it in fits]}
         return {name: float(np.mean(numbers)) for name, numbers in names.items()}
 
     def _summary(self, policy: Policy, controller: Controller, threshold: float) -> dict[str, float]:
@@ -254,11 +254,9 @@ class ValueTrainer:
         }
 
 
-def _votes(batch: Batch, inside: Doubles, base: Head, part: int, weights: Doubles) -> Votes:
-    actions, logits = batch.actions[:, part], base.logits(batch.features).astype(np.float64)
-    said = logits[np.arange(len(batch)), actions] - logits.mean(axis=1)
+def _votes(batch: Batch, inside: Doubles, part: int, weights: Doubles) -> Votes:
     x = np.column_stack([inside, np.ones(len(batch))])
-    return Votes(x, actions, batch.rewards.astype(np.float64), said, weights)
+    return Votes(x, batch.actions[:, part], batch.rewards.astype(np.float64), weights)
 
 
 def _served(heads: tuple[Head, ...], batch: Batch) -> Doubles:

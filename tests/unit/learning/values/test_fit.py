@@ -18,11 +18,9 @@ def prompts(n: int, seed: int) -> np.ndarray:
 def votes(features: np.ndarray, worth: np.ndarray, seed: int, weight: float = 1.0) -> Votes:
     """Of choices by chance."""
     rng, n = np.random.default_rng(seed), len(features)
-    actions, logits = rng.integers(0, K, n), BASE.logits(features.astype(np.float32)).astype(np.float64)
-    rows = np.arange(n)
-    rewards = (rng.random(n) < worth[rows, actions]).astype(np.float64)
-    said = logits[rows, actions] - logits.mean(axis=1)
-    return Votes(np.column_stack([features, np.ones(n)]), actions, rewards, said, np.full(n, weight))
+    actions = rng.integers(0, K, n)
+    rewards = (rng.random(n) < worth[np.arange(n), actions]).astype(np.float64)
+    return Votes(np.column_stack([features, np.ones(n)]), actions, rewards, np.full(n, weight))
 
 
 def right(features: np.ndarray) -> np.ndarray:
@@ -37,23 +35,21 @@ def fit(live: Votes, anchors: Votes) -> Fit:
 
 
 def head(it: Fit) -> Head:
-    return it.head(BASE, np.eye(R), 0.12)
+    return it.head(np.eye(R), 0.12)
 
 
 SILENT = votes(prompts(64, 1), np.full((64, K), 0.5), 1, weight=0.0)
 
 
-def test_without_votes_the_values_order_choices_as_the_base_does() -> None:
+def test_without_votes_the_values_order_choices_as_the_bases_own_prompts_do() -> None:
     features = prompts(1_000, 2)
     it = fit(SILENT, votes(features, right(features), 3))
     new = prompts(500, 4).astype(np.float32)
-    assert it.pull > 0
-    assert (head(it).logits(new).argmax(axis=1) == BASE.logits(new).argmax(axis=1)).mean() > 0.9
+    assert (head(it).logits(new).argmax(axis=1) == BASE.logits(new).argmax(axis=1)).mean() > 0.85
 
 
 def test_where_nothing_is_known_all_choices_are_worth_the_same() -> None:
     it = fit(SILENT, replace(SILENT, weights=np.zeros(64)))
-    assert it.pull == 0
     assert not head(it).weight.any()
     assert not head(it).bias.any()
 
@@ -64,7 +60,6 @@ def test_votes_go_over_what_the_base_says() -> None:
     worth = np.where(BASE.logits(features.astype(np.float32)).argmin(axis=1)[:, None] == np.arange(K), 0.9, 0.1)
     it = fit(votes(features, worth, 3), SILENT)
     new = prompts(500, 4).astype(np.float32)
-    assert it.pull < 0
     assert (head(it).logits(new).argmax(axis=1) == BASE.logits(new).argmin(axis=1)).mean() > 0.8
 
 
@@ -83,7 +78,7 @@ def test_many_votes_on_one_prompt_count_for_what_they_tell(alike: float, least: 
     n, prompt = 34, np.ones(R) / R**0.5
     x = np.column_stack([np.tile(prompt, (n, 1)), np.ones(n)])
     rewards = np.repeat([1.0, 0.0], [30, 4])
-    live = Votes(x, np.zeros(n, np.intp), rewards, np.zeros(n), np.ones(n))
+    live = Votes(x, np.zeros(n, np.intp), rewards, np.ones(n))
     cell = np.concatenate([np.zeros(30, np.intp), np.arange(1, 5)])
     nothing = replace(Fit.nothing(rewards, K, R + 1), alike=alike)
     it = nothing.after(live, replace(SILENT, weights=np.zeros(64)), cell, 1)

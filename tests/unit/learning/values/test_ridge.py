@@ -5,16 +5,15 @@ from ol0.learning.values.ridge import Moments, Posterior
 from ol0.learning.values.scales import Scales
 
 K, M = 3, 4
-PULL = 0.4
 SCALES = Scales(noise=0.2, shared=0.5, own=0.1, own_offset=0.3, slopes=M - 1)
 
 Observations = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def observations(n: int = 40, seed: int = 0) -> Observations:
-    """Features, choices, rewards beside covariates, weights."""
+    """Features, choices, rewards, weights."""
     rng = np.random.default_rng(seed)
-    return rng.normal(size=(n, M)), rng.integers(0, K, n), rng.random((n, 2)), rng.random(n)
+    return rng.normal(size=(n, M)), rng.integers(0, K, n), rng.random(n), rng.random(n)
 
 
 def moments_of(seen: Observations) -> Moments:
@@ -23,21 +22,21 @@ def moments_of(seen: Observations) -> Moments:
 
 def brute_force(seen: Observations, scales: Scales) -> tuple[np.ndarray, np.ndarray]:
     """All K + 1 parts as one big ridge: means and covariance of (g, d_1, ..., d_K)."""
-    x, taken, both, weights = seen
+    x, taken, rewards, weights = seen
     design = np.zeros((len(x), (K + 1) * M))
     design[:, :M] = x
     for row, choice in enumerate(taken):
         design[row, (choice + 1) * M : (choice + 2) * M] = x[row]
     prior = np.concatenate([scales.shared_prior, *[scales.own_prior] * K])
     covariance = np.linalg.inv((design.T * weights) @ design / scales.noise + np.diag(1 / prior))
-    return covariance @ (design.T @ (weights * (both @ [1, -PULL]))) / scales.noise, covariance
+    return covariance @ (design.T @ (weights * rewards)) / scales.noise, covariance
 
 
 def test_the_closed_form_is_the_ridge_of_all_parts_at_once() -> None:
     seen = observations()
     mean, covariance = brute_force(seen, SCALES)
 
-    posterior = Posterior.of(moments_of(seen), PULL, SCALES)
+    posterior = Posterior.of(moments_of(seen), SCALES)
 
     np.testing.assert_allclose(posterior.common, mean[:M], atol=1e-9)
     np.testing.assert_allclose(posterior.weights, mean[:M] + mean[M:].reshape(K, M), atol=1e-9)
@@ -49,25 +48,15 @@ def test_moments_of_two_sets_add_up_to_those_of_both() -> None:
     first, second = observations(seed=1), observations(25, seed=2)
     both = moments_of(tuple(np.concatenate(pair) for pair in zip(first, second, strict=True)))
     added = moments_of(first) + moments_of(second)
-    for name in ("gram", "targets", "products", "count"):
+    for name in ("gram", "targets", "squares", "count"):
         np.testing.assert_allclose(getattr(added, name), getattr(both, name), err_msg=name)
 
 
 def test_residuals_come_from_moments_alone() -> None:
-    x, taken, both, weights = seen = observations()
-    posterior = Posterior.of(moments_of(seen), PULL, SCALES)
-    errors = both @ [1, -PULL] - (x * posterior.weights[taken]).sum(axis=1)
-    assert posterior.residual_squares(moments_of(seen), PULL) == pytest.approx(float((weights * errors**2).sum()))
-
-
-def test_the_pull_is_the_factor_of_the_covariate_that_fits_best() -> None:
-    x, taken, both, weights = seen = observations()
-    values = np.random.default_rng(3).normal(size=(K, M))
-    left = both[:, 0] - (x * values[taken]).sum(axis=1)
-    # One more observation, of a covariate of 1 and nothing, pulls it to 0.
-    design, target = np.append(weights**0.5 * both[:, 1], 1), np.append(weights**0.5 * left, 0)
-    (best,), *_ = np.linalg.lstsq(design[:, None], target)
-    assert moments_of(seen).pull(values) == pytest.approx(best)
+    x, taken, rewards, weights = seen = observations()
+    posterior = Posterior.of(moments_of(seen), SCALES)
+    errors = rewards - (x * posterior.weights[taken]).sum(axis=1)
+    assert posterior.residual_squares(moments_of(seen)) == pytest.approx(float((weights * errors**2).sum()))
 
 
 def test_the_posterior_of_the_bases_own_prompts_is_the_penalty_of_ewc() -> None:
@@ -79,9 +68,9 @@ def test_the_posterior_of_the_bases_own_prompts_is_the_penalty_of_ewc() -> None:
         features[:, -1] = 0
     x, taken, _, weights = anchors
     known, live = moments_of(anchors), moments_of(votes)
-    alone = Posterior.of(known, PULL, scales).weights
+    alone = Posterior.of(known, scales).weights
 
-    together = Posterior.of(known + live, PULL, scales).weights
+    together = Posterior.of(known + live, scales).weights
 
     for choice in range(K):
         # Of a Gaussian, log p = -w e^2 / (2 noise): E (d log p / d v)^2 = w x x' / noise, summed over the anchors.
@@ -89,18 +78,18 @@ def test_the_posterior_of_the_bases_own_prompts_is_the_penalty_of_ewc() -> None:
         fisher = (x[own].T * weights[own]) @ x[own] / scales.noise
         np.testing.assert_allclose(known.gram[choice] / scales.noise, fisher)
         penalty = fisher + np.diag(1 / scales.own_prior)
-        told = live.target(PULL)[choice] / scales.noise + penalty @ alone[choice]
+        told = live.targets[choice] / scales.noise + penalty @ alone[choice]
         penalised = np.linalg.solve(live.gram[choice] / scales.noise + penalty, told)
         np.testing.assert_allclose(together[choice], penalised, atol=1e-6)
 
 
 def fitted(x: np.ndarray, taken: np.ndarray, y: np.ndarray, choices: int, rounds: int) -> tuple[Scales, Posterior]:
     n, slopes = len(y), x.shape[1] - 1
-    moments = Moments.of(x, taken, np.column_stack([y, np.zeros(n)]), np.ones(n), choices)
+    moments = Moments.of(x, taken, y, np.ones(n), choices)
     scales = Scales.start(float(y.var()), slopes)
     for _ in range(rounds):
-        scales = scales.after(Posterior.of(moments, 0.0, scales), moments, 0.0)
-    return scales, Posterior.of(moments, 0.0, scales)
+        scales = scales.after(Posterior.of(moments, scales), moments)
+    return scales, Posterior.of(moments, scales)
 
 
 @pytest.mark.parametrize("own", [0.002, 0.05])

@@ -41,7 +41,7 @@ def state(*, refitted: bool = True) -> State:
         return first
     rng = np.random.default_rng(1)
     scales = Scales(noise=0.2, shared=1 / 3, own=0.1, own_offset=0.3, slopes=DIMENSION)
-    fits = tuple(Fit(rng.normal(size=(k, DIMENSION + 1)), 0.1 * k, scales, 1 / k) for k in BASE.choices)
+    fits = tuple(Fit(rng.normal(size=(k, DIMENSION + 1)), scales, 1 / k) for k in BASE.choices)
     return replace(first, policy=policy(), fits=fits)
 
 
@@ -57,7 +57,7 @@ def test_what_is_packed_comes_back_bit_for_bit(*, refitted: bool) -> None:
     assert len(again.fits) == (2 if refitted else 0)
     for mine, its in zip(again.fits, before.fits, strict=True):
         np.testing.assert_array_equal(mine.weights, its.weights)
-        assert (mine.pull, mine.scales, mine.alike) == (its.pull, its.scales, its.alike)
+        assert (mine.scales, mine.alike) == (its.scales, its.alike)
 
 
 def test_a_policy_that_comes_back_serves_the_same() -> None:
@@ -94,7 +94,7 @@ def test_damaged_bytes_are_refused_with_what_helps(data: bytes) -> None:
 
 
 def test_numbers_that_are_none_are_refused() -> None:
-    for old, new in ((b'"fitted": 9', b'"fitted":"9x'), (b'"refits"', b'"refitz"'), (b'"pull"', b'"pulx"')):
+    for old, new in ((b'"fitted": 9', b'"fitted":"9x'), (b'"refits"', b'"refitz"'), (b'"alike"', b'"alikx"')):
         assert DATA.count(old) >= 1
         with pytest.raises(CheckpointError, match="cannot be read"):
             unpack(DATA.replace(old, new), BASE)
