@@ -31,7 +31,7 @@ RANK: Final = 192
 """Directions that are kept of the features: a fit costs the cube of their number for each choice."""
 TEMPERATURE: Final = 0.12
 """Of the learnt heads, softmax(value / temperature), in reward."""
-OWN_OPINION: Final = 0.23
+OWN_OPINION: Final = 0.18
 """What the values count beside the base's belief where the loss on anchors is measured. The belief alone finds nothing
 better than the base's answer, so that nothing would change where old and new prompts look alike."""
 GROWTH: Final = 1.25
