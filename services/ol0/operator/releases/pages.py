@@ -1,7 +1,6 @@
 """What ``ol0 releases`` prints."""
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -11,6 +10,7 @@ from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.signing import Keyring
 from ol0.errors import CheckpointError
 from ol0.operator.releases.history import History
+from ol0.operator.text import moment
 from ol0.records import Candidate, Digest, ServingState, Transition, Verdict
 from ol0.release.state import verdict_head
 
@@ -20,14 +20,14 @@ SHORT = 12
 def list_page(history: History, limit: int) -> RenderableType:
     """The newest transitions, oldest first, and what serves."""
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("time (UTC)", "digest", "step", "became", "cause"):
+    for column in ("time", "digest", "step", "became", "cause"):
         table.add_column(column, overflow="fold")
     serves = _serving_roles(history.state)
     for transition in history.transitions[-limit:]:
         digest = Text(transition.digest[:SHORT], style="bold" if transition.digest in serves else "")
         became = f"{transition.from_phase or 'new'} -> {transition.to_phase}"
         cause = Text(transition.cause)  # causes quote what others wrote: no markup in them
-        table.add_row(_time(transition.time_ms), digest, str(transition.step), became, cause)
+        table.add_row(moment(transition.time_ms), digest, str(transition.step), became, cause)
     earlier = len(history.transitions) - limit
     head = [Text(f"{earlier:,} earlier: --limit {len(history.transitions)} shows all")] if earlier > 0 else []
     return Group(*head, table, Text(), *(Text(line) for line in _serving_lines(history.state)))
@@ -55,7 +55,7 @@ def show_page(history: History, digest: Digest, keys: Keyring) -> RenderableType
 
 
 def _candidate_lines(candidate: Candidate, keys: Keyring) -> Iterator[str]:
-    yield f"  offered {_time(candidate.time_ms)}, {len(candidate.heads):,} bytes; {_signature(candidate, keys)}"
+    yield f"  offered {moment(candidate.time_ms)}, {len(candidate.heads):,} bytes; {_signature(candidate, keys)}"
     try:
         controller = read_checkpoint(candidate.heads, candidate.digest)
     except CheckpointError as error:
@@ -73,13 +73,13 @@ def _candidate_lines(candidate: Candidate, keys: Keyring) -> Iterator[str]:
 
 
 def _verdict_lines(verdict: Verdict, keys: Keyring) -> Iterator[str]:
-    yield f"  {_time(verdict.time_ms)}  {verdict_head(verdict)}; {_signature(verdict, keys)}"
+    yield f"  {moment(verdict.time_ms)}  {verdict_head(verdict)}; {_signature(verdict, keys)}"
     yield from (f"    {reason.check}: {reason.text}" for reason in verdict.reasons)
 
 
 def _transition_line(transition: Transition) -> str:
     became = f"{transition.from_phase or 'new'} -> {transition.to_phase}"
-    return f"  {_time(transition.time_ms)}  {became}: {transition.cause}"
+    return f"  {moment(transition.time_ms)}  {became}: {transition.cause}"
 
 
 def _signature(record: Candidate | Verdict, keys: Keyring) -> str:
@@ -113,7 +113,3 @@ def _serving_lines(state: ServingState | None) -> Iterator[str]:
 
 def _lines(lines: Iterable[str]) -> list[Text]:
     return [Text(line) for line in lines]
-
-
-def _time(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")

@@ -1,7 +1,6 @@
 """What the commands around the store print."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from types import MappingProxyType
 
 from rich.console import Group, RenderableType
@@ -9,6 +8,7 @@ from rich.table import Table
 
 from ol0.operator.store.forget import Forgotten
 from ol0.operator.store.rebuild import RebuildPlan
+from ol0.operator.text import moment
 from ol0.replay.counters import DecisionDrop, FeedbackDrop
 from ol0.replay.stats import StoreStats
 from ol0.wire.topics import DAY_MS
@@ -35,7 +35,7 @@ def rebuild_page(plan: RebuildPlan) -> str:
     else:
         lines.append(
             f"outcomes are published up to number {plan.published.number:,}, of the window that closed at "
-            f"{_time(plan.published.deadline_ms)}: windows up to it fill the ring again, and are not published again"
+            f"{moment(plan.published.deadline_ms)}: windows up to it fill the ring again, and are not published again"
         )
     lines.append(f"the next outcome gets number {plan.next_outcome:,}")
     lines.append("not on the logs: priorities (start over), exclusions (repeat them), anchors (`ol0 warmup`)")
@@ -51,7 +51,7 @@ def forget_page(forgotten: Forgotten, now_ms: int) -> str:
         "copies in Kafka are no longer used for learning and expire on their own:",
     ]
     for topic, days in forgotten.retention_days.items():
-        expiry = _time(now_ms + round(days * DAY_MS))
+        expiry = moment(now_ms + round(days * DAY_MS))
         lines.append(f"  {topic} (and its dead letters): {days:g} days after they were written, the last at {expiry}")
     lines.append("Kafka deletes whole segments: the active one (segment.ms) is deleted later")
     return "\n".join(lines)
@@ -99,7 +99,7 @@ def _partitions(stats: StoreStats) -> Table:
     for partition in stats.partitions:
         ahead_s = (partition.watermark_ms - stats.watermark_ms) / 1000
         note = "holds the watermark back" if partition.name in stats.holding_back else f"{ahead_s:,.1f} s ahead"
-        place = (f"{partition.next_offset:,}", f"{partition.epoch:,}", _time(partition.watermark_ms))
+        place = (f"{partition.next_offset:,}", f"{partition.epoch:,}", moment(partition.watermark_ms))
         table.add_row(partition.name, *place, note)
     return table
 
@@ -116,7 +116,3 @@ def _size(count: int) -> str:
 def _spread(priorities: tuple[float, float, float]) -> str:
     least, median, largest = priorities
     return f"{least:.4g} least, {median:.4g} median, {largest:.4g} largest"
-
-
-def _time(time_ms: int) -> str:
-    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M:%S}Z"
