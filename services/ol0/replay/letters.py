@@ -6,6 +6,7 @@ import structlog
 from redis import Redis
 from redis.exceptions import WatchError
 
+from ol0.errors import StoreError
 from ol0.replay.layout import Key, store_key
 
 LETTERS: Final = dict(zip("mwofdgpixua", (key for key in Key if key is not Key.ANCHORS_DRAFT), strict=True))
@@ -21,16 +22,21 @@ def rename_letters(client: Redis, prefix: str) -> bool:
 
     Raises:
         RedisError: the store is out of reach.
+        StoreError: keys of both versions are there.
     """
     letters = {store_key(prefix, letter): store_key(prefix, key) for letter, key in LETTERS.items()}
     with client.pipeline() as pipeline:
-        pipeline.watch(*letters, store_key(prefix, Key.META))  # type: ignore[no-untyped-call]
+        pipeline.watch(*letters, *letters.values())  # type: ignore[no-untyped-call]
         if pipeline.exists(store_key(prefix, Key.META)) or not pipeline.exists(store_key(prefix, "m")):
             return False
-        found = [letter for letter in letters if pipeline.exists(letter)]
+        found = {letter: name for letter, name in letters.items() if pipeline.exists(letter)}
+        anchors = store_key(prefix, Key.ANCHORS)  # a warm-up may have written newer ones already
+        if both := [name for name in letters.values() if name != anchors and pipeline.exists(name)]:
+            raise StoreError(f"{', '.join(both)}: there beside the keys of an earlier version; `ol0 replay rebuild`")
         pipeline.multi()
-        for letter in found:
-            pipeline.renamenx(letter, letters[letter])
+        for letter, name in found.items():
+            pipeline.renamenx(letter, name)
+            pipeline.delete(letter)
         try:
             pipeline.execute()
         except WatchError:  # another process was faster
