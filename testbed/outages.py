@@ -162,7 +162,7 @@ def tail_lost(place: Place, sequence: int) -> Callable[[], None]:
 
 
 def recreated(place: Place, sequence: int) -> Callable[[], None]:
-    """The topics that a host reads and writes are deleted and made anew under their names."""
+    """The topics that a host reads and writes are deleted and recreated under their names."""
     names = [place.lineage.topics.full(name) for name in (*LOGS, "releases")]
     admin = place.admin
     for future in admin.delete_topics(names).values():

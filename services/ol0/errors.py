@@ -21,6 +21,11 @@ process that raises it; the supervisor or the scheduler restarts it.
 """
 
 
+def flaw_of(error: Exception) -> str:
+    """One line about an error of a parser: its class and the first line of its text."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+
+
 class OL0Error(Exception):
     """The root: its message says what was found, what was expected and what helps."""
 

@@ -45,7 +45,7 @@ def test_a_topic_that_was_made_anew_is_refused_with_the_remedy_and_nothing_is_wr
     assert store.registration.admit(DECISIONS, OLD, 0) is Admitted.KNOWN
     before = contents(client, prefix)
 
-    with pytest.raises(StoreError, match=r"deleted and made anew.*topic-1\) up to offset 5.*`ol0 topics apply`"):
+    with pytest.raises(StoreError, match=r"deleted and recreated.*topic-1\) up to offset 5.*`ol0 topics apply`"):
         store.registration.admit(DECISIONS, NEW, 0)
 
     assert contents(client, prefix) == before

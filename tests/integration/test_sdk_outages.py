@@ -95,7 +95,7 @@ def test_a_topic_that_was_made_anew_is_followed_from_its_beginning(
     place.release(7)
     router = open_router(place)
     wait_until(lambda: router.serving is not None and router.serving[0] == 7, WITHIN_S)
-    # When the topics are deleted and made anew, then it serves what stands in the new ones, and logs into them
+    # When the topics are deleted and recreated, then it serves what stands in the new ones, and logs into them
     recreated(place, 4)()
     wait_until(lambda: router.serving is not None and router.serving[0] == 4, WITHIN_S)
     decide_until_delivered(router)

@@ -36,8 +36,8 @@ def hostile_files(good: bytes) -> Mapping[str, tuple[bytes, str]]:
     size = head[first]["shape"]
     plain = json.dumps(head).encode()
     return {
-        "an empty file": (b"", "0 bytes are no safetensors file"),
-        "half a length": (good[:5], "5 bytes are no safetensors file"),
+        "an empty file": (b"", "0 bytes are too few for a safetensors file"),
+        "half a length": (good[:5], "5 bytes are too few for a safetensors file"),
         "a truncated header": (good[:40], "its header claims"),
         "a truncated body": (good[:-4], " of shape .* lies at "),
         "bytes behind the end": (good + b"\0\0\0\0", "4 bytes over|leave some of its"),

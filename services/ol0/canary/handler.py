@@ -15,7 +15,7 @@ from ol0.config import SafetyConfig
 from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.controller.signing import OPEN, Keyring
 from ol0.controller.suite import Suite
-from ol0.errors import CheckpointError, ConfigError, ContractError
+from ol0.errors import CheckpointError, ConfigError, ContractError, flaw_of
 from ol0.records import Candidate, Check, Digest, Gate, Judgement, Outcome, Reason, Record, ServingState, Tick, Verdict
 from ol0.statistics.outcome_clock import ClockSnapshot, OutcomeClock
 
@@ -279,7 +279,8 @@ class CanaryGate:
             self._restore(STATE.validate_json(zlib.decompress(body)))
         except (zlib.error, ValueError, KeyError, TypeError) as error:
             raise ContractError(
-                f"the canary's snapshot cannot be read ({error!r}); reset its key in the state topic to begin anew"
+                f"the canary's snapshot cannot be read ({flaw_of(error)}); tombstone its key in the state "
+                "topic to start over"
             ) from None
 
     def _restore(self, state: CanaryState) -> None:

@@ -118,7 +118,7 @@ def read_base(path: Path | None) -> Controller:
         ConfigError: none is named, the file cannot be read, or it is not what ``read_checkpoint`` takes.
     """
     if path is None:
-        raise ConfigError("serving.base names no file: `ol0 warmup` makes one")
+        raise ConfigError("serving.base is not set: `ol0 warmup` writes the file")
     try:
         return read_checkpoint(path.read_bytes())
     except OSError as error:

@@ -55,7 +55,9 @@ def read_header(data: bytes) -> Header:
         ValueError: says what is wrong with it.
     """
     if len(data) < LENGTH.size:
-        raise ValueError(f"{len(data)} bytes are no safetensors file: its header's length alone is {LENGTH.size}")
+        raise ValueError(
+            f"{len(data)} bytes are too few for a safetensors file: the length of its header alone takes {LENGTH.size}"
+        )
     (length,) = LENGTH.unpack_from(data)
     if length > min(len(data) - LENGTH.size, MAX_HEADER_BYTES):
         raise ValueError(

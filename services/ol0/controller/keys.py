@@ -88,7 +88,7 @@ def public_key(text: str, setting: str) -> Ed25519PublicKey:
         return Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True))
     except (ValueError, binascii.Error):
         raise ConfigError(
-            f"{setting}: {text[:20]!r}... is no public key: {PUBLIC_BYTES} bytes in base64, as the .pub file has them"
+            f"{setting}: {text[:20]!r}... is not a public key: {PUBLIC_BYTES} bytes in base64, as in the .pub file"
         ) from None
 
 

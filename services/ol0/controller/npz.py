@@ -57,7 +57,7 @@ def _array(path: Path, archive: np.lib.npyio.NpzFile, name: str) -> NDArray[np.g
             ) from None
         raise ConfigError(f"{path}: {name} cannot be read ({error}); save it again") from None
     if isinstance(found, bytes):
-        raise ConfigError(f"{path}: {name} is no array; save it with numpy.savez")
+        raise ConfigError(f"{path}: {name} is not an array; save it with numpy.savez")
     return np.asarray(found)
 
 
@@ -65,11 +65,11 @@ def _what_it_is(begin: bytes) -> str:
     if not begin:
         return "empty"
     if begin.startswith(ZIP):
-        return "cut off: it begins as an .npz and has no end"
+        return "truncated: it begins like an .npz file but has no end"
     if begin.startswith(NPY):
         return "a single array (.npy)"
     first_line, *_ = begin.splitlines()
-    return f"no .npz: it begins with {first_line.decode(errors='replace')!r}"
+    return f"not an .npz file: it begins with {first_line.decode(errors='replace')!r}"
 
 
 def _remedy(required: tuple[str, ...]) -> str:

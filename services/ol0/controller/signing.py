@@ -60,7 +60,7 @@ class Keyring:
                 own = public_text(key.public_key())
                 if trusted and own not in {public_text(one) for one in trusted[signer]}:
                     raise ConfigError(
-                        f"security.signing.{signer}: nobody would believe this key: add its public half {own} to "
+                        f"security.signing.{signer}: this key is not trusted: add its public half {own} to "
                         f"security.trusted.{signer}, here and wherever it is read"
                     )
             elif trusted:

@@ -120,7 +120,7 @@ def read_suite(path: Path | None) -> Suite:
             prompt, or its arrays do not fit each other.
     """
     if path is None:
-        raise ConfigError("safety.suite names no file: the gates judge nothing without trusted prompts")
+        raise ConfigError("safety.suite is not set: without trusted prompts the gates cannot judge")
     try:
         data = path.read_bytes()
         arrays = load(data)

@@ -21,7 +21,7 @@ from ol0.drift.offers import Offer
 from ol0.drift.space import Space
 from ol0.drift.staged_watch import StagedSnapshot, StagedWatch
 from ol0.drift.watched import Opinion, Watched
-from ol0.errors import CheckpointError, ContractError
+from ol0.errors import CheckpointError, ContractError, flaw_of
 from ol0.records import (
     Candidate,
     Check,
@@ -325,7 +325,8 @@ class DriftMonitor:
             self._restore(STATE.validate_json(body))
         except (ValueError, KeyError, TypeError) as error:
             raise ContractError(
-                f"the drift snapshot cannot be read ({error!r}); reset its key in the state topic to begin anew"
+                f"the drift snapshot cannot be read ({flaw_of(error)}); tombstone its key in the state "
+                "topic to start over"
             ) from None
 
     def _restore(self, state: DriftState) -> None:

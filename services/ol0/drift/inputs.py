@@ -25,7 +25,7 @@ AGAIN_MS: Final = 86_400_000  # an alarm that lasts is repeated once a day
 FLAWS: Final = {
     Strange.FAR: "lie no nearer to any of {anchors} anchors than an unrelated vector does",
     Strange.LENGTH: "are more than {scale:g} times longer or shorter than every anchor",
-    Strange.STILL: "have coordinates that stand still from prompt to prompt",
+    Strange.STILL: "have coordinates that do not change from prompt to prompt",
 }
 
 

@@ -193,7 +193,7 @@ class OnlineEvaluator:
             before = "none" if lift is None else lift.get("holdback", "unknown")
             cause = "another version kept it" if before == self._holdback else "serving.holdback was changed"
             structlog.get_logger("ol0.evaluator").warning(
-                f"{cause}: the lift begins anew", before=before, now=self._holdback
+                f"{cause}: the lift starts over", before=before, now=self._holdback
             )
 
     def _new_lift(self, since_ms: int | None) -> SessionLift | None:

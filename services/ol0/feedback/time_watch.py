@@ -85,7 +85,7 @@ class TimeWatch:
         tally.dropped += counts.get(EARLY, 0)
         if self._is_due(tally):
             self._log.warning(
-                "feedback is dropped as said before its decision",
+                "feedback is dropped because its time is before its decision",
                 share=_share(tally),
                 cause="the clock of whoever writes it is behind that of the hosts that decide: set it right, or raise "
                 "streaming.early_skew_s",
@@ -120,7 +120,7 @@ class TimeWatch:
                 "the clocks of a feedback process and of a broker differ",
                 partition=str(partition),
                 off=f"{off_ms / 1000:+,.0f} s",
-                cause="event time follows the slower of the two, so nothing is lost; windows wait until both are right",
+                cause="event time follows the slower of the two, so nothing is lost; windows wait until both agree",
             )
             self._begin(name)
 

@@ -166,7 +166,7 @@ class Sources:
         if place is not None and not same:
             self._retired.add(place.topic_id)
             self._log.warning(
-                "a topic was made anew; reading it from its beginning, what was unread in the old one is lost",
+                "a topic was recreated; reading it from its beginning. Unread records of the old topic are lost",
                 topic=topic,
                 was=place.topic_id,
                 now=told.topic_id,

@@ -71,5 +71,5 @@ class Uncommitted:
     def _drop(self, what: str, reason: str) -> None:
         self.dropped += 1
         structlog.get_logger("ol0.loop").error(
-            f"dropped {what}; nobody will hear of it", service=self.service, reason=reason, dropped=self.dropped
+            f"dropped {what}; it is lost", service=self.service, reason=reason, dropped=self.dropped
         )

@@ -174,7 +174,7 @@ class LearnerHandler:
             return
         at_base = digest == state.base.digest
         if not at_base:
-            self._log.warning("no snapshot of this release: learning begins at the heads that serve", digest=digest)
+            self._log.warning("no snapshot of this release: learning starts from the heads that serve", digest=digest)
         release = state.base if at_base else state.live
         self._learner.start_from(read_checkpoint(release.heads, release.digest))
 

@@ -86,5 +86,5 @@ def _flaw(example: Example, features: Floats, base: Controller) -> str | None:
     if len(propensity) != len(choices) or not all(0 < one <= 1 for one in propensity):
         return f"propensity {propensity}; one number above 0 and at most 1 for each part is right"
     if not 0 <= example.reward <= 1:
-        return f"reward {example.reward}; 0 to 1 is right"
+        return f"reward {example.reward}; expected 0 to 1"
     return None

@@ -38,7 +38,7 @@ def _wrong_place(state: ReleaseState, candidate: Candidate) -> str | None:
     if candidate.step <= state.decided_step:
         return f"step {candidate.step} is settled; the next one is above {state.decided_step}"
     if candidate.digest in state.quarantined:
-        return "its digest is quarantined for ever"
+        return "its digest is quarantined"
     return None
 
 

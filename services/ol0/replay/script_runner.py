@@ -45,7 +45,7 @@ def refusal(reply: Sequence[object], where: str) -> StoreError:
             )
         case "RECREATED":
             return StoreError(
-                f"{where}: the topic was deleted and made anew: the store has read another one of that name (id "
+                f"{where}: the topic was deleted and recreated: the store has read another topic of that name (id "
                 f"{rest[0]}) up to offset {rest[1]}, and these offsets mean nothing in its successor. `ol0 topics "
                 "apply` begins at the first record of the new log, and says so; what only the old one had is lost"
             )

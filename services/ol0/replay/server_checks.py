@@ -132,7 +132,7 @@ def _problems(
     if not persistence.get("aof_enabled"):
         yield (
             StoreRisk.NO_APPEND_ONLY_FILE,
-            "appendonly is no: a restart loses the join and its offsets; `CONFIG SET appendonly yes`",
+            "appendonly is no: a restart loses the join and its offsets; run `CONFIG SET appendonly yes`",
         )
 
 

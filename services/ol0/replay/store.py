@@ -95,7 +95,7 @@ class ReplayStore:
         if _integer(found) != capacity:
             raise StoreError(
                 f"the ring has {_integer(found)} slots, online_learning.replay_size says {capacity}: set it back, or "
-                "stop the lineage and make the store anew with `ol0 replay rebuild`"
+                "stop the lineage and rebuild the store with `ol0 replay rebuild`"
             )
         self._incarnation = _text(incarnation)
         return self._incarnation
@@ -125,7 +125,7 @@ class ReplayStore:
         incarnation = _text(found)
         if expected not in (None, incarnation):
             raise StoreError(
-                f"the replay store is {incarnation}, expected {expected}: it was wiped and made anew; "
+                f"the replay store is {incarnation}, expected {expected}: it was wiped and recreated; "
                 "`ol0 replay rebuild` fills it from the logs"
             )
         self._incarnation = incarnation

@@ -127,7 +127,7 @@ class Prompt:
         try:
             vector = np.asarray(features, np.float32)
         except (TypeError, ValueError) as error:
-            raise RangeError(f"features are no vector of numbers: {error}") from None
+            raise RangeError(f"features are not a vector of numbers: {error}") from None
         if tools.features_dtype is FeaturesDtype.FLOAT16:
             # As they will be logged: a decision on features that are rounded afterwards could not be repeated.
             vector = vector.astype(np.float16).astype(np.float32)

@@ -308,9 +308,9 @@ class Router:
 
 def _base_view(config: ServingConfig, wait_s: float, notes: LogThrottle, *, reached: bool) -> View:
     """The last resort."""
-    found = "the releases topic holds none that may serve" if reached else f"Kafka did not answer within {wait_s:g} s"
+    found = "the releases topic has no state that can serve" if reached else f"Kafka did not answer within {wait_s:g} s"
     if config.base is None:
-        raise ConfigError(f"nothing to serve: {found}, and serving.base names no file; run ol0 warmup, or name one")
+        raise ConfigError(f"nothing to serve: {found}, and serving.base is not set; run `ol0 warmup`, or set it")
     try:
         view = view_of_file(config.base.read_bytes())
     except (OSError, CheckpointError) as error:

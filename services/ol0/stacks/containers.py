@@ -139,7 +139,7 @@ def _docker_errors() -> Iterator[None]:
         yield
     except (DockerException, RequestException) as error:
         raise StackError(
-            f"Docker refuses: {error}; is the engine up (`docker info`)? `--stack native` needs none"
+            f"Docker refuses: {error}; is the engine up (`docker info`)? `--stack native` works without Docker"
         ) from error
 
 

@@ -263,5 +263,5 @@ def last_text(log: Path) -> str:
 
 def _how_it_ended(exit_code: int) -> str:
     if exit_code == 0:
-        return "ended by itself, though nobody asked it to"
+        return "exited unexpectedly"
     return f"killed by signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"

@@ -146,14 +146,15 @@ class Codec:
         """Says what is wrong with the first bytes; ``expected``: the record that should stand there, if known."""
         if payload and payload[0] != MAGIC:
             json_too = ", { feedback as JSON" if expected in self._feedback else ""
-            raise ContractError(f"first byte {payload[0]}; 0 begins a framed Avro record{json_too}")
+            raise ContractError(f"first byte {payload[0]}; a framed Avro record begins with 0{json_too}")
         if len(payload) < HEADER.size:
             raise ContractError(f"{len(payload)} bytes; magic byte and schema id alone are {HEADER.size}")
         _, number = HEADER.unpack_from(payload)
         known = [schema.number for schema in self._by_header.values()]
         right = f"{min(known)} to {max(known)}" if expected is None else f"{self._by_name[expected].number}: {expected}"
         raise UnknownSchema(
-            f"schema id {number}; schemas/ids.json has {right}. A registry's ids mean nothing here: OL0 asks none"
+            f"schema id {number}; schemas/ids.json has {right}. OL0 uses no registry, so a registry's ids are "
+            "unknown here"
         )
 
     def _read(self, schema: _Schema[R], data: bytes, start: int) -> R:

@@ -124,9 +124,7 @@ class Payloads:
         try:
             end, session_bytes, time_ms, taken, user = HEAD.unpack_from(payload)
         except struct.error as error:
-            raise ContractError(
-                f"{payload!r} begins with no head: the store is damaged; `ol0 replay rebuild`"
-            ) from error
+            raise ContractError(f"{payload!r} has no head: the store is damaged; run `ol0 replay rebuild`") from error
         session_at = HEAD.size + _session_at(session_bytes)
         session = payload[session_at : session_at + session_bytes]
         return Head(session, time_ms, taken, user, payload[HEAD.size + HEADER.size : end])

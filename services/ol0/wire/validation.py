@@ -143,7 +143,7 @@ def _user_feedback(record: UserFeedback) -> None:
     if record.thumb is None and record.rating is None and record.correction is None:
         raise RangeError("thumb, rating and correction are all missing: feedback of a user says at least one of them")
     if record.thumb not in (None, -1, 1):
-        raise RangeError(f"thumb: {record.thumb}; +1 or -1 are right")
+        raise RangeError(f"thumb: {record.thumb}; expected +1 or -1")
     if record.rating is not None and not 1 <= record.rating <= MAX_RATING:
         raise RangeError(f"rating: {record.rating}; 1 to {MAX_RATING} are right")
     if record.correction is not None:
@@ -159,7 +159,7 @@ def _tool_feedback(record: ToolFeedback) -> None:
         _labels(tool=record.tool, error_class=record.error_class)
     latency_ms = record.latency_ms
     if latency_ms is not None and not 0 <= latency_ms < math.inf:  # true for NaN as well
-        raise RangeError(f"latency_ms: {latency_ms}; a finite number of 0 or more is right")
+        raise RangeError(f"latency_ms: {latency_ms}; expected a finite number, 0 or more")
 
 
 def _implicit_feedback(record: ImplicitFeedback) -> None:
@@ -238,7 +238,7 @@ def _features(features: bytes, dtype: FeaturesDtype) -> None:
 
 
 def _refuse_identity(decision_id: str) -> NoReturn:
-    raise RangeError(f"decision_id: {decision_id[:40]!r}; a UUID as 36 characters in lower case is right")
+    raise RangeError(f"decision_id: {decision_id[:40]!r}; expected a UUID of 36 lower-case characters")
 
 
 def _labels(**labels: str | None) -> None:
@@ -277,9 +277,9 @@ def _time(time_ms: int, name: str = "time_ms") -> None:
     if time_ms < EARLIEST_MS:
         in_seconds = 0 < time_ms < EARLIEST_MS // 10  # beyond it no calendar has a date for it
         said = f" ({datetime.fromtimestamp(time_ms, UTC):%Y-%m-%d} if these are seconds)" if in_seconds else ""
-        raise RangeError(f"{name}: {time_ms} is before the year 2000{said}; milliseconds since 1970 UTC are right")
+        raise RangeError(f"{name}: {time_ms} is before the year 2000{said}; expected milliseconds since 1970 UTC")
     if time_ms > LATEST_MS:
-        raise RangeError(f"{name}: {time_ms} is after the year 2286; milliseconds since 1970 UTC are right")
+        raise RangeError(f"{name}: {time_ms} is after the year 2286; expected milliseconds since 1970 UTC")
 
 
 def _action(action: Action, parts: int) -> None:
@@ -289,7 +289,7 @@ def _action(action: Action, parts: int) -> None:
 
 def _share(name: str, value: float | None) -> None:
     if value is not None and not 0 <= value <= 1:  # true for NaN as well
-        raise RangeError(f"{name}: {value}; 0 to 1 is right")
+        raise RangeError(f"{name}: {value}; expected 0 to 1")
 
 
 # By type: a match statement asks isinstance for every type before the right one, for every record.

@@ -92,7 +92,7 @@ def test_bad_records_are_dead_letters_before_the_offset_moves_past_them(lineage:
         "service": b"feedback",
         "stage": b"decode",
         "error_class": b"ContractError",
-        "message": b"first byte 103; 0 begins a framed Avro record",
+        "message": b"first byte 103; a framed Avro record begins with 0",
     }
     assert headers[1]["error_class"] == b"RangeError"
     assert [letter.value() for letter in letters] == [b"garbage", lineage.codec.encode(decisions(1, 7)[0]), b""]
@@ -308,7 +308,7 @@ def test_a_topic_that_is_made_anew_while_it_is_read_is_no_longer_read(
     for made in clients.create_topics([NewTopic(topic, 1, 1)]).values():
         made.result(TIMEOUT_S)
 
-    with pytest.raises(StreamError, match="deleted and made anew"):
+    with pytest.raises(StreamError, match="deleted and recreated"):
         work_until(loop, lambda: False)
 
 

@@ -267,7 +267,7 @@ def test_a_bystander_follows_into_a_topic_that_was_made_anew(
         sender.send_all([replace(SERVING_STATE, sequence=9)])
         wait_until(lambda: reads(*outcomes) and len(states) > 1, TIMEOUT_S)
     assert states == [SERVING_STATE, replace(SERVING_STATE, sequence=9)]
-    assert "topics were made anew; reading them from their beginning" in "".join(capfd.readouterr())
+    assert "topics were recreated; reading them from their beginning" in "".join(capfd.readouterr())
 
 
 def test_a_table_of_an_empty_topic_is_empty_and_read_at_once(lineage: Lineage) -> None:

@@ -181,7 +181,8 @@ def test_an_undecodable_record_becomes_a_dead_letter_in_the_same_transaction(
         "service": SERVICE.encode(),
         "stage": b"decode",
         "error_class": b"UnknownSchema",
-        "message": b"schema id 99; schemas/ids.json has 14: Outcome. A registry's ids mean nothing here: OL0 asks none",
+        "message": b"schema id 99; schemas/ids.json has 14: Outcome. OL0 uses no registry, so a registry's ids "
+        b"are unknown here",
     }
     assert dict(refused.headers() or [])["stage"] == b"handle"
     assert handler.sessions == ["session-1", "session-2"]

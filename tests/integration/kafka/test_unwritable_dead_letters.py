@@ -187,7 +187,8 @@ def test_bad_feedback_of_one_producer_stops_nobody_however_much_it_is(place: Pla
 
     # And each is a dead letter that names the right id
     assert {letter.message for letter in place.letters("feedback.user")} == {
-        "schema id 100001; schemas/ids.json has 2: UserFeedback. A registry's ids mean nothing here: OL0 asks none"
+        "schema id 100001; schemas/ids.json has 2: UserFeedback. OL0 uses no registry, "
+        "so a registry's ids are unknown here"
     }
 
 

@@ -82,11 +82,11 @@ def test_a_signer_without_a_key_is_refused_where_signatures_are_asked_for(tmp_pa
 def test_a_key_that_nobody_believes_is_refused_at_start(tmp_path: Path) -> None:
     others = make_keys(tmp_path / "others", Signer)
     make_keys(tmp_path / "keys", Signer)
-    with pytest.raises(ConfigError, match="nobody would believe this key: add its public half"):
+    with pytest.raises(ConfigError, match="this key is not trusted: add its public half"):
         Keyring.of(configured(tmp_path / "keys", trusted=others), "ol0", Signer.LEARNER)
 
 
 @pytest.mark.parametrize("text", ["", "AAAA", "no base64!", "A" * 44])
 def test_a_text_that_is_no_public_key_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ConfigError, match=r"security\.trusted\.learner: .* is no public key"):
+    with pytest.raises(ConfigError, match=r"security\.trusted\.learner: .* is not a public key"):
         Keyring.of(SecurityConfig(trusted=dict.fromkeys(Signer, (text,))), "ol0")

@@ -52,7 +52,7 @@ def test_an_example_of_the_log_is_the_decision_and_its_reward() -> None:
         ({"propensity": (0.5, 0.0)}, "propensity (0.5, 0.0); one number above 0 and at most 1 for each part"),
         ({"propensity": (0.5,)}, "propensity (0.5,)"),
         ({"propensity": (0.5, float("nan"))}, "propensity (0.5, nan)"),
-        ({"reward": 1.5}, "reward 1.5; 0 to 1 is right"),
+        ({"reward": 1.5}, "reward 1.5; expected 0 to 1"),
         ({"reward": float("nan")}, "reward nan"),
     ],
 )

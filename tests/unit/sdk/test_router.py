@@ -227,7 +227,7 @@ def test_without_a_release_the_base_file_serves(tmp_path: Path, *, answers: bool
 
 def test_with_nothing_at_all_it_says_what_to_do(tmp_path: Path) -> None:
     releases = Releases(a_state(live=replace(LIVE, approvals=())))
-    with pytest.raises(ConfigError, match=r"holds none that may serve.*ol0 warmup"):
+    with pytest.raises(ConfigError, match=r"has no state that can serve.*ol0 warmup"):
         following(releases)
     assert releases.closed
     with pytest.raises(ConfigError, match=r"did not answer within 0.05 s.*base.safetensors"):

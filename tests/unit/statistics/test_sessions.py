@@ -111,5 +111,5 @@ def test_a_snapshot_of_an_earlier_version_is_taken() -> None:
 def test_a_damaged_snapshot_is_refused_in_one_way(damage: dict[str, Any]) -> None:
     whole = collector(("ann", 1), ("ben", 2)).snapshot(lambda item: [item])
     damaged = cast("OpenSessions", {**whole, **damage})
-    with pytest.raises(ValueError):  # noqa: PT011 - what numpy and base64 say differs, and nobody reads it
+    with pytest.raises(ValueError):  # noqa: PT011 - what numpy and base64 say differs, and no feedback process reads it
         SessionCollector[int](GAP_MS).restore(damaged, lambda row: int(row[0] or 0))

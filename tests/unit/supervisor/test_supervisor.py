@@ -168,7 +168,7 @@ def test_one_that_ends_by_itself_without_being_asked_is_started_again(world: Wor
     supervisor = world.supervise("learner")
     supervisor.start()
     die(world, supervisor, exit_code=0)
-    assert "ended by itself, though nobody asked it to, next start in 0.2 s" in world.last(EventKind.DIED).text
+    assert "exited unexpectedly, next start in 0.2 s" in world.last(EventKind.DIED).text
 
     world.clock.now_s += 0.3
     supervisor.step()

@@ -68,10 +68,10 @@ def test_a_decoded_record_has_the_types_that_it_says(codec: Codec) -> None:
     [
         (b"", r"0 bytes; magic byte and schema id alone are 5"),
         (b"\x00\x00\x00", r"3 bytes; magic"),
-        (b"\x01\x00\x00\x00\x01abc", r"first byte 1; 0 begins"),
+        (b"\x01\x00\x00\x00\x01abc", r"first byte 1; a framed Avro record begins with 0"),
         (
             b"\x00\x00\x00\x00\x63abc",
-            r"schema id 99; schemas/ids.json has 2 to 14\. A registry's ids mean nothing",
+            r"schema id 99; schemas/ids.json has 2 to 14\. OL0 uses no registry",
         ),
         (CODEC.encode(DECISION)[:-1], r"truncated or no Decision"),
         (CODEC.encode(DECISION) + b"\x00\x00", r"2 bytes are left over after the Decision"),
@@ -218,9 +218,9 @@ def test_json_that_is_no_feedback_is_refused_with_the_reason(codec: Codec, paylo
 
 
 def test_json_is_for_feedback_topics_only(codec: Codec) -> None:
-    with pytest.raises(ContractError, match=r"first byte 123; 0 begins a framed Avro record$"):
+    with pytest.raises(ContractError, match=r"first byte 123; a framed Avro record begins with 0$"):
         codec.decode_from(DECISIONS, as_json(USER_FEEDBACK))
-    with pytest.raises(ContractError, match=r"first byte 91; 0 begins a framed Avro record, { feedback as JSON$"):
+    with pytest.raises(ContractError, match=r"first byte 91; a framed Avro record begins with 0, { feedback as JSON$"):
         codec.decode_from(USER, b'[{"thumb": 1}]')
 
 
@@ -231,7 +231,9 @@ def test_a_byte_order_mark_and_white_space_around_json_say_nothing(codec: Codec,
 
 def test_the_id_of_a_schema_registry_is_answered_with_the_right_one(codec: Codec) -> None:
     framed = b"\x00" + struct.pack(">I", 100_001) + codec.encode(USER_FEEDBACK)[5:]
-    with pytest.raises(ContractError, match=r"schema id 100001; schemas/ids.json has 2: UserFeedback\. A registry"):
+    with pytest.raises(
+        ContractError, match=r"schema id 100001; schemas/ids.json has 2: UserFeedback\. OL0 uses no registry"
+    ):
         codec.decode_from(USER, framed)
 
 

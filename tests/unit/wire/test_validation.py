@@ -60,14 +60,14 @@ def test_right_records_pass(record: Record) -> None:
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        (replace(USER_FEEDBACK, thumb=0), "thumb: 0; +1 or -1"),
+        (replace(USER_FEEDBACK, thumb=0), "thumb: 0; expected +1 or -1"),
         (replace(USER_FEEDBACK, rating=0), "rating: 0; 1 to 5"),
         (replace(USER_FEEDBACK, rating=6), "rating: 6; 1 to 5"),
         (replace(USER_FEEDBACK, correction=()), "correction: 0 parts"),
         (replace(USER_FEEDBACK, correction=(1, -1)), "action: (1, -1)"),
         (replace(USER_FEEDBACK, thumb=None, rating=None, correction=None), "are all missing"),
         (replace(USER_FEEDBACK, feedback_id=""), "feedback_id: empty"),
-        (replace(USER_FEEDBACK, decision_id=DecisionId(DECISION.decision_id.upper())), "lower case"),
+        (replace(USER_FEEDBACK, decision_id=DecisionId(DECISION.decision_id.upper())), "lower-case"),
         (replace(USER_FEEDBACK, decision_id=DecisionId(DECISION.decision_id + "\n")), "decision_id"),
         (replace(TOOL_FEEDBACK, latency_ms=NAN), "latency_ms: nan"),
         (replace(TOOL_FEEDBACK, latency_ms=-1.0), "latency_ms: -1.0"),
@@ -103,10 +103,10 @@ def test_right_records_pass(record: Record) -> None:
         (replace(SERVING_STATE, live=replace(LIVE, approvals=(VERDICT,) * 3)), "approvals: 3 of them; 2 at most"),
         (replace(SERVING_STATE, live=replace(LIVE, heads=bytes(MAX_BYTES + 1))), "heads: 2500001 bytes"),
         (replace(SERVING_STATE, staged=Staged(SERVING_STATE.live, 1.5, 1)), "staged.share: 1.5"),
-        (Tick(0), "time_ms: 0 is before the year 2000; milliseconds since 1970 UTC are right"),
-        (Tick(-1), "time_ms: -1 is before the year 2000; milli"),
-        (Tick(946_684_799_999), "time_ms: 946684799999 is before the year 2000; milli"),
-        (Tick(10**13), "time_ms: 10000000000000 is after the year 2286; milli"),
+        (Tick(0), "time_ms: 0 is before the year 2000; expected milliseconds since 1970 UTC"),
+        (Tick(-1), "time_ms: -1 is before the year 2000; expected milli"),
+        (Tick(946_684_799_999), "time_ms: 946684799999 is before the year 2000; expected milli"),
+        (Tick(10**13), "time_ms: 10000000000000 is after the year 2286; expected milli"),
     ],
 )
 def test_values_that_may_not_be_are_refused_by_name(record: Record, reason: str) -> None:
@@ -165,9 +165,11 @@ def test_what_stands_within_a_verdict_or_a_release_is_bounded_too() -> None:
 
 @pytest.mark.parametrize("record", DATED, ids=named)
 def test_a_time_in_seconds_is_refused_with_the_date_that_was_meant(record: Any) -> None:  # noqa: ANN401 - same
-    with pytest.raises(RangeError, match=r"before the year 2000 \(2026-09-21 if these are seconds\); milliseconds"):
+    with pytest.raises(
+        RangeError, match=r"before the year 2000 \(2026-09-21 if these are seconds\); expected milliseconds"
+    ):
         validate(replace(record, time_ms=1_790_000_000))
-    with pytest.raises(RangeError, match="1790000000000000 is after the year 2286; milliseconds"):
+    with pytest.raises(RangeError, match="1790000000000000 is after the year 2286; expected milliseconds"):
         validate(replace(record, time_ms=1_790_000_000_000_000))
     for right in (EARLIEST_MS, LATEST_MS):
         validate(replace(record, time_ms=right))

@@ -201,7 +201,7 @@ def _optional_number(name: str, texts: Mapping[str, str], flaws: list[str]) -> i
 def _number(name: str, text: str, flaws: list[str]) -> int | None:
     if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS:
         return int(text)
-    flaws.append(f"{name} {text[:40]!r}: a number is right")
+    flaws.append(f"{name} {text[:40]!r}: expected a number")
     return None
 
 

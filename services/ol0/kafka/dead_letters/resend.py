@@ -92,8 +92,8 @@ def resend(letters: Iterable[Letter], lineage: Lineage, timeout_s: float = ACKNO
     if found.delivered < sent:
         reason = found.reason or f"no acknowledgement within {timeout_s:g} s"
         raise StreamError(
-            f"{found.delivered:,} of {sent:,} dead letters were acknowledged: {reason}. All are still there: send them "
-            "again when this is put right"
+            f"{found.delivered:,} of {sent:,} dead letters were acknowledged: {reason}. All are still there: "
+            "fix this and send them again"
         )
     return sent
 

@@ -73,7 +73,7 @@ def readers_of(admin: AdminClient, group: str) -> frozenset[Partition]:
 def reason(next_offset: int, end: End, *, is_read: bool) -> str:
     """Why a partition does not get on from ``next_offset``; empty where there is nothing to be seen."""
     if not is_read:
-        return "nobody reads it: no feedback process has it"
+        return "no feedback process reads it"
     if next_offset < end.stable:
         return f"its reader is {end.stable - next_offset:,} records behind"
     if end.stable < end.high:

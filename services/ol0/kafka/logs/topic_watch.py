@@ -82,6 +82,6 @@ class TopicWatch:
 def made_anew(partition: Partition, known_id: str, found_id: str) -> StreamError:
     """The error where a topic is another one than it was."""
     return StreamError(
-        f"{partition.topic} was deleted and made anew while it was read (id {known_id}, now {found_id}): offsets of "
+        f"{partition.topic} was deleted and recreated while it was read (id {known_id}, now {found_id}): offsets of "
         "the old one mean nothing in it. `ol0 topics apply` begins at the first record of the new log"
     )

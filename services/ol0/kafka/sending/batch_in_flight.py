@@ -29,7 +29,7 @@ class BatchInFlight:
         try:
             self._queued = producer.produce_batch(topic, batch, on_delivery=self._found.take)
         except (BufferError, KafkaException) as error:
-            raise StreamError(f"{topic} takes none of {len(batch)} records: {error}") from error
+            raise StreamError(f"{topic} accepts none of {len(batch)} records: {error}") from error
 
     def done(self) -> bool:
         """Whether the broker has all of them.
@@ -86,5 +86,5 @@ class BatchSender:
         fitting = [(key, value) for key, value in messages if len(key) + len(value) <= self._largest]
         if len(fitting) < len(messages):
             count = len(messages) - len(fitting)
-            self._log.error("records left out: the topic takes none so long", topic=self._topic, count=count)
+            self._log.error("records left out: too long for the topic", topic=self._topic, count=count)
         return BatchInFlight(self._producer, self._topic, fitting, self._timeout_s)

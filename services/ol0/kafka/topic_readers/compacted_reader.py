@@ -88,7 +88,7 @@ class CompactedReader:
         changes = [change for message in messages if (change := self._change(message)) is not None]
         if self._identities.changed():
             self._again_at_s = 0.0
-            LOG.warning("%s was made anew; reading it from its beginning", self._topic)
+            LOG.warning("%s was recreated; reading it from its beginning", self._topic)
         return changes
 
     def read_to_end(self, timeout_s: float) -> dict[str, Record]:

@@ -73,7 +73,7 @@ class LogReader:
         Ticks and deletions are passed over, and so is a record that cannot be decoded, with a line in the log.
         """
         if anew := self._identities.changed():
-            self._log.warning("topics were made anew; reading them from their beginning", topics=anew)
+            self._log.warning("topics were recreated; reading them from their beginning", topics=anew)
             self._next |= {place: OFFSET_BEGINNING for place in self._next if place[0] in anew}
             self._consumer.close()
             self._begin()

@@ -44,7 +44,7 @@ RIGHT = {
     "service": b"feedback",
     "stage": b"decode",
     "error_class": b"ContractError",
-    "message": b"first byte 103; 0 begins a framed Avro record",
+    "message": b"first byte 103; a framed Avro record begins with 0",
 }
 
 
@@ -114,7 +114,7 @@ def test_a_key_without_end_is_cut_and_the_letter_is_never_sent_again() -> None:
     ("headers", "flaw"),
     [
         ({}, "no header source_topic"),
-        ({**RIGHT, "source_offset": b"seventeen"}, "source_offset 'seventeen': a number is right"),
+        ({**RIGHT, "source_offset": b"seventeen"}, "source_offset 'seventeen': expected a number"),
         ({**RIGHT, "source_offset": b"-1"}, "source_offset '-1'"),
         ({**RIGHT, "source_partition": None}, "source_partition ''"),
         ({**RIGHT, "source_offset": b"9" * 40}, "source_offset '9999"),
@@ -250,7 +250,7 @@ def test_what_can_be_decoded_by_now_would_be_accepted() -> None:
 def test_what_is_still_garbage_would_be_refused_with_the_reason() -> None:
     forecast = Examiner(LINEAGE, {}).forecast(letter(b"garbage"))
     assert forecast.prospect is Prospect.REFUSED
-    assert forecast.reason == "ContractError: first byte 103; 0 begins a framed Avro record"
+    assert forecast.reason == "ContractError: first byte 103; a framed Avro record begins with 0"
 
 
 def test_a_record_in_the_wrong_topic_stays() -> None:

@@ -7,7 +7,7 @@ from ol0.kafka.logs.holdups import End, reason
     ("next_offset", "end", "is_read", "words"),
     [
         (5, End(5, 5), True, ""),
-        (5, End(5, 5), False, "nobody reads it"),
+        (5, End(5, 5), False, "no feedback process reads it"),
         (5, End(25, 25), True, "20 records behind"),
         (5, End(5, 25), True, "another producer's transaction is open at offset 5, and the 20 records"),
         (5, End(8, 25), True, "3 records behind"),  # first things first

@@ -29,5 +29,5 @@ def test_a_topic_with_another_id_is_no_longer_read() -> None:
     watch._logs = {Partition("decisions", 0): Log("old", 0, 5)}
 
     watch._compare(cast("Asked", Answer(decisions="old", others="new")))
-    with pytest.raises(StreamError, match="deleted and made anew"):
+    with pytest.raises(StreamError, match="deleted and recreated"):
         watch._compare(cast("Asked", Answer(decisions="new")))

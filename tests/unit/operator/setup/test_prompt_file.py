@@ -118,11 +118,14 @@ def test_an_array_that_is_none_of_ours_is_named_with_what_is_right(tmp_path: Pat
 @pytest.mark.parametrize(
     ("write", "said"),
     [
-        (lambda path: path.write_text("text,expert\nhello,1\n"), "no .npz: it begins with 'text,expert'"),
-        (lambda path: path.write_text('{"X": [[1, 2]]}'), "no .npz: it begins with '{\"X\": [[1, 2]]}'"),
+        (lambda path: path.write_text("text,expert\nhello,1\n"), "not an .npz file: it begins with 'text,expert'"),
+        (lambda path: path.write_text('{"X": [[1, 2]]}'), "not an .npz file: it begins with '{\"X\": [[1, 2]]}'"),
         (lambda path: path.write_bytes(b""), "empty; numpy.savez(FILE, X=..., P=..., old=..., group=...) writes"),
         (lambda path: path.mkdir(), "Is a directory; numpy.savez"),
-        (lambda path: path.write_bytes(path.with_name("prompts.npz").read_bytes()[:2_000]), "cut off: it begins as"),
+        (
+            lambda path: path.write_bytes(path.with_name("prompts.npz").read_bytes()[:2_000]),
+            "truncated: it begins like",
+        ),
         (lambda path: path.write_bytes(b"\x93NUMPY\x01\x00v\x00{'descr'"), "a single array (.npy); numpy.savez"),
         (lambda _: None, "No such file or directory; numpy.savez"),
     ],
@@ -144,7 +147,7 @@ def test_a_damaged_array_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("member", "said"),
     [
-        (b"1,2", "X is no array; save it with numpy.savez"),
+        (b"1,2", "X is not an array; save it with numpy.savez"),
         (b"\x93NUMPY\x01\x00v\x00" + b"{" * 118, "X cannot be read"),  # what numpy raises here is no ValueError
         (b"\x93NUMPY\x01\x00v\x00" + HUGE.ljust(117) + b"\n", "X cannot be read (Unable to allocate"),
     ],
