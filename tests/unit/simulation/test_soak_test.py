@@ -66,7 +66,7 @@ def test_a_run_that_holds_and_a_proven_lift_are_a_success() -> None:
     assert not soak.has_regressions
     assert soak.aggregate_improvement == pytest.approx(75, abs=25)
     assert soak.baseline_metrics == BASELINE
-    assert soak.summary.startswith("Passed: every check passed.")
+    assert soak.summary.startswith("Passed: all checks hold.")
     assert f"aggregate   {soak.aggregate_improvement:+.1f} % over the holdback, proven" in soak.summary
     assert "baseline    80.0 % in the warm-up" in soak.summary
 

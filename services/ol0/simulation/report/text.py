@@ -11,7 +11,7 @@ def closing_text(report: RunReport) -> str:
     """The verdict in a sentence, which its reasons follow."""
     match report.verdict:
         case RunVerdict.PASSED:
-            return "every check passed."
+            return "all checks hold."
         case RunVerdict.NOT_PROVEN:
             few = report.observation.decisions < ENOUGH_DECISIONS
             more = f"; some {ENOUGH_DECISIONS:,} decisions prove a lift more often" if few else ""
