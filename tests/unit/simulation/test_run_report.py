@@ -286,7 +286,7 @@ def test_the_page_needs_nothing_but_itself(page: str) -> None:
 
 
 def test_the_page_begins_with_the_verdict_and_its_figures(page: str, report: RunReport) -> None:
-    top = page[: page.index("What was asked")].replace("\N{NO-BREAK SPACE}", " ")
+    top = page[: page.index("<h2>Checks")].replace("\N{NO-BREAK SPACE}", " ")
     assert "<strong>Passed</strong>" in top
     assert f"After {DECISIONS:,} decisions" in top
     assert "from 39.2 % to 58.1 %" in top
@@ -340,4 +340,4 @@ def test_it_is_said_until_when_the_base_was_live(report: RunReport, page: str) -
     first = report.observation.releases[0]
     minutes, seconds = divmod(int(first.at_s), 60)
     assert headline(report).endswith(f"; until {minutes}:{seconds:02d} the base was live.")
-    assert f"served by what was released last; until {minutes}:{seconds:02d} by the base" in page
+    assert f"served by the newest release; until {minutes}:{seconds:02d} by the base" in page

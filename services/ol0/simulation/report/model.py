@@ -209,7 +209,11 @@ class RunReport:
         return [
             *self._policy_checks(),
             self._lift_check(),
-            Check("Something was released", plural(len(releases), "release"), missing=list(_no_release(releases))),
+            Check(
+                "At least one candidate was released",
+                plural(len(releases), "release"),
+                missing=list(_no_release(releases)),
+            ),
             Check("Both gates approved every release", _approved(releases), list(_unapproved(releases))),
             self._sums_check(),
         ]

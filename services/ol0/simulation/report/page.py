@@ -60,7 +60,7 @@ def _served_by(arm: Arm, report: RunReport) -> str:
     releases = report.observation.releases
     if not releases:
         return "served by the base, for nothing was released"
-    return f"served by what was released last; until {clock(releases[0].at_s)} by the base"
+    return f"served by the newest release; until {clock(releases[0].at_s)} by the base"
 
 
 def _plots(report: RunReport) -> dict[str, Markup]:
