@@ -41,7 +41,7 @@ class Section(BaseModel):
 
 
 class OnlineLearningConfig(Section):
-    """Every number of the learner. Start values: design, section 7, found by search on seeds 10-14 of the demo data."""
+    """Every number of the learner. Start values were found by search on seeds 10-14 of the demo data."""
 
     profile: Literal["ol0", "legacy"] = Field(
         "ol0", description="where numbers that are not given come from: here, or the code that OL0 takes over from"

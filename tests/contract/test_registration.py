@@ -70,7 +70,7 @@ def test_a_broker_without_ids_is_believed(store: ReplayStore) -> None:
     store.registration.admit(DECISIONS, OLD, 0)
 
     assert store.registration.admit(DECISIONS, "", 0) is Admitted.KNOWN
-    with pytest.raises(StoreError, match="made anew"):
+    with pytest.raises(StoreError, match="recreated"):
         store.registration.admit(DECISIONS, NEW, 0)
 
 

@@ -72,7 +72,7 @@ def test_all_services_end_with_the_words_of_the_one_that_refuses_its_settings(tm
     run = ol0("run", "--config", config, "--logs", tmp_path / "logs")
     assert run.returncode == WRONG_SETTING
     said = run.stderr.splitlines()[-1]
-    assert re.match(r"ol0: \w+ cannot run with these settings: (serving\.base|safety\.suite) names no file", said)
+    assert re.match(r"ol0: \w+ cannot run with these settings: (serving\.base|safety\.suite) is not set", said)
     assert "Traceback" not in run.stderr
 
 
@@ -93,10 +93,10 @@ def test_config_check_looks_at_the_running_lineage(place: Place, tmp_path: Path)
     wrong = ol0("config", "check", "--config", write(tmp_path, tree))
     assert wrong.returncode == 1
     for text in (
-        "kafka.replication is 3, and the brokers are 1",
+        "kafka.replication is 3, but the cluster has 1",
         "not yet: `ol0 topics apply` would make",
-        f"this lineage runs with the base {place.base.digest[:12]}",
-        "online_learning.replay_size is 77, and the ring has",
+        f"this lineage runs with base {place.base.digest[:12]}",
+        "online_learning.replay_size is 77, but the ring has",
     ):
         assert text in wrong.stdout
 

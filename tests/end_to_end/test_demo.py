@@ -15,7 +15,7 @@ from testbed.waiting import wait_until
 
 UP_WITHIN_S = 90.0
 ENDS_WITHIN_S = 200.0
-USERS_ASK = "Users begin to ask."
+USERS_ASK = "Users start to send prompts."
 INTERRUPTED = 130
 NOT_PROVEN = 3
 READERS = tuple(name for name in SERVICES if name != "learner")

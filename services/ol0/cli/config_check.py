@@ -104,7 +104,7 @@ def _look_at_log(settings: Settings) -> Iterator[Finding]:
     lineage = Lineage.of(settings.kafka)
     brokers, wanted = count_brokers(lineage.clients), settings.kafka.replication
     if wanted > brokers:
-        yield DIFFERS, f"kafka.replication is {wanted}, but there are only {brokers} brokers: no topic can be created"
+        yield DIFFERS, f"kafka.replication is {wanted}, but the cluster has {brokers}: no topic can be created"
     changes = topic_admin.plan(settings)
     for change in changes:
         if isinstance(change, MorePartitions):

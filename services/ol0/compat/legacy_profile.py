@@ -1,6 +1,6 @@
 """The numbers of the code that OL0 takes over from, where they mean the same here: ``profile = "legacy"``.
 
-They hardly move these heads (design, section 7): a step is a thousandth of ours, and the pull to the base three
+They hardly move these heads: a step is a thousandth of ours, and the pull to the base three
 thousand times as strong. They are here to be compared with, and for hosts that must not learn faster than before.
 """
 

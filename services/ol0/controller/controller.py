@@ -74,7 +74,7 @@ class Controller:
         return tuple(head.choices for head in self.base)
 
     def policy(self, features: Floats) -> tuple[Floats, ...]:
-        """The policy: pi = (1 - g) softmax(W0 h) + g softmax(W h), part by part (design, section 7).
+        """The policy: pi = (1 - g) softmax(W0 h) + g softmax(W h), part by part.
 
         Args:
             features: shape (n, D) or (D,).

@@ -9,7 +9,7 @@ from ol0.records import Arm, Phase
 from ol0.statistics.lift import LiftFigures
 
 WEIGHTS: Mapping[str, float] = {"success": 0.3, "quality": 0.25, "satisfaction": 0.2, "task_success": 0.15}
-"""Design, section 10. Coherence (.1) joins when outcomes carry the policy's entropy; until then the rest is scaled."""
+"""Coherence (.1) joins when outcomes carry the policy's entropy; until then the rest is scaled."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The join's state and the ring, kept in one Redis hash slot: section 5 of the design.
+"""The join's state and the ring, kept in one Redis hash slot.
 
 Python wrappers around the scripts in ``scripts/``. A script is atomic; a turn is several commands, whose order holds,
 but between which others may come. Safe to share between processes, not between threads that need an order.

@@ -157,7 +157,7 @@ def test_a_topic_that_was_made_anew_is_read_from_its_beginning(
     work(loop, handler, 8)
     loop.close()
     assert handler.sessions == sessions(10, 14)
-    assert "a topic was made anew" in "".join(capfd.readouterr())
+    assert "a topic was recreated" in "".join(capfd.readouterr())
 
 
 def test_partitions_that_are_added_while_it_runs_are_read_from_their_beginning(

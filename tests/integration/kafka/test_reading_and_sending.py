@@ -224,7 +224,7 @@ def test_who_is_forgotten_on_a_topic_that_was_made_anew_is_heard_of(
 
         # When it goes on reading, then it hears of all of them, and says that it has begun again
         wait_until(hears_of_all, TIMEOUT_S)
-    assert f"{lineage.topics.full('operator')} was made anew; reading it from its beginning" in caplog.text
+    assert f"{lineage.topics.full('operator')} was recreated; reading it from its beginning" in caplog.text
 
 
 @contextmanager

@@ -10,7 +10,7 @@ def proximal(heads: Floats, average: Floats, strength: float) -> Term:
     """(mu / 2) ||W - W_EMA||^2.
 
     The centre is the moving average and not the live release: releases are rare, and that cost 2.8 points of gain in
-    simulation (design, section 7).
+    simulation.
 
     Args:
         heads: W, stacked, shape (D + 1, K).

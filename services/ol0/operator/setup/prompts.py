@@ -83,7 +83,7 @@ def kinds_of(groups: NDArray[np.str_], old: NDArray[np.bool_]) -> dict[str, str]
 
 
 SUITE_PROMPTS = 1_200
-"""At a margin of .02 a smaller suite lets a loss of two points pass too often (design, section 8). This is of prompts
+"""At a margin of .02 a smaller suite lets a loss of two points pass too often. This is of prompts
 that all have an expert as good as any; where many have none, as many more say the same."""
 
 
