@@ -72,7 +72,7 @@ class OnlineLearningConfig(Section):
         3.0,
         description="standard errors by which live traffic must be new and its votes predictable, or other answers "
         "worth more than the base's, for any change; "
-        "0: nobody asks",
+        "0 disables the check",
     )
     replay_size: Count = 10_000
     anchors: Count = 2_000
@@ -84,7 +84,8 @@ class OnlineLearningConfig(Section):
     user_cap: Share = Field(0.05, description="largest share of one user in a batch, an even one at least")
     trust_floor: Share = Field(0.2, description="what a vote counts for at least, of a user who contradicts all others")
     max_age_s: Positive | None = Field(
-        None, description="examples whose window closed longer ago, in event time, are not drawn; none: all are"
+        None,
+        description="largest age of an example, in event time since its window closed; none: no limit",
     )
     max_checkpoints: Count = Field(10, description="releases whose learner snapshot is kept for a rollback")
 
@@ -114,7 +115,9 @@ class StreamingConfig(Section):
     )
     tick_interval_s: Positive = Field(1.0, description="silence after which the owner of a partition writes a tick")
     clock: Literal["wall", "ticks"] = Field("wall", description="ticks: only the soak harness writes time")
-    missing_reward: Share | None = Field(None, description="reward where nobody said anything; none: no example")
+    missing_reward: Share | None = Field(
+        None, description="reward for a decision without feedback; none: no example is made"
+    )
     reward_weights: Mapping[str, float] = Field(
         default_factory=lambda: {"thumb": 1.0, "rating": 1.0, "correction": 2.0, "tool": 1.0, "implicit": 0.5},
     )
@@ -133,7 +136,7 @@ class WarmupConfig(Section):
     )
     calibration: Path | None = Field(None, description="logged decisions of an AR1 policy (.npz); see ar1/calibration")
     suite_share: Share = Field(0.25, description="of the calibration rows, held back for the canary suite")
-    fisher_samples: Count = Field(1_000, description="calibration rows that the Fisher information stands on")
+    fisher_samples: Count = Field(1_000, description="calibration rows from which the Fisher information is estimated")
 
 
 class StageConfig(Section):
@@ -261,7 +264,7 @@ class Signer(StrEnum):
 
 
 class SecurityConfig(Section):
-    """Who may speak for the learner and for the gates. Without trusted keys nobody is asked for a signature."""
+    """Who may speak for the learner and for the gates. Without trusted keys, no signature is required."""
 
     signing: Mapping[Signer, Path] = Field(
         default_factory=dict, description="private key files (`ol0 keys new`); a service needs its own alone"
@@ -275,7 +278,7 @@ class SecurityConfig(Section):
     def _names_files(cls, value: object) -> object:
         """A key that stands here would be printed by ``ol0 config show``."""
         if isinstance(value, Mapping) and any("PRIVATE KEY" in str(path) for path in value.values()):
-            raise ValueError("holds a private key itself; name the file that does")
+            raise ValueError("contains a private key; give the path of the key file instead")
         return value
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Which variables of the environment are settings: one that nobody reads is a slip of the pen, and is told."""
+"""Which variables of the environment are settings: a variable with the prefix that is no setting is an error."""
 
 import difflib
 import re
@@ -31,7 +31,7 @@ SERVICE_LINK: Final = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT_\d
 def check_environment(
     settings: type[BaseModel], environment: Mapping[str, str], removed: Mapping[str, str] = MappingProxyType({})
 ) -> None:
-    """Refuses what begins as a setting does and is none.
+    """Rejects variables that have the prefix but are not settings.
 
     Args:
         settings: the whole tree.

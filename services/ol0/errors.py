@@ -5,9 +5,9 @@
     OL0Error                  the message names the thing that is wrong and what to do next
     ├── ConfigError           a setting is missing, unknown or out of range
     ├── ContractError         a record breaks its schema: it goes to the dead-letter topic
-    │   ├── RangeError        well-formed, but a value may not be: NaN, p > 1, wrong dimension
+    │   ├── RangeError        well-formed, but a value is out of range: NaN, p > 1, wrong dimension
     │   ├── UnknownSchema     framed with a schema id that this version does not know
-    │   └── SignatureError    well-formed, but nobody who is trusted has signed it: it counts for nothing
+    │   └── SignatureError    well-formed, but without a signature of a trusted key: it is ignored
     ├── CheckpointError       a checkpoint is not what it says: digest, shapes, finiteness, base, signature
     ├── StoreError            the replay store refuses: wrong settings, another incarnation, corrupt keys
     │   ├── Fenced            a newer owner has this partition: stop, do not retry
@@ -39,7 +39,7 @@ class ContractError(OL0Error):
 
 
 class RangeError(ContractError):
-    """A record follows its schema, but a value may not be: NaN, a propensity above 1, a wrong dimension."""
+    """A record follows its schema, but a value is out of range: NaN, a propensity above 1, a wrong dimension."""
 
 
 class UnknownSchema(ContractError):  # noqa: N818 - named after what was found
@@ -47,7 +47,7 @@ class UnknownSchema(ContractError):  # noqa: N818 - named after what was found
 
 
 class SignatureError(ContractError):
-    """A record follows its schema, but nobody who is trusted has signed it."""
+    """A record follows its schema, but has no signature of a trusted key."""
 
 
 class CheckpointError(OL0Error):

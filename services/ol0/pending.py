@@ -7,7 +7,7 @@ T = TypeVar("T")
 
 
 class Pending(Generic[T]):
-    """Like a future, without a thread: whoever needs the answer waits for it himself, and until then works."""
+    """A future without a thread: the caller continues and blocks only when it needs the answer."""
 
     def __init__(self, answer: Callable[[], T]) -> None:
         """Wraps the wait.

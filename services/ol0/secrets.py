@@ -12,7 +12,7 @@ PASSWORD_IN_URL: Final = re.compile(r"(?P<before>://[^/@\s:]*:)[^/\s]+(?=@)|(?P<
 
 
 def is_secret(name: str) -> bool:
-    """Whether an option of librdkafka is one that nobody should read.
+    """Returns whether an option of librdkafka holds a secret.
 
     >>> [is_secret(name) for name in ("sasl.password", "sasl.username", "ssl.key.location")]
     [True, False, False]

@@ -75,7 +75,7 @@ class Readiness:
     def obstacle(self) -> str:
         """What is missing, in words; empty: nothing is."""
         if not self._heartbeat.ready:
-            return "the loop has not come round" + ("" if self._heartbeat.alive else f" within {STALE_S:g} s")
+            return "the loop has not completed a round" + ("" if self._heartbeat.alive else f" within {STALE_S:g} s")
         with self._lock:
             if self._asked is None or self._clock() - self._asked >= FRESH_S:
                 self._unanswered = "; ".join(filter(None, map(_ask, self._probes)))
@@ -106,7 +106,7 @@ class HealthApp:
                 start_response("200 OK", [("Content-Type", CONTENT_TYPE_LATEST)])
                 return [generate_latest(self._registry)]
             case "/livez":
-                obstacle = "" if self._heartbeat.alive else f"the loop has not come round within {STALE_S:g} s"
+                obstacle = "" if self._heartbeat.alive else f"the loop has not completed a round within {STALE_S:g} s"
             case "/readyz":
                 obstacle = self._readiness.obstacle
             case _:

@@ -1,4 +1,4 @@
-"""Runs one command and ends it when whoever asked for it is gone.
+"""Runs one command and ends it when its owner exits.
 
 A small process of its own (``python -I -S guardian.py COMMAND...``, standard library only, so that it is up in tens of
 milliseconds). Its descriptors are its whole interface:

@@ -47,7 +47,7 @@ def test_ready_means_that_the_loop_comes_round_and_that_what_it_needs_answers() 
     clock, broker = Clock(), Broker()
     heartbeat = Heartbeat(clock)
     readiness = Readiness(heartbeat, [broker], clock)
-    assert readiness.obstacle == "the loop has not come round"
+    assert readiness.obstacle == "the loop has not completed a round"
 
     heartbeat.beat()
     assert readiness.obstacle == ""
@@ -62,7 +62,7 @@ def test_ready_means_that_the_loop_comes_round_and_that_what_it_needs_answers() 
     assert readiness.obstacle == ""
 
     clock.now_s += STALE_S
-    assert readiness.obstacle == "the loop has not come round within 60 s"
+    assert readiness.obstacle == "the loop has not completed a round within 60 s"
     assert not heartbeat.alive
 
 
@@ -89,7 +89,7 @@ def test_the_addresses_say_what_is_the_matter() -> None:
     broker.is_up = False
     with serve_health(ObservabilityConfig(port=port), heartbeat, [broker]):
         assert answer(port, "/livez") == (200, "yes\n")
-        assert answer(port, "/readyz") == (503, "no: the loop has not come round\n")
+        assert answer(port, "/readyz") == (503, "no: the loop has not completed a round\n")
         heartbeat.beat()
         assert answer(port, "/readyz") == (503, "no: no broker answers\n")
         assert "ol0_ready 0.0" in answer(port, "/metrics")[1]
