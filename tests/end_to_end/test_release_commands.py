@@ -51,7 +51,7 @@ def releases(trials: Trials, *arguments: str, status: int = 0, answer: str = "")
 def test_the_list_has_every_step_with_its_cause_and_what_serves(trials: Trials) -> None:
     candidate = release_next(trials)
     lines = releases(trials, "list").splitlines()
-    assert lines[0].split() == ["time", "(UTC)", "digest", "step", "became", "cause"]
+    assert lines[0].split() == ["time", "digest", "step", "became", "cause"]
     moves = [line for line in lines if candidate.digest[:12] in line and "->" in line]
     assert ["new -> offered" in moves[0], "offered -> live" in moves[1]] == [True, True]
     assert "canary says approve" in " ".join(lines)
