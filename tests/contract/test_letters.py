@@ -8,6 +8,7 @@ from contract.store_keys import ALL_KEYS, contents
 from ol0.errors import StoreError
 from ol0.replay.layout import Key, store_key
 from ol0.replay.letters import LETTERS, rename_letters
+from ol0.replay.rebuild import rebuild_store
 from ol0.replay.store import ReplayStore
 
 
@@ -49,6 +50,7 @@ def test_newer_anchors_stay_and_the_older_ones_go(client: Redis, prefix: str, st
     in_letters(client, prefix)
     client.rpush(store_key(prefix, Key.ANCHORS), "newer")
     assert store.exists()
+    store.attach()
     assert client.lrange(store_key(prefix, Key.ANCHORS), 0, -1) == [b"newer"]
     assert client.exists(*(store_key(prefix, letter) for letter in LETTERS)) == 0
 
@@ -61,6 +63,22 @@ def test_keys_of_both_versions_are_an_error_that_changes_nothing(
     client.hset(store_key(prefix, Key.PAYLOADS), "a", "b")
     with pytest.raises(StoreError, match=r"payloads: there beside the keys of an earlier version"):
         rename_letters(client, prefix)
+    assert client.exists(store_key(prefix, "m")) == 1
+
+
+def test_a_rebuild_ends_keys_of_both_versions(client: Redis, prefix: str, store: ReplayStore) -> None:
+    assert store.exists()
+    in_letters(client, prefix)
+    client.hset(store_key(prefix, Key.PAYLOADS), "a", "b")
+    rebuild_store(client, prefix, starts={DECISIONS: 5}, capacity=4, max_open=3, published=None, next_outcome=0)
+    assert client.exists(*(store_key(prefix, letter) for letter in LETTERS), store_key(prefix, Key.PAYLOADS)) == 0
+    assert ReplayStore(client, prefix).attach()
+
+
+def test_asking_whether_there_is_a_store_changes_nothing(client: Redis, prefix: str, store: ReplayStore) -> None:
+    assert store.exists()
+    in_letters(client, prefix)
+    assert store.exists()
     assert client.exists(store_key(prefix, "m")) == 1
 
 

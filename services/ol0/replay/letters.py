@@ -4,12 +4,23 @@ from typing import Final
 
 import structlog
 from redis import Redis
-from redis.exceptions import WatchError
+from redis.exceptions import RedisError, WatchError
 
 from ol0.errors import StoreError
 from ol0.replay.layout import Key, store_key
+from ol0.replay.script_runner import refused
 
 LETTERS: Final = dict(zip("mwofdgpixua", (key for key in Key if key is not Key.ANCHORS_DRAFT), strict=True))
+
+
+def older_meta(prefix: str) -> str:
+    """The key that a store of an earlier version always has."""
+    return store_key(prefix, "m")
+
+
+def older_keys(prefix: str) -> list[str]:
+    """All keys of an earlier version but its anchors, which are not on the logs."""
+    return [store_key(prefix, letter) for letter, key in LETTERS.items() if key is not Key.ANCHORS]
 
 
 def rename_letters(client: Redis, prefix: str) -> bool:
@@ -21,13 +32,19 @@ def rename_letters(client: Redis, prefix: str) -> bool:
         Whether there were any.
 
     Raises:
-        RedisError: the store is out of reach.
-        StoreError: keys of both versions are there.
+        StoreError: keys of both versions are there, or the store is out of reach.
     """
+    try:
+        return _rename(client, prefix)
+    except RedisError as error:
+        raise refused("RENAMENX", error) from error
+
+
+def _rename(client: Redis, prefix: str) -> bool:
     letters = {store_key(prefix, letter): store_key(prefix, key) for letter, key in LETTERS.items()}
     with client.pipeline() as pipeline:
         pipeline.watch(*letters, *letters.values())  # type: ignore[no-untyped-call]
-        if pipeline.exists(store_key(prefix, Key.META)) or not pipeline.exists(store_key(prefix, "m")):
+        if pipeline.exists(store_key(prefix, Key.META)) or not pipeline.exists(older_meta(prefix)):
             return False
         found = {letter: name for letter, name in letters.items() if pipeline.exists(letter)}
         anchors = store_key(prefix, Key.ANCHORS)  # a warm-up may have written newer ones already

@@ -2,12 +2,15 @@
 
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 
 from redis import Redis
 from redis.exceptions import RedisError
 
+from ol0.errors import StoreError
 from ol0.records import Partition
 from ol0.replay.layout import SCRIPT_KEYS, Key, store_key
+from ol0.replay.letters import older_keys, rename_letters
 from ol0.replay.protocol import Published
 from ol0.replay.script_runner import Scripts, refused
 
@@ -40,9 +43,11 @@ def rebuild_store(
     Raises:
         StoreError: the store is out of reach.
     """
+    with suppress(StoreError):  # keys of both versions: a rebuild is the remedy. Out of reach is told below
+        rename_letters(client, prefix)
     flat = [word for partition, start in starts.items() for word in (str(partition), start)]
     pipeline = client.pipeline(transaction=True)
-    pipeline.delete(*(store_key(prefix, name) for name in SCRIPT_KEYS))
+    pipeline.delete(*(store_key(prefix, name) for name in SCRIPT_KEYS), *older_keys(prefix))
     register = Scripts(client, prefix).command("register", secrets.token_hex(8), capacity, max_open, *flat)
     pipeline.execute_command(*register)  # type: ignore[no-untyped-call]
     meta = store_key(prefix, Key.META)

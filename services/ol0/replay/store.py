@@ -19,7 +19,7 @@ from ol0.records import Partition
 from ol0.replay.counters import Counters
 from ol0.replay.exclusion import Exclusion
 from ol0.replay.layout import Key, payload_field, store_key
-from ol0.replay.letters import rename_letters
+from ol0.replay.letters import older_meta, rename_letters
 from ol0.replay.protocol import (
     APPLIED,
     Applied,
@@ -86,7 +86,7 @@ class ReplayStore:
         Raises:
             StoreError: the store has another capacity, or is damaged.
         """
-        self._find()
+        rename_letters(self._client, self._prefix)
         flat = [word for partition, start in starts.items() for word in (str(partition), start)]
         reply = self._scripts.call("register", secrets.token_hex(8), capacity, max_open, *flat)
         if reply[0] != b"OK":
@@ -112,7 +112,7 @@ class ReplayStore:
         Raises:
             StoreError: there is no store, or another one.
         """
-        self._find()
+        rename_letters(self._client, self._prefix)
         try:
             found = self._client.hget(store_key(self._prefix, Key.META), "incarnation")
         except RedisError as error:
@@ -132,19 +132,11 @@ class ReplayStore:
         return incarnation
 
     def exists(self) -> bool:
-        """Whether there is a store, in whatever state."""
-        self._find()
+        """Whether there is a store, in whatever state, of this or an earlier version. Changes nothing."""
         try:
-            return bool(self._client.exists(store_key(self._prefix, Key.META)))
+            return bool(self._client.exists(store_key(self._prefix, Key.META), older_meta(self._prefix)))
         except RedisError as error:
             raise refused("EXISTS", error) from error
-
-    def _find(self) -> None:
-        """Gives a store of an earlier version today's names."""
-        try:
-            rename_letters(self._client, self._prefix)
-        except RedisError as error:
-            raise refused("RENAMENX", error) from error
 
     def claim(self, partition: Partition) -> Claim:
         """Takes a partition over; whoever had it is fenced from now on.
