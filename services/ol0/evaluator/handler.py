@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from ol0.ar1.baseline import BaselineMetrics
 from ol0.config import EvaluationConfig, SafetyConfig, ServingConfig
 from ol0.controller.signing import OPEN, Keyring
-from ol0.errors import ContractError
+from ol0.errors import ContractError, flaw_of
 from ol0.evaluator.figures import EvaluationFigures, improvement_percent, shift, summary
 from ol0.evaluator.ledger import Ledger, LedgerSnapshot
 from ol0.evaluator.lift import LAYOUT, SessionLift, SessionLiftSnapshot
@@ -164,7 +164,7 @@ class OnlineEvaluator:
         try:
             self._restore(json.loads(body)["state"])
         except (ValueError, KeyError, TypeError) as error:
-            raise ContractError(f"no snapshot of the evaluator: {type(error).__name__} {error}") from None
+            raise ContractError(f"no snapshot of the evaluator: {flaw_of(error)}") from None
 
     def _restore(self, state: EvaluatorSnapshot) -> None:
         self._clock.restore(state["clock"])

@@ -8,7 +8,7 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from ol0.config import Settings
-from ol0.errors import ContractError, StreamError
+from ol0.errors import ContractError, StreamError, flaw_of
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.transactional_writer import read_snapshots
 from ol0.operator.figures import NO_LIFT, LiftInterval
@@ -97,7 +97,7 @@ def report_of(snapshot: Snapshot | None, lineage: str) -> str:
         figures = dict(json.loads(snapshot.body)["figures"])
         evaluated = figures["time_ms"] is not None
     except (ValueError, KeyError, TypeError) as error:
-        raise ContractError(f"no snapshot of the evaluator: {type(error).__name__} {error}") from None
+        raise ContractError(f"no snapshot of the evaluator: {flaw_of(error)}") from None
     if not evaluated:
         raise StreamError(
             f"nothing of {lineage} has been evaluated yet: an outcome comes when its reward window has closed"
