@@ -18,7 +18,7 @@ from redis import Redis
 
 from ol0.stacks.binaries import valkey_server
 from ol0.stacks.ports import LOOPBACK, free_ports
-from ol0.stacks.readiness import valkey_answers
+from ol0.stacks.readiness import valkey_answers, wait_ready
 from ol0.supervisor.guard import GuardedProcess
 from testbed.waiting import wait_until
 
@@ -55,7 +55,11 @@ class StoreServer:
 
     def __enter__(self) -> Self:
         self._process = GuardedProcess.start(self._argv, log=self._log)
-        wait_until(lambda: valkey_answers(self.port), READY_S)
+        try:
+            wait_ready("the store", self._process, lambda: valkey_answers(self.port), self._log, READY_S)
+        except BaseException:
+            self._process.stop(0)
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -67,10 +71,15 @@ class StoreServer:
 def cluster_of_two(folder: Path) -> Iterator[tuple[StoreServer, StoreServer]]:
     """Two nodes, each with half of the slots."""
     options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", *RIGHT)
-    with StoreServer(folder / "a", *options) as first, StoreServer(folder / "b", *options) as second:
+    # By itself a node's bus takes its port + 10,000, which any client's connection may have by now.
+    buses = [("--cluster-port", str(port)) for port in free_ports(2)]
+    with (
+        StoreServer(folder / "a", *options, *buses[0]) as first,
+        StoreServer(folder / "b", *options, *buses[1]) as second,
+    ):
         first.ask("CLUSTER", "ADDSLOTSRANGE", 0, 8191)
         second.ask("CLUSTER", "ADDSLOTSRANGE", 8192, 16383)
-        first.ask("CLUSTER", "MEET", LOOPBACK, second.port)
+        first.ask("CLUSTER", "MEET", LOOPBACK, second.port, buses[1][1])
         nodes = (first, second)
         wait_until(lambda: all("cluster_state:ok" in _cluster_info(node) for node in nodes), READY_S)
         yield nodes
