@@ -100,9 +100,9 @@ def _critical(controller: Controller, suite: Suite, safety: SafetyConfig) -> Fla
     released.
     """
     sure = np.ones(len(suite.features))
-    taken = []
+    taken, inputs = [], controller.inputs(suite.features)
     for head in controller.base:
-        logits = head.logits(suite.features).astype(np.float64)
+        logits = head.logits(inputs).astype(np.float64)
         probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         sure *= probabilities.max(axis=1)

@@ -7,7 +7,7 @@ this order, before a tensor is used.
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,8 +16,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from ol0.controller.controller import Controller, Manifest
-from ol0.controller.header import ITEM_BYTES, Header, Shape, read_header
+from ol0.controller.header import HYSTERESIS, ITEM_BYTES, MAX_LAYERS, TRUNK, Header, Shape, read_header
 from ol0.controller.heads import Floats, Head, Mixer
+from ol0.controller.trunk import Layer, Trunk, TrunkForm
 from ol0.errors import CheckpointError, ConfigError
 from ol0.records import Digest
 
@@ -32,8 +33,15 @@ def digest_of(data: bytes) -> Digest:
     return Digest(sha256(data).hexdigest())
 
 
-def write_checkpoint(manifest: Manifest, base: tuple[Head, ...], learnt: tuple[Head, ...], mixer: Mixer) -> bytes:
-    """The bytes of a checkpoint; the same arguments give the same bytes."""
+def write_checkpoint(
+    manifest: Manifest,
+    base: tuple[Head, ...],
+    learnt: tuple[Head, ...],
+    mixer: Mixer,
+    trunk: Trunk | None = None,
+) -> bytes:
+    """The bytes of a checkpoint; the same arguments give the same bytes. Its manifest takes the form of the trunk."""
+    manifest = replace(manifest, trunk=None if trunk is None else trunk.form)
     tensors: dict[str, Floats] = {
         "mixer.weight": mixer.weight,
         "mixer.threshold": np.array([mixer.threshold], np.float32),
@@ -45,17 +53,17 @@ def write_checkpoint(manifest: Manifest, base: tuple[Head, ...], learnt: tuple[H
             f"learnt.{name}.weight": learnt_head.weight,
             f"learnt.{name}.bias": learnt_head.bias,
         }
+    for number, layer in enumerate(() if trunk is None else trunk.layers):
+        tensors |= {f"trunk.{number}.{name}": tensor for name, tensor in layer.tensors.items()}
     contiguous = {name: np.ascontiguousarray(tensor, np.float32) for name, tensor in tensors.items()}
     # One metadata key: safetensors does not promise an order among several.
     return save(contiguous, metadata={"ol0": json.dumps(_fields(manifest), sort_keys=True)})
 
 
 def _fields(manifest: Manifest) -> dict[str, object]:
-    """Without hysteresis the manifest does not speak of it: those who know of none read it, and digests stay."""
-    fields = asdict(manifest)
-    if manifest.hysteresis is None:
-        del fields["hysteresis"]
-    return fields
+    """What a manifest does not have it does not name: earlier versions read it, and digests stay."""
+    optional = {name for name in (HYSTERESIS, TRUNK) if getattr(manifest, name) is None}
+    return {name: value for name, value in asdict(manifest).items() if name not in optional}
 
 
 def check_checkpoint_size(dimension: int, choices: Sequence[int]) -> None:
@@ -131,10 +139,16 @@ def _problems(header: Header) -> list[str]:
     """What is wrong with names and shapes, in words."""
     parts, shapes = header.manifest.parts, header.shapes
     names = {f"{side}.{part}.{kind}" for side in ("base", "learnt") for part in parts for kind in ("weight", "bias")}
-    names |= {"mixer.weight", "mixer.threshold"}
+    names |= {"mixer.weight", "mixer.threshold"} | _trunk_names(header.manifest.trunk)
     problems = [f"{name} is missing" for name in sorted(names - set(shapes))]
     problems += [f"{name[:80]} is unknown" for name in sorted(set(shapes) - names)][:MAX_NAMED]
     return problems + [problem for name in sorted(names & set(shapes)) if (problem := _flaw(name, shapes))]
+
+
+def _trunk_names(form: TrunkForm | None) -> set[str]:
+    if form is None:
+        return set()
+    return {f"trunk.{number}.{kind}" for number in range(form.layers) for kind in form.tensors}
 
 
 def _flaw(name: str, shapes: Mapping[str, Shape]) -> str | None:
@@ -146,15 +160,25 @@ def _flaw(name: str, shapes: Mapping[str, Shape]) -> str | None:
 
 
 def _shape(name: str, shapes: Mapping[str, Shape]) -> Shape:
-    """The mixer's weight gives D, the base's bias gives K: what every other tensor must agree with."""
+    """The mixer's weight gives D, every bias the size of its layer: what every other tensor must agree with."""
     dimension = math.prod(shapes.get("mixer.weight", (0,)))
     if name == "mixer.threshold":
         return (1,)
     if name == "mixer.weight":
         return (dimension,)
-    _, part, kind = name.split(".")
+    side, part, kind = name.split(".")
+    if side == "trunk":
+        return _trunk_shape(int(part), kind, dimension, shapes)
     choices = math.prod(shapes.get(f"base.{part}.bias", (0,)))
     return (choices, dimension) if kind == "weight" else (choices,)
+
+
+def _trunk_shape(number: int, kind: str, width: int, shapes: Mapping[str, Shape]) -> Shape:
+    """Heads see the last layer and, beside it, what the first one sees."""
+    sizes = [math.prod(shapes.get(f"trunk.{layer}.bias", (0,))) for layer in range(MAX_LAYERS)]
+    last = next((size for size in reversed(sizes) if size), 0)
+    below = sizes[number - 1] if number else max(width - last, 0)
+    return (sizes[number], below) if kind == "weight" else (sizes[number],)
 
 
 def _assemble(digest: Digest, manifest: Manifest, tensors: Mapping[str, Floats]) -> Controller:
@@ -163,4 +187,11 @@ def _assemble(digest: Digest, manifest: Manifest, tensors: Mapping[str, Floats])
         for side in ("base", "learnt")
     )
     mixer = Mixer(tensors["mixer.weight"], float(tensors["mixer.threshold"][0]))
-    return Controller(digest, manifest, base, learnt, mixer)
+    return Controller(digest, manifest, base, learnt, mixer, _trunk(manifest.trunk, tensors))
+
+
+def _trunk(form: TrunkForm | None, tensors: Mapping[str, Floats]) -> Trunk | None:
+    if form is None:
+        return None
+    layers = (Layer(*(tensors[f"trunk.{number}.{kind}"] for kind in form.tensors)) for number in range(form.layers))
+    return Trunk(form, tuple(layers))

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator
 
 from ol0.controller.controller import Controller
 from ol0.controller.hysteresis import Hysteresis
+from ol0.controller.trunk import TrunkForm
 
 
 def _from_pair(stored: object) -> object:
@@ -24,12 +25,13 @@ class Structure:
     """What only a new lineage may change.
 
     Attributes:
-        base_tensors: SHA-256 over shape and bytes of the base heads, part by part.
+        base_tensors: SHA-256 over shape and bytes of the base heads, part by part, and of the trunk.
         parts: names of the parts of an action, in order.
         dimension: number of features.
         epsilon: exploration. Another one would change the propensities that every estimate relies on.
         encoder: fingerprint of the encoder, None where features come in ready.
         hysteresis: another one would change what greedy means; None: a decision never looks back.
+        trunk: form of the hidden layers; None where the heads see the features.
     """
 
     base_tensors: str
@@ -38,15 +40,17 @@ class Structure:
     epsilon: float
     encoder: str | None
     hysteresis: Annotated[Hysteresis | None, BeforeValidator(_from_pair)] = None
+    trunk: TrunkForm | None = None
 
     @classmethod
     def of(cls, controller: Controller) -> Self:
         """The structure of a controller whose file was verified."""
         fingerprint = sha256()
-        for head in controller.base:
-            for tensor in (head.weight, head.bias):
-                fingerprint.update(repr(tensor.shape).encode())
-                fingerprint.update(np.ascontiguousarray(tensor, "<f4").tobytes())
+        tensors = [tensor for head in controller.base for tensor in (head.weight, head.bias)]
+        layers = () if controller.trunk is None else controller.trunk.layers
+        for tensor in (*tensors, *(tensor for layer in layers for tensor in layer.tensors.values())):
+            fingerprint.update(repr(tensor.shape).encode())
+            fingerprint.update(np.ascontiguousarray(tensor, "<f4").tobytes())
         manifest = controller.manifest
         return cls(
             fingerprint.hexdigest(),
@@ -55,6 +59,7 @@ class Structure:
             manifest.epsilon,
             manifest.encoder,
             manifest.hysteresis,
+            manifest.trunk,
         )
 
     def differences(self, base: Self) -> list[str]:
@@ -65,10 +70,11 @@ class Structure:
             ("epsilon", self.epsilon, base.epsilon),
             ("encoder", self.encoder, base.encoder),
             ("hysteresis", self.hysteresis, base.hysteresis),
+            ("trunk", self.trunk, base.trunk),
         )
         found = [f"{name}: {mine}, the base has {theirs}" for name, mine, theirs in pairs if mine != theirs]
         if self.base_tensors != base.base_tensors:
-            found.append("its base heads are not those of the base, byte for byte")
+            found.append("its base heads or hidden layers are not those of the base, byte for byte")
         return found
 
 

@@ -1,13 +1,15 @@
 """What serves: base heads, learnt heads and a mixer, named by the digest of the checkpoint they came from."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ol0.controller.heads import Floats, Head, Mixer, sigmoid, softmax
 from ol0.controller.hysteresis import Hysteresis
+from ol0.controller.trunk import Trunk, TrunkForm
 from ol0.records import Digest
 
 Actions = NDArray[np.intp]
@@ -27,6 +29,7 @@ class Manifest:
         epsilon: exploration, a policy setting that every checkpoint of a lineage shares.
         encoder: fingerprint of the encoder whose outputs are the features; None where features come in ready.
         hysteresis: when a decision leaves the previous action, shared like epsilon; None: it never looks back.
+        trunk: form of the hidden layers below the heads, shared like epsilon; None: heads see the features.
     """
 
     base: Digest | None
@@ -36,13 +39,15 @@ class Manifest:
     epsilon: float
     encoder: str | None = None
     hysteresis: Hysteresis | None = None
+    trunk: TrunkForm | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Controller:
     """One immutable controller. ``policy`` is the whole of its mathematics; serving is greedy on it.
 
-    All heads and the mixer are stacked into one matrix, so that a decision costs one matrix-vector product.
+    All heads and the mixer are stacked into one matrix, so that a decision costs one matrix-vector product, and those
+    of the trunk where there is one.
     """
 
     digest: Digest
@@ -50,6 +55,7 @@ class Controller:
     base: tuple[Head, ...]
     learnt: tuple[Head, ...]
     mixer: Mixer
+    trunk: Trunk | None = None
     _weight: Floats = field(init=False, repr=False, compare=False)
     _bias: Floats = field(init=False, repr=False, compare=False)
     _bounds: tuple[tuple[int, int], ...] = field(init=False, repr=False, compare=False)
@@ -66,12 +72,21 @@ class Controller:
     @property
     def dimension(self) -> int:
         """D, the number of features."""
-        return int(self._weight.shape[0])
+        return int(self._weight.shape[0]) if self.trunk is None else self.trunk.dimension
 
     @property
     def choices(self) -> tuple[int, ...]:
         """K of every part."""
         return tuple(head.choices for head in self.base)
+
+    @property
+    def above_trunk(self) -> Self:
+        """The same heads as a controller of what the trunk makes of features: see ``inputs``."""
+        return self if self.trunk is None else replace(self, trunk=None, manifest=replace(self.manifest, trunk=None))
+
+    def inputs(self, features: Floats) -> Floats:
+        """What the heads and the mixer see of features (n, D) or (D,): the features themselves without a trunk."""
+        return features if self.trunk is None else self.trunk(features)
 
     def policy(self, features: Floats) -> tuple[Floats, ...]:
         """The policy: pi = (1 - g) softmax(W0 h) + g softmax(W h), part by part.
@@ -82,7 +97,7 @@ class Controller:
         Returns:
             One array of shape (n, K) or (K,) per part; each row sums to 1.
         """
-        scores = features @ self._weight + self._bias
+        scores = self.inputs(features) @ self._weight + self._bias
         gate = sigmoid(scores[..., -1:])
         parts = len(self.base)
         return tuple(

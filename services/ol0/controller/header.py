@@ -16,6 +16,7 @@ from typing import Final
 
 from ol0.controller.controller import Manifest
 from ol0.controller.hysteresis import Hysteresis
+from ol0.controller.trunk import ACTIVATIONS, TrunkForm
 from ol0.records import Digest
 
 LENGTH: Final = struct.Struct("<Q")
@@ -28,6 +29,8 @@ DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 PART: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MANIFEST_FIELDS: Final = frozenset({"base", "parent", "step", "parts", "epsilon", "encoder"})
 HYSTERESIS: Final = "hysteresis"  # only manifests that have one name it
+TRUNK: Final = "trunk"  # likewise
+MAX_LAYERS: Final = 8
 MAX_ENCODER: Final = 200
 MAX_STEP: Final = 2**62
 MAX_MEASURE: Final = 1e6  # of a threshold or weight; no logarithms of float32 differ by a thousandth of it
@@ -126,7 +129,7 @@ def _is_count(number: object) -> bool:
 
 
 def _manifest(fields: Mapping[str, object]) -> Manifest:
-    if set(fields) - {HYSTERESIS} != MANIFEST_FIELDS:
+    if set(fields) - {HYSTERESIS, TRUNK} != MANIFEST_FIELDS:
         raise ValueError(f"its manifest has {sorted(fields)!s:.200}; {sorted(MANIFEST_FIELDS)} are right")
     base, parent, step, parts, epsilon, encoder = (
         fields[name] for name in ("base", "parent", "step", "parts", "epsilon", "encoder")
@@ -142,7 +145,21 @@ def _manifest(fields: Mapping[str, object]) -> Manifest:
         raise ValueError(f"encoder is no text of at most {MAX_ENCODER} characters")
     names = _parts(parts)
     hysteresis = _hysteresis(fields[HYSTERESIS], len(names)) if HYSTERESIS in fields else None
-    return Manifest(_digest(base), _digest(parent), step, names, float(epsilon), encoder, hysteresis)
+    trunk = _trunk(fields[TRUNK]) if TRUNK in fields else None
+    return Manifest(_digest(base), _digest(parent), step, names, float(epsilon), encoder, hysteresis, trunk)
+
+
+def _trunk(value: object) -> TrunkForm:
+    match value:
+        case {"layers": int(layers), "activation": str(activation), "norm": bool(norm), "gain": gain, **rest} if (
+            not rest and 1 <= layers <= MAX_LAYERS and layers is not True and activation in ACTIVATIONS
+        ):
+            if isinstance(gain, int | float) and not isinstance(gain, bool) and 0 < gain <= MAX_MEASURE:
+                return TrunkForm(layers, activation, norm, float(gain))
+    raise ValueError(
+        f"trunk {value!r:.200} is not 1 to {MAX_LAYERS} layers, an activation of {', '.join(ACTIVATIONS)}, whether "
+        "there is a norm, and a gain above 0"
+    )
 
 
 def _hysteresis(value: object, parts: int) -> Hysteresis:

@@ -6,11 +6,12 @@ from math import floor
 from random import Random
 from uuid import UUID
 
-from ol0.controller.checkpoint import check_checkpoint_size, digest_of, write_checkpoint
+from ol0.controller.checkpoint import MAX_BYTES, check_checkpoint_size, digest_of, write_checkpoint
 from ol0.controller.controller import Controller, Manifest
 from ol0.controller.exploration import Draw
 from ol0.controller.heads import Floats, Head, Mixer
 from ol0.controller.hysteresis import Hysteresis
+from ol0.controller.trunk import Trunk
 from ol0.errors import ConfigError
 from ol0.records import Arm, Candidate, Decision, DecisionId, FeaturesDtype
 
@@ -49,6 +50,7 @@ def base_checkpoint(
     epsilon: float,
     encoder: str | None = None,
     hysteresis: Hysteresis | None = None,
+    trunk: Trunk | None = None,
 ) -> bytes:
     """The bytes of a base: nothing learnt yet, so its learnt heads are its base heads and its mixer looks at nothing.
 
@@ -58,13 +60,21 @@ def base_checkpoint(
         epsilon: exploration, of every later checkpoint too.
         encoder: fingerprint of the encoder whose outputs are the features; None where features come in ready.
         hysteresis: of every later checkpoint too; None: a decision never looks back at the one before.
+        trunk: hidden layers, of every later checkpoint too; heads are then of what it gives: see ``Trunk.head``.
 
     Raises:
         ConfigError: they are too large: see ``check_checkpoint_size``.
     """
-    check_checkpoint_size(heads[0].weight.shape[1], [head.choices for head in heads])
+    width = heads[0].weight.shape[1]
+    check_checkpoint_size(width, [head.choices for head in heads])
     manifest = Manifest(None, None, 0, tuple(parts), epsilon, encoder, hysteresis)
-    return write_checkpoint(manifest, heads, heads, Mixer.closed(heads[0].weight.shape[1]))
+    data = write_checkpoint(manifest, heads, heads, Mixer.closed(width), trunk)
+    if len(data) > MAX_BYTES:
+        raise ConfigError(
+            f"hidden layers and heads make a checkpoint of {len(data) / 1e6:.1f} MB, and {MAX_BYTES / 1e6:.1f} MB is "
+            "the most: take narrower layers, or let the host compute the first ones and give their output as features"
+        )
+    return data
 
 
 def log_anchor(

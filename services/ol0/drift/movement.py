@@ -56,23 +56,23 @@ def measure(controller: Controller, probes: Suite) -> Movement:
         controller: the candidate.
         probes: prompts, with what every action is worth.
     """
-    features = probes.features
+    features, heads = controller.inputs(probes.features), controller.above_trunk
     # Finite weights may overflow: the figures become NaN, and NaN is below no limit.
     with np.errstate(all="ignore"):
         divergences = np.zeros(len(features))
-        for head, policy in zip(controller.base, controller.policy(features), strict=True):
+        for head, policy in zip(heads.base, heads.policy(features), strict=True):
             divergences += _divergence(head, policy, features)
-        frozen = replace(controller, learnt=controller.base, mixer=Mixer.closed(controller.dimension))
+        frozen = replace(heads, learnt=heads.base, mixer=Mixer.closed(heads.dimension))
         base = np.concatenate([_matrix(head).ravel() for head in controller.base])
         learnt = np.concatenate([_matrix(head).ravel() for head in controller.learnt])
-        kept, before = (probes.worth(one.greedy(features)) for one in (controller, frozen))
+        kept, before = (probes.worth(one.greedy(features)) for one in (heads, frozen))
         gains = zip(map(_gain, controller.learnt), map(_gain, controller.base), strict=True)
         return Movement(
             mean_kl=float(divergences.mean()),
             tail_kl=float(np.quantile(divergences, 0.99)),
             changed=float((kept < before).mean()),
             lost=share_of(before, probes.best) - share_of(kept, probes.best),
-            loudness=_loudness(controller, features),
+            loudness=_loudness(controller, probes.features),
             norm=float(np.linalg.norm(learnt - base) / np.linalg.norm(base)),
             spectral=max(float(one / two) for one, two in gains),
         )
@@ -161,7 +161,7 @@ def _loudness(controller: Controller, features: Floats) -> float:
     """
     vectors = np.random.default_rng(0).normal(size=features.shape)
     vectors *= (np.linalg.norm(features, axis=1) / np.linalg.norm(vectors, axis=1))[:, None]
-    nowhere = vectors.astype(np.float32)
+    nowhere = controller.inputs(vectors.astype(np.float32))
     say = sigmoid(controller.mixer.scores(nowhere))
     if say.mean() < SPEAKS:
         return 0.0

@@ -46,26 +46,24 @@ class PayloadBuffer(Protocol):
 class DecodedRows:
     """Decoded examples in arrays, found by the entry's name. Bounded: when they are full they are begun anew."""
 
-    def __init__(
-        self, capacity: int, choices: tuple[int, ...], dimension: int, unpack: Unpack, remedy: str = EXCLUDE
-    ) -> None:
+    def __init__(self, capacity: int, base: Controller, unpack: Unpack, remedy: str = EXCLUDE) -> None:
         """Empty.
 
         Args:
             capacity: rows; no batch may be larger.
-            choices: K of every part.
-            dimension: D.
+            base: whose features and choices they must fit; its trunk, if it has one, makes the features of a batch.
             unpack: payload to decision.
             remedy: what helps where one does not fit the base.
         """
         self._remedy = remedy
-        self._choices = np.array(choices)
+        self._base = base
+        self._choices = np.array(base.choices)
         self._unpack = unpack
         self._row_of: dict[bytes, int] = {}
         self._capacity = capacity
-        self._features = np.zeros((capacity, dimension), np.float32)
-        self._actions = np.zeros((capacity, len(choices)), np.intp)
-        self._propensities = np.ones((capacity, len(choices)), np.float32)
+        self._features = np.zeros((capacity, base.above_trunk.dimension), np.float32)
+        self._actions = np.zeros((capacity, len(base.choices)), np.intp)
+        self._propensities = np.ones((capacity, len(base.choices)), np.float32)
         self._users = np.zeros(capacity, np.uint64)
 
     def rows(self, names: Sequence[bytes], payloads: Sequence[bytes]) -> Slots:
@@ -111,22 +109,22 @@ class DecodedRows:
         for dtype in FeaturesDtype:
             of_dtype = [number for number, decision in enumerate(decisions) if decision.features_dtype is dtype]
             vectors = b"".join([decisions[number].features for number in of_dtype])
-            numbers = np.frombuffer(vectors, np.dtype(dtype.value).newbyteorder("<"))
-            self._features[rows][of_dtype] = numbers.reshape(len(of_dtype), self._features.shape[1])
+            numbers = np.frombuffer(vectors, np.dtype(dtype.value).newbyteorder("<")).astype(np.float32)
+            self._features[rows][of_dtype] = self._base.inputs(numbers.reshape(len(of_dtype), self._base.dimension))
         self._actions[rows] = actions
         self._propensities[rows] = [decision.propensity for decision in decisions]
         self._users[rows] = [unit_of(decision.user, decision.session_id) for decision in decisions]
 
     def _require_shapes(self, decision: Decision) -> None:
-        wanted = self._features.shape[1] * FEATURE_BYTES[decision.features_dtype], len(self._choices)
+        wanted = self._base.dimension * FEATURE_BYTES[decision.features_dtype], len(self._choices)
         if (len(decision.features), len(decision.action)) != wanted:
             self._refuse(decision)
 
     def _refuse(self, decision: Decision) -> NoReturn:
         raise RangeError(
             f"decision {decision.decision_id} in the replay store has {decision.feature_vector().size} features and "
-            f"action {decision.action}; the base takes {self._features.shape[1]} and choices "
-            f"{tuple(self._choices.tolist())}. {self._remedy}"
+            f"action {decision.action}; the base takes {self._base.dimension} and choices "
+            f"{self._base.choices}. {self._remedy}"
         )
 
 
@@ -143,7 +141,7 @@ class DecodedReplay:
             rows: decoded examples that are kept; the size of the ring, plus a batch, decodes each about once.
         """
         self._buffer = buffer
-        self._open = partial(DecodedRows, choices=base.choices, dimension=base.dimension, unpack=unpack)
+        self._open = partial(DecodedRows, base=base, unpack=unpack)
         self._cache = self._open(rows)
 
     @property

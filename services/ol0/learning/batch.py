@@ -20,7 +20,7 @@ class Batch:
     """n examples, live ones or anchors.
 
     Attributes:
-        features: float32, shape (n, D).
+        features: float32, shape (n, D): what the heads see, made by the base's trunk where it has one.
         actions: the choice of every part that was served, shape (n, parts).
         propensities: probability of each of them when it was served, float32, shape (n, parts), within (0, 1].
         rewards: float32, shape (n,), within [0, 1].

@@ -54,7 +54,7 @@ def batch_of(examples: Sequence[Example], base: Controller) -> Batch:
     rows = [_features(example, number, base) for number, example in enumerate(examples)]
     parts = len(base.choices)
     return Batch(
-        np.array(rows, np.float32).reshape(len(rows), base.dimension),
+        base.inputs(np.array(rows, np.float32).reshape(len(rows), base.dimension)),
         np.array([example.action for example in examples], np.intp).reshape(len(rows), parts),
         np.array([example.propensity for example in examples], np.float32).reshape(len(rows), parts),
         np.array([example.reward for example in examples], np.float32),

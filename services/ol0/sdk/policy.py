@@ -25,6 +25,7 @@ class GreedyPolicy:
         "_bias",
         "_bounds",
         "_controller",
+        "_trunk",
         "_weight",
         "choices",
         "digest",
@@ -40,6 +41,7 @@ class GreedyPolicy:
         self.epsilon: float = controller.manifest.epsilon
         self.looks_back: bool = controller.manifest.hysteresis is not None
         self._controller = controller
+        self._trunk = controller.trunk
         rows, biases, bounds = [], [], []
         start = 0
         for base, learnt in zip(controller.base, controller.learnt, strict=True):
@@ -79,7 +81,8 @@ class GreedyPolicy:
 
     def _best(self, features: Floats) -> Action:
         try:
-            scores: list[float] = (np.dot(self._weight, features) + self._bias).tolist()
+            inputs = features if self._trunk is None else self._trunk(features)
+            scores: list[float] = (np.dot(self._weight, inputs) + self._bias).tolist()
             gate = scores[-1]
             # A feature that is not finite makes every score so, a weight of 0 included: one look tells.
             if not isfinite(gate):

@@ -6,8 +6,10 @@ import pytest
 from ol0.canary.handler import CanaryGate
 from ol0.canary.offline import run_suite
 from ol0.config import SafetyConfig
+from ol0.controller.checkpoint import digest_of, write_checkpoint
 from ol0.controller.suite import Suite, known_good
 from ol0.records import Candidate, Digest, Judgement, Verdict
+from testbed.trunks import a_base_on, a_trunk
 from testbed.worlds import (
     EXPERTS,
     KIND_COUNT,
@@ -184,3 +186,16 @@ def test_every_reason_says_what_was_asked_and_what_was_found() -> None:
     assert {reason.check for reason in judged.reasons} >= {"suite_base", "safety_base", "critical"}
     assert all(reason.figure is not None and reason.threshold is not None for reason in judged.reasons)
     assert judged.digest != Digest(judged.parent)
+
+
+def test_what_a_base_with_hidden_layers_is_sure_of_is_critical() -> None:
+    base = a_base_on(a_trunk((5,), "tanh", gain=0.05), (4,))  # a small gain: heads of large weights, sure of much
+    features = np.random.default_rng(0).normal(size=(400, base.dimension)).astype(np.float32)
+    sure = base.policy(features)[0].max(axis=1)
+    suite = Suite(
+        Digest("5" * 64), features, (np.eye(4, dtype=np.float32)[base.greedy(features)[:, 0]],), np.zeros(400, np.uint8)
+    )
+    data = write_checkpoint(base.manifest, base.base, base.base, base.mixer, base.trunk)
+    critical = run_suite(suite, digest_of(data), data, SAFETY).critical
+    assert critical.any()
+    assert sure[critical].min() > sure[~critical].max() - 1e-6

@@ -13,6 +13,7 @@ from ol0.controller.suite import Suite
 from ol0.drift.handler import DriftMonitor
 from ol0.drift.movement import Movement, judge, measure
 from ol0.records import Candidate, Digest, Judgement, Verdict
+from testbed.trunks import a_base_on, a_trunk
 from testbed.worlds import OLD, Checkpoint, experts, make_base, make_candidate, make_suite, serving_state
 
 SAFETY = SafetyConfig()
@@ -219,3 +220,18 @@ def test_who_waited_while_the_suite_was_changed_is_not_judged_by_what_the_old_on
     assert isinstance(judged, Verdict)
     assert judged.judgement is Judgement.REJECT
     assert "the canary suite was changed" in judged.reasons[0].text
+
+
+def test_hidden_layers_belong_to_the_base_that_a_candidate_is_measured_against() -> None:
+    base = a_base_on(a_trunk((5,), "tanh"), (4,))
+    features = np.random.default_rng(0).normal(size=(200, base.dimension)).astype(np.float32)
+    values = np.eye(4, dtype=np.float32)[base.greedy(features)[:, 0]]
+    probes = Suite(PROBES.digest, features, (values,), np.zeros(200, np.uint8))
+    still = measure(base, probes)
+    assert (still.mean_kl, still.changed, still.lost, still.norm) == pytest.approx((0, 0, 0, 0), abs=1e-6)
+    turned = replace(
+        base, learnt=(Head(-base.base[0].weight, base.base[0].bias),), mixer=replace(base.mixer, threshold=-9)
+    )
+    moved = measure(turned, probes)
+    assert moved.changed > 0.5
+    assert moved.mean_kl > 0.5

@@ -10,6 +10,7 @@ from ol0.learning.batch import unit_of
 from ol0.learning.replay import Draw
 from ol0.records import Arm, Decision, DecisionId, Digest, FeaturesDtype
 from ol0.replay.buffer import Batch as StoredBatch
+from testbed.trunks import a_base_on, a_trunk
 from unit.learning.learner_world import DIMENSION, make_base
 
 CHOICES = (2, 3)
@@ -152,3 +153,13 @@ def test_a_decision_that_does_not_fit_the_base_is_refused_by_name(changes: dict[
     replay = DecodedReplay(world.buffer, make_base(CHOICES), lambda _: bad, 10)
     with pytest.raises(RangeError, match=r"(?s)decision-1 .*ol0 replay exclude"):
         replay.uniform(1, np.random.default_rng(0))
+
+
+def test_a_batch_holds_what_the_trunk_makes_of_features() -> None:
+    base = a_base_on(a_trunk((5,)), CHOICES)
+    buffer = FakeBuffer()
+    buffer.next = [3, 4, 3]
+    drawn = DecodedReplay(buffer, base, lambda payload: decision(int(payload)), rows=10)
+    features = drawn.sample(3, 1.0, 1.0, np.random.default_rng(0)).batch.features
+    asked = np.stack([decision(number).feature_vector() for number in buffer.next]).astype(np.float32)
+    np.testing.assert_array_equal(features, base.inputs(asked))

@@ -130,7 +130,7 @@ def test_base_heads_that_moved_are_not_those_of_the_base(monkeypatch: pytest.Mon
     moved = a_candidate(1, BASE.digest, 5)
     transition = lineage.handler.handle(moved)[-1]
     assert isinstance(transition, Transition)
-    assert "base heads are not those of the base" in transition.cause
+    assert "base heads or hidden layers are not those of the base" in transition.cause
 
 
 def test_another_hysteresis_than_the_bases_is_turned_away() -> None:

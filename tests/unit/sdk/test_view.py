@@ -82,7 +82,7 @@ def test_a_release_for_another_encoder_does_not_serve() -> None:
 def test_a_release_whose_base_heads_moved_does_not_serve() -> None:
     plain = read_checkpoint(LIVE.heads)
     moved = replace(plain.base[0], bias=plain.base[0].bias + 1)
-    with pytest.raises(CheckpointError, match="its base heads are not those of the base"):
+    with pytest.raises(CheckpointError, match="its base heads or hidden layers are not those of the base"):
         view_of_state(a_state(live=rewritten(plain.manifest, (moved, *plain.base[1:]))))
 
 

@@ -1,0 +1,130 @@
+"""Hidden layers below the heads, as a network of the host's own has them: declared, frozen, served in numpy."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import erf
+from typing import Final
+
+import numpy as np
+
+from ol0.controller.heads import Doubles, Floats, Head
+
+NORM_EPSILON: Final = 1e-5  # torch's default
+
+_erf = np.frompyfunc(erf, 1, 1)  # numpy has none; a layer of 128 takes 10 us
+
+
+def _relu(values: Doubles) -> Doubles:
+    return np.maximum(values, 0)
+
+
+def _gelu(values: Doubles) -> Doubles:
+    """The exact one: x times the normal distribution function of x (Hendrycks and Gimpel, 2016)."""
+    return np.asarray(values * 0.5 * (1 + _erf(values / np.sqrt(2)).astype(np.float64)))
+
+
+def _silu(values: Doubles) -> Doubles:
+    return np.asarray(values / (1 + np.exp(-np.clip(values, -700, None))))
+
+
+ACTIVATIONS: Final[Mapping[str, Callable[[Doubles], Doubles]]] = {
+    "relu": _relu,
+    "gelu": _gelu,
+    "silu": _silu,
+    "tanh": np.tanh,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """activation(norm(weight x + bias)).
+
+    Attributes:
+        weight: shape (H, D).
+        bias: shape (H,).
+        scale, shift: of a layer norm between the product and the activation, shape (H,) each; None: there is none.
+    """
+
+    weight: Floats
+    bias: Floats
+    scale: Floats | None = None
+    shift: Floats | None = None
+
+    @property
+    def tensors(self) -> dict[str, Floats]:
+        """What there is, by name."""
+        named = {"weight": self.weight, "bias": self.bias, "scale": self.scale, "shift": self.shift}
+        return {name: tensor for name, tensor in named.items() if tensor is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkForm:
+    """What a manifest says of a trunk.
+
+    Attributes:
+        layers: how many.
+        activation: of every layer, a key of ``ACTIVATIONS``.
+        norm: whether every layer has a layer norm.
+        gain: what the hidden features are multiplied by, so that they are about as long as the features beside them.
+    """
+
+    layers: int
+    activation: str
+    norm: bool
+    gain: float
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """Names of a layer's tensors, as ``Layer`` has them."""
+        return ("weight", "bias", "scale", "shift") if self.norm else ("weight", "bias")
+
+
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """Features (n, D) to what the heads see, (n, H + D): the last layer's output, and the features beside it.
+
+    The base's heads look at the hidden part alone. Learnt heads see both, because what a network learnt to keep of old
+    kinds of prompts may be little of a new kind. It computes in float64 and rounds once: a prompt gives the same
+    numbers alone as in any batch, so that one that repeats is known again. Immutable; belongs to the base for good.
+    """
+
+    form: TrunkForm
+    layers: tuple[Layer, ...]
+    _doubles: tuple[tuple[Doubles, ...], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        wide = tuple(tuple(tensor.astype(np.float64) for tensor in layer.tensors.values()) for layer in self.layers)
+        object.__setattr__(self, "_doubles", wide)
+
+    @property
+    def dimension(self) -> int:
+        """D."""
+        return int(self.layers[0].weight.shape[1])
+
+    @property
+    def hidden(self) -> int:
+        """H, the width of the last layer."""
+        return int(self.layers[-1].weight.shape[0])
+
+    def head(self, hidden: Head) -> Head:
+        """A head of the last layer's output, as a head of what this trunk gives."""
+        beside = np.zeros((hidden.choices, self.dimension), np.float32)
+        weight = np.concatenate([hidden.weight / np.float32(self.form.gain), beside], axis=1)
+        return Head(np.asarray(weight, np.float32), hidden.bias)
+
+    def __call__(self, features: Floats) -> Floats:
+        """Shape (n, D) to (n, H + D), or (D,) to (H + D,)."""
+        activation = ACTIVATIONS[self.form.activation]
+        values = np.asarray(features, np.float64)
+        for weight, bias, *norm in self._doubles:
+            values = values @ weight.T + bias
+            if norm:
+                values = _normed(values) * norm[0] + norm[1]
+            values = activation(values)
+        return np.concatenate([(self.form.gain * values).astype(np.float32), features], axis=-1)
+
+
+def _normed(values: Doubles) -> Doubles:
+    """Mean 0 and variance 1 along the last axis (Ba, Kiros and Hinton, "Layer normalization", 2016)."""
+    centred = values - values.mean(axis=-1, keepdims=True)
+    return np.asarray(centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + NORM_EPSILON))
