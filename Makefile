@@ -35,11 +35,16 @@ setup: .venv/.installed
 	$(BIN)/uv pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
 	touch $@
 
+# Two gigabytes, which only tests need: torch, and what else is optional.
+.venv/.torch: requirements-test.lock .venv/.installed
+	$(BIN)/uv pip install --quiet --python .venv --require-hashes -r requirements-test.lock
+	touch $@
+
 demo: setup
 	@$(BIN)/ol0 demo $(DEMO_ARGS)
 
 # The pure tests in seconds, then those on a real broker and a real store: two files at a time, each worker with its own.
-test: setup
+test: .venv/.torch
 	$(BIN)/pytest -n 2 -q $(TEST_ARGS) tests/unit tests/contract
 	$(BIN)/pytest -n 2 --dist loadfile $(TEST_ARGS) tests/integration tests/end_to_end
 
@@ -82,7 +87,8 @@ chaos: setup
 	touch $@
 
 lock: setup
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --no-header pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra local --extra containers --extra dev --no-header pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --no-header --constraint requirements.lock pyproject.toml -o requirements-test.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o infra/requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header benchmarks/requirements.in -o benchmarks/requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header benchmarks/reverb.in -o benchmarks/reverb.lock

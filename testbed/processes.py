@@ -14,13 +14,13 @@ GONE_WITHIN_S = 15.0
 
 
 def ol0(
-    *arguments: str | Path, env: dict[str, str] | None = None, answer: str = ""
+    *arguments: str | Path, env: dict[str, str] | None = None, answer: str = "", cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run ``ol0 ...`` to its end, on a terminal of 120 columns, with an answer to what it asks."""
     command = [sys.executable, "-m", "ol0", *map(str, arguments)]
     environment = {**os.environ, "COLUMNS": "120", **(env or {})}
     return subprocess.run(
-        command, input=answer, capture_output=True, text=True, check=False, timeout=60, env=environment
+        command, input=answer, capture_output=True, text=True, check=False, timeout=60, env=environment, cwd=cwd
     )
 
 

@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from ol0.learning.examples import Example
     from ol0.learning.gradient.ewc import EWCRegularizer
     from ol0.learning.replay import LocalReplay as ReplayBuffer
+    from ol0.operator.setup.base import Base
     from ol0.sdk.online_learner import OnlineLearner
     from ol0.sdk.router import Router
     from ol0.simulation.soak_test import run_24hour_soak_test
 
 __all__ = [
+    "Base",
     "EWCRegularizer",
     "Example",
     "OnlineEvaluator",
@@ -27,6 +29,7 @@ __all__ = [
 ]
 
 _PLACES = {
+    "Base": ("ol0.operator.setup.base", "Base"),
     "EWCRegularizer": ("ol0.learning.gradient.ewc", "EWCRegularizer"),
     "Example": ("ol0.learning.examples", "Example"),
     "OnlineEvaluator": ("ol0.evaluator.handler", "OnlineEvaluator"),

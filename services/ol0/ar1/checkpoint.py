@@ -18,6 +18,7 @@ from ol0.errors import CheckpointError
 
 FLOATS: Final = ("float32", "float16", "bfloat16")
 COUNTER: Final = "int64"
+MOST_NAMED: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,4 +146,8 @@ def not_finite(arrays: Mapping[str, NDArray[np.generic]]) -> Iterator[str]:
 
 def _refuse(place: str, problems: list[str]) -> None:
     if problems:
-        raise CheckpointError(f"{place}: {'; '.join(problems)}")
+        more = f"; and {len(problems) - MOST_NAMED} problems more" if len(problems) > MOST_NAMED else ""
+        raise CheckpointError(
+            f"{place}: {'; '.join(problems[:MOST_NAMED])}{more}. This is no AR1 policy; for a network of your own: "
+            "`ol0 base from-torch`"
+        )

@@ -6,7 +6,7 @@ matplotlib.
 
 import typer
 
-from ol0.cli import config, dead_letters, keys, lineage, releases, replay, report, runs, send, services
+from ol0.cli import base, config, dead_letters, keys, lineage, releases, replay, report, runs, send, services
 
 app = typer.Typer(
     name="ol0",
@@ -16,5 +16,5 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for part in (runs, lineage, config, send, report, services, releases, replay, dead_letters, keys):
+for part in (runs, base, lineage, config, send, report, services, releases, replay, dead_letters, keys):
     app.add_typer(part.app)

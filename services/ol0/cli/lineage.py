@@ -14,14 +14,20 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 topics_app = typer.Typer(no_args_is_help=True, help="The topics of a lineage.")
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Describe the checkpoint and change nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Describe what was found and change nothing.")]
+Write = Annotated[
+    bool, typer.Option("--write", help="Write the settings that the base makes necessary into --config (TOML).")
+]
 
 app.add_typer(topics_app, name="topics")
 
 
 @app.command()
 def warmup(
-    checkpoint: Annotated[Path | None, typer.Argument(help="An AR1 checkpoint (.pt).", show_default=False)] = None,
+    source: Annotated[
+        Path | None,
+        typer.Argument(help="A folder that `ol0 base` wrote, or an AR1 checkpoint (.pt).", show_default=False),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the base, encoder and canary suite. Default: the folder of serving.base."),
@@ -33,25 +39,32 @@ def warmup(
     dry_run: DryRun = False,  # noqa: FBT002 - how typer writes a flag
     data: Annotated[Path | None, typer.Option(help="Labelled prompts as for `demo`, instead of a checkpoint.")] = None,
     seed: Annotated[int, typer.Option(help="Random seed of the data split and of the base.")] = 0,
+    write: Write = False,  # noqa: FBT002 - how typer writes a flag
 ) -> None:
-    """Import or train a base and offer it as candidate 0: from an AR1 checkpoint or from labelled prompts.
+    """Bring in a base and offer it as candidate 0: a folder of `ol0 base`, an AR1 checkpoint, or labelled prompts.
 
-    Writes the base, the encoder (AR1 only) and the canary suite, stores the anchors in the replay store, and prints
-    the settings that you need now. Idempotent. No code from a checkpoint is executed; a file that holds anything but
-    known tensors is refused with the name of what was found.
+    Stores the anchors in the replay store, offers the base, and prints the settings that you need now, or writes them
+    with --write. Idempotent. No code from a checkpoint is executed; a file that holds anything but known tensors is
+    refused with the name of what was found.
 
-    Example: `ol0 warmup final_policy.pt --calibration logged.npz --config ol0.toml --out warmup/`
+    Example: `ol0 base from-torch router.pt --activation relu --labels prompts.npz --out mine && ol0 warmup mine
+    --config ol0.toml --write`
 
-    With neither a checkpoint nor --data, this trains the base of the demo. It reaches 73 % of the best possible value
-    on its canary suite, so set `warmup.canary_threshold` to 0.73 or less.
+    With neither a folder, a checkpoint nor --data, this trains the base of the demo. It reaches 73 % of the best
+    possible value on its canary suite, so set `warmup.canary_threshold` to 0.73 or less.
     """
     with explained():
         settings = with_calibration(logging_apart(config), calibration)
-        if checkpoint is not None:
-            warm_up_ar1(settings, checkpoint, out, dry_run=dry_run)
+        if source is not None and source.is_dir():
+            warm_up_folder(settings, source, config if write else None, dry_run=dry_run)
+            return
+        if write:
+            raise ConfigError("--write needs a folder that `ol0 base` wrote")
+        if source is not None:
+            warm_up_ar1(settings, source, out, dry_run=dry_run)
             return
         if dry_run or calibration is not None:
-            raise ConfigError("--dry-run and --calibration need an AR1 checkpoint: name its file")
+            raise ConfigError("--dry-run and --calibration need a checkpoint: name its file, or a folder")
         from ol0.operator.setup.lineage import warm_up
         from ol0.operator.setup.prompts import read_prompts, split_prompts
 
@@ -62,14 +75,53 @@ def warmup(
 
 def tell_offer(settings: Settings, offered: "Offered", folder: Path) -> None:
     """Prints the offered base and the settings that it needs before it can serve."""
-    from ol0.cli.settings_to_paste import settings_to_paste
-    from ol0.operator.setup.lineage import BASE
+    from ol0.cli.settings_to_paste import settings_that_miss, settings_to_paste
+    from ol0.operator.setup.base_folder import BASE
 
     if offered.few:
         typer.echo(offered.few)
     typer.echo(f"offered base {offered.digest[:12]} from {folder / BASE}; it serves as soon as both gates approve")
-    for line in settings_to_paste(settings, folder):
+    for line in settings_to_paste(settings_that_miss(settings, folder)):
         typer.echo(line)
+
+
+def warm_up_folder(settings: Settings, folder: Path, written: Path | None, *, dry_run: bool) -> None:
+    """Brings in what `ol0 base` wrote.
+
+    Args:
+        settings: of the lineage.
+        folder: with the base.
+        written: settings file that gets what the base makes necessary; None: that is printed.
+        dry_run: say what is there and change nothing.
+
+    Raises:
+        OL0Error: a file is not what it should be, the base fails its suite, or the lineage does not exist.
+    """
+    from ol0.cli.settings_to_paste import settings_that_miss, write_settings
+    from ol0.operator.setup.base_folder import read_saved_base
+    from ol0.operator.setup.lineage import bring_in
+
+    saved = read_saved_base(folder)
+    share = saved.warmup.suite_pass_share
+    typer.echo(
+        f"base {saved.controller.digest[:12]}: {saved.controller.dimension:,} features, "
+        f"{', '.join(map(str, saved.controller.choices))} choices, {len(saved.warmup.anchors):,} anchors; worth "
+        f"{share:.1%} of its suite"
+    )
+    if dry_run:
+        return
+    missing = settings_that_miss(settings, folder, share if saved.suite is not None else None)
+    if written is not None and (threshold := missing.get(("warmup", "canary_threshold"))) is not None:
+        warmup = settings.warmup.model_copy(update={"canary_threshold": threshold})
+        settings = settings.model_copy(update={"warmup": warmup})
+    offered = bring_in(settings, saved, folder)
+    if written is None:
+        tell_offer(settings, offered, folder)
+        return
+    if offered.few:
+        typer.echo(offered.few)
+    typer.echo(f"offered base {offered.digest[:12]}; it serves as soon as both gates approve")
+    typer.echo(write_settings(written, missing))
 
 
 def with_calibration(settings: Settings, calibration: Path | None) -> Settings:

@@ -36,7 +36,7 @@ def prepare(split: Split, *, epsilon: float, anchors: int, seed: int) -> Warmup:
     share = share_of(suite.success[np.arange(len(suite)), base.greedy(suite.features)[:, 0]], suite.best)
     rng = Random(seed)  # noqa: S311 - simulated users, no secret
     rows = rng.sample(range(len(split.base)), min(anchors, len(split.base) // 2))
-    return Warmup(checkpoint, _log_anchors(base, split.base.rows(np.array(rows, np.intp)), rng), share)
+    return Warmup(checkpoint, log_anchors(base, split.base.rows(np.array(rows, np.intp)), rng), share)
 
 
 def write_labelled_suite(prompts: Prompts, path: Path) -> None:
@@ -45,12 +45,15 @@ def write_labelled_suite(prompts: Prompts, path: Path) -> None:
     write_suite(path, prompts.features, [prompts.success], kinds)
 
 
-def _log_anchors(base: Controller, prompts: Prompts, rng: Random) -> tuple[Anchor, ...]:
+def log_anchors(base: Controller, prompts: Prompts, rng: Random) -> tuple[Anchor, ...]:
+    """The base answers these prompts, with its exploration, and simulated users say what they think."""
     greedy = base.greedy(prompts.features)
     return tuple(_log_anchor(base, prompts, row, greedy[row].tolist(), rng) for row in range(len(prompts)))
 
 
 def _log_anchor(base: Controller, prompts: Prompts, row: int, greedy: list[int], rng: Random) -> Anchor:
     draw = explore(greedy, base.choices, base.manifest.epsilon, rng)
-    anchor = log_anchor(base, row, prompts.features[row], draw, reward=0.0, group=str(prompts.groups[row]), rng=rng)
+    anchor = log_anchor(
+        base, row, prompts.features[row], draw, reward=0.0, group=str(prompts.groups[row]) or None, rng=rng
+    )
     return replace(anchor, reward=float(rng.random() < prompts.success[row, draw.action[0]]))

@@ -1,9 +1,8 @@
 """Everything that has to exist before the services of a lineage can start."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -11,9 +10,10 @@ from ol0.ar1.warmup import Imported
 from ol0.canary.size import check_suite_size
 from ol0.clock import wall_clock_ms
 from ol0.config import Settings, Signer
+from ol0.controller.controller import Controller
 from ol0.controller.heads import Floats
 from ol0.controller.signing import Keyring
-from ol0.controller.suite import read_suite
+from ol0.controller.suite import Suite, read_suite
 from ol0.controller.warmup import Warmup, check_suite_share
 from ol0.errors import ConfigError, StoreError
 from ol0.feedback.service import SOURCES
@@ -22,6 +22,7 @@ from ol0.kafka.lineage import Lineage
 from ol0.kafka.ports import Log
 from ol0.kafka.sending.record_sender import RecordSender
 from ol0.kafka.topic_changes import Change
+from ol0.operator.setup.base_folder import BASE, SUITE, SavedBase, write_base
 from ol0.operator.setup.base_from_labels import prepare, write_labelled_suite
 from ol0.operator.setup.prompts import Split
 from ol0.records import Digest, Partition
@@ -33,9 +34,6 @@ from ol0.replay.registration import Admitted
 from ol0.replay.server_checks import check_memory, open_store
 from ol0.replay.store import ReplayStore
 from ol0.wire.payloads import Payloads
-
-BASE: Final = "base.safetensors"
-SUITE: Final = "suite.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +146,40 @@ def bring_in_ar1(settings: Settings, imported: Imported, out: Path) -> Offered:
     check_suite_share(share, settings.warmup.canary_threshold)
     few = check_suite_size(best, settings.safety)
     _check_room(settings, imported.base.dimension)
-    out.mkdir(parents=True, exist_ok=True)
+    write_ar1(imported, out)
+    return Offered(offer_base(settings, imported.warmup(share), out), few)
+
+
+def write_ar1(imported: Imported, out: Path) -> None:
+    """Writes ``encoder``, ``base`` and, with a calibration file, ``suite`` and ``anchors``, all ``.safetensors``."""
+    write_base(out, imported.base_file, imported.warmup(0.0).anchors, None, ())
     (out / "encoder.safetensors").write_bytes(imported.encoder_file)
     if imported.baseline is not None:
         imported.baseline.write_suite(out / SUITE)
-    return Offered(offer_base(settings, imported.warmup(share), out), few)
+
+
+def bring_in(settings: Settings, saved: SavedBase, folder: Path) -> Offered:
+    """Brings in a base that ``ol0 base`` made: puts the anchors into the store, offers it as candidate 0.
+
+    May be repeated with the same folder.
+
+    Args:
+        settings: of the lineage; its topics and its store exist.
+        saved: what the folder holds.
+        folder: of the base.
+
+    Raises:
+        ConfigError: the base fails its suite, or that is too small to approve anything, or there is none.
+        StoreError: the store is too small for such prompts, or holds the anchors of another base.
+    """
+    suite, warmup = saved.suite, saved.warmup
+    if suite is None:
+        suite = _own_suite(settings, saved.controller, "`ol0 base ... --labels FILE`")
+        warmup = replace(warmup, suite_pass_share=suite.share(saved.controller))
+    check_suite_share(warmup.suite_pass_share, settings.warmup.canary_threshold)
+    few = check_suite_size(suite.best, settings.safety)
+    _check_room(settings, saved.controller.dimension)
+    return Offered(offer_base(settings, warmup, folder), few)
 
 
 def _check_room(settings: Settings, dimension: int) -> None:
@@ -163,13 +190,23 @@ def _asked(settings: Settings, imported: Imported) -> tuple[float, Floats]:
     """The base's share of the calibration file's suite, or of the host's own, and what its best answers are worth."""
     if imported.baseline is not None:
         return imported.baseline.metrics.canary_pass_rate, np.ones(len(imported.baseline.suite), np.float32)
+    suite = _own_suite(settings, imported.base, "--calibration FILE")
+    return suite.share(imported.base), suite.best
+
+
+def _own_suite(settings: Settings, base: Controller, maker: str) -> Suite:
+    """The suite that the settings name.
+
+    Raises:
+        ConfigError: it does not fit the base, or there is none; says what makes one.
+    """
     try:
         suite = read_suite(settings.safety.suite)
     except ConfigError as error:
-        raise ConfigError(f"{error}; --calibration FILE makes a suite of logged decisions") from None
-    if flaw := suite.misfit(imported.base):
-        raise ConfigError(f"canary suite {settings.safety.suite}: {flaw}; --calibration FILE makes one that fits")
-    return suite.share(imported.base), suite.best
+        raise ConfigError(f"{error}; {maker} makes one") from None
+    if flaw := suite.misfit(base):
+        raise ConfigError(f"canary suite {settings.safety.suite}: {flaw}; {maker} makes one that fits")
+    return suite
 
 
 def offer_base(settings: Settings, warmup: Warmup, out: Path) -> Digest:

@@ -19,25 +19,13 @@ from ol0.controller.checkpoint import check_checkpoint_size
 from ol0.controller.heads import Floats
 from ol0.controller.npz import read_npz
 from ol0.errors import ConfigError
-from ol0.operator.text import plural
+from ol0.operator.setup.arrays import Array, checked_features, checked_kinds, checked_values, first_of, numbers_of
 
 REQUIRED: Final = ("X", "P", "old", "group")
 SHAPES: Final = {"X": 2, "P": 2, "old": 1, "group": 1}
-LARGEST: Final = 1e6
-"""Of a feature: beyond it the steps of the training overflow."""
-LONGEST_BYTES: Final = 256
-"""Of a label: what a record takes."""
 SMALLEST_KIND: Final = 200
 """Below it a quarter holds fewer than 50 prompts, and no figure means anything."""
-ROUNDING: Final = 1e-5
-"""By which a softmax of float32 may miss 0 and 1."""
-PROBABILITIES: Final = "expected probabilities within 0..1"
 TRUTHS: Final = "expected true and false, or 1 and 0"
-NUMBERS, WHOLE, TEXT = "fiub", "iub", "US"
-"""Letters of numpy's kinds of types."""
-
-Array = NDArray[np.generic]
-Numbers = NDArray[np.float32] | NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +48,10 @@ def read_prompt_file(path: Path) -> PromptArrays:
     try:
         _check_shapes(arrays)
         prompts = PromptArrays(
-            _features(arrays["X"]), _success(arrays["P"]), _old(arrays["old"]), _labels(arrays["group"])
+            checked_features(arrays["X"]),
+            checked_values(arrays["P"]),
+            _old(arrays["old"]),
+            checked_kinds(arrays["group"]),
         )
         _check_kinds(prompts.old)
         check_checkpoint_size(prompts.features.shape[1], prompts.success.shape[1:])
@@ -87,67 +78,14 @@ def _check_shapes(arrays: dict[str, Array]) -> None:
             raise ValueError(f"{name} has shape {found}; {wanted} is right, a row for each row of X")
 
 
-def _features(array: Array) -> Floats:
-    numbers = _numbers("X", array, "real numbers are right")
-    if (wrong := ~np.isfinite(numbers)).any():
-        raise ValueError(f"X holds {_first(numbers, wrong)}; expected finite numbers")
-    if max(numbers.max(), -numbers.min()) > LARGEST:
-        found = _first(numbers, np.abs(numbers) > LARGEST)
-        raise ValueError(f"X holds {found}; scale the features to at most {LARGEST:,.0f}")
-    return numbers.astype(np.float32, copy=False)
-
-
-def _success(array: Array) -> Floats:
-    numbers = _numbers("P", array, PROBABILITIES)
-    if numbers.shape[1] < 2:  # noqa: PLR2004 - nobody routes to one
-        found = plural(numbers.shape[1], "column")
-        raise ValueError(f"P has {found}; with fewer than two experts there is nothing to choose")
-    if (wrong := ~((numbers >= -ROUNDING) & (numbers <= 1 + ROUNDING))).any():
-        raise ValueError(f"P holds {_first(numbers, wrong)}; {PROBABILITIES}")
-    if (numbers == numbers[:, :1]).all():
-        raise ValueError("P holds the same for all experts in every row: there is nothing to choose")
-    return numbers.clip(0, 1).astype(np.float32)
-
-
 def _old(array: Array) -> NDArray[np.bool_]:
-    numbers = _numbers("old", array, TRUTHS)
+    numbers = numbers_of("old", array, TRUTHS)
     if (wrong := ~np.isin(numbers, (0, 1))).any():
-        raise ValueError(f"old holds {_first(numbers, wrong)}; {TRUTHS}")
+        raise ValueError(f"old holds {first_of(numbers, wrong)}; {TRUTHS}")
     return numbers.astype(bool)
-
-
-def _labels(array: Array) -> NDArray[np.str_]:
-    if array.dtype.kind not in WHOLE + TEXT:
-        raise ValueError(f"group holds {array.dtype}; expected text or whole numbers")
-    try:
-        labels = array.astype(np.str_)
-    except UnicodeDecodeError:
-        raise ValueError("group holds bytes that are not ASCII; expected text (str)") from None
-    for row, label in enumerate(labels):
-        size = len(label.encode(errors="replace"))
-        if size > LONGEST_BYTES:
-            raise ValueError(f"group, row {row}, is {size:,} bytes long; {LONGEST_BYTES} are the most")
-        if size != len(label.encode(errors="ignore")):
-            raise ValueError(f"group, row {row}, holds half a surrogate; expected text that UTF-8 can encode")
-    return labels
 
 
 def _check_kinds(old: NDArray[np.bool_]) -> None:
     known, new = int(old.sum()), int((~old).sum())
     if min(known, new) < SMALLEST_KIND:
         raise ValueError(f"{known:,} old and {new:,} new prompts; {SMALLEST_KIND} of each are the fewest")
-
-
-def _numbers(name: str, array: Array, right: str) -> Numbers:
-    """As float32 where nothing is lost: a file may have a gigabyte of them."""
-    if array.dtype.kind not in NUMBERS:
-        found = f"text ({array.dtype})" if array.dtype.kind in TEXT else str(array.dtype)
-        raise ValueError(f"{name} holds {found}; {right}")
-    narrow = array.dtype.kind == "f" and array.dtype.itemsize <= np.dtype(np.float32).itemsize
-    return array.astype(np.float32, copy=False) if narrow else array.astype(np.float64, copy=False)
-
-
-def _first(numbers: Numbers, wrong: NDArray[np.bool_]) -> str:
-    """The first number that is wrong, and where."""
-    place = tuple(int(index) for index in np.argwhere(wrong)[0])
-    return f"{numbers[place]:g} in row {', column '.join(map(str, place))}"

@@ -87,13 +87,17 @@ SUITE_PROMPTS = 1_200
 that all have an expert as good as any; where many have none, as many more say the same."""
 
 
+def asked_of_suite(prompts: Prompts) -> int:
+    """How many of these a suite needs."""
+    return round(SUITE_PROMPTS * float(prompts.best.max(initial=0) / (prompts.best.mean() or 1)))
+
+
 def split_prompts(prompts: Prompts, old: NDArray[np.bool_], seed: int) -> Split:
     """A quarter of the old and of the new kinds is kept back, by a seeded permutation."""
     rng = np.random.default_rng(seed)
     old_rows, new_rows = rng.permutation(np.flatnonzero(old)), rng.permutation(np.flatnonzero(~old))
     held_old, held_new = len(old_rows) // 4, len(new_rows) // 4
-    best = prompts.success[old_rows[:held_old]].max(axis=1)
-    asked = round(SUITE_PROMPTS * float(best.max(initial=0) / (best.mean() or 1)))
+    asked = asked_of_suite(prompts.rows(old_rows[:held_old]))
     return Split(
         base=prompts.rows(old_rows[held_old:]),
         suite=prompts.rows(old_rows[: min(held_old, asked)]),
