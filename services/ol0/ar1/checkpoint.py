@@ -89,6 +89,11 @@ class _Opened:
         pickled = {**weights.tensors, **weights.router}
         architecture = Architecture.of({name: tensor.shape for name, tensor in weights.tensors.items()})
         expected = architecture.shapes() | dict.fromkeys(weights.router, ())
+        if not expected.keys() & pickled.keys():
+            raise CheckpointError(
+                f"{weights.place} holds {', '.join(list(pickled)[:MOST_NAMED])}, and no tensor of an AR1 policy; for a "
+                "network of your own: `ol0 base from-torch`"
+            )
         _refuse(weights.place, [*architecture.flaws(), *flaws(pickled, expected)])
         if (numbers := sum(prod(shape) for shape in expected.values())) > archive.size:
             problem = f"{numbers:,} numbers in a file of {archive.size:,} bytes: tensors lie over each other in it"
@@ -146,8 +151,4 @@ def not_finite(arrays: Mapping[str, NDArray[np.generic]]) -> Iterator[str]:
 
 def _refuse(place: str, problems: list[str]) -> None:
     if problems:
-        more = f"; and {len(problems) - MOST_NAMED} problems more" if len(problems) > MOST_NAMED else ""
-        raise CheckpointError(
-            f"{place}: {'; '.join(problems[:MOST_NAMED])}{more}. This is no AR1 policy; for a network of your own: "
-            "`ol0 base from-torch`"
-        )
+        raise CheckpointError(f"{place}: {'; '.join(problems)}")

@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 
 from ol0.cli.command import EXIT_FAILED, EXIT_NOT_PROVEN, explained, extra
+from ol0.config import ServingConfig
+from ol0.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from ol0.stacks.stack import Stack
 
 app = typer.Typer()
+MOST_WIDE = 4_096
 
 
 @app.command()
@@ -30,6 +33,12 @@ def demo(
     seed: Annotated[int, typer.Option(help="Random seed of the data split, the base and the users.")] = 0,
     decisions: Annotated[int, typer.Option(min=100, help="Number of prompts that the simulated users send.")] = 20_000,
     rate: Annotated[float, typer.Option(min=1, help="Prompts per second.")] = 180.0,
+    base: Annotated[
+        Path | None, typer.Option(help="Folder of a base of your own, from `ol0 base`. Default: one is trained.")
+    ] = None,
+    head: Annotated[
+        str, typer.Option(help="The base that is trained: linear, or mlp:WIDTH,WIDTH... in torch (`ol0[torch]`).")
+    ] = "linear",
 ) -> None:
     """Run the whole system on simulated users, with a real Kafka and Valkey, in about two minutes. No Docker.
 
@@ -41,13 +50,31 @@ def demo(
     """
     with explained():
         with extra("local"):
-            from ol0.simulation.demo import demo_plan
+            from ol0.simulation.demo import base_in, base_with_hidden_layers, demo_plan
             from ol0.simulation.harness import play
             from ol0.simulation.users import UserHabits
             from ol0.stacks.native import NativeStack
 
-        report = play(demo_plan(data, out, seed, decisions, UserHabits(rate_per_s=rate)), NativeStack, Console())
+        make_base = None if base is None else base_in(base)
+        if hidden := _hidden_layers(head):
+            if base is not None:
+                raise ConfigError("--head says what to train, and --base brings a trained one: give one of them")
+            with extra("torch"):
+                make_base = base_with_hidden_layers(hidden, seed, ServingConfig().epsilon)
+        plan = demo_plan(data, out, seed, decisions, UserHabits(rate_per_s=rate), make_base)
+        report = play(plan, NativeStack, Console())
     raise typer.Exit(exit_status(report.verdict))
+
+
+def _hidden_layers(head: str) -> tuple[int, ...]:
+    """Returns the widths of the layers of ``mlp:128`` or ``mlp:256,64``; none of ``linear``."""
+    kind, _, widths = head.partition(":")
+    sizes = widths.split(",")
+    if kind == "mlp" and all(size.isdecimal() and 0 < int(size) <= MOST_WIDE for size in sizes):
+        return tuple(map(int, sizes))
+    if head != "linear":
+        raise ConfigError(f"--head {head}: expected linear, or mlp with widths up to {MOST_WIDE:,}, such as mlp:128")
+    return ()
 
 
 class StackName(StrEnum):

@@ -22,7 +22,7 @@ from ol0.observability.logs import configure_logs
 from ol0.operator.figure_sources import Sources
 from ol0.operator.observation import OBSERVED_TOPICS, Observation, Observer
 from ol0.operator.setup.lineage import apply_topics, warm_up
-from ol0.operator.setup.prompts import DEFAULT_DATA, kinds_of, read_prompts, split_prompts
+from ol0.operator.setup.prompts import DEFAULT_DATA, Prompts, kinds_of, read_prompts, split_prompts
 from ol0.operator.text import plural
 from ol0.replay.budget import Budget
 from ol0.replay.connection import connect
@@ -62,6 +62,7 @@ class RunPlan:
         settings: over the defaults, but for where things are.
         time_scale: seconds of event time in a second; None: the wall clock is the clock.
         faults: what is done to the services.
+        make_base: gives the bytes of the base, of the prompts that it may know; None: a linear one is trained.
     """
 
     data: Path | None
@@ -72,6 +73,7 @@ class RunPlan:
     settings: SettingsTree
     time_scale: float | None = None
     faults: tuple[Fault, ...] = ()
+    make_base: Callable[[Prompts], bytes] | None = None
 
 
 def play(plan: RunPlan, make_stack: Callable[[Path], Stack], console: Console) -> RunReport:
@@ -156,7 +158,9 @@ class Run:
             settings = load_settings(path)
             view.say("A base controller is trained on the old kinds of prompts; topics and anchors are set up.")
             apply_topics(settings)
-            offered = warm_up(settings, self._split, self._plan.out, self._plan.seed)
+            make_base = self._plan.make_base
+            checkpoint = None if make_base is None else make_base(self._split.base)
+            offered = warm_up(settings, self._split, self._plan.out, self._plan.seed, checkpoint)
             base, old = read_base(settings.serving.base), self._split.old_test
             view.say(base_text(kind_policy(old, base, base)))
             if offered.few:

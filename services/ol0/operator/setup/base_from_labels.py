@@ -21,7 +21,7 @@ from ol0.operator.setup.prompts import Prompts, Split
 PART = "expert"
 
 
-def prepare(split: Split, *, epsilon: float, anchors: int, seed: int) -> Warmup:
+def prepare(split: Split, *, epsilon: float, anchors: int, seed: int, checkpoint: bytes | None = None) -> Warmup:
     """Trains the base, asks it its canary suite and logs the anchors.
 
     Args:
@@ -29,8 +29,9 @@ def prepare(split: Split, *, epsilon: float, anchors: int, seed: int) -> Warmup:
         epsilon: exploration while the anchors are logged, and of every later checkpoint.
         anchors: how many; at most half of the base's training prompts are used.
         seed: same seed, same bytes.
+        checkpoint: a base that is there already; None: one is trained.
     """
-    checkpoint = base_checkpoint((PART,), (train_base(split.base, seed),), epsilon)
+    checkpoint = checkpoint or base_checkpoint((PART,), (train_base(split.base, seed),), epsilon)
     base = read_checkpoint(checkpoint)
     suite = split.suite
     share = share_of(suite.success[np.arange(len(suite)), base.greedy(suite.features)[:, 0]], suite.best)

@@ -46,12 +46,16 @@ def train_base(prompts: Prompts, seed: int) -> Head:
     prompts whose experts are all alike say nothing. It begins at the best single expert; after how many epochs it ends
     is chosen by what the heads are worth on rows that they were not trained on.
     """
-    above = prompts.success - prompts.success.min(axis=1, keepdims=True)
-    unit = float(above.sum(axis=1).mean()) or 1.0
-    labels = Labels(with_bias(prompts.features), prompts.success, np.asarray(above / unit, np.float32))
+    labels = Labels(with_bias(prompts.features), prompts.success, targets_of(prompts.success))
     epochs = _epochs(labels, seed)
     weight = next(islice(_fits(labels, np.arange(len(prompts)), seed), epochs, None))
     return Head(np.ascontiguousarray(weight[:-1].T), weight[-1].copy())
+
+
+def targets_of(values: Floats) -> Floats:
+    """The targets of ``Labels``, of values of the same shape (n, K)."""
+    above = values - values.min(axis=1, keepdims=True)
+    return np.asarray(above / (float(above.sum(axis=1).mean()) or 1.0), np.float32)
 
 
 def _epochs(labels: Labels, seed: int) -> int:

@@ -103,7 +103,7 @@ class Offered:
     few: str | None
 
 
-def warm_up(settings: Settings, split: Split, out: Path, seed: int) -> Offered:
+def warm_up(settings: Settings, split: Split, out: Path, seed: int, checkpoint: bytes | None = None) -> Offered:
     """Brings a base in: trains it, writes its files, puts the anchors into the store, offers it as candidate 0.
 
     May be repeated with the same prompts and seed.
@@ -113,13 +113,14 @@ def warm_up(settings: Settings, split: Split, out: Path, seed: int) -> Offered:
         split: the prompts.
         out: folder of ``base.safetensors`` and ``suite.safetensors``.
         seed: of the training and of the anchors.
+        checkpoint: a base that is there already; None: one is trained.
 
     Raises:
         ConfigError: the base fails its own suite, or that is too small to approve anything.
         StoreError: the store is too small for such prompts, or holds the anchors of another base.
     """
     epsilon, anchors = settings.serving.epsilon, settings.online_learning.anchors
-    warmup = prepare(split, epsilon=epsilon, anchors=anchors, seed=seed)
+    warmup = prepare(split, epsilon=epsilon, anchors=anchors, seed=seed, checkpoint=checkpoint)
     check_suite_share(warmup.suite_pass_share, settings.warmup.canary_threshold)
     few = check_suite_size(split.suite.best, settings.safety)
     _check_room(settings, split.base.features.shape[1])
