@@ -10,7 +10,8 @@ from redis import Redis
 from benchmarks.worker import Stopwatch, Work
 from ol0.config import load_settings
 from ol0.feedback.service import run
-from ol0.kafka.loop_stats import LoopStats
+from ol0.observability.loop_stats import LoopStats
+from ol0.observability.rounds import Rounds
 from ol0.replay.connection import connect
 from ol0.replay.layout import Key, store_key
 
@@ -18,10 +19,11 @@ LOOK_S: Final = 0.02
 """How often the store is asked: often beside a run of seconds, and next to nothing beside its work."""
 
 
-class Finish:
-    """Counts the rounds of the service; asks the store from a thread of its own, and stops the service at the end."""
+class Finish(Rounds):
+    """Counts the rounds of the service, with the metrics that they cost; stops it from a thread of its own."""
 
     def __init__(self, client: Redis, prefix: str, expected: int, appendonly: str) -> None:
+        super().__init__("feedback")
         self.stop, self.watch = Event(), Stopwatch()
         self.records = 0
         self.ended = (0.0, 0.0)
@@ -31,6 +33,7 @@ class Finish:
 
     def __call__(self, done: LoopStats) -> None:
         """Told by the loop after each round."""
+        super().__call__(done)
         if not self.watch.running:  # the service would not start without; the first batch is in by now at most
             self._client.config_set("appendonly", self._appendonly)
         if done.records:

@@ -146,8 +146,8 @@ def bring_in(stack: NativeStack, folder: Path, tree: Tree) -> Place:
 
 
 @contextmanager
-def services(place: Place, names: Sequence[str]) -> Iterator[None]:
-    """These services as processes. None of them may die before the end."""
+def services(place: Place, names: Sequence[str], port: int = 0) -> Iterator[None]:
+    """These services as processes, with health and metrics from ``port`` on. None of them may die before the end."""
     deaths: list[str] = []
 
     def note(event: ServiceEvent) -> None:
@@ -155,7 +155,7 @@ def services(place: Place, names: Sequence[str]) -> Iterator[None]:
             deaths.append(f"{event.name} {event.kind.value}: {event.text}")
 
     done = Event()
-    commands = [one for one in service_commands(place.config, place.config.parent / "logs") if one.name in names]
+    commands = [one for one in service_commands(place.config, place.config.parent / "logs", port) if one.name in names]
     with Supervisor(commands, on_event=note) as supervisor:
         thread = Thread(target=supervisor.run, args=(done,))
         thread.start()

@@ -19,6 +19,7 @@ from ol0.kafka.transactional_writer import read_snapshots
 from ol0.learner import service as learner
 from ol0.learner.handler import LearnerHandler, snapshot_key
 from ol0.learning.progress import Progress
+from ol0.observability.rounds import Rounds
 from ol0.records import (
     Candidate,
     Digest,
@@ -152,7 +153,7 @@ def learning(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Learning
 
     def run() -> None:
         try:
-            learner.run(place.settings, stop, lambda _: None)
+            learner.run(place.settings, stop, Rounds("learner"))
         except OL0Error as error:
             learning.error = error
 

@@ -1,6 +1,5 @@
 """The canary service: candidates, outcomes and releases in, verdicts out."""
 
-from collections.abc import Callable
 from threading import Event
 
 from ol0.canary.handler import CanaryGate
@@ -8,14 +7,15 @@ from ol0.config import Settings, Signer
 from ol0.controller.signing import Keyring
 from ol0.controller.suite import read_suite
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.loop_stats import LoopStats
 from ol0.kafka.topic_readers.serving_state import read_serving
 from ol0.kafka.transaction_loop import TransactionalLoop
+from ol0.observability.rounds import Rounds
+from ol0.observability.verdicts import VerdictFigures
 
 SOURCES = ("releases", "candidates", "outcomes")
 
 
-def run(settings: Settings, stop: Event, on_round: Callable[[LoopStats], None]) -> None:
+def run(settings: Settings, stop: Event, rounds: Rounds) -> None:
     """Runs until ``stop`` is set. Raises OL0Error."""
     suite = read_suite(settings.safety.suite)
     keys = Keyring.of(settings.security, settings.kafka.topic_prefix, Signer.CANARY)
@@ -28,6 +28,5 @@ def run(settings: Settings, stop: Event, on_round: Callable[[LoopStats], None]) 
         keys,
         newest=lambda: read_serving(lineage),
     )
-    TransactionalLoop("canary", SOURCES, gate, lineage=lineage, streaming=settings.streaming, on_round=on_round).run(
-        stop
-    )
+    rounds.listen(VerdictFigures("canary"))
+    TransactionalLoop("canary", SOURCES, gate, lineage=lineage, streaming=settings.streaming, on_round=rounds).run(stop)

@@ -13,6 +13,8 @@ from ol0.kafka.broker_probe import PROBE_S, broker_probe
 from ol0.kafka.lineage import Lineage
 from ol0.observability.health import Heartbeat, Probe, check_ports, serve_health
 from ol0.observability.logs import configure_logs
+from ol0.observability.metrics import Board
+from ol0.observability.rounds import Rounds
 from ol0.supervisor.service_commands import SERVICES, service_commands
 
 if TYPE_CHECKING:
@@ -28,9 +30,10 @@ def run_service(name: str, config: Path | None, **options: str | None) -> None:
         settings = load_settings(config)
         configure_logs(name, settings.observability.log_level)
         heartbeat = Heartbeat()
-        with serve_health(settings.observability, heartbeat, probes(name, settings)):
+        with serve_health(settings.observability, heartbeat, probes(name, settings)) as registry:
+            registry.register(board := Board())
             run: Callable[..., None] = import_module(f"ol0.{name}.service").run
-            run(settings, stop_on_signals(), lambda _: heartbeat.beat(), **options)
+            run(settings, stop_on_signals(), Rounds(name, heartbeat, board), **options)
 
 
 def probes(name: str, settings: Settings) -> list[Probe]:

@@ -18,10 +18,10 @@ from ol0.kafka.decoding import PartitionBatch, PartitionBatchReader
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.logs.holdups import HoldupWatch
 from ol0.kafka.logs.topic_watch import TopicWatch
-from ol0.kafka.loop_stats import LoopStats
-from ol0.kafka.messages import broker_errors, by_partition, coordinates, is_usable
+from ol0.kafka.messages import broker_errors, by_partition, cached_lag, coordinates, is_usable
 from ol0.kafka.ports import Sink
 from ol0.kafka.ticks import Ticker
+from ol0.observability.loop_stats import LoopStats
 from ol0.pending import Pending
 from ol0.records import Partition, Record, Tick
 
@@ -149,7 +149,8 @@ class ConsumeLoop:
         self._commit_lag()
         self._topics.look()
         self._holdups.look({it: offset for it, offset in self._next.items() if it not in self._held})
-        done = LoopStats(len(messages) - letters, letters, 0, time.monotonic() - began)
+        seconds, lag = time.monotonic() - began, cached_lag(self._consumer, self._next)
+        done = LoopStats(len(messages) - letters, letters, 0, seconds, lag=lag)
         self._on_round(done)
         return done
 

@@ -1,14 +1,14 @@
 """Messages as Kafka has them, before they are records and after."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from ol0.errors import Fenced, RangeError, StreamError
-from ol0.records import Record
+from ol0.records import Partition, Record
 from ol0.wire.codec import Codec
 from ol0.wire.topics import Topics
 
@@ -134,3 +134,15 @@ def to_message(record: Record, topics: Topics, codec: Codec) -> Outgoing:
     if len(value) > limit:
         raise RangeError(f"{type(record).__name__}: {len(value)} bytes; {route.topic} takes {limit}")
     return Outgoing(route.topic, route.key, value, route.partition)
+
+
+def cached_lag(consumer: Consumer, next_offsets: Mapping[Partition, int]) -> int:
+    """Records from these offsets to the ends of their logs, by what the last fetches said: asks no broker."""
+    lag = 0
+    for (topic, number), offset in next_offsets.items():
+        try:
+            bounds = consumer.get_watermark_offsets(TopicPartition(topic, number), cached=True)
+        except KafkaException:  # not fetched from yet
+            continue
+        lag += max(0, bounds[1] - offset) if bounds is not None else 0
+    return lag

@@ -50,6 +50,11 @@ class Sources:
         """Whether everything that there is has been read."""
         return bool(self._next) and self._ended >= self._next.keys()
 
+    @property
+    def next_offsets(self) -> Mapping[Partition, int]:
+        """Of the record that comes next in each partition."""
+        return self._next
+
     def places(self) -> dict[str, TopicPlace]:
         """Where each topic goes on, by full name."""
         return {

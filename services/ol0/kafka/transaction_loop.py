@@ -17,14 +17,14 @@ from ol0.kafka.dead_letters.bad_share import BadRecords
 from ol0.kafka.dead_letters.writer import DeadLetter
 from ol0.kafka.decoding import Batch, BatchReader
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.loop_stats import LoopStats
-from ol0.kafka.messages import Outgoing, coordinates, to_message
+from ol0.kafka.messages import Outgoing, cached_lag, coordinates, to_message
 from ol0.kafka.ports import Handler
 from ol0.kafka.snapshots import Positions, head_of, parts_of
 from ol0.kafka.sources import Sources
 from ol0.kafka.transactional_writer import STATE, read_stored
 from ol0.kafka.transactions import BACK_OFF_S, Aborted, TooLarge, Transactor
 from ol0.kafka.uncommitted import Uncommitted
+from ol0.observability.loop_stats import LoopStats
 from ol0.records import Record, Snapshot, Tick
 from ol0.wire.validation import EARLIEST_MS, LATEST_MS
 
@@ -153,6 +153,8 @@ class TransactionalLoop:
             forged=sum(isinstance(letter.error, SignatureError) for letter in letters),
             missed=self._sources.missed - missed,
             dropped=self._pending.dropped - dropped,
+            lag=cached_lag(self._sources.consumer, self._sources.next_offsets),
+            written=outputs,
         )
         self._on_round(done)
         return done

@@ -30,6 +30,10 @@ class LearnerHandler:
 
     ``handle`` takes in what serves, ``train`` pays for new examples, ``offer`` makes the next candidate when it may.
     Records that they return belong into one transaction.
+
+    Attributes:
+        offers: candidates that it made.
+        summary: figures of the last one.
     """
 
     def __init__(
@@ -71,6 +75,8 @@ class LearnerHandler:
         prefix = snapshot_key(Digest(""))
         kept = {Digest(key.removeprefix(prefix)): body for key, body in snapshots.items() if key.startswith(prefix)}
         self._varied = True
+        self.offers = 0
+        self.summary: Mapping[str, float] = {}
         self._checkpoints = CheckpointManager(keys, config.max_checkpoints, kept)
         packed = snapshots.get(SERVICE)
         progress = Progress.first(state) if packed is None else Progress.unpack(packed)
@@ -78,6 +84,11 @@ class LearnerHandler:
         self._progress = with_key(progress, state, self._signer)
         self._training = Training(self._learner, replay, config, clock, self._progress.trained)
         self._take_back(self._progress.resume, state)
+
+    @property
+    def convinced(self) -> bool:
+        """Whether there is evidence that anything can be learnt."""
+        return self._learner.convinced
 
     def handle(self, state: ServingState) -> list[Record]:
         """Takes in what serves; returns the progress to write if that settled anything."""
@@ -128,6 +139,7 @@ class LearnerHandler:
             heads=proposal.data,
             summary=self._training.figures() | dict(proposal.summary),
         )
+        self.offers, self.summary = self.offers + 1, candidate.summary
         self._training.begin_figures()
         self._log.info("candidate", digest=digest, step=step, examples=examples, key=self._signer)
         body = self._learner.snapshot()

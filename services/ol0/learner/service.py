@@ -19,12 +19,14 @@ from ol0.controller.controller import Controller
 from ol0.controller.signing import OPEN, Keyring
 from ol0.errors import ConfigError
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.loop_stats import LoopStats
 from ol0.kafka.topic_readers.compacted_reader import LatestValue
 from ol0.kafka.transactional_writer import TransactionalWriter
 from ol0.learner.decoding import DecodedReplay
 from ol0.learner.handler import SERVICE, LearnerHandler
+from ol0.learner.metrics import learner_figures
 from ol0.learning.replay import Replay
+from ol0.observability.loop_stats import LoopStats
+from ol0.observability.rounds import Rounds, Source
 from ol0.records import Record, ServingState
 from ol0.replay.buffer import ReplayBuffer
 from ol0.replay.connection import connect
@@ -71,6 +73,7 @@ class LearnerService:
         seed: int,
         keys: Keyring = OPEN,
         clock: Callable[[], float] = time.perf_counter,
+        ask: Callable[[Source], None] = lambda _: None,
     ) -> None:
         """Does nothing yet.
 
@@ -82,6 +85,7 @@ class LearnerService:
             seed: of the learner, the same after a restart.
             keys: what candidates are signed with.
             clock: seconds, for a figure in the summary.
+            ask: is given the source of the metrics.
         """
         self._releases = releases
         self._writer = writer
@@ -90,6 +94,7 @@ class LearnerService:
         self._seed = seed
         self._keys = keys
         self._clock = clock
+        self._ask = ask
 
     def run(self, stop: Event) -> None:
         """Runs until ``stop`` is set; then finishes the round, at most a second of work.
@@ -108,6 +113,7 @@ class LearnerService:
             state, snapshots, replay, self._config, seed=self._seed, clock=self._clock, keys=self._keys
         )
         replay.refresh()
+        self._ask(lambda: learner_figures(handler, replay))
         self._write(handler.handle(state))
         while not stop.is_set():
             if not self._round(handler, replay):
@@ -161,7 +167,7 @@ def check_keys(state: ServingState, keys: Keyring) -> None:
             )
 
 
-def run(settings: Settings, stop: Event, on_round: Callable[[LoopStats], None]) -> None:
+def run(settings: Settings, stop: Event, rounds: Rounds) -> None:
     """The learner of a lineage, until ``stop`` is set.
 
     Raises:
@@ -173,12 +179,13 @@ def run(settings: Settings, stop: Event, on_round: Callable[[LoopStats], None]) 
     writer.init()
     with closing(LatestValue("releases", lineage, "serving", ServingState)) as latest:
         LearnerService(
-            releases=_Releases(latest, on_round),
+            releases=_Releases(latest, rounds),
             writer=_Snapshots(writer),
             open_replay=partial(_open_replay, settings, lineage.codec),
             config=settings.online_learning,
             seed=0,
             keys=keys,
+            ask=rounds.ask,
         ).run(stop)
 
 
@@ -187,10 +194,10 @@ class _Releases:
     """Looks for a newer serving state once a round, which is also the loop's sign of life."""
 
     latest: LatestValue[ServingState]
-    on_round: Callable[[LoopStats], None]
+    rounds: Rounds
 
     def poll(self) -> ServingState | None:
-        self.on_round(LoopStats(0, 0, 0, 0.0))
+        self.rounds(LoopStats(0, 0, 0, 0.0))
         newer = self.latest.poll(0.0)
         return self.latest.value if newer else None
 

@@ -17,6 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from ol0.config import ObservabilityConfig
 from ol0.errors import ConfigError, OL0Error
+from ol0.observability.metrics import READY
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -135,7 +136,7 @@ def serve_health(
         ConfigError: the address cannot be served.
     """
     registry, readiness = CollectorRegistry(), Readiness(heartbeat, probes)
-    ready = Gauge("ol0_ready", "1 while the loop comes round and broker and store answer", registry=registry)
+    ready = Gauge(READY.name, READY.tells, registry=registry)
     ready.set_function(lambda: float(not readiness.obstacle))
     if not config.port:
         yield registry

@@ -14,13 +14,13 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from ol0.config import Settings, StreamingConfig
 from ol0.errors import ContractError, Fenced, StreamError
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.loop_stats import LoopStats
 from ol0.kafka.messages import Outgoing
 from ol0.kafka.sending.record_sender import RecordSender
 from ol0.kafka.topic_readers.compacted_reader import CompactedReader
 from ol0.kafka.transaction_loop import TransactionalLoop
 from ol0.kafka.transactional_writer import read_snapshots
 from ol0.kafka.transactions import Transactor
+from ol0.observability.loop_stats import LoopStats
 from ol0.records import Outcome, Record, Tick, Transition
 from support import counting
 from support.counting import FORGED, REFUSED, SERVICE, Counting, make_loop

@@ -1,6 +1,9 @@
 """What one round of a loop did."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from ol0.records import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -8,7 +11,9 @@ class LoopStats:
     """For metrics and liveness: records that were used, dead letters, records written, and how long it took.
 
     ``forged``: of the dead letters, those that nobody who is trusted has signed. They say nothing of this service.
-    ``missed``: records that were deleted before they were read. ``dropped``: outputs that no topic takes.
+    ``missed``: records that were deleted before they were read. ``dropped``: outputs that no topic takes. ``lag``:
+    records up to the ends of the logs, as far as the client has heard of them; None where nothing is read from Kafka.
+    ``written``: the outputs.
     """
 
     records: int
@@ -18,3 +23,5 @@ class LoopStats:
     forged: int = 0
     missed: int = 0
     dropped: int = 0
+    lag: int | None = None
+    written: Sequence[Record] = ()

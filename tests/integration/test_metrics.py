@@ -1,0 +1,67 @@
+"""Every metric of the list is exported by a lineage that runs, by the service that owns it."""
+
+import urllib.request
+from pathlib import Path
+from threading import Event, Thread
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from ol0.observability import metrics
+from ol0.observability.metrics import METRICS
+from ol0.records import ServingState, Verdict
+from ol0.sdk.metrics import RouterMetrics
+from ol0.sdk.router import Router
+from ol0.simulation.demo import demo_settings
+from ol0.simulation.users import UserHabits, Users
+from ol0.stacks.native import NativeStack
+from ol0.stacks.ports import LOOPBACK
+from ol0.supervisor.service_commands import SERVICES
+from testbed.lineages import Journal, bring_in, services
+from testbed.waiting import wait_until
+
+HABITS = UserHabits(rate_per_s=300.0)
+FIRST_PORT = 19_100
+"""Six in a row, below those that stacks draw from."""
+
+
+def names_of(text: str) -> set[str]:
+    return {family.name for family in text_string_to_metric_families(text)}
+
+
+def asked(number: int) -> str:
+    with urllib.request.urlopen(f"http://{LOOPBACK}:{FIRST_PORT + number}/metrics", timeout=5) as answer:
+        return str(answer.read().decode())
+
+
+def test_a_running_lineage_exports_every_metric_of_the_list(stack: NativeStack, tmp_path: Path) -> None:
+    place = bring_in(stack, tmp_path, demo_settings(0, HABITS))
+    with services(place, SERVICES, FIRST_PORT), Journal(place.settings, "releases", "verdicts") as journal:
+        journal.first(ServingState)
+        with Router.open(place.settings) as host:
+            users, stop = Users(host, place.split.stream, place.split.base, HABITS, 0), Event()
+            asking = Thread(target=users.run, args=(100_000, stop))
+            asking.start()
+            try:
+                # Given a candidate on trial, about which both gates said something
+                journal.first(ServingState, lambda it: it.staged is not None, within_s=60)
+                journal.first(Verdict, lambda it: it.stage > 0, within_s=60)
+                # Then sooner or later all of them know all that the list says
+                registry = CollectorRegistry()
+                registry.register(RouterMetrics(host))
+                wanted = {metric.name for metric in METRICS} - {metrics.SDK_DROPPED.name}
+
+                def missing() -> set[str]:
+                    found = names_of(generate_latest(registry).decode())
+                    return wanted - found.union(*(names_of(asked(number)) for number in range(len(SERVICES))))
+
+                wait_until(lambda: not missing(), 40)
+            finally:
+                stop.set()
+                asking.join()
+        assert host.dropped == 0
+        owners = {name: names_of(asked(number)) for number, name in enumerate(SERVICES)}
+    assert {name for name, found in owners.items() if "ol0_frozen" in found} == {"release"}
+    assert {name for name, found in owners.items() if "ol0_open_windows" in found} == {"feedback"}
+    assert {name for name, found in owners.items() if "ol0_verdicts" in found} == {"canary", "drift"}
+    assert all("ol0_ready" in found for found in owners.values())
