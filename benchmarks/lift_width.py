@@ -129,7 +129,7 @@ def before() -> Bets:
     lifts = config.grid()
     below = (1 + lifts) * max(CENTRE_HIGH, 1 - CENTRE_LOW) / config.smallest_share
     above = np.maximum((1 + lifts) * CENTRE_HIGH, 1 - (1 + lifts) * CENTRE_LOW) / config.smallest_share
-    return Bets(lifts, below, above, config.bets, ALPHA)
+    return Bets(lifts, below, above, config.bet_grid(), ALPHA)
 
 
 def after() -> Bets:

@@ -7,7 +7,7 @@ from typing import Final
 
 from ol0.statistics.betting import log_threshold
 from ol0.statistics.spending import candidate_alpha
-from ol0.statistics.staged import ArmComparison, ArmSnapshot, SessionEvidence
+from ol0.statistics.staged import ArmComparison, SessionEvidence
 
 # By order of appearance: later ones would have a thousandth of alpha and less, and the snapshot stays small.
 MOST_GROUPS: Final = 32
@@ -60,7 +60,7 @@ class GroupComparisons:
             if group not in self._comparisons:
                 if len(self._comparisons) >= MOST_GROUPS:
                     continue
-                self._comparisons[group] = ArmComparison(self.treated_share, self.margin)
+                self._comparisons[group] = ArmComparison.of(self.treated_share, self.margin)
             self._comparisons[group].add(evidence)
 
     def harmed(self) -> GroupHarm | None:
@@ -87,10 +87,10 @@ class GroupComparisons:
         least = log_threshold(SUSPICION)
         return next((group for group, capital in self.capital().items() if capital >= least), None)
 
-    def snapshot(self) -> dict[str, ArmSnapshot]:
-        """In plain JSON values; the order of appearance is part of it."""
-        return {group: comparison.snapshot() for group, comparison in self._comparisons.items()}
+    def snapshot(self) -> dict[str, ArmComparison]:
+        """By group; the order of appearance is part of it."""
+        return self._comparisons
 
-    def restore(self, snapshot: Mapping[str, ArmSnapshot]) -> None:
+    def restore(self, snapshot: dict[str, ArmComparison]) -> None:
         """Go on from ``snapshot``."""
-        self._comparisons = {group: ArmComparison.from_snapshot(one) for group, one in snapshot.items()}
+        self._comparisons = snapshot

@@ -10,14 +10,14 @@ from ol0.canary.judge import is_final, judge
 from ol0.canary.offers import Offer, Standing
 from ol0.canary.offline import Finding, judge_base, judge_candidate, run_suite
 from ol0.canary.plan import TrialPlan
-from ol0.canary.trial import Trial, TrialSnapshot
+from ol0.canary.trial import Trial, TrialState
 from ol0.config import SafetyConfig
 from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.controller.signing import OPEN, Keyring
 from ol0.controller.suite import Suite
 from ol0.errors import CheckpointError, ConfigError, ContractError, flaw_of
 from ol0.records import Candidate, Check, Digest, Gate, Judgement, Outcome, Reason, Record, ServingState, Tick, Verdict
-from ol0.statistics.outcome_clock import ClockSnapshot, OutcomeClock
+from ol0.statistics.outcome_clock import ClockState, OutcomeClock
 
 HOLD_EVERY = 500  # decisions of a trial between two verdicts that only say what is missing
 HOLD_EVERY_MS = 86_400_000  # and a day where there are fewer
@@ -30,10 +30,10 @@ class CanaryState:
     """The whole state of the gate."""
 
     suite: str
-    clock: ClockSnapshot
+    clock: ClockState
     standing: Standing | None
     pending: list[Offer]
-    trial: TrialSnapshot | None
+    trial: TrialState | None
     open: bool
     held: int
     place: int
@@ -256,7 +256,7 @@ class CanaryGate:
         """The whole state: JSON, compressed, because the capital of many groups is many digits."""
         state = CanaryState(
             suite=self._suite.digest,
-            clock=self._clock.snapshot(),
+            clock=self._clock.state,
             standing=self._standing,
             pending=self._pending,
             trial=None if self._trial is None else self._trial.snapshot(),
@@ -284,7 +284,7 @@ class CanaryGate:
             ) from None
 
     def _restore(self, state: CanaryState) -> None:
-        self._clock.restore(state.clock)
+        self._clock.state = state.clock
         self._open, self._held, self._held_ms = state.open, state.held, state.held_ms
         self._place, self._tried = state.place, state.tried
         self._restore_trial(state)

@@ -60,8 +60,8 @@ def _unbalanced(trial: Trial) -> Opinion | None:
 
 
 def _sample_ratio(opponent: Opponent, words: str) -> Reason:
-    units = opponent.balance.units
-    return Reason(Check.SAMPLE_RATIO, float(units.treated), None, units.due, f"sample ratio: {words}")
+    ratio = opponent.balance.ratio
+    return Reason(Check.SAMPLE_RATIO, float(ratio.treated), None, ratio.due, f"sample ratio: {words}")
 
 
 def _harm(trial: Trial, safety: SafetyConfig) -> Opinion | None:
@@ -127,7 +127,7 @@ def _approval(trial: Trial, safety: SafetyConfig, stage: StageConfig) -> Opinion
         return None
     reasons = tuple(_comparisons(trial, safety))
     if stage.harm_only:
-        own, live = trial.live.balance.sessions
+        own, live = trial.live.balance.complete
         text = (
             f"no harm seen in {trial.own_decisions} decisions of the candidate ({own} complete sessions, beside {live} "
             f"of live); {stage.min_decisions} were asked"
@@ -158,7 +158,7 @@ def _doubts(trial: Trial, stage: StageConfig) -> Iterator[Reason]:
 
 
 def _doubt(trial: Trial, stage: StageConfig, opponent: Opponent) -> str | None:
-    own, other = opponent.balance.sessions
+    own, other = opponent.balance.complete
     if not opponent.is_heard:
         return f"{own} complete sessions of the candidate and {other} of {opponent.arm}, {FEWEST_SESSIONS} are needed"
     if stage.harm_only and not opponent.is_whole:

@@ -2,16 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from typing import Final, NotRequired, Self
+from dataclasses import dataclass, field
+from typing import Final, Self
 
-from typing_extensions import TypedDict
-
-from ol0.canary.rates import Rates
+from ol0.canary.rates import PlainRates, Rates
 from ol0.canary.votes import Vote, evidence, silent_evidence
 from ol0.config import SafetyConfig
 from ol0.records import Arm, Outcome
-from ol0.statistics.balance import LONGEST, Balance, BalanceSnapshot, HeardSession
-from ol0.statistics.staged import ArmComparison, ArmSnapshot
+from ol0.statistics.balance import LONGEST, Balance, HeardSession
+from ol0.statistics.staged import ArmComparison
 
 SILENT_ALPHA: Final = 0.4
 """Level of ``silent``, beside which ``voted`` stands at its own. By simulation (ADR 14): a stricter one delays good
@@ -25,15 +24,31 @@ FEWEST_SESSIONS: Final = 10
 """Of each arm. Below, one arm's silence is no sign of anything."""
 
 
-class OpponentSnapshot(TypedDict):
-    """The whole state of an ``Opponent`` in plain JSON values."""
+@dataclass
+class OpponentState:
+    """What an ``Opponent`` knows.
 
-    voted: ArmSnapshot
-    silent: ArmSnapshot
-    balance: BalanceSnapshot
-    cleared: bool
-    successes: list[float]
-    rates: NotRequired[list[list[float]]]
+    Attributes:
+        voted: the comparison by votes.
+        silent: the same if every decision without a vote had failed.
+        balance: of the two arms.
+        cleared: whether silence was ever shown to hide no loss: what was shown stays shown.
+        successes: sessions, and total and squares of what they say of successes.
+        rates: of successes per decision.
+    """
+
+    voted: ArmComparison
+    silent: ArmComparison
+    balance: Balance
+    cleared: bool = False
+    successes: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    rates: PlainRates = field(default_factory=Rates)
+
+    @classmethod
+    def of(cls, share: float, safety: SafetyConfig) -> Self:
+        """Without a session yet."""
+        voted, silent = (ArmComparison.of(share, safety.stage_margin) for _ in range(2))
+        return cls(voted, silent, Balance.of(safety.alpha / 10, safety.rate_tolerance, min(share, 1 - share)))
 
 
 class Opponent:
@@ -57,17 +72,15 @@ class Opponent:
         arm: live or holdback.
         share: probability that a session of the two arms is the candidate's.
         safety: margins and levels; a tenth of alpha is for the balance.
+        state: to continue from.
     """
 
-    def __init__(self, arm: Arm, share: float, safety: SafetyConfig) -> None:
+    def __init__(self, arm: Arm, share: float, safety: SafetyConfig, state: OpponentState | None = None) -> None:
         self.arm, self.share = arm, share
         self._margin = safety.stage_margin
-        self.voted = ArmComparison(share, safety.stage_margin)
-        self.silent = ArmComparison(share, safety.stage_margin)
-        self._cleared = False  # whether silence was ever shown to hide no loss: what was shown stays shown
-        self._successes = [0.0, 0.0, 0.0]  # sessions, and total and squares of what they say of successes
-        self._rates = Rates()
-        self.balance = Balance(safety.alpha / 10, safety.rate_tolerance, min(share, 1 - share))
+        self.state = state or OpponentState.of(share, safety)
+        self.voted, self.silent, self.balance = self.state.voted, self.state.silent, self.state.balance
+        self.balance.alpha = safety.alpha / 10
 
     def see(self, unit: str, arm: Arm) -> None:
         """Take the unit and the arm of one decision of the trial."""
@@ -90,19 +103,19 @@ class Opponent:
             self.voted.add(said)
         if (said := silent_evidence(votes, self.arm)) is not None:
             value = math.fsum(reward - self.silent.centre for reward in said.rewards)
-            self._rates.add(value, said.voted, treated=treated)
+            self.state.rates.add(value, said.voted, treated=treated)
             self.silent.add(said)
             successes = min(math.fsum(said.rewards), LONGEST)
             contribution = successes / self.share if treated else -successes / (1 - self.share)
             for place, term in enumerate((1.0, contribution, contribution * contribution)):
-                self._successes[place] += term
+                self.state.successes[place] += term
             margin = self._margin * self.balance.control_vote_rate
-            self._cleared = self._cleared or self.silent.approval.excludes(-margin, SILENT_ALPHA)
+            self.state.cleared = self.state.cleared or self.silent.approval.excludes(-margin, SILENT_ALPHA)
 
     @property
     def is_heard(self) -> bool:
         """Whether both arms have sessions enough to be compared."""
-        return min(self.balance.sessions) >= FEWEST_SESSIONS
+        return min(self.balance.complete) >= FEWEST_SESSIONS
 
     @property
     def is_whole(self) -> bool:
@@ -119,7 +132,7 @@ class Opponent:
         losses = self.balance.losses
         if not losses.is_complete and not self._keeps_successes():
             return False
-        return self._cleared and (not losses.is_numbered or self._keeps_rate())
+        return self.state.cleared and (not losses.is_numbered or self._keeps_rate())
 
     def _keeps_rate(self) -> bool:
         """Whether a loss is ruled out per decision that was made.
@@ -127,7 +140,7 @@ class Opponent:
         A missing one of the candidate counts as a failure where it acts otherwise than the other arm; what more is
         missing of the other arm, as a success.
         """
-        compared = self._rates.difference()
+        compared = self.state.rates.difference()
         if compared is None:
             return False
         (difference, error), excess, centre = compared, self.balance.losses.excess, self.silent.centre
@@ -136,31 +149,7 @@ class Opponent:
         return difference - cost + margin >= LOST_ERRORS * error
 
     def _keeps_successes(self) -> bool:
-        sessions, total, squares = self._successes
+        sessions, total, squares = self.state.successes
         mean = total / sessions
         error = math.sqrt(max(squares / sessions - mean * mean, 0.0) / sessions)
         return mean + self._margin * self.balance.control_votes_per_session >= LOST_ERRORS * error
-
-    def snapshot(self) -> OpponentSnapshot:
-        """In plain JSON values; ``from_snapshot`` goes on from it to the bit."""
-        return OpponentSnapshot(
-            voted=self.voted.snapshot(),
-            silent=self.silent.snapshot(),
-            balance=self.balance.snapshot(),
-            cleared=self._cleared,
-            successes=list(self._successes),
-            rates=self._rates.snapshot(),
-        )
-
-    @classmethod
-    def from_snapshot(cls, snapshot: OpponentSnapshot, arm: Arm, share: float, safety: SafetyConfig) -> Self:
-        """The opponent that ``snapshot`` was taken from."""
-        opponent = cls(arm, share, safety)
-        opponent.voted = ArmComparison.from_snapshot(snapshot["voted"])
-        opponent.silent = ArmComparison.from_snapshot(snapshot["silent"])
-        opponent.balance = Balance.from_snapshot(snapshot["balance"], safety.alpha / 10)
-        opponent._cleared = snapshot["cleared"]
-        opponent._successes = list(snapshot["successes"])
-        if "rates" in snapshot:
-            opponent._rates = Rates.from_snapshot(snapshot["rates"])
-        return opponent

@@ -1,12 +1,11 @@
 """One stage of one candidate: the evidence that people's sessions give, and when it is enough."""
 
+from dataclasses import dataclass, field
 from typing import Final, Self
-
-from typing_extensions import TypedDict
 
 from ol0.canary.groups import GroupComparisons
 from ol0.canary.mastery import Mastery
-from ol0.canary.opponent import Opponent, OpponentSnapshot
+from ol0.canary.opponent import Opponent, OpponentState
 from ol0.canary.plan import TrialPlan
 from ol0.canary.votes import Vote, by_group
 from ol0.config import SafetyConfig
@@ -14,30 +13,32 @@ from ol0.records import Arm, Outcome
 from ol0.statistics.columns import Row
 from ol0.statistics.sessions import OpenSessions, SessionCollector
 from ol0.statistics.spending import candidate_alpha
-from ol0.statistics.staged import ArmSnapshot
+from ol0.statistics.staged import ArmComparison
 
 
-class Capital(TypedDict):
+@dataclass(frozen=True)
+class Capital:
     """What the stages so far say of harm to parts of the traffic; see ``GroupComparisons.capital``."""
 
-    groups: dict[str, float]
-    destinations: dict[str, float]
-    mastered: dict[str, float]
+    groups: dict[str, float] = field(default_factory=dict)
+    destinations: dict[str, float] = field(default_factory=dict)
+    mastered: dict[str, float] = field(default_factory=dict)
 
 
-NO_CAPITAL: Final = Capital(groups={}, destinations={}, mastered={})
+NO_CAPITAL: Final = Capital()
 
 
-class TrialSnapshot(TypedDict):
-    """The whole state of a ``Trial`` in plain JSON values."""
+@dataclass(frozen=True)
+class TrialState:
+    """The whole state of a ``Trial``; ``earlier`` is the capital of the stages before."""
 
     plan: TrialPlan
     decisions: int
-    live: OpponentSnapshot
-    holdback: OpponentSnapshot | None
-    groups: dict[str, ArmSnapshot]
-    destinations: dict[str, ArmSnapshot]
-    mastered: dict[str, ArmSnapshot]
+    live: OpponentState
+    holdback: OpponentState | None
+    groups: dict[str, ArmComparison]
+    destinations: dict[str, ArmComparison]
+    mastered: dict[str, ArmComparison]
     mastery: list[Row]
     earlier: Capital
     open: OpenSessions
@@ -86,9 +87,9 @@ class Trial:
         if plan.holdback and plan.live != plan.base:
             self.holdback = Opponent(Arm.HOLDBACK, plan.share / (plan.share + plan.holdback), safety)
         levels = beside_live, safety.group_margin, safety.alpha / 2
-        self.groups = GroupComparisons(*levels, earlier["groups"])
-        self.destinations = GroupComparisons(*levels, earlier["destinations"])
-        self.mastered = GroupComparisons(*levels, earlier["mastered"])
+        self.groups = GroupComparisons(*levels, earlier.groups)
+        self.destinations = GroupComparisons(*levels, earlier.destinations)
+        self.mastered = GroupComparisons(*levels, earlier.mastered)
         self.mastery = mastery or Mastery()
         self._sessions = SessionCollector[Vote](round(1000 * safety.session_gap_s))
         self._now_ms = 0  # up to here every outcome came; not kept over a restart, for the next record says it anew
@@ -112,8 +113,7 @@ class Trial:
     def capital(self) -> Capital:
         """What this stage and those before it say of harm to parts of the traffic."""
         parts = self.groups, self.destinations, self.mastered
-        groups, destinations, mastered = (part.capital() for part in parts)
-        return Capital(groups=groups, destinations=destinations, mastered=mastered)
+        return Capital(*(part.capital() for part in parts))
 
     def add(self, outcome: Outcome) -> bool:
         """Take an outcome; whether it belongs to this trial."""
@@ -141,35 +141,31 @@ class Trial:
             self.mastered.add(by_group(session.items, self.mastery.sent_to))
             self.mastery.add(session.items)
 
-    def snapshot(self) -> TrialSnapshot:
-        """In plain JSON values; ``from_snapshot`` goes on from it to the bit."""
-        return TrialSnapshot(
-            plan=self.plan,
-            decisions=self.decisions,
-            live=self.live.snapshot(),
-            holdback=None if self.holdback is None else self.holdback.snapshot(),
-            groups=self.groups.snapshot(),
-            destinations=self.destinations.snapshot(),
-            mastered=self.mastered.snapshot(),
-            mastery=self.mastery.snapshot(),
-            earlier=Capital(
-                groups=self.groups.earlier, destinations=self.destinations.earlier, mastered=self.mastered.earlier
-            ),
-            open=self._sessions.snapshot(Vote.row),
+    def snapshot(self) -> TrialState:
+        """The whole state; ``from_snapshot`` continues it to the bit."""
+        return TrialState(
+            self.plan,
+            self.decisions,
+            self.live.state,
+            None if self.holdback is None else self.holdback.state,
+            self.groups.snapshot(),
+            self.destinations.snapshot(),
+            self.mastered.snapshot(),
+            self.mastery.snapshot(),
+            Capital(self.groups.earlier, self.destinations.earlier, self.mastered.earlier),
+            self._sessions.snapshot(Vote.row),
         )
 
     @classmethod
-    def from_snapshot(cls, snapshot: TrialSnapshot, safety: SafetyConfig) -> Self:
-        """The trial that ``snapshot`` was taken from."""
-        mastery = Mastery.from_snapshot(snapshot["mastery"])
-        trial = cls(snapshot["plan"], safety, snapshot["earlier"], mastery)
-        trial.decisions = snapshot["decisions"]
-        trial.live = Opponent.from_snapshot(snapshot["live"], Arm.LIVE, trial.live.share, safety)
-        if snapshot["holdback"] is not None and trial.holdback is not None:
-            share = trial.holdback.share
-            trial.holdback = Opponent.from_snapshot(snapshot["holdback"], Arm.HOLDBACK, share, safety)
-        trial.groups.restore(snapshot["groups"])
-        trial.destinations.restore(snapshot["destinations"])
-        trial.mastered.restore(snapshot["mastered"])
-        trial._sessions.restore(snapshot["open"], Vote.from_row)
+    def from_snapshot(cls, state: TrialState, safety: SafetyConfig) -> Self:
+        """The trial that ``state`` was taken from."""
+        trial = cls(state.plan, safety, state.earlier, Mastery.from_snapshot(state.mastery))
+        trial.decisions = state.decisions
+        trial.live = Opponent(Arm.LIVE, trial.live.share, safety, state.live)
+        if state.holdback is not None and trial.holdback is not None:
+            trial.holdback = Opponent(Arm.HOLDBACK, trial.holdback.share, safety, state.holdback)
+        trial.groups.restore(state.groups)
+        trial.destinations.restore(state.destinations)
+        trial.mastered.restore(state.mastered)
+        trial._sessions.restore(state.open, Vote.from_row)
         return trial

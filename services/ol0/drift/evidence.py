@@ -4,9 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Final, Self
 
-from typing_extensions import TypedDict
-
-from ol0.statistics.betting import BettingSnapshot, BettingTest, Null
+from ol0.statistics.betting import BettingTest, Null
 
 # Votes lie around it, so a fixed centre costs a twentieth of the deviation and needs no state.
 CENTRE: Final = 0.5
@@ -35,15 +33,7 @@ class ArmSession:
         return value / self.treated_share if self.treated else -value / (1 - self.treated_share)
 
 
-class LiftSnapshot(TypedDict):
-    """The whole state of a ``LiftEvidence`` in plain JSON values."""
-
-    total: float
-    squares: float
-    low: BettingSnapshot
-    high: BettingSnapshot
-
-
+@dataclass(eq=False)
 class LiftEvidence:
     """Arm minus holdback in points of reward per voted decision, with bounds that hold at every moment.
 
@@ -54,71 +44,73 @@ class LiftEvidence:
     What is not covered: a user's sessions all go to one arm, so they are not independent coins. Few heavy users make
     the bounds too narrow.
 
-    Args:
-        smallest_share: neither arm ever gets less of the two arms' sessions than this; it bounds y.
+    Attributes:
+        low: the bets that the difference is above something.
+        high: the bets that it is below.
+        total: sum of what the sessions say.
+        squares: sum of the squares of it.
     """
 
-    def __init__(self, smallest_share: float) -> None:
+    low: BettingTest
+    high: BettingTest
+    total: float = 0.0
+    squares: float = 0.0
+
+    @classmethod
+    def of(cls, smallest_share: float) -> Self:
+        """Without a session yet.
+
+        Args:
+            smallest_share: neither arm ever gets less of the two arms' sessions than this; it bounds y.
+        """
         bound = LARGEST_VALUE / smallest_share * (1 + 1e-9)  # the last bits of a sum must not push y beyond it
-        self._low = BettingTest(Null.AT_MOST, 0.0, bound)
-        self._high = BettingTest(Null.AT_LEAST, 0.0, bound)
-        self._total, self._squares = 0.0, 0.0
+        return cls(BettingTest(Null.AT_MOST, 0.0, bound), BettingTest(Null.AT_LEAST, 0.0, bound))
+
+    def checked(self, smallest_share: float) -> Self:
+        """Itself, where it was taken under these odds.
+
+        Raises:
+            ValueError: it was not; evidence does not move between them.
+        """
+        expected = self.of(smallest_share).low.bound
+        if not self.low.bound == self.high.bound == expected:
+            raise ValueError(f"the evidence is for values within ±{self.low.bound}, expected ±{expected}")
+        return self
 
     @property
     def sessions(self) -> int:
         """How many it has taken."""
-        return self._low.count
+        return self.low.count
 
     @property
     def estimate(self) -> float | None:
         """The mean difference so far, None before the first session."""
-        return self._total / self.sessions if self.sessions else None
+        return self.total / self.sessions if self.sessions else None
 
     @property
     def standard_error(self) -> float | None:
         """Of the estimate, as if sessions had been counted to a number fixed beforehand; None before the second."""
         if self.sessions < 2:  # noqa: PLR2004 - a deviation needs two
             return None
-        mean = self._total / self.sessions
-        return math.sqrt(max(self._squares / self.sessions - mean * mean, 0.0) / (self.sessions - 1))
+        mean = self.total / self.sessions
+        return math.sqrt(max(self.squares / self.sessions - mean * mean, 0.0) / (self.sessions - 1))
 
     def add(self, session: ArmSession) -> None:
         """Take one session, in the order in which sessions close."""
         y = session.contribution()
-        self._low.update(y)
-        self._high.update(y)
-        self._total += y
-        self._squares += y * y
+        self.low.update(y)
+        self.high.update(y)
+        self.total += y
+        self.squares += y * y
 
-    def low(self, alpha: float) -> float | None:
+    def lower(self, alpha: float) -> float | None:
         """The lower 1 - alpha bound of the average difference so far, None when there is none yet."""
-        return self._low.confidence_bound(alpha)
+        return self.low.confidence_bound(alpha)
 
-    def high(self, alpha: float) -> float | None:
+    def upper(self, alpha: float) -> float | None:
         """The upper one."""
-        return self._high.confidence_bound(alpha)
+        return self.high.confidence_bound(alpha)
 
     def harmful(self, alpha: float) -> bool:
         """Whether "arm >= holdback" has fallen at some moment; wrongly with probability at most ``alpha``, ever."""
-        return self._high.rejects(alpha)
-
-    def snapshot(self) -> LiftSnapshot:
-        """The state in plain JSON values; ``from_snapshot`` goes on from it to the bit."""
-        return LiftSnapshot(
-            total=self._total, squares=self._squares, low=self._low.snapshot(), high=self._high.snapshot()
-        )
-
-    @classmethod
-    def from_snapshot(cls, snapshot: LiftSnapshot, smallest_share: float) -> Self:
-        """The evidence that ``snapshot`` was taken from.
-
-        Raises:
-            ValueError: it was taken under other odds; evidence does not move between them.
-        """
-        evidence = cls(smallest_share)
-        low, high = BettingTest.from_snapshot(snapshot["low"]), BettingTest.from_snapshot(snapshot["high"])
-        if not low.bound == high.bound == evidence._low.bound:
-            raise ValueError(f"the evidence is for values within ±{low.bound}, expected ±{evidence._low.bound}")
-        evidence._low, evidence._high = low, high
-        evidence._total, evidence._squares = snapshot["total"], snapshot["squares"]
-        return evidence
+        return self.high.rejects(alpha)

@@ -1,22 +1,22 @@
 """Harm by a release to one group of prompts, which a gain elsewhere hides in its lift."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
-from typing_extensions import TypedDict
-
-from ol0.drift.evidence import ArmSession, LiftEvidence, LiftSnapshot
+from ol0.drift.evidence import ArmSession, LiftEvidence
 from ol0.records import Check, Judgement, Reason
 from ol0.statistics.spending import candidate_alpha
 
 MOST_GROUPS: Final = 32  # as in a trial: those that appear first
 
 
-class GroupSnapshot(TypedDict):
-    """One group of ``GroupLifts`` in plain JSON values."""
+@dataclass(frozen=True)
+class GroupLift:
+    """One group of ``GroupLifts``."""
 
     group: str
-    evidence: LiftSnapshot
+    evidence: LiftEvidence
 
 
 class GroupLifts:
@@ -39,7 +39,7 @@ class GroupLifts:
         """Take what one session says of each of its groups."""
         for group, session in sessions.items():
             if group not in self._lifts and len(self._lifts) < MOST_GROUPS:
-                self._lifts[group] = LiftEvidence(self.smallest_share)
+                self._lifts[group] = LiftEvidence.of(self.smallest_share)
             if group in self._lifts:
                 self._lifts[group].add(session)
 
@@ -47,7 +47,7 @@ class GroupLifts:
         """The rollback for the first group whose loss is beyond the margin; None: there is none."""
         for place, (group, lift) in enumerate(self._lifts.items(), start=1):
             alpha = candidate_alpha(place, self.alpha)
-            high = lift.high(alpha) if lift.harmful(alpha) else None
+            high = lift.upper(alpha) if lift.harmful(alpha) else None
             if high is not None and high < -self.margin:
                 text = (
                     f"group {group!r} loses more than {100 * self.margin:g} points against the holdback: "
@@ -56,16 +56,14 @@ class GroupLifts:
                 return Judgement.ROLLBACK, (Reason(Check.GROUP_HARM, lift.estimate, high, -self.margin, text),)
         return None
 
-    def snapshot(self) -> list[GroupSnapshot]:
-        """In plain JSON values; the order of appearance is part of it."""
-        return [GroupSnapshot(group=group, evidence=lift.snapshot()) for group, lift in self._lifts.items()]
+    def snapshot(self) -> list[GroupLift]:
+        """The order of appearance is part of it."""
+        return [GroupLift(group, lift) for group, lift in self._lifts.items()]
 
-    def restore(self, snapshot: list[GroupSnapshot]) -> None:
+    def restore(self, snapshot: list[GroupLift]) -> None:
         """Go on from ``snapshot``.
 
         Raises:
             ValueError: it was taken under other odds.
         """
-        self._lifts = {
-            one["group"]: LiftEvidence.from_snapshot(one["evidence"], self.smallest_share) for one in snapshot
-        }
+        self._lifts = {one.group: one.evidence.checked(self.smallest_share) for one in snapshot}

@@ -14,12 +14,12 @@ from ol0.controller.compatibility import Structure
 from ol0.controller.signing import OPEN, Keyring
 from ol0.controller.suite import OF_ANOTHER_SUITE, Suite
 from ol0.drift.assignment import Assignment
-from ol0.drift.inputs import Finding, InputSnapshot, InputWatch, Turn
-from ol0.drift.live_watch import LiveSnapshot, LiveWatch
+from ol0.drift.inputs import Finding, InputState, InputWatch, Turn
+from ol0.drift.live_watch import LiveState, LiveWatch
 from ol0.drift.movement import judge
 from ol0.drift.offers import Offer
 from ol0.drift.space import Space
-from ol0.drift.staged_watch import StagedSnapshot, StagedWatch
+from ol0.drift.staged_watch import StagedState, StagedWatch
 from ol0.drift.watched import Opinion, Watched
 from ol0.errors import CheckpointError, ContractError, flaw_of
 from ol0.records import (
@@ -36,7 +36,7 @@ from ol0.records import (
     Tick,
     Verdict,
 )
-from ol0.statistics.outcome_clock import ClockSnapshot, OutcomeClock
+from ol0.statistics.outcome_clock import ClockState, OutcomeClock
 
 PATIENCE_GAPS: Final = 10  # an outcome may be missing for ten session gaps of event time before it is given up
 INPUT_CHECKS: Final = {Turn.AWAY: Check.INPUTS_AWAY, Turn.BACK: Check.INPUTS_BACK}
@@ -47,7 +47,7 @@ REFERENCES: Final = 16  # releases whose lift is remembered, for when a rollback
 class DriftState:
     """The whole state of the monitor. What has a default was not stored by earlier versions."""
 
-    clock: ClockSnapshot
+    clock: ClockState
     smallest: float
     odds: list[tuple[int, float]]
     sequence: int
@@ -55,13 +55,13 @@ class DriftState:
     structure: Structure | None
     pending: list[Offer]
     references: dict[str, float]
-    staged: StagedSnapshot | None
-    live: LiveSnapshot | None
+    staged: StagedState | None
+    live: LiveState | None
     stopped: list[str]
     suite: str | None = None
     holdback: float | None = None
     serving: Digest | None = None
-    inputs: InputSnapshot | None = None
+    inputs: InputState | None = None
 
 
 STATE: Final = TypeAdapter(DriftState)
@@ -298,7 +298,7 @@ class DriftMonitor:
         """The whole state, as JSON."""
         state = DriftState(
             suite=self._probes.digest,
-            clock=self._clock.snapshot(),
+            clock=self._clock.state,
             smallest=self._assignment.smallest,
             odds=self._assignment.snapshot(),
             sequence=self._sequence,
@@ -311,7 +311,7 @@ class DriftMonitor:
             live=None if self._live is None else self._live.snapshot(),
             stopped=self._stopped,
             serving=self._serving,
-            inputs=self._inputs.snapshot(),
+            inputs=self._inputs.state,
         )
         return STATE.dump_json(state)
 
@@ -330,7 +330,7 @@ class DriftMonitor:
             ) from None
 
     def _restore(self, state: DriftState) -> None:
-        self._clock.restore(state.clock)
+        self._clock.state = state.clock
         self._assignment.restore(state.odds)
         self._sequence, self._base, self._structure = state.sequence, state.base, state.structure
         self._pending = state.pending
@@ -338,17 +338,17 @@ class DriftMonitor:
             self._pending = [replace(offer, movement=None) for offer in self._pending]
         self._references, self._stopped, self._serving = state.references, state.stopped, state.serving
         if state.inputs is not None:
-            self._inputs = InputWatch.from_snapshot(state.inputs, self._inputs.space)
+            self._inputs = InputWatch(self._inputs.space, state.inputs)
         self._staged = self._live = None
         if not self._holdback:
             return
         same = state.holdback in (None, self._holdback) and state.smallest == self._assignment.smallest
         staged, live = state.staged, state.live
         if staged is not None:
-            staged = staged if same else StagedSnapshot({**staged, "evidence": None})
+            staged = staged if same else replace(staged, evidence=None)
             self._staged = StagedWatch.from_snapshot(staged, self._assignment, self._safety)
         if live is not None:
-            live = live if same else LiveSnapshot({**live, "stretches": [], "groups": []})
+            live = live if same else replace(live, stretches=[], groups=[])
             self._live = LiveWatch.from_snapshot(live, self._assignment, self._safety)
         if not same:
             # No serving state says when hosts changed theirs: what was decided before the last window closed did not.

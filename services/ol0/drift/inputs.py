@@ -1,18 +1,22 @@
 """Do prompts still look like the prompts that the base was made for, or has the space itself changed?"""
 
 from base64 import b64decode, b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final, Self
+from typing import Annotated, Final, Self, TypeAlias
 
 import numpy as np
-from typing_extensions import TypedDict
+from numpy.typing import NDArray
+from pydantic import PlainSerializer, PlainValidator
 
+from ol0.controller.heads import Floats
 from ol0.drift.space import SCALE, Space, Strange
 from ol0.records import Decision
-from ol0.statistics.onset import Onset, OnsetSnapshot
+from ol0.statistics.onset import Onset, OnsetState
 from ol0.statistics.spending import candidate_alpha
+
+Bytes: TypeAlias = NDArray[np.uint8]
 
 LONGEST_STILL: Final = 255  # counted in a byte
 FIRST: Final = 200  # prompts that say what is usual
@@ -71,20 +75,60 @@ WORDS: Final = {
 }
 
 
-class InputSnapshot(TypedDict):
-    """The whole state of an ``InputWatch`` in plain JSON values."""
+def _text(array: Floats | Bytes) -> str:
+    return b64encode(array.tobytes()).decode()
+
+
+def _floats(text: str) -> Floats:
+    return np.frombuffer(b64decode(text), np.float32)
+
+
+def _bytes(text: str) -> Bytes:
+    return np.frombuffer(b64decode(text), np.uint8)
+
+
+def _none() -> dict[Strange, int]:
+    return dict.fromkeys(Strange, 0)
+
+
+@dataclass
+class InputState:
+    """What an ``InputWatch`` knows; some 3 kB at 384 features.
+
+    Attributes:
+        limit: of the space.
+        before: the last prompt, float32 [D].
+        still: for how many samples each coordinate has not moved, uint8 [D].
+        first: prompts among the first ones, and those of them that are strange.
+        turns: how often inputs left or came back.
+        onset: of the next turn; None where nothing can be told yet, or ever.
+        since_ms: event time at which the present share of strange prompts began.
+        strange: since then, by what is wrong.
+        session: of the last prompt.
+        said_ms: event time of the last finding, which ``said`` is.
+    """
 
     limit: float | None
-    first: list[int]
-    turns: int
-    onset: OnsetSnapshot | None
-    since_ms: int
-    strange: dict[str, int]
-    session: str
-    before: str
-    still: str
-    said_ms: int
-    said: Finding | None
+    before: Annotated[Floats, PlainValidator(_floats), PlainSerializer(_text)]
+    still: Annotated[Bytes, PlainValidator(_bytes), PlainSerializer(_text)]
+    first: tuple[int, int] = (0, 0)
+    turns: int = 0
+    onset: OnsetState | None = None
+    since_ms: int = 0
+    strange: dict[Strange, int] = field(default_factory=_none)
+    session: str = ""
+    said_ms: int = 0
+    said: Finding | None = None
+
+    @classmethod
+    def of(cls, space: Space) -> Self:
+        """Before the first prompt."""
+        before = np.full(space.dimension, np.nan, np.float32)
+        return cls(space.limit, before, np.zeros(space.dimension, np.uint8))
+
+    def fits(self, space: Space) -> bool:
+        """Whether the anchors are the same as then."""
+        return self.limit == space.limit and self.before.shape == (space.dimension,)
 
 
 class InputWatch:
@@ -96,43 +140,41 @@ class InputWatch:
 
     Args:
         space: of the anchors.
+        state: to continue from; one of other anchors is dropped.
     """
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Space, state: InputState | None = None) -> None:
         self.space = space
-        self._first = [0, 0]  # prompts among the first ones, and those of them that are strange
-        self._turns = 0
-        self._onset: Onset | None = None
-        self._since_ms = 0
-        self._strange = dict.fromkeys(Strange, 0)
-        self._session = ""
-        self._before = np.full(space.dimension, np.nan, np.float32)
-        self._still = np.zeros(space.dimension, np.uint8)
-        self._said_ms = 0
-        self._said: Finding | None = None
+        self.state = state if state is not None and state.fits(space) else InputState.of(space)
+        self._onset = None if self.state.onset is None else Onset(self._limit, self.state.onset)
 
     @property
     def away(self) -> bool:
         """Whether inputs have left the anchors."""
-        return self._turns % 2 == 1
+        return self.state.turns % 2 == 1
 
     @property
     def level(self) -> float:
         """The share of strange prompts that is not to be exceeded."""
-        looked_at, strange = self._first
+        looked_at, strange = self.state.first
         return max(MOST_STRANGE, strange / max(looked_at, 1) + RISE)
+
+    @property
+    def _limit(self) -> float:
+        """Of the share whose rise is waited for: of strange prompts, or while inputs are away of the others."""
+        return 1 - self.level if self.away else self.level
 
     def take(self, decision: Decision) -> Finding | None:
         """Looks at a decision. One more of the session before it would say little, and is left out."""
         features = decision.feature_vector()
-        if decision.session_id == self._session or features.shape != self._before.shape:
+        if decision.session_id == self.state.session or features.shape != self.state.before.shape:
             return None
-        self._session = decision.session_id
-        still = np.minimum(self._still, LONGEST_STILL - 1) + 1
-        self._still = np.where(features == self._before, still, 0).astype(np.uint8)
-        self._before = features
-        strange = self.space.strange(features, self._still)
-        if self._first[0] < FIRST:
+        self.state.session = decision.session_id
+        still = np.minimum(self.state.still, LONGEST_STILL - 1) + 1
+        self.state.still = np.where(features == self.state.before, still, 0).astype(np.uint8)
+        self.state.before = features
+        strange = self.space.strange(features, self.state.still)
+        if self.state.first[0] < FIRST:
             return self._take_first(strange, decision.time_ms)
         if self._onset is None:  # nothing can be told
             return None
@@ -141,76 +183,45 @@ class InputWatch:
 
     def _take_first(self, strange: Strange | None, time_ms: int) -> Finding | None:
         """One of those that say what is usual."""
-        if not self._first[0]:
-            self._since_ms = time_ms
-        self._first = [self._first[0] + 1, self._first[1] + (strange is not None)]
+        if not self.state.first[0]:
+            self.state.since_ms = time_ms
+        self.state.first = self.state.first[0] + 1, self.state.first[1] + (strange is not None)
         if strange is not None:
-            self._strange[strange] += 1
-        if self._first[0] < FIRST:
+            self.state.strange[strange] += 1
+        if self.state.first[0] < FIRST:
             return None
-        if self.level < 1 and self._first[1] <= MOST_AT_FIRST * FIRST:
-            self._onset = Onset(self.level)
+        if self.level < 1 and self.state.first[1] <= MOST_AT_FIRST * FIRST:
+            self._wait()
             return None
         return self._found(Turn.FROM_THE_START, FIRST)
 
+    def _wait(self) -> None:
+        """For the next turn."""
+        self._onset = Onset(self._limit)
+        self.state.onset = self._onset.state
+
     def _count(self, onset: Onset, strange: Strange | None, time_ms: int) -> None:
         onset.update((strange is None) is self.away)
-        if onset.since == onset.count - 1:
-            self._since_ms, self._strange = time_ms, dict.fromkeys(Strange, 0)
+        if onset.state.since == onset.state.count - 1:
+            self.state.since_ms, self.state.strange = time_ms, _none()
         # Hosts' clocks differ: of those who saw it, the earliest is right or on the safe side.
-        self._since_ms = min(self._since_ms, time_ms)
+        self.state.since_ms = min(self.state.since_ms, time_ms)
         if strange is not None:
-            self._strange[strange] += 1
+            self.state.strange[strange] += 1
 
     def _finding(self, onset: Onset, time_ms: int) -> Finding | None:
-        if onset.rejects(candidate_alpha(self._turns + 1, ALPHA)):
-            self._said = self._found(Turn.BACK if self.away else Turn.AWAY, onset.count - onset.since)
-            self._turns += 1
-            self._onset = Onset(1 - self.level if self.away else self.level)
-        elif self._said is None or not self.away or time_ms < self._said_ms + AGAIN_MS:
+        if onset.rejects(candidate_alpha(self.state.turns + 1, ALPHA)):
+            self.state.said = self._found(Turn.BACK if self.away else Turn.AWAY, onset.state.count - onset.state.since)
+            self.state.turns += 1
+            self._wait()
+        elif self.state.said is None or not self.away or time_ms < self.state.said_ms + AGAIN_MS:
             return None
-        self._said_ms = time_ms
-        return self._said
+        self.state.said_ms = time_ms
+        return self.state.said
 
     def _found(self, turn: Turn, looked_at: int) -> Finding:
-        share = sum(self._strange.values()) / looked_at
-        since = datetime.fromtimestamp(self._since_ms / 1000, UTC).isoformat(timespec="seconds")
-        flaw = FLAWS[max(Strange, key=self._strange.__getitem__)].format(anchors=self.space.anchors, scale=SCALE)
+        share = sum(self.state.strange.values()) / looked_at
+        since = datetime.fromtimestamp(self.state.since_ms / 1000, UTC).isoformat(timespec="seconds")
+        flaw = FLAWS[max(Strange, key=self.state.strange.__getitem__)].format(anchors=self.space.anchors, scale=SCALE)
         text = WORDS[turn].format(seen=f"of {looked_at} prompts since {since}, {share:.0%}", flaw=flaw)
-        return Finding(turn, share, self.level, looked_at, self._since_ms, text)
-
-    def snapshot(self) -> InputSnapshot:
-        """The state in plain JSON values; some 3 kB at 384 features."""
-        return InputSnapshot(
-            limit=self.space.limit,
-            first=list(self._first),
-            turns=self._turns,
-            onset=None if self._onset is None else self._onset.snapshot(),
-            since_ms=self._since_ms,
-            strange={kind.value: count for kind, count in self._strange.items()},
-            session=self._session,
-            before=b64encode(self._before.tobytes()).decode(),
-            still=b64encode(self._still.tobytes()).decode(),
-            said_ms=self._said_ms,
-            said=self._said,
-        )
-
-    @classmethod
-    def from_snapshot(cls, snapshot: InputSnapshot, space: Space) -> Self:
-        """The watch that ``snapshot`` was taken from; with other anchors than then, a new one.
-
-        Raises:
-            ValueError: the snapshot does not fit this version.
-        """
-        watch = cls(space)
-        before = np.frombuffer(b64decode(snapshot["before"]), np.float32)
-        if snapshot["limit"] != space.limit or before.shape != watch._before.shape:
-            return watch
-        watch._before, watch._still = before, np.frombuffer(b64decode(snapshot["still"]), np.uint8)
-        watch._first, watch._session = list(snapshot["first"]), snapshot["session"]
-        watch._turns, watch._since_ms, watch._said_ms = snapshot["turns"], snapshot["since_ms"], snapshot["said_ms"]
-        watch._strange = {Strange(kind): count for kind, count in snapshot["strange"].items()}
-        onset, watch._said = snapshot["onset"], snapshot["said"]
-        if onset is not None:
-            watch._onset = Onset.from_snapshot(onset, 1 - watch.level if watch.away else watch.level)
-        return watch
+        return Finding(turn, share, self.level, looked_at, self.state.since_ms, text)

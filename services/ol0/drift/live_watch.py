@@ -1,37 +1,31 @@
 """The release that is live against the holdback."""
 
-from typing import NotRequired, Self
-
-from typing_extensions import TypedDict
+from dataclasses import dataclass, field
+from typing import Self
 
 from ol0.config import SafetyConfig
 from ol0.drift.assignment import Assignment
-from ol0.drift.groups import GroupLifts, GroupSnapshot
+from ol0.drift.groups import GroupLift, GroupLifts
 from ol0.drift.sessions import ArmSessions
 from ol0.drift.violations import Level, Violations
-from ol0.drift.watched import (
-    Opinion,
-    Watched,
-    harm,
-    new_balance,
-    unbalanced,
-)
-from ol0.drift.windows import StretchSnapshot, Windows
+from ol0.drift.watched import Opinion, Watched, harm, new_balance, old_balance, unbalanced
+from ol0.drift.windows import Stretch, Windows
 from ol0.records import Arm, Check, Judgement, Outcome, Reason
-from ol0.statistics.balance import Balance, BalanceSnapshot
+from ol0.statistics.balance import Balance
 from ol0.statistics.sessions import OpenSessions
 
 
-class LiveSnapshot(TypedDict):
-    """A ``LiveWatch`` in plain JSON values."""
+@dataclass(frozen=True)
+class LiveState:
+    """What a ``LiveWatch`` knows."""
 
     watched: Watched
     reference: float | None
-    stretches: list[StretchSnapshot]
-    violations: list[int]
-    groups: NotRequired[list[GroupSnapshot]]
-    balance: NotRequired[BalanceSnapshot]
+    stretches: list[Stretch]
+    violations: list[Level]
     open: OpenSessions
+    groups: list[GroupLift] = field(default_factory=list)
+    balance: Balance | None = None
 
 
 class LiveWatch:
@@ -119,26 +113,25 @@ class LiveWatch:
         reason = Reason(Check.LOST_LIFT, evidence.estimate, high, reference - self._limits[level], text)
         return (Judgement.ROLLBACK if too_much else Judgement.HOLD), (reason,)
 
-    def snapshot(self) -> LiveSnapshot:
-        """In plain JSON values."""
-        return LiveSnapshot(
-            watched=self.watched,
-            reference=self.reference,
-            stretches=self.windows.snapshot(),
-            violations=self._violations.snapshot(),
-            groups=self.groups.snapshot(),
-            balance=self.balance.snapshot(),
-            open=self._sessions.snapshot(),
+    def snapshot(self) -> LiveState:
+        """The whole state."""
+        return LiveState(
+            self.watched,
+            self.reference,
+            self.windows.snapshot(),
+            self._violations.snapshot(),
+            self._sessions.snapshot(),
+            self.groups.snapshot(),
+            self.balance,
         )
 
     @classmethod
-    def from_snapshot(cls, snapshot: LiveSnapshot, assignment: Assignment, safety: SafetyConfig) -> Self:
-        """The watch that ``snapshot`` was taken from."""
-        watch = cls(snapshot["watched"], snapshot["reference"], assignment, safety)
-        watch.windows.restore(snapshot["stretches"])
-        watch.groups.restore(snapshot.get("groups", []))
-        watch._violations.restore(snapshot["violations"])
-        if "balance" in snapshot:
-            watch.balance = Balance.from_snapshot(snapshot["balance"], safety.alpha / 10)
-        watch._sessions.restore(snapshot["open"])
+    def from_snapshot(cls, state: LiveState, assignment: Assignment, safety: SafetyConfig) -> Self:
+        """The watch that ``state`` was taken from."""
+        watch = cls(state.watched, state.reference, assignment, safety)
+        watch.windows.restore(state.stretches)
+        watch.groups.restore(state.groups)
+        watch._violations.restore(state.violations)
+        watch.balance = old_balance(state.balance, safety) or watch.balance
+        watch._sessions.restore(state.open)
         return watch

@@ -1,36 +1,29 @@
 """A candidate on trial against the holdback."""
 
-from dataclasses import replace
-from typing import Final, NotRequired, Self
-
-from typing_extensions import TypedDict
+from dataclasses import dataclass, replace
+from typing import Final, Self
 
 from ol0.config import SafetyConfig
 from ol0.drift.assignment import Assignment
-from ol0.drift.evidence import LiftEvidence, LiftSnapshot
+from ol0.drift.evidence import LiftEvidence
 from ol0.drift.sessions import ArmSessions
-from ol0.drift.watched import (
-    Opinion,
-    Watched,
-    harm,
-    new_balance,
-    unbalanced,
-)
+from ol0.drift.watched import Opinion, Watched, harm, new_balance, old_balance, unbalanced
 from ol0.records import Arm, Outcome
-from ol0.statistics.balance import Balance, BalanceSnapshot
+from ol0.statistics.balance import Balance
 from ol0.statistics.sessions import OpenSessions
 
 REFERENCE_QUANTILE: Final = 1.28  # one-sided 90 %, normal: between the estimate (false alarms) and its bound (blind)
 REFERENCE_SESSIONS: Final = 100  # below, the staged phase says too little to be held against later
 
 
-class StagedSnapshot(TypedDict):
-    """A ``StagedWatch`` in plain JSON values."""
+@dataclass(frozen=True)
+class StagedState:
+    """What a ``StagedWatch`` knows; what is None was seen under other odds, or not looked at by an earlier version."""
 
     watched: Watched
-    evidence: LiftSnapshot | None
-    balance: NotRequired[BalanceSnapshot]
+    evidence: LiftEvidence | None
     open: OpenSessions
+    balance: Balance | None = None
 
 
 class StagedWatch:
@@ -42,7 +35,7 @@ class StagedWatch:
 
     def __init__(self, watched: Watched, assignment: Assignment, safety: SafetyConfig) -> None:
         self.watched, self.assignment, self._alpha = watched, assignment, safety.alpha
-        self.evidence = LiftEvidence(assignment.smallest)
+        self.evidence = LiftEvidence.of(assignment.smallest)
         self.balance = new_balance(assignment, safety)
         self._sessions = ArmSessions(round(1000 * safety.session_gap_s))
 
@@ -82,22 +75,16 @@ class StagedWatch:
             return None
         return estimate - REFERENCE_QUANTILE * error
 
-    def snapshot(self) -> StagedSnapshot:
-        """In plain JSON values."""
-        return StagedSnapshot(
-            watched=self.watched,
-            evidence=self.evidence.snapshot(),
-            balance=self.balance.snapshot(),
-            open=self._sessions.snapshot(),
-        )
+    def snapshot(self) -> StagedState:
+        """The whole state."""
+        return StagedState(self.watched, self.evidence, self._sessions.snapshot(), self.balance)
 
     @classmethod
-    def from_snapshot(cls, snapshot: StagedSnapshot, assignment: Assignment, safety: SafetyConfig) -> Self:
-        """The watch that ``snapshot`` was taken from."""
-        watch = cls(snapshot["watched"], assignment, safety)
-        if snapshot["evidence"] is not None:
-            watch.evidence = LiftEvidence.from_snapshot(snapshot["evidence"], assignment.smallest)
-        if "balance" in snapshot:
-            watch.balance = Balance.from_snapshot(snapshot["balance"], safety.alpha / 10)
-        watch._sessions.restore(snapshot["open"])
+    def from_snapshot(cls, state: StagedState, assignment: Assignment, safety: SafetyConfig) -> Self:
+        """The watch that ``state`` was taken from."""
+        watch = cls(state.watched, assignment, safety)
+        if state.evidence is not None:
+            watch.evidence = state.evidence.checked(assignment.smallest)
+        watch.balance = old_balance(state.balance, safety) or watch.balance
+        watch._sessions.restore(state.open)
         return watch

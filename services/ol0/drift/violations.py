@@ -41,10 +41,10 @@ class Violations:
         """How many of the last checks reached a level."""
         return sum(one >= level for one in self._levels)
 
-    def snapshot(self) -> list[int]:
+    def snapshot(self) -> list[Level]:
         """The last checks, oldest first."""
-        return [int(level) for level in self._levels]
+        return list(self._levels)
 
-    def restore(self, snapshot: Iterable[int]) -> None:
+    def restore(self, snapshot: Iterable[Level]) -> None:
         """Go on from ``snapshot``."""
-        self._levels = deque(map(Level, snapshot), maxlen=WINDOW)
+        self._levels = deque(snapshot, maxlen=WINDOW)

@@ -1,6 +1,6 @@
 """Who is watched while people are served, and what is said when the base serves better."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ol0.config import SafetyConfig
 from ol0.drift.assignment import Assignment
@@ -38,7 +38,12 @@ class Watched:
 
 def new_balance(assignment: Assignment, safety: SafetyConfig) -> Balance:
     """What tests whether an arm and the holdback are heard of alike: a tenth of alpha is for it."""
-    return Balance(safety.alpha / 10, safety.rate_tolerance, assignment.smallest)
+    return Balance.of(safety.alpha / 10, safety.rate_tolerance, assignment.smallest)
+
+
+def old_balance(stored: Balance | None, safety: SafetyConfig) -> Balance | None:
+    """The one that continues a snapshot, at the level of today's settings."""
+    return stored and replace(stored, alpha=safety.alpha / 10)
 
 
 def unbalanced(balance: Balance, who: str) -> Opinion | None:
@@ -46,7 +51,7 @@ def unbalanced(balance: Balance, who: str) -> Opinion | None:
     if balance.found is None:
         return None
     text = f"sample ratio: the comparison of {who} with the holdback is broken: {balance.found}"
-    reason = Reason(Check.SAMPLE_RATIO, float(balance.units.treated), None, balance.units.due, text)
+    reason = Reason(Check.SAMPLE_RATIO, float(balance.ratio.treated), None, balance.ratio.due, text)
     return Judgement.ROLLBACK, (reason,)
 
 

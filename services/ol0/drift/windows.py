@@ -4,21 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from typing_extensions import TypedDict
-
-from ol0.drift.evidence import ArmSession, LiftEvidence, LiftSnapshot
+from ol0.drift.evidence import ArmSession, LiftEvidence
 from ol0.statistics.spending import candidate_alpha
 
 CHECK_EVERY: Final = 100  # sessions
 BEGIN_EVERY: Final = 500  # sessions; a change is diluted by as many good ones at most
 KEPT: Final = 4  # recent stretches besides the one since the release: the oldest covers 2,000 sessions
-
-
-class StretchSnapshot(TypedDict):
-    """A ``Stretch`` in plain JSON values."""
-
-    place: int
-    evidence: LiftSnapshot
 
 
 @dataclass(frozen=True)
@@ -58,7 +49,11 @@ class Windows:
         if self.sessions % BEGIN_EVERY == 0:
             self._begun += 1
             recent = self._stretches[1:][-(KEPT - 1) :]
-            self._stretches = [*self._stretches[:1], *recent, Stretch(self._begun, LiftEvidence(self.smallest_share))]
+            self._stretches = [
+                *self._stretches[:1],
+                *recent,
+                Stretch(self._begun, LiftEvidence.of(self.smallest_share)),
+            ]
         for stretch in self._stretches:
             stretch.evidence.add(session)
         self.sessions += 1
@@ -66,11 +61,11 @@ class Windows:
 
     def low(self) -> float | None:
         """Lower bound of the average lift since the release; wrong with probability alpha at most, ever."""
-        return self._stretches[0].evidence.low(self.alpha) if self._stretches else None
+        return self._stretches[0].evidence.lower(self.alpha) if self._stretches else None
 
     def worst(self) -> tuple[LiftEvidence, float] | None:
         """The stretch with the smallest upper bound, and that bound; None before there is any."""
-        highs = ((one.evidence, one.evidence.high(candidate_alpha(one.place, self.alpha))) for one in self._stretches)
+        highs = ((one.evidence, one.evidence.upper(candidate_alpha(one.place, self.alpha))) for one in self._stretches)
         known = [(evidence, high) for evidence, high in highs if high is not None]
         return min(known, key=lambda pair: pair[1], default=None)
 
@@ -81,18 +76,16 @@ class Windows:
                 return stretch.evidence
         return None
 
-    def snapshot(self) -> list[StretchSnapshot]:
-        """The stretches in plain JSON values; the number of sessions is kept by the first, of starts by the last."""
-        return [StretchSnapshot(place=one.place, evidence=one.evidence.snapshot()) for one in self._stretches]
+    def snapshot(self) -> list[Stretch]:
+        """The stretches; the number of sessions is kept by the first, of starts by the last."""
+        return self._stretches
 
-    def restore(self, snapshot: Sequence[StretchSnapshot]) -> None:
+    def restore(self, snapshot: Sequence[Stretch]) -> None:
         """Go on from ``snapshot``.
 
         Raises:
             ValueError: it was taken under other odds.
         """
-        self._stretches = [
-            Stretch(one["place"], LiftEvidence.from_snapshot(one["evidence"], self.smallest_share)) for one in snapshot
-        ]
+        self._stretches = [Stretch(one.place, one.evidence.checked(self.smallest_share)) for one in snapshot]
         self._begun = self._stretches[-1].place if self._stretches else 0
         self.sessions = self._stretches[0].evidence.sessions if self._stretches else 0

@@ -3,45 +3,53 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import NotRequired
+from dataclasses import dataclass, field
+from typing import Annotated, Final
 
 import structlog
 from pydantic import TypeAdapter
-from typing_extensions import TypedDict
 
 from ol0.ar1.baseline import BaselineMetrics
 from ol0.config import EvaluationConfig, SafetyConfig, ServingConfig
 from ol0.controller.signing import OPEN, Keyring
 from ol0.errors import ContractError, flaw_of
 from ol0.evaluator.figures import EvaluationFigures, improvement_percent, shift, summary
-from ol0.evaluator.ledger import Ledger, LedgerSnapshot
-from ol0.evaluator.lift import LAYOUT, SessionLift, SessionLiftSnapshot
-from ol0.evaluator.served import Served, ServedSnapshot
+from ol0.evaluator.ledger import Ledger
+from ol0.evaluator.lift import LiftState, OtherLift, SessionLift
+from ol0.evaluator.served import Served
 from ol0.evaluator.votes import vote_of
 from ol0.records import Arm, Check, Gate, Outcome, Phase, Record, ServingState, Tick, Transition, Verdict
-from ol0.statistics.outcome_clock import ClockSnapshot, OutcomeClock
+from ol0.statistics.outcome_clock import ClockState, OutcomeClock
+from ol0.statistics.stored import NOT_STORED
 
 PATIENCE_GAPS = 10
 """How long an outcome of another partition may be missing before time goes on without it, in session gaps."""
 
 
-class InputBreak(TypedDict):
+@dataclass(frozen=True)
+class InputBreak:
     """When inputs last left the anchors or came back, in event time, and which of the two; None: they never left."""
 
-    at_ms: int | None
-    away: bool
+    at_ms: int | None = None
+    away: bool = False
 
 
-class EvaluatorSnapshot(TypedDict):
-    """The whole state in plain JSON values."""
+@dataclass(frozen=True)
+class EvaluatorState:
+    """The whole state. Earlier versions kept of what was served only what was ``outside`` of apply."""
 
-    clock: ClockSnapshot
-    ledger: LedgerSnapshot
-    lift: SessionLiftSnapshot | None
-    served: ServedSnapshot
-    inputs: NotRequired[InputBreak]
+    clock: ClockState
+    ledger: Ledger
+    lift: LiftState | OtherLift | None
     aside: int
-    transitions: dict[str, int]
+    transitions: dict[Phase, int]
+    served: Served = field(default_factory=Served)
+    inputs: InputBreak = InputBreak()
+    outside: Annotated[list[tuple[int, int | None]], NOT_STORED] = field(default_factory=list)
+
+
+STATE: Final = TypeAdapter(EvaluatorState)
+FIGURES: Final = TypeAdapter(EvaluationFigures)
 
 
 class OnlineEvaluator:
@@ -65,7 +73,7 @@ class OnlineEvaluator:
         keys: Keyring = OPEN,
     ) -> None:
         self._keys = keys
-        self._inputs = InputBreak(at_ms=None, away=False)
+        self._inputs = InputBreak()
         self._evaluation = evaluation or EvaluationConfig()
         self._safety = safety or SafetyConfig()
         self._holdback = (serving or ServingConfig()).holdback
@@ -77,7 +85,6 @@ class OnlineEvaluator:
         self._served = Served()
         self._aside = 0
         self._transitions: Counter[Phase] = Counter()
-        self._adapter = TypeAdapter(EvaluationFigures)
         self._baseline: BaselineMetrics | None = None
 
     def set_baseline_metrics(self, baseline: BaselineMetrics | None) -> None:
@@ -119,7 +126,7 @@ class OnlineEvaluator:
         gained = improvement if since is None or lift is None or lift.estimate is None else 100 * lift.estimate
         reached = gained is not None and gained >= self._evaluation.target_improvement_percent
         shown = lift is not None and lift.low is not None and lift.low > 0
-        away = self._inputs["at_ms"] if self._inputs["away"] else None
+        away = self._inputs.at_ms if self._inputs.away else None
         return EvaluationFigures(
             time_ms=self._clock.now_ms,
             arms={arm: summary(tally) for arm, tally in self._ledger.arms.items()},
@@ -129,8 +136,8 @@ class OnlineEvaluator:
             aggregate_improvement_percent=improvement,
             proven=reached and shown and unbalanced is None and away is None,
             aside=self._aside,
-            groups=self._ledger.groups(),
-            hours=self._ledger.hours(),
+            groups=self._ledger.by_group(),
+            hours=self._ledger.by_hour(),
             transitions=dict(sorted(self._transitions.items())),
             baseline=self._baseline,
             baseline_shift=shift(holdback, self._baseline),
@@ -143,17 +150,16 @@ class OnlineEvaluator:
 
     def snapshot(self) -> bytes:
         """JSON: ``figures``, for people and `ol0 status`, and ``state``; some 160 kB, 140 of them the lift."""
-        state = EvaluatorSnapshot(
-            clock=self._clock.snapshot(),
-            ledger=self._ledger.snapshot(),
+        state = EvaluatorState(
+            clock=self._clock.state,
+            ledger=self._ledger,
             lift=None if self._lift is None else self._lift.snapshot(),
-            served=self._served.snapshot(),
+            served=self._served,
             inputs=self._inputs,
             aside=self._aside,
-            transitions={phase.value: count for phase, count in sorted(self._transitions.items())},
+            transitions=dict(sorted(self._transitions.items())),
         )
-        figures = self._adapter.dump_python(self.figures(), mode="json")
-        return json.dumps({"figures": figures, "state": state}, separators=(",", ":")).encode()
+        return b'{"figures":%b,"state":%b}' % (FIGURES.dump_json(self.figures()), STATE.dump_json(state))
 
     def restore(self, body: bytes) -> None:
         """Takes back what ``snapshot`` returned.
@@ -162,45 +168,38 @@ class OnlineEvaluator:
             ContractError: the body is none.
         """
         try:
-            self._restore(json.loads(body)["state"])
+            self._restore(STATE.validate_python(json.loads(body)["state"]))
         except (ValueError, KeyError, TypeError) as error:
             raise ContractError(f"no snapshot of the evaluator: {flaw_of(error)}") from None
 
-    def _restore(self, state: EvaluatorSnapshot) -> None:
-        self._clock.restore(state["clock"])
-        self._ledger = Ledger()
-        self._ledger.restore(state["ledger"])
-        self._restore_lift(state["lift"])
-        # Earlier versions kept the spans outside of apply alone.
-        self._served.restore(state.get("served") or ServedSnapshot(outside=state.get("outside", [])))
-        self._inputs = state.get("inputs", InputBreak(at_ms=None, away=False))
-        self._aside = state["aside"]
-        self._transitions = Counter({Phase(phase): count for phase, count in state["transitions"].items()})
+    def _restore(self, state: EvaluatorState) -> None:
+        self._clock.state, self._ledger, self._served = state.clock, state.ledger, state.served
+        self._served.outside = self._served.outside or state.outside
+        self._inputs, self._aside, self._transitions = state.inputs, state.aside, Counter(state.transitions)
+        self._restore_lift(state.lift)
 
-    def _restore_lift(self, lift: SessionLiftSnapshot | None) -> None:
+    def _restore_lift(self, lift: LiftState | OtherLift | None) -> None:
         """Sessions are weighed with the share under which they were drawn: another holdback is another lift.
 
         So is another layout: what was not written down of past sessions cannot be paired.
         """
-        if lift is not None and (lift.get("layout"), lift.get("holdback")) == (LAYOUT, self._holdback):
-            self._lift = self._new_lift(since_ms=None)
-            assert self._lift is not None, "a lift has a holdback"
-            self._lift.restore(lift)
+        if isinstance(lift, LiftState) and lift.holdback == self._holdback:
+            self._lift = self._new_lift(since_ms=None, state=lift)
             return
         # No serving state says when hosts changed theirs: what was decided before the last window closed did not.
         self._lift = self._new_lift(since_ms=self._clock.now_ms)
         if self._lift is not None or lift is not None:
-            before = "none" if lift is None else lift.get("holdback", "unknown")
+            before = "none" if lift is None else lift.holdback or "unknown"
             cause = "another version kept it" if before == self._holdback else "serving.holdback was changed"
             structlog.get_logger("ol0.evaluator").warning(
                 f"{cause}: the lift starts over", before=before, now=self._holdback
             )
 
-    def _new_lift(self, since_ms: int | None) -> SessionLift | None:
+    def _new_lift(self, since_ms: int | None, state: LiftState | None = None) -> SessionLift | None:
         if not self._holdback:
             return None
         alpha = (1 - self._evaluation.confidence) / 10
-        return SessionLift(self._holdback, self._gap_ms, alpha, self._safety.rate_tolerance, since_ms)
+        return SessionLift(self._holdback, self._gap_ms, alpha, self._safety.rate_tolerance, since_ms, state)
 
     def _note_inputs(self, verdict: Verdict) -> None:
         """Of one break there may be several words, a day apart."""

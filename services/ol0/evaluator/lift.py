@@ -1,36 +1,77 @@
 """The lift over holdback, session by session."""
 
-from typing import Final
-
-from typing_extensions import TypedDict
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, Self
 
 from ol0.evaluator.votes import Vote
 from ol0.records import Arm, Outcome
-from ol0.statistics.balance import Balance, BalanceSnapshot, HeardSession
-from ol0.statistics.clusters import Clusters, ClustersSnapshot
-from ol0.statistics.lift import LiftConfig, LiftFigures, LiftSession, LiftSnapshot, RelativeLift
-from ol0.statistics.paired_lift import PairedLift, PairedSnapshot
-from ol0.statistics.pairing import Pairing, PairingSnapshot, SessionShape
+from ol0.statistics.balance import Balance, HeardSession
+from ol0.statistics.clusters import Clusters
+from ol0.statistics.lift import LiftConfig, LiftFigures, LiftSession, RelativeLift
+from ol0.statistics.paired_lift import PairedLift
+from ol0.statistics.pairing import Pairing, SessionShape
 from ol0.statistics.sessions import OpenSessions, Session, SessionCollector
 
 LAYOUT: Final = 2
 """Of the snapshot. The first one held no actions; of those sessions nothing can be paired any more."""
 
 
-class SessionLiftSnapshot(TypedDict):
-    """The whole state in plain JSON values."""
+@dataclass(eq=False)
+class LiftState:
+    """What a ``SessionLift`` knows.
 
-    layout: int
+    Attributes:
+        layout: ``LAYOUT``, of which only a snapshot may have another.
+        holdback: share of the sessions that the base serves.
+        since_ms: decisions before it were drawn under another holdback and do not count; None: all do.
+        balance: of the arms.
+        lift: by session.
+        paired: by prompt.
+        pairing: whether prompts depend on the arm.
+        clusters: of ``lift``, by user.
+        counts: voted sessions of the holdback, treated.
+        totals: sums of their values, likewise.
+        sessions: those still open, in a snapshot alone.
+    """
+
+    layout: Literal[2]
     holdback: float
     since_ms: int | None
-    sessions: OpenSessions
-    lift: LiftSnapshot
-    paired: PairedSnapshot
-    pairing: PairingSnapshot
-    clusters: ClustersSnapshot
-    balance: BalanceSnapshot
-    counts: list[int]
-    totals: list[float]
+    balance: Balance
+    lift: RelativeLift
+    paired: PairedLift
+    pairing: Pairing
+    clusters: Clusters = field(default_factory=Clusters)
+    counts: list[int] = field(default_factory=lambda: [0, 0])
+    totals: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    sessions: OpenSessions | None = None
+
+    @classmethod
+    def of(cls, holdback: float, alpha: float, tolerance: float, since_ms: int | None) -> Self:
+        """Without a session yet; see ``SessionLift``."""
+        smaller = min(holdback, 1 - holdback)
+        return cls(
+            LAYOUT,
+            holdback,
+            since_ms,
+            Balance.of(alpha, tolerance, smaller),
+            # Half the holdback, so that it can be halved without a new lift; see LiftConfig.
+            RelativeLift(LiftConfig(smallest_share=smaller / 2)),
+            PairedLift(holdback),
+            Pairing(holdback, alpha),
+        )
+
+
+@dataclass(frozen=True)
+class OtherLift:
+    """What another version kept: it cannot be continued, but its holdback can be told."""
+
+    holdback: float | None = None
+    layout: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.layout == LAYOUT:
+            raise ValueError("a lift of this version that cannot be read")
 
 
 class SessionLift:
@@ -46,22 +87,27 @@ class SessionLift:
         gap_ms: silence after which a session is complete.
         alpha: level at which the arms are found unbalanced, and prompts to depend on the arm.
         tolerance: see ``Balance``.
-        since_ms: decisions before it were drawn under another holdback and do not count; None: all do.
+        since_ms: see ``LiftState``.
+        state: to continue from, of the same holdback.
     """
 
     def __init__(
-        self, holdback: float, gap_ms: int, alpha: float, tolerance: float, since_ms: int | None = None
+        self,
+        holdback: float,
+        gap_ms: int,
+        alpha: float,
+        tolerance: float,
+        since_ms: int | None = None,
+        state: LiftState | None = None,
     ) -> None:
-        self._holdback, self.since_ms = holdback, since_ms
         self._treated_share, self._alpha = 1 - holdback, alpha
-        self.balance = Balance(alpha, tolerance, min(holdback, 1 - holdback))
         self._sessions = SessionCollector[Vote](gap_ms)
-        # Half the holdback, so that it can be halved without a new lift; see LiftConfig.
-        self._lift = RelativeLift(LiftConfig(smallest_share=min(holdback, 1 - holdback) / 2))
-        self._clusters = Clusters()
-        self._paired, self._pairing = PairedLift(holdback), Pairing(holdback, alpha)
-        self._counts = [0, 0]  # sessions of the holdback, treated; so are the totals of their values
-        self._totals = [0.0, 0.0]
+        self.state = state or LiftState.of(holdback, alpha, tolerance, since_ms)
+        self.balance, self.since_ms = self.state.balance, self.state.since_ms
+        self.balance.alpha = self.state.pairing.alpha = alpha
+        if self.state.sessions is not None:
+            self._sessions.restore(self.state.sessions, Vote.from_row)
+            self.state.sessions = None
 
     def add(self, outcome: Outcome, vote: Vote | None, now_ms: int) -> None:
         """Takes one decision at this event time, and what it says; None: it does not count."""
@@ -91,55 +137,32 @@ class SessionLift:
         shown and does not hold the lift has probability ``alpha`` at most, both intervals together.
         """
         if self.unpaired is not None:
-            return self._lift.figures(alpha, self._clusters.effect)
-        return self._paired.figures(alpha - self._alpha)
+            return self.state.lift.figures(alpha, self.state.clusters.effect)
+        return self.state.paired.figures(alpha - self._alpha)
 
     @property
     def unpaired(self) -> str | None:
         """Why sessions are compared and not prompts, None where prompts are."""
-        return self._pairing.found
+        return self.state.pairing.found
 
     @property
     def design_effect(self) -> float:
         """How much more the sums vary because users come again, at least 1."""
-        return self._paired.design_effect if self.unpaired is None else self._clusters.effect
+        return self.state.paired.design_effect if self.unpaired is None else self.state.clusters.effect
 
     @property
     def points(self) -> float | None:
         """The same as a difference, in mean reward: treated less holdback."""
         if self.unpaired is None:
-            return self._paired.points
-        if not all(self._counts):
+            return self.state.paired.points
+        if not all(self.state.counts):
             return None
-        control, treated = (total / count for total, count in zip(self._totals, self._counts, strict=True))
+        control, treated = (total / count for total, count in zip(self.state.totals, self.state.counts, strict=True))
         return treated - control
 
-    def snapshot(self) -> SessionLiftSnapshot:
-        """The state; ``restore`` goes on from it to the bit."""
-        return SessionLiftSnapshot(
-            layout=LAYOUT,
-            holdback=self._holdback,
-            since_ms=self.since_ms,
-            balance=self.balance.snapshot(),
-            sessions=self._sessions.snapshot(Vote.row),
-            lift=self._lift.snapshot(),
-            paired=self._paired.snapshot(),
-            pairing=self._pairing.snapshot(),
-            clusters=self._clusters.snapshot(),
-            counts=list(self._counts),
-            totals=list(self._totals),
-        )
-
-    def restore(self, snapshot: SessionLiftSnapshot) -> None:
-        """Takes the state of ``snapshot``, which must be of the same holdback and layout."""
-        self.since_ms = snapshot["since_ms"]
-        self.balance = Balance.from_snapshot(snapshot["balance"], self._alpha)
-        self._sessions.restore(snapshot["sessions"], Vote.from_row)
-        self._lift = RelativeLift.from_snapshot(snapshot["lift"])
-        self._paired = PairedLift.from_snapshot(snapshot["paired"])
-        self._pairing = Pairing.from_snapshot(snapshot["pairing"], self._alpha)
-        self._clusters = Clusters.from_snapshot(snapshot["clusters"])
-        self._counts, self._totals = list(snapshot["counts"]), list(snapshot["totals"])
+    def snapshot(self) -> LiftState:
+        """The whole state; another ``SessionLift`` continues it to the bit."""
+        return replace(self.state, sessions=self._sessions.snapshot(Vote.row))
 
     def _take(self, session: Session[Vote]) -> None:
         votes = session.items
@@ -148,12 +171,12 @@ class SessionLift:
         self.balance.add(HeardSession(treated, self._treated_share, len(votes), len(said)))
         alike = [vote.said.reward for vote in votes if vote.agrees and vote.said is not None]
         agreeing, reward = sum(vote.agrees for vote in votes), sum(alike) / len(alike) if alike else None
-        self._pairing.add(SessionShape(len(votes), len(said), agreeing, reward), treated=treated)
+        self.state.pairing.add(SessionShape(len(votes), len(said), agreeing, reward), treated=treated)
         if not said:
             return
-        self._paired.add(said, treated=treated, bucket=votes[0].bucket)
+        self.state.paired.add(said, treated=treated, bucket=votes[0].bucket)
         value = sum(one.reward for one in said) / len(said)
-        says = self._lift.add(LiftSession(treated=treated, value=value, treated_share=self._treated_share))
-        self._clusters.add(votes[0].bucket, says)
-        self._counts[treated] += 1
-        self._totals[treated] += value
+        says = self.state.lift.add(LiftSession(treated=treated, value=value, treated_share=self._treated_share))
+        self.state.clusters.add(votes[0].bucket, says)
+        self.state.counts[treated] += 1
+        self.state.totals[treated] += value

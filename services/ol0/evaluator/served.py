@@ -2,9 +2,8 @@
 
 import math
 from bisect import bisect_right
-from typing import Final, NotRequired
-
-from typing_extensions import TypedDict
+from dataclasses import dataclass, field
+from typing import Final
 
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.exploration import propensity
@@ -15,7 +14,8 @@ REMEMBERED: Final = 64
 """Candidates and shares. An outcome comes a reward window after its decision, in which few are tried."""
 
 
-class Exploration(TypedDict):
+@dataclass(frozen=True)
+class Exploration:
     """How every checkpoint of a lineage explores: the share of each part's draws, and how many choices it has."""
 
     base: Digest
@@ -23,49 +23,46 @@ class Exploration(TypedDict):
     choices: list[int]
 
 
-class ServedSnapshot(TypedDict):
-    """The whole state in plain JSON values."""
-
-    outside: list[tuple[int, int | None]]
-    exploration: NotRequired[Exploration | None]
-    trials: NotRequired[list[tuple[int, Digest | None, float]]]
-
-
+@dataclass(eq=False)
 class Served:
     """Remembers the serving sequences outside of mode apply, the shares of candidates, and how decisions explore.
 
     Outside of apply the base serves everybody and logs as holdback. To count that as holdback would compare hours, not
     arms: the lift rests on a coin that was thrown for each session, and in those hours nobody threw it.
+
+    Attributes:
+        outside: the first sequence outside of apply, and the first that was back; None: it lasts.
+        exploration: None before a base is known.
+        trials: since which sequence who was staged, and with which share of all sessions.
     """
 
-    def __init__(self) -> None:
-        self._outside: list[tuple[int, int | None]] = []  # first sequence outside of apply, first back; None: it lasts
-        self._trials: list[tuple[int, Digest | None, float]] = []
-        self._exploration: Exploration | None = None
+    outside: list[tuple[int, int | None]] = field(default_factory=list)
+    exploration: Exploration | None = None
+    trials: list[tuple[int, Digest | None, float]] = field(default_factory=list)
 
     def take(self, state: ServingState) -> None:
         """Takes a serving state, in the order of sequence."""
-        outside = bool(self._outside) and self._outside[-1][1] is None
+        outside = bool(self.outside) and self.outside[-1][1] is None
         if state.mode is not Mode.APPLY and not outside:
-            self._outside.append((state.sequence, None))
+            self.outside.append((state.sequence, None))
         elif state.mode is Mode.APPLY and outside:
-            self._outside[-1] = (self._outside[-1][0], state.sequence)
+            self.outside[-1] = (self.outside[-1][0], state.sequence)
         staged = (None, 0.0) if state.staged is None else (state.staged.release.digest, state.staged.share)
-        if not self._trials or (state.sequence > self._trials[-1][0] and staged != self._trials[-1][1:]):
-            self._trials = [*self._trials, (state.sequence, *staged)][-REMEMBERED:]
-        if self._exploration is None or self._exploration["base"] != state.base.digest:
-            self._exploration = _exploration(state)
+        if not self.trials or (state.sequence > self.trials[-1][0] and staged != self.trials[-1][1:]):
+            self.trials = [*self.trials, (state.sequence, *staged)][-REMEMBERED:]
+        if self.exploration is None or self.exploration.base != state.base.digest:
+            self.exploration = _exploration(state)
 
     def applied(self, sequence: int) -> bool:
         """Whether a decision under this serving sequence belongs to an arm."""
-        return not any(start <= sequence and (stop is None or sequence < stop) for start, stop in self._outside)
+        return not any(start <= sequence and (stop is None or sequence < stop) for start, stop in self.outside)
 
     def staged_share(self, outcome: Outcome) -> float | None:
         """The share of all sessions that the candidate had beside this decision; None where it is not known."""
         if outcome.staged is None:
             return 0.0
-        place = bisect_right(self._trials, outcome.serving_sequence, key=lambda entry: entry[0])
-        _, digest, share = self._trials[place - 1] if place else (0, None, 0.0)
+        place = bisect_right(self.trials, outcome.serving_sequence, key=lambda entry: entry[0])
+        _, digest, share = self.trials[place - 1] if place else (0, None, 0.0)
         return share if digest == outcome.staged else None
 
     def chance(self, action: Action, greedy: Action) -> float:
@@ -74,20 +71,10 @@ class Served:
         Raises:
             LookupError: it is not known how this lineage explores.
         """
-        known = self._exploration
-        if known is None or not len(action) == len(greedy) == len(known["choices"]):
+        known = self.exploration
+        if known is None or not len(action) == len(greedy) == len(known.choices):
             raise LookupError(f"no base that explores in {len(action)} parts is known")
-        return math.prod(propensity(action, greedy, known["choices"], known["epsilon"]))
-
-    def snapshot(self) -> ServedSnapshot:
-        """In plain JSON values."""
-        return ServedSnapshot(outside=self._outside, exploration=self._exploration, trials=self._trials)
-
-    def restore(self, snapshot: ServedSnapshot) -> None:
-        """Go on from ``snapshot``."""
-        self._outside = [(start, stop) for start, stop in snapshot["outside"]]
-        self._exploration = snapshot.get("exploration")
-        self._trials = [(sequence, digest, share) for sequence, digest, share in snapshot.get("trials", ())]
+        return math.prod(propensity(action, greedy, known.choices, known.epsilon))
 
 
 def _exploration(state: ServingState) -> Exploration | None:

@@ -1,10 +1,10 @@
 """Sums over outcomes, from which the figures of an arm, a group or an hour are made."""
 
-from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from typing import Self
+from typing import Annotated, Self, TypeAlias
 
 from ol0.records import Outcome, RewardParts
+from ol0.statistics.stored import AS_ROW, FROM_ROW
 
 HALF = 0.5
 """Parts of a reward are scaled to 0..1; above the middle they speak for the answer."""
@@ -73,14 +73,8 @@ class Tally:
         """Both together."""
         return type(self)(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
-    def to_row(self) -> list[float]:
-        """The sums, in the order of the fields."""
-        return list(astuple(self))
 
-    @classmethod
-    def from_row(cls, row: Sequence[float]) -> Self:
-        """The tally that ``to_row`` was called on; counts come back as whole numbers."""
-        return cls(*row)  # type: ignore[arg-type]
+Row: TypeAlias = Annotated[Tally, FROM_ROW, AS_ROW]
 
 
 def _share(part: float, whole: int) -> float | None:

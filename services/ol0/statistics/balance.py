@@ -1,19 +1,17 @@
 """Are two arms heard of equally? What a comparison of rewards takes for granted, tested beside it."""
 
 import math
-from dataclasses import dataclass
-from typing import Final, NotRequired, Self
-
-from typing_extensions import TypedDict
+from dataclasses import dataclass, field
+from typing import Annotated, Final, Self
 
 from ol0.controller.numbering import number_of
 from ol0.records import Outcome
-from ol0.statistics.betting import BetGrid
-from ol0.statistics.lift import LiftConfig, LiftSession, LiftSnapshot, RelativeLift
-from ol0.statistics.losses import Losses, LossesSnapshot
-from ol0.statistics.sample_ratio import RatioFigures, RatioSnapshot, SampleRatio
-from ol0.statistics.seen import SeenUnits
+from ol0.statistics.lift import LiftConfig, LiftSession, RelativeLift
+from ol0.statistics.losses import Losses
+from ol0.statistics.sample_ratio import SampleRatio
+from ol0.statistics.seen import PackedUnits, SeenUnits
 from ol0.statistics.spending import candidate_alpha
+from ol0.statistics.stored import NOT_STORED
 
 LONGEST: Final = 12  # decisions of a session that count as such: one endless session must not decide
 CHECK_EVERY: Final = 25  # sessions; bounds are dearer than what they are made of
@@ -39,22 +37,7 @@ class HeardSession:
     voted: int
 
 
-class BalanceSnapshot(TypedDict):
-    """The whole state of a ``Balance`` in plain JSON values."""
-
-    tolerance: float
-    smallest_share: float
-    period: int
-    seen: str
-    ratio: RatioSnapshot
-    votes: LiftSnapshot
-    lengths: LiftSnapshot
-    sessions: int
-    arms: list[list[int]]
-    losses: NotRequired[LossesSnapshot]
-    found: str | None
-
-
+@dataclass(eq=False)
 class Balance:
     """Four tests of one pair of arms, and what they found, in words with figures.
 
@@ -72,22 +55,39 @@ class Balance:
 
     ``lack`` is no test but a caution: by how many standard errors the treated arm falls short.
 
-    Args:
-        alpha: the level, within (0, 1).
+    Attributes:
         tolerance: by which share votes per decision and decisions per session may differ, within (0, 1).
         smallest_share: neither arm is ever due less of the two arms' sessions.
+        votes: of the treated arm per decision, over the control's.
+        lengths: likewise of decisions per session.
+        alpha: the level, within (0, 1).
+        period: of the units, counted from 1.
+        seen: the units of this period.
+        ratio: of users, else sessions, of both arms in this period.
+        sessions: complete ones, of both arms.
+        arms: of control and treated the sessions, decisions, votes, lengths and their squares.
+        losses: of numbered decisions.
+        found: what is unbalanced, in words; None while nothing was found to be.
     """
 
-    def __init__(self, alpha: float, tolerance: float, smallest_share: float) -> None:
-        self.alpha, self.tolerance = alpha, tolerance
-        self.smallest_share = max(smallest_share, SMALLEST_SHARE)
-        self.found: str | None = None
-        self._period = 1
-        self._seen, self._ratio = SeenUnits(), SampleRatio()
-        self._votes, self._lengths = self._new_rate(), self._new_rate()
-        self.losses = Losses()
-        self._sessions = 0
-        self._arms = [[0] * 5, [0] * 5]  # control, treated: sessions, decisions, votes, lengths and their squares
+    tolerance: float
+    smallest_share: float
+    votes: RelativeLift
+    lengths: RelativeLift
+    alpha: Annotated[float, NOT_STORED] = math.nan
+    period: int = 1
+    seen: PackedUnits = field(default_factory=SeenUnits)
+    ratio: SampleRatio = field(default_factory=SampleRatio)
+    sessions: int = 0
+    arms: list[list[int]] = field(default_factory=lambda: [[0] * 5, [0] * 5])
+    losses: Losses = field(default_factory=Losses)
+    found: str | None = None
+
+    @classmethod
+    def of(cls, alpha: float, tolerance: float, smallest_share: float) -> Self:
+        """Without a unit yet."""
+        share = max(smallest_share, SMALLEST_SHARE)
+        return cls(tolerance, share, _new_rate(tolerance, share), _new_rate(tolerance, share), alpha)
 
     def see(self, unit: str, *, treated: bool | None, treated_share: float) -> None:
         """Take the unit of a decision; it counts once, by what it is met in first.
@@ -97,15 +97,15 @@ class Balance:
             treated: its arm; None where it is a third one, which must not be counted later either.
             treated_share: the probability of ``treated`` among these two arms.
         """
-        if not self._seen.first(unit):
+        if not self.seen.first(unit):
             return
         if treated is not None:
-            self._ratio.add(treated=treated, probability=treated_share)
-            if self._ratio.rejects(candidate_alpha(self._period, self.alpha / 2)):
-                self._find(_ratio_text(self._ratio.figures()))
-        if self._seen.full:
-            self._period += 1
-            self._seen, self._ratio = SeenUnits(), SampleRatio()
+            self.ratio.add(treated=treated, probability=treated_share)
+            if self.ratio.rejects(candidate_alpha(self.period, self.alpha / 2)):
+                self._find(_ratio_text(self.ratio))
+        if self.seen.full:
+            self.period += 1
+            self.seen, self.ratio = SeenUnits(), SampleRatio()
 
     def hear(self, outcome: Outcome, *, treated: bool, treated_share: float, now_ms: int, counted: bool) -> None:
         """Take one decision of either arm by its number, also one that is not ``counted``; see ``Losses.hear``."""
@@ -124,48 +124,43 @@ class Balance:
     def add(self, session: HeardSession) -> None:
         """Take a complete session of either arm."""
         length = min(session.decisions, LONGEST)
-        self._votes.add(LiftSession(session.treated, session.voted / session.decisions, session.treated_share))
-        self._lengths.add(LiftSession(session.treated, length / LONGEST, session.treated_share))
+        self.votes.add(LiftSession(session.treated, session.voted / session.decisions, session.treated_share))
+        self.lengths.add(LiftSession(session.treated, length / LONGEST, session.treated_share))
         for place, one in enumerate((1, session.decisions, session.voted, length, length * length)):
-            self._arms[session.treated][place] += one
-        self._sessions += 1
-        if not self._sessions % CHECK_EVERY:
+            self.arms[session.treated][place] += one
+        self.sessions += 1
+        if not self.sessions % CHECK_EVERY:
             self._check()
 
     def _check(self) -> None:
-        period = -(-self._sessions // RENEWED_EVERY)
-        for rate, name, part in ((self._votes, "votes", 4), (self._lengths, "lengths", 8)):
+        period = -(-self.sessions // RENEWED_EVERY)
+        for rate, name, part in ((self.votes, "votes", 4), (self.lengths, "lengths", 8)):
             figures = rate.figures(candidate_alpha(period, self.alpha / part))
             if figures.high == -self.tolerance or figures.low == self.tolerance:
                 self._find(self._rate_text(name))
-        if not self._sessions % RENEWED_EVERY:
-            self._votes, self._lengths = self._new_rate(), self._new_rate()
+        if not self.sessions % RENEWED_EVERY:
+            self.votes, self.lengths = (_new_rate(self.tolerance, self.smallest_share) for _ in range(2))
 
     @property
-    def units(self) -> RatioFigures:
-        """Users, else sessions, of both arms in this period."""
-        return self._ratio.figures()
-
-    @property
-    def sessions(self) -> tuple[int, int]:
+    def complete(self) -> tuple[int, int]:
         """Complete sessions of the treated arm and of the control, voted or not."""
-        return self._arms[1][0], self._arms[0][0]
+        return self.arms[1][0], self.arms[0][0]
 
     @property
     def treated_decisions(self) -> int:
         """Decisions in the treated arm's complete sessions."""
-        return self._arms[1][1]
+        return self.arms[1][1]
 
     @property
     def control_vote_rate(self) -> float:
         """Share of the control's decisions that are voted on; 0 before there is any."""
-        _, decisions, voted, *_ = self._arms[0]
+        _, decisions, voted, *_ = self.arms[0]
         return voted / decisions if decisions else 0.0
 
     @property
     def control_votes_per_session(self) -> float:
         """Votes in a session of the control, 0 before there is any."""
-        sessions, _, voted, *_ = self._arms[0]
+        sessions, _, voted, *_ = self.arms[0]
         return voted / sessions if sessions else 0.0
 
     @property
@@ -174,10 +169,10 @@ class Balance:
 
         As if looked at once, at a moment that was chosen beforehand: a caution while one waits, and no proof.
         """
-        figures, (control, treated) = self.units, self._arms
-        if not (control[0] and treated[0] and figures.units):
+        ratio, (control, treated) = self.ratio, self.arms
+        if not (control[0] and treated[0] and ratio.units):
             return 0.0
-        units = (figures.due - figures.treated) / math.sqrt(figures.variance)
+        units = (ratio.due - ratio.treated) / math.sqrt(ratio.variance)
         shorter = control[3] / control[0] - treated[3] / treated[0]
         count, total, squares = (control[place] + treated[place] for place in (0, 3, 4))
         variance = max(squares / count - (total / count) ** 2, 1e-9) * (1 / control[0] + 1 / treated[0])
@@ -185,58 +180,26 @@ class Balance:
 
     def words(self) -> str:
         """What was counted so far, balanced or not."""
-        known = [_ratio_text(self._ratio.figures()), self._rate_text("votes"), self._rate_text("lengths")]
+        known = [_ratio_text(self.ratio), self._rate_text("votes"), self._rate_text("lengths")]
         return "; ".join([*known, self.losses.words()] if self.losses.is_numbered else known)
-
-    def snapshot(self) -> BalanceSnapshot:
-        """The state in plain JSON values; ``from_snapshot`` goes on from it to the bit."""
-        return BalanceSnapshot(
-            tolerance=self.tolerance,
-            smallest_share=self.smallest_share,
-            period=self._period,
-            seen=self._seen.snapshot(),
-            ratio=self._ratio.snapshot(),
-            votes=self._votes.snapshot(),
-            lengths=self._lengths.snapshot(),
-            sessions=self._sessions,
-            arms=[list(arm) for arm in self._arms],
-            losses=self.losses.snapshot(),
-            found=self.found,
-        )
-
-    @classmethod
-    def from_snapshot(cls, snapshot: BalanceSnapshot, alpha: float) -> Self:
-        """The tests that ``snapshot`` was taken from; the tolerance belongs to the evidence."""
-        balance = cls(alpha, snapshot["tolerance"], snapshot["smallest_share"])
-        balance._period, balance.found = snapshot["period"], snapshot["found"]
-        balance._seen = SeenUnits.from_snapshot(snapshot["seen"])
-        balance._ratio = SampleRatio.from_snapshot(snapshot["ratio"])
-        balance._votes = RelativeLift.from_snapshot(snapshot["votes"])
-        balance._lengths = RelativeLift.from_snapshot(snapshot["lengths"])
-        balance._sessions = snapshot["sessions"]
-        balance._arms = [list(arm) for arm in snapshot["arms"]]
-        if "losses" in snapshot:
-            balance.losses = Losses.from_snapshot(snapshot["losses"])
-        return balance
-
-    def _new_rate(self) -> RelativeLift:
-        """A ratio of which only two values are asked: the ends of what is tolerated."""
-        share = self.smallest_share * (1 - 1e-9)  # the last bits of a session's share must not leave it
-        return RelativeLift(
-            LiftConfig(-self.tolerance, self.tolerance, 2 * self.tolerance, share, BetGrid(0.02, 0.9, 12))
-        )
 
     def _find(self, words: str) -> None:
         self.found = self.found or words
 
     def _rate_text(self, name: str) -> str:
         what, over, under = ("votes per decision", 2, 1) if name == "votes" else ("decisions per session", 1, 0)
-        treated, control = (_rate(arm[over], arm[under]) for arm in reversed(self._arms))
+        treated, control = (_rate(arm[over], arm[under]) for arm in reversed(self.arms))
         return f"{what} {treated} in the arm, {control} beside it"
 
 
-def _ratio_text(figures: RatioFigures) -> str:
-    return f"{figures.treated} of {figures.units} users or sessions are in the arm, {figures.due:.1f} are due"
+def _new_rate(tolerance: float, smallest_share: float) -> RelativeLift:
+    """A ratio of which only two values are asked: the ends of what is tolerated."""
+    share = smallest_share * (1 - 1e-9)  # the last bits of a session's share must not leave it
+    return RelativeLift(LiftConfig(-tolerance, tolerance, 2 * tolerance, share))
+
+
+def _ratio_text(ratio: SampleRatio) -> str:
+    return f"{ratio.treated} of {ratio.units} users or sessions are in the arm, {ratio.due:.1f} are due"
 
 
 def _rate(part: int, whole: int) -> str:

@@ -5,15 +5,14 @@ that holds at every moment at once: capital won in a fair game, which under the 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Self, TypeAlias
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import TypedDict
 
-FloatArray: TypeAlias = npt.NDArray[np.float64]
+from ol0.statistics.stored import Decimals, FloatArray
 
 # Halvings of the range of the mean: 2 ** -40 of it is far below what any figure shows.
 BISECTIONS: Final = 40
@@ -69,17 +68,7 @@ class Evidence:
     missing: int | None
 
 
-class BettingSnapshot(TypedDict):
-    """The whole state of a ``BettingTest`` in plain JSON values. Floats survive JSON exactly."""
-
-    null: str
-    mean: float
-    bound: float
-    count: int
-    log_wealth: list[float]
-    max_log_capital: float
-
-
+@dataclass(eq=False)
 class BettingTest:
     r"""One-sided test of the mean of variables within [-bound, bound], valid at every moment at once.
 
@@ -96,10 +85,16 @@ class BettingTest:
     m_1..m_n given the past average to m or less, the expected growth is still not above 1. What a rejection at n denies
     is that the *average* of the expected values up to n is within the null. The same holds for ``confidence_bound``.
 
-    Args:
+    Attributes:
         null: which side of ``mean`` is claimed.
         mean: the m of the null, in units of the observations, within (-bound, bound).
         bound: the largest absolute value an observation may take. Where the true bound varies, its maximum.
+        count: how many observations there are.
+        log_wealth: of each bet, without the division by 1 + b * m, which depends on n alone.
+        max_log_capital: the largest log capital so far, in nats: evidence once shown stays shown.
+
+    Raises:
+        ValueError: a mean that is not within the bound, or a state that was stored with another number of bets.
 
     References:
         Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting", JRSS B 86(1), 2024
@@ -113,16 +108,22 @@ class BettingTest:
     0.13
     """
 
-    def __init__(self, null: Null, mean: float, bound: float) -> None:
+    null: Null
+    mean: float
+    bound: float
+    count: int = 0
+    log_wealth: Decimals = field(default_factory=lambda: np.zeros(BetGrid().count))
+    max_log_capital: float = 0.0
+
+    def __post_init__(self) -> None:
+        mean, bound, found = self.mean, self.bound, self.log_wealth.size
         if not (0 < bound < math.inf and abs(mean) < bound):
             raise ValueError(f"a null mean of {mean} needs a finite bound above its absolute value, found {bound}")
-        self.null, self.mean, self.bound = null, mean, bound
-        sign = 1.0 if null is Null.AT_MOST else -1.0
+        sign = 1.0 if self.null is Null.AT_MOST else -1.0
         self._bets = sign * BetGrid().fractions() / bound
         self._null_growth = np.log1p(self._bets * mean)
-        self._log_wealth = np.zeros(len(self._bets))  # without the division by 1 + b * m, which depends on n alone
-        self._max_log_capital = 0.0
-        self.count = 0
+        if found != self._bets.size:
+            raise ValueError(f"the snapshot holds {found} bets, expected {self._bets.size}: start a new test")
 
     def update(self, y: float | npt.ArrayLike) -> None:
         """Take one observation, or several in order.
@@ -140,37 +141,32 @@ class BettingTest:
         if not inside.all():
             raise ValueError(f"observations must lie within ±{self.bound}, found {new[~inside][0]}")
         path = np.log1p(new[:, None] * self._bets)
-        path[0] += self._log_wealth
+        path[0] += self.log_wealth
         path.cumsum(axis=0, out=path)
         counts = np.arange(self.count + 1, self.count + new.size + 1)
         capital = mixture(path - counts[:, None] * self._null_growth)
-        self._log_wealth, self.count = path[-1].copy(), self.count + new.size
-        self._max_log_capital = max(self._max_log_capital, float(capital.max()))
+        self.log_wealth, self.count = path[-1].copy(), self.count + new.size
+        self.max_log_capital = max(self.max_log_capital, float(capital.max()))
 
     def _take(self, y: float) -> None:
         """One observation, as gates see them: a third of the time of an array of one."""
         if not abs(y) <= self.bound:  # true for NaN
             raise ValueError(f"observations must lie within ±{self.bound}, found {y}")
-        self._log_wealth = self._log_wealth + np.log1p(y * self._bets)
+        self.log_wealth = self.log_wealth + np.log1p(y * self._bets)
         self.count += 1
-        log_wealth = self._log_wealth - self.count * self._null_growth
+        log_wealth = self.log_wealth - self.count * self._null_growth
         top = log_wealth.max()
         capital = float(top + np.log(np.exp(log_wealth - top).sum() / log_wealth.size))
-        self._max_log_capital = max(self._max_log_capital, capital)
+        self.max_log_capital = max(self.max_log_capital, capital)
 
     @property
     def log_capital(self) -> float:
         """The present log capital against the null, in nats."""
         return self._log_capital_against(self.mean)
 
-    @property
-    def max_log_capital(self) -> float:
-        """The largest log capital so far, in nats: evidence once shown stays shown."""
-        return self._max_log_capital
-
     def rejects(self, alpha: float) -> bool:
         """Whether the null has fallen at some moment so far; false alarms at most ``alpha`` over all time."""
-        return self._max_log_capital >= log_threshold(alpha)
+        return self.max_log_capital >= log_threshold(alpha)
 
     def excludes(self, mean: float, alpha: float) -> bool:
         """Whether the present 1 - alpha bound leaves out this ``mean``; cheaper than the bound itself."""
@@ -197,44 +193,18 @@ class BettingTest:
     def evidence(self, alpha: float) -> Evidence:
         """How far the null is from falling at level ``alpha``."""
         threshold = log_threshold(alpha)
-        return Evidence(self._max_log_capital, threshold, self._missing(threshold))
-
-    def snapshot(self) -> BettingSnapshot:
-        """The state in plain JSON values; ``from_snapshot`` goes on from it to the bit."""
-        return BettingSnapshot(
-            null=self.null.value,
-            mean=self.mean,
-            bound=self.bound,
-            count=self.count,
-            log_wealth=self._log_wealth.tolist(),
-            max_log_capital=self._max_log_capital,
-        )
-
-    @classmethod
-    def from_snapshot(cls, snapshot: BettingSnapshot) -> Self:
-        """The test that ``snapshot`` was taken from.
-
-        Raises:
-            ValueError: it was written with another number of bets.
-        """
-        test = cls(Null(snapshot["null"]), snapshot["mean"], snapshot["bound"])
-        log_wealth = np.array(snapshot["log_wealth"], dtype=np.float64)
-        if log_wealth.shape != test._bets.shape:
-            raise ValueError(f"the snapshot holds {log_wealth.size} bets, expected {test._bets.size}: start a new test")
-        test._log_wealth, test.count = log_wealth, snapshot["count"]
-        test._max_log_capital = snapshot["max_log_capital"]
-        return test
+        return Evidence(self.max_log_capital, threshold, self._missing(threshold))
 
     def _log_capital_against(self, mean: float) -> float:
-        return float(mixture(self._log_wealth - self.count * np.log1p(self._bets * mean)))
+        return float(mixture(self.log_wealth - self.count * np.log1p(self._bets * mean)))
 
     def _missing(self, threshold: float) -> int | None:
-        if self._max_log_capital >= threshold:
+        if self.max_log_capital >= threshold:
             return 0
         if not self.count:
             return None
         # In the long run the capital grows as its best bet does; its past growth also paid for finding that bet.
-        growth = float((self._log_wealth / self.count - self._null_growth).max())
+        growth = float((self.log_wealth / self.count - self._null_growth).max())
         return math.ceil((threshold - self.log_capital) / growth) if growth > 0 else None
 
 

@@ -1,23 +1,15 @@
 """How much more a sum varies because some of its terms belong together."""
 
-from typing import Final, Self
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
-from typing_extensions import TypedDict
 
-from ol0.statistics.columns import pack_floats, unpack_floats
 from ol0.statistics.seen import unit_hash
+from ol0.statistics.stored import FloatArray, Packed
 
 BUCKETS: Final = 512
 """The effect is known to about 6 %, one standard error; units beyond as many share a bucket, which changes nothing."""
-
-
-class ClustersSnapshot(TypedDict):
-    """The whole state in plain JSON values."""
-
-    counts: str
-    sums: str
-    squares: float
 
 
 def bucket_of(unit: str) -> int:
@@ -25,6 +17,11 @@ def bucket_of(unit: str) -> int:
     return unit_hash(unit) % BUCKETS
 
 
+def _none() -> FloatArray:
+    return np.zeros(BUCKETS)
+
+
+@dataclass(eq=False)
 class Clusters:
     """The design effect of terms that come from the same user: an arm is drawn by user, and a user's taste stays.
 
@@ -46,37 +43,26 @@ class Clusters:
     (1, 3)
     """
 
-    def __init__(self) -> None:
-        self._counts, self._sums = np.zeros(BUCKETS), np.zeros(BUCKETS)
-        self._squares = 0.0
+    counts: Packed = field(default_factory=_none)
+    sums: Packed = field(default_factory=_none)
+    squares: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.counts, self.sums = self.counts.reshape(BUCKETS), self.sums.reshape(BUCKETS)
 
     def add(self, bucket: int, term: float) -> None:
         """Take one term of a unit in this bucket."""
-        self._counts[bucket] += 1
-        self._sums[bucket] += term
-        self._squares += term * term
+        self.counts[bucket] += 1
+        self.sums[bucket] += term
+        self.squares += term * term
 
     @property
     def effect(self) -> float:
         """The design effect, at least 1."""
-        count = self._counts.sum()
+        count = self.counts.sum()
         if not count:
             return 1.0
-        mean = self._sums.sum() / count
-        alone = self._squares - count * mean * mean
-        together = np.square(self._sums - self._counts * mean).sum()
+        mean = self.sums.sum() / count
+        alone = self.squares - count * mean * mean
+        together = np.square(self.sums - self.counts * mean).sum()
         return float(max(1.0, together / alone)) if alone > 0 else 1.0
-
-    def snapshot(self) -> ClustersSnapshot:
-        """In plain JSON values; ``from_snapshot`` goes on from it to the bit."""
-        return ClustersSnapshot(counts=pack_floats(self._counts), sums=pack_floats(self._sums), squares=self._squares)
-
-    @classmethod
-    def from_snapshot(cls, snapshot: ClustersSnapshot) -> Self:
-        """The clusters that ``snapshot`` was taken of."""
-        clusters = cls()
-        clusters._counts, clusters._sums = (
-            unpack_floats(snapshot[name]).reshape(BUCKETS) for name in ("counts", "sums")
-        )
-        clusters._squares = snapshot["squares"]
-        return clusters

@@ -69,20 +69,6 @@ def unpack_integers(text: str, dtype: str) -> list[int]:
     return numbers
 
 
-def pack_floats(numbers: npt.NDArray[np.float64]) -> str:
-    """An array of float64: little-endian, base64, exact and half the size of decimals. The shape is the reader's."""
-    return base64.b64encode(numbers.astype("<f8").tobytes()).decode("ascii")
-
-
-def unpack_floats(text: str) -> npt.NDArray[np.float64]:
-    """What ``pack_floats`` was given, [n].
-
-    Raises:
-        ValueError: the text is none of it.
-    """
-    return np.frombuffer(base64.b64decode(text, validate=True), "<f8").astype(np.float64)
-
-
 def _unpack_column(column: Column) -> list[Value]:
     values, index = column["values"], unpack_integers(column["index"], "<i8")
     if index and not 0 <= min(index) <= max(index) < len(values):

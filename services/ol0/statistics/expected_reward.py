@@ -1,7 +1,9 @@
 """What a decision will probably be worth, learnt from past ones: by role, by group within it, by action within that."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Self
+from typing import Annotated, Final, NamedTuple, Self, TypeAlias
+
+from pydantic import PlainSerializer, PlainValidator
 
 from ol0.statistics.columns import Column, Row, pack_columns, unpack_columns
 
@@ -72,6 +74,11 @@ class ExpectedReward:
                 float(total or 0),
             )
         return expected
+
+
+InColumns: TypeAlias = Annotated[
+    ExpectedReward, PlainValidator(ExpectedReward.from_snapshot), PlainSerializer(ExpectedReward.snapshot)
+]
 
 
 def _row(key: tuple[str | None, ...], count: int, total: float) -> Row:

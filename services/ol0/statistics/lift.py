@@ -1,12 +1,14 @@
 """The relative lift of the learnt policy over the holdback, with an interval that holds at every moment."""
 
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
+from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from ol0.statistics.betting import BetGrid, FloatArray
-from ol0.statistics.capital import CapitalSnapshot, LiftCapital
+from ol0.statistics.betting import BetGrid
+from ol0.statistics.capital import LiftCapital
+from ol0.statistics.stored import FloatArray
 
 # The centre only takes away deviation; kept inside, it lets the bets be larger.
 CENTRE_LOW: Final = 0.2
@@ -24,15 +26,19 @@ class LiftConfig:
         smallest_share: no arm may get less of the sessions, ever: it bounds the bets, which must not change. Half the
             usual holdback of .1, so that the holdback can be halved; at .1 the interval is as wide after 3,000
             sessions and a sixth narrower after 1,000.
-        bets: fewer and larger than usual, because each of them is kept for each lift. 24 bets from .004 on gave an
-            interval 4 % wider at 6,700 sessions and 9 % wider at 1,000.
+        smallest_bet: see ``BetGrid``.
+        largest_bet: likewise.
+        bets: how many. Fewer and larger than usual, because each of them is kept for each lift: 24 bets from .004 on
+            gave an interval 4 % wider at 6,700 sessions and 9 % wider at 1,000.
     """
 
     lowest: float = -0.5
     highest: float = 1.5
     step: float = 0.01
     smallest_share: float = 0.05
-    bets: BetGrid = field(default_factory=lambda: BetGrid(smallest=0.02, largest=0.9, count=12))
+    smallest_bet: float = 0.02
+    largest_bet: float = 0.9
+    bets: int = 12
 
     def __post_init__(self) -> None:
         if not (-1 < self.lowest < self.highest and self.step > 0):
@@ -44,6 +50,10 @@ class LiftConfig:
         """The lifts, float64 [lifts], rising, rounded so that 0 is 0."""
         steps = round((self.highest - self.lowest) / self.step)
         return np.round(self.lowest + self.step * np.arange(steps + 1), 9)
+
+    def bet_grid(self) -> BetGrid:
+        """The bets on each lift."""
+        return BetGrid(self.smallest_bet, self.largest_bet, self.bets)
 
 
 @dataclass(frozen=True)
@@ -87,24 +97,7 @@ class LiftFigures:
     high: float | None
 
 
-class LiftSnapshot(CapitalSnapshot):
-    """The whole state of a ``RelativeLift`` in plain JSON values, about 50 kB with the usual grid.
-
-    The grid belongs to the state: evidence cannot move to another one, so a changed config takes effect in a new lift.
-    """
-
-    lowest: float
-    highest: float
-    step: float
-    smallest_share: float
-    smallest_bet: float
-    largest_bet: float
-    bets: int
-    sessions: list[int]
-    weights: list[float]
-    values: list[float]
-
-
+@dataclass(eq=False)
 class RelativeLift:
     r"""Anytime-valid confidence sequence of mean(treated) / mean(control) - 1 from randomised sessions.
 
@@ -131,8 +124,12 @@ class RelativeLift:
     With a holdback of a tenth, a control mean of .44 and up to three votes a session, after 6,700 sessions low is .12
     under the estimate and high .15 over it; a fixed-n interval, which lies when looked at again and again, claims .08.
 
-    Args:
-        config: the grid of lifts and the bets.
+    Attributes:
+        config: the grid of lifts and the bets. It belongs to the state, for evidence cannot move to another one.
+        sessions: of control and treated; so are the next two.
+        weights: sums of one over the share.
+        values: sums of what they brought, so weighted.
+        capital: of the bets, some 50 kB with the usual grid.
 
     References:
         Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting", JRSS B 86(1), 2024.
@@ -147,14 +144,28 @@ class RelativeLift:
     (0.5, 0.34, 0.69)
     """
 
-    def __init__(self, config: LiftConfig) -> None:
-        self.config = config
-        lifts = config.grid()
+    config: LiftConfig
+    sessions: list[int] = field(default_factory=lambda: [0, 0])
+    weights: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    values: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    capital: LiftCapital = field(default_factory=LiftCapital)
+
+    def __post_init__(self) -> None:
+        config, lifts = self.config, self.config.grid()
         self._ratios = 1 + lifts
-        self._capital = LiftCapital(lifts, self._reach_below(), self._reach_above(), config.bets)
-        self._sessions = [0, 0]  # control, treated; so are the next two
-        self._weights = [0.0, 0.0]
-        self._values = [0.0, 0.0]
+        self.capital.bet_on(lifts, self._reach_below(), self._reach_above(), config.bet_grid())
+
+    @model_serializer(mode="wrap")
+    def _flat(self, dump: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Grid and capital lie among the rest, as earlier versions wrote them."""
+        stored = dump(self)
+        config, capital = stored.pop("config"), stored.pop("capital")
+        return {**config, **stored, **capital}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nested(cls, stored: object) -> object:
+        return {**stored, "config": stored, "capital": stored} if isinstance(stored, dict) else stored
 
     def add(self, session: LiftSession) -> float:
         """Take one session, in the order in which sessions close; what it says of the difference of the means.
@@ -171,65 +182,33 @@ class RelativeLift:
         centre = self._centre()
         surprise = (session.value - centre) / share
         difference, control = (surprise, centre / share) if session.treated else (-surprise, surprise)
-        self._capital.add(difference, control)
+        self.capital.add(difference, control)
         arm = int(session.treated)
-        self._sessions[arm] += 1
-        self._weights[arm] += 1 / share
-        self._values[arm] += session.value / share
+        self.sessions[arm] += 1
+        self.weights[arm] += 1 / share
+        self.values[arm] += session.value / share
         return difference
 
     def figures(self, alpha: float, design_effect: float = 1.0) -> LiftFigures:
         """Estimate and two-sided 1 - alpha interval of the average lift so far; see ``LiftCapital.interval``."""
-        low, high = self._capital.interval(alpha, design_effect)
+        low, high = self.capital.interval(alpha, design_effect)
         return LiftFigures(
-            treated_sessions=self._sessions[1],
-            control_sessions=self._sessions[0],
+            treated_sessions=self.sessions[1],
+            control_sessions=self.sessions[0],
             estimate=self._estimate(),
             low=low,
             high=high,
         )
 
-    def snapshot(self) -> LiftSnapshot:
-        """The state in plain JSON values; ``from_snapshot`` goes on from it to the bit."""
-        config = self.config
-        return LiftSnapshot(
-            lowest=config.lowest,
-            highest=config.highest,
-            step=config.step,
-            smallest_share=config.smallest_share,
-            smallest_bet=config.bets.smallest,
-            largest_bet=config.bets.largest,
-            bets=config.bets.count,
-            sessions=list(self._sessions),
-            weights=list(self._weights),
-            values=list(self._values),
-            **self._capital.snapshot(),
-        )
-
-    @classmethod
-    def from_snapshot(cls, snapshot: LiftSnapshot) -> Self:
-        """The lift that ``snapshot`` was taken from.
-
-        Raises:
-            ValueError: the wealth does not fit the grid that stands beside it.
-        """
-        bets = BetGrid(snapshot["smallest_bet"], snapshot["largest_bet"], snapshot["bets"])
-        config = LiftConfig(snapshot["lowest"], snapshot["highest"], snapshot["step"], snapshot["smallest_share"], bets)
-        lift = cls(config)
-        lift._capital.restore(snapshot)
-        lift._sessions = list(snapshot["sessions"])
-        lift._weights, lift._values = list(snapshot["weights"]), list(snapshot["values"])
-        return lift
-
     def _centre(self) -> float:
         # One made-up session of .5 until there are real ones.
-        mean = (0.5 + self._values[0]) / (1 + self._weights[0])
+        mean = (0.5 + self.values[0]) / (1 + self.weights[0])
         return min(max(mean, CENTRE_LOW), CENTRE_HIGH)
 
     def _estimate(self) -> float | None:
-        if not all(self._sessions) or not self._values[0]:
+        if not all(self.sessions) or not self.values[0]:
             return None
-        control, treated = (value / weight for value, weight in zip(self._values, self._weights, strict=True))
+        control, treated = (value / weight for value, weight in zip(self.values, self.weights, strict=True))
         return treated / control - 1
 
     def _reach_below(self) -> FloatArray:

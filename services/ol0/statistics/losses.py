@@ -1,13 +1,15 @@
 """How many decisions of two arms were made and never heard of, where routers number them."""
 
-from dataclasses import astuple, dataclass, field
-from typing import Final, Self
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Final, Self, TypeAlias
 
-from typing_extensions import TypedDict
+from pydantic import BeforeValidator, SerializerFunctionWrapHandler, WrapSerializer
 
 from ol0.controller.numbering import Number
 from ol0.records import Arm
-from ol0.statistics.sample_ratio import RatioSnapshot, SampleRatio
+from ol0.statistics.sample_ratio import SampleRatio
+from ol0.statistics.stored import AS_ROW, FROM_ROW
 
 MOST_ROUTERS: Final = 256
 """Whose place is known; beyond it, whoever was silent for longest begins anew. 30 kB of snapshot at the most."""
@@ -65,7 +67,7 @@ class _Run:
 class _Router:
     """The numbers of one router by arm, and what is missing that the test has not had: of control, of treated."""
 
-    runs: dict[Arm, _Run] = field(default_factory=dict)
+    runs: dict[Arm, Annotated[_Run, FROM_ROW]] = field(default_factory=dict)
     fresh: list[int] = field(default_factory=lambda: [0, 0])
     found_ms: int = 0
 
@@ -119,14 +121,21 @@ class ArmLosses:
         return lost / (self.heard + lost)
 
 
-class LossesSnapshot(TypedDict):
-    """The whole state of ``Losses`` in plain JSON values."""
-
-    routers: list[tuple[str, dict[str, list[int]], list[int], int]]
-    arms: list[list[int]]
-    ratio: RatioSnapshot
+def _named(routers: Iterable[list[object]]) -> dict[object, list[object]]:
+    return {name: router for name, *router in routers}
 
 
+def _listed(routers: Mapping[str, _Router], dump: SerializerFunctionWrapHandler) -> list[list[object]]:
+    return [[name, *router] for name, router in dump(routers).items()]
+
+
+_Routers: TypeAlias = Annotated[
+    dict[str, Annotated[_Router, FROM_ROW, AS_ROW]], BeforeValidator(_named), WrapSerializer(_listed)
+]
+_Side: TypeAlias = Annotated[ArmLosses, FROM_ROW, AS_ROW]
+
+
+@dataclass(eq=False)
 class Losses:
     """Counts the numbers of two arms that never came, and tests whether they fall to the arms as decisions do.
 
@@ -139,12 +148,16 @@ class Losses:
     one coin together, and fewer are less than one (Jensen). Of 100 runs with outages none was rejected at .05.
 
     The memory is bounded: of more than 256 routers, the one that was silent for longest begins anew when it speaks.
+
+    Attributes:
+        routers: by name, the last to speak last.
+        arms: control and treated.
+        ratio: of what is missing.
     """
 
-    def __init__(self) -> None:
-        self.arms = ArmLosses(), ArmLosses()
-        self._routers: dict[str, _Router] = {}
-        self._ratio = SampleRatio()
+    routers: _Routers = field(default_factory=dict)
+    arms: tuple[_Side, _Side] = field(default_factory=lambda: (ArmLosses(), ArmLosses()))
+    ratio: SampleRatio = field(default_factory=SampleRatio)
 
     def hear(
         self,
@@ -173,12 +186,12 @@ class Losses:
             side.unnumbered += counted
             return
         name, place = number
-        router = self._routers.get(name)
+        router = self.routers.get(name)
         run = None if router is None else router.runs.get(arm)
         if router is None or run is None or abs(place - run.last) > FAR:
             if not counted:
                 return
-            router = self._routers.setdefault(name, _Router())
+            router = self.routers.setdefault(name, _Router())
             run = router.runs[arm] = _Run.at(place, end_ms, treated=treated)
             side.beginnings += 1
         if place < run.first and not counted:
@@ -190,16 +203,16 @@ class Losses:
         router.note(run)
         if any(router.fresh) and router.is_even:
             control, own = router.fresh
-            self._ratio.weigh(control / CLUSTER, own / CLUSTER, treated_share)
+            self.ratio.weigh(control / CLUSTER, own / CLUSTER, treated_share)
             router.fresh = [0, 0]
         self._keep(name, router)
 
     def _keep(self, name: str, router: _Router) -> None:
         """The last to speak is the last in line; the first in line goes."""
-        del self._routers[name]
-        self._routers[name] = router
-        if len(self._routers) > MOST_ROUTERS:
-            del self._routers[next(iter(self._routers))]
+        del self.routers[name]
+        self.routers[name] = router
+        if len(self.routers) > MOST_ROUTERS:
+            del self.routers[next(iter(self.routers))]
 
     @property
     def excess(self) -> float:
@@ -219,33 +232,9 @@ class Losses:
 
     def rejects(self, alpha: float) -> bool:
         """Whether losses were found to fall to the arms otherwise than decisions do."""
-        return self._ratio.rejects(alpha)
+        return self.ratio.rejects(alpha)
 
     def words(self) -> str:
         """What is missing, with what it is missing of."""
         control, treated = (f"{arm.missing} of {arm.missing + arm.heard}" for arm in self.arms)
         return f"{treated} numbered decisions are missing in the arm, {control} beside it"
-
-    def snapshot(self) -> LossesSnapshot:
-        """The state in plain JSON values; ``from_snapshot`` goes on from it to the bit."""
-        return LossesSnapshot(
-            routers=[
-                (name, {arm: list(astuple(run)) for arm, run in one.runs.items()}, list(one.fresh), one.found_ms)
-                for name, one in self._routers.items()
-            ],
-            arms=[list(astuple(arm)) for arm in self.arms],
-            ratio=self._ratio.snapshot(),
-        )
-
-    @classmethod
-    def from_snapshot(cls, snapshot: LossesSnapshot) -> Self:
-        """The count that ``snapshot`` was taken of."""
-        losses = cls()
-        control, treated = snapshot["arms"]
-        losses.arms = ArmLosses(*control), ArmLosses(*treated)
-        losses._routers = {
-            name: _Router({Arm(arm): _Run(bool(run[0]), *run[1:]) for arm, run in runs.items()}, list(fresh), found_ms)
-            for name, runs, fresh, found_ms in snapshot["routers"]
-        }
-        losses._ratio = SampleRatio.from_snapshot(snapshot["ratio"])
-        return losses

@@ -1,24 +1,37 @@
 """Whether a share has risen for good, at a moment that nobody knows beforehand."""
 
 import math
-from typing import Final, Self
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
-from typing_extensions import TypedDict
 
-from ol0.statistics.betting import FloatArray, log_threshold, mixture
+from ol0.statistics.betting import log_threshold, mixture
+from ol0.statistics.stored import Decimals
 
 BETS: Final = (0.3, 0.6, 0.9)  # of the largest that can never lose everything: for a small, a middling and a full rise
 MIDDLE: Final = 1  # the bet that says when a rise began
 
 
-class OnsetSnapshot(TypedDict):
-    """The whole state of an ``Onset`` in plain JSON values."""
+@dataclass
+class OnsetState:
+    """What an ``Onset`` knows.
 
-    count: int
-    since: int
-    climb: float
-    log_wealth: list[float] | None
+    Attributes:
+        count: observations so far.
+        since: those before the one at which a rise most likely began: the lowest point of the middle bet's path.
+        climb: of that path since then, in nats.
+        log_wealth: of each bet; None before the first observation, for JSON knows no infinity.
+    """
+
+    count: int = 0
+    since: int = 0
+    climb: float = 0.0
+    log_wealth: Decimals | None = None
+
+    def __post_init__(self) -> None:
+        if self.log_wealth is not None and self.log_wealth.size != len(BETS):
+            raise ValueError(f"the snapshot holds {self.log_wealth.size} bets, expected {len(BETS)}: start a new test")
 
 
 class Onset:
@@ -38,6 +51,7 @@ class Onset:
 
     Args:
         share: what the share is claimed not to exceed, within (0, 1).
+        state: to continue from.
 
     >>> onset = Onset(0.5)
     >>> for number in range(10_000):
@@ -46,57 +60,34 @@ class Onset:
     False
     >>> for _ in range(60):
     ...     onset.update(True)
-    >>> onset.rejects(0.001), onset.since
+    >>> onset.rejects(0.001), onset.state.since
     (True, 10000)
     """
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, share: float, state: OnsetState | None = None) -> None:
         if not 0 < share < 1:
             raise ValueError(f"the share must lie within (0, 1), found {share}")
         self.share = share
         bets = np.array(BETS) / max(share, 1 - share)
         self._growth = {False: np.log1p(-bets * share), True: np.log1p(bets * (1 - share))}
-        self._log_wealth: FloatArray = np.full(len(BETS), -math.inf)
-        self.count = 0
-        self.since = 0
-        """Observations before the one at which a rise most likely began: the lowest point of the middle bet's path."""
-        self._climb = 0.0
+        self.state = state or OnsetState()
 
     def update(self, seen: bool) -> None:  # noqa: FBT001 - the observation itself
         """Take one observation."""
-        if self._climb <= 0:
-            self.since, self._climb = self.count, 0.0
-        self._climb += float(self._growth[seen][MIDDLE])
-        fresh = -math.log(self.count + 1) - math.log(self.count + 2)
-        self.count += 1
-        self._log_wealth = np.logaddexp(self._log_wealth, fresh) + self._growth[seen]
+        state, growth = self.state, self._growth[seen]
+        if state.climb <= 0:
+            state.since, state.climb = state.count, 0.0
+        state.climb += float(growth[MIDDLE])
+        fresh = -math.log(state.count + 1) - math.log(state.count + 2)
+        state.count += 1
+        before = -math.inf if state.log_wealth is None else state.log_wealth
+        state.log_wealth = np.logaddexp(before, fresh) + growth
 
     @property
     def log_capital(self) -> float:
         """In nats; minus infinity before the first observation."""
-        return float(mixture(self._log_wealth)) if self.count else -math.inf
+        return -math.inf if self.state.log_wealth is None else float(mixture(self.state.log_wealth))
 
     def rejects(self, alpha: float) -> bool:
         """Whether the share has risen; a false alarm, ever, with probability ``alpha`` at most if one stops there."""
         return self.log_capital >= log_threshold(alpha)
-
-    def snapshot(self) -> OnsetSnapshot:
-        """The state in plain JSON values; ``from_snapshot`` goes on from it to the bit."""
-        wealth = self._log_wealth.tolist() if self.count else None  # JSON knows no infinity
-        return OnsetSnapshot(count=self.count, since=self.since, climb=self._climb, log_wealth=wealth)
-
-    @classmethod
-    def from_snapshot(cls, snapshot: OnsetSnapshot, share: float) -> Self:
-        """The test that ``snapshot`` was taken from.
-
-        Raises:
-            ValueError: it was written with another number of bets.
-        """
-        onset = cls(share)
-        onset.count, onset.since, onset._climb = snapshot["count"], snapshot["since"], snapshot["climb"]
-        wealth = snapshot["log_wealth"]
-        if wealth is not None:
-            if len(wealth) != len(BETS):
-                raise ValueError(f"the snapshot holds {len(wealth)} bets, expected {len(BETS)}: start a new test")
-            onset._log_wealth = np.array(wealth, dtype=np.float64)
-        return onset

@@ -1,9 +1,11 @@
 """How far event time has come, by outcomes that are numbered and arrive over several partitions."""
 
 from bisect import bisect_right
-from typing import Final, NotRequired
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Final
 
-from typing_extensions import TypedDict
+from pydantic import BeforeValidator, PlainSerializer
 
 LARGEST_WAIT: Final = 4_096
 """Outcomes that may wait for an earlier one of another partition: eight polls' worth, 30 kB of snapshot at most."""
@@ -11,15 +13,29 @@ LARGEST_HOLES: Final = 4_096
 """Runs of outcomes that were given up and may still come: as many as may wait, one by one."""
 
 
-class ClockSnapshot(TypedDict):
-    """The whole state of an ``OutcomeClock`` in plain JSON values."""
+def _by_number(ahead: Mapping[int, int]) -> list[tuple[int, int]]:
+    return sorted(ahead.items())
 
-    expected: int
-    time_ms: int | None
-    newest_ms: int | None
-    tick_ms: int | None
-    ahead: list[tuple[int, int]]
-    holes: NotRequired[list[tuple[int, int]]]
+
+@dataclass
+class ClockState:
+    """What an ``OutcomeClock`` knows.
+
+    Attributes:
+        expected: number of the first outcome that is not here.
+        time_ms: end of the last window before it.
+        newest_ms: the largest end.
+        tick_ms: how far ticks have come.
+        ahead: by number, the ends of windows that wait for an earlier one.
+        holes: numbers that were given up: the first and the one behind the last, in order.
+    """
+
+    expected: int = 0
+    time_ms: int | None = None
+    newest_ms: int | None = None
+    tick_ms: int | None = None
+    ahead: Annotated[dict[int, int], BeforeValidator(dict), PlainSerializer(_by_number)] = field(default_factory=dict)
+    holes: list[tuple[int, int]] = field(default_factory=list)
 
 
 class OutcomeClock:
@@ -50,30 +66,27 @@ class OutcomeClock:
 
     def __init__(self, patience_ms: int, lag_ms: int = 0) -> None:
         self.patience_ms, self.lag_ms = patience_ms, lag_ms
-        self._expected = 0
-        self._time_ms: int | None = None
-        self._newest_ms: int | None = None
-        self._tick_ms: int | None = None
-        self._ahead: dict[int, int] = {}
-        self._holes: list[tuple[int, int]] = []  # first number and the one behind the last, in order
+        self.state = ClockState()
 
     @property
     def now_ms(self) -> int | None:
         """The event time; None before there is any."""
-        known = [time for time in (self._time_ms, None if self._ahead else self._tick_ms) if time is not None]
+        known = [
+            time for time in (self.state.time_ms, None if self.state.ahead else self.state.tick_ms) if time is not None
+        ]
         return max(known, default=None)
 
     def take(self, sequence: int, end_ms: int) -> bool:
         """Whether this outcome is new; if so, time moves as far as it may."""
-        if sequence < self._expected:
+        if sequence < self.state.expected:
             return self._fill(sequence)
-        if sequence in self._ahead:
+        if sequence in self.state.ahead:
             return False
-        self._ahead[sequence] = end_ms
-        self._newest_ms = max(end_ms, end_ms if self._newest_ms is None else self._newest_ms)
+        self.state.ahead[sequence] = end_ms
+        self.state.newest_ms = max(end_ms, end_ms if self.state.newest_ms is None else self.state.newest_ms)
         self._advance()
-        while self._ahead and self._waited_enough():
-            self._give_up(min(self._ahead))
+        while self.state.ahead and self._waited_enough():
+            self._give_up(min(self.state.ahead))
             self._advance()
         return True
 
@@ -85,54 +98,36 @@ class OutcomeClock:
         """
         if time_ms is not None:
             reached_ms = time_ms - self.lag_ms
-            self._tick_ms = max(reached_ms, reached_ms if self._tick_ms is None else self._tick_ms)
-
-    def snapshot(self) -> ClockSnapshot:
-        """The state in plain JSON values."""
-        return ClockSnapshot(
-            expected=self._expected,
-            time_ms=self._time_ms,
-            newest_ms=self._newest_ms,
-            tick_ms=self._tick_ms,
-            ahead=sorted(self._ahead.items()),
-            holes=list(self._holes),
-        )
-
-    def restore(self, snapshot: ClockSnapshot) -> None:
-        """Take the state of ``snapshot``."""
-        self._expected, self._time_ms = snapshot["expected"], snapshot["time_ms"]
-        self._newest_ms, self._tick_ms = snapshot["newest_ms"], snapshot["tick_ms"]
-        self._ahead = dict(snapshot["ahead"])
-        self._holes = [(first, end) for first, end in snapshot.get("holes", [])]
+            self.state.tick_ms = max(reached_ms, reached_ms if self.state.tick_ms is None else self.state.tick_ms)
 
     def _fill(self, sequence: int) -> bool:
         """Whether this number lies in a hole, where it lies no more then."""
-        place = bisect_right(self._holes, sequence, key=lambda hole: hole[0]) - 1
-        if place < 0 or sequence >= self._holes[place][1]:
+        place = bisect_right(self.state.holes, sequence, key=lambda hole: hole[0]) - 1
+        if place < 0 or sequence >= self.state.holes[place][1]:
             return False
-        first, end = self._holes[place]
+        first, end = self.state.holes[place]
         rest = [(first, sequence), (sequence + 1, end)]
-        self._holes[place : place + 1] = [hole for hole in rest if hole[0] < hole[1]]
+        self.state.holes[place : place + 1] = [hole for hole in rest if hole[0] < hole[1]]
         self._forget_holes()
         return True
 
     def _give_up(self, sequence: int) -> None:
         """Goes on at this number without those before it."""
-        self._holes.append((self._expected, sequence))
-        self._expected = sequence
+        self.state.holes.append((self.state.expected, sequence))
+        self.state.expected = sequence
         self._forget_holes()
 
     def _forget_holes(self) -> None:
-        del self._holes[:-LARGEST_HOLES]
+        del self.state.holes[:-LARGEST_HOLES]
 
     def _advance(self) -> None:
-        while self._expected in self._ahead:
-            end_ms = self._ahead.pop(self._expected)
-            self._time_ms = max(end_ms, end_ms if self._time_ms is None else self._time_ms)
-            self._expected += 1
+        while self.state.expected in self.state.ahead:
+            end_ms = self.state.ahead.pop(self.state.expected)
+            self.state.time_ms = max(end_ms, end_ms if self.state.time_ms is None else self.state.time_ms)
+            self.state.expected += 1
 
     def _waited_enough(self) -> bool:
-        if self._newest_ms is None or len(self._ahead) > LARGEST_WAIT:
+        if self.state.newest_ms is None or len(self.state.ahead) > LARGEST_WAIT:
             return True
-        reached = min(self._ahead.values()) if self._time_ms is None else self._time_ms
-        return self._newest_ms - reached > self.patience_ms
+        reached = min(self.state.ahead.values()) if self.state.time_ms is None else self.state.time_ms
+        return self.state.newest_ms - reached > self.patience_ms

@@ -1,18 +1,17 @@
 """The relative lift from single decisions: what each arm would have done is known, whichever it was."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, Self
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
-from typing_extensions import TypedDict
 
-from ol0.statistics.betting import BetGrid, FloatArray
-from ol0.statistics.capital import CapitalSnapshot, LiftCapital
-from ol0.statistics.clusters import Clusters, ClustersSnapshot
-from ol0.statistics.columns import Column
-from ol0.statistics.expected_reward import Cell, ExpectedReward
+from ol0.statistics.betting import BetGrid
+from ol0.statistics.capital import LiftCapital
+from ol0.statistics.clusters import Clusters
+from ol0.statistics.expected_reward import Cell, ExpectedReward, InColumns
 from ol0.statistics.lift import LiftFigures
+from ol0.statistics.stored import FloatArray
 
 LOWEST: Final = -0.5
 HIGHEST: Final = 1.5
@@ -56,18 +55,7 @@ class PairedReward:
     choices: tuple[Choice, ...] = ()
 
 
-class PairedSnapshot(TypedDict):
-    """The whole state of a ``PairedLift`` in plain JSON values, some 80 kB."""
-
-    holdback: float
-    sessions: list[int]
-    difference: float
-    control: float
-    wealth: CapitalSnapshot
-    expected: list[Column]
-    clusters: ClustersSnapshot
-
-
+@dataclass(eq=False)
 class PairedLift:
     r"""Anytime-valid confidence sequence of mean(treated) / mean(control) - 1, paired prompt by prompt.
 
@@ -93,8 +81,14 @@ class PairedLift:
 
     Against ``RelativeLift`` its interval is less than half as wide where the arms agree on three prompts of four.
 
-    Args:
+    Attributes:
         holdback: share of all sessions that the base serves, within (0, 1).
+        sessions: of control and treated.
+        difference: sum of d.
+        control: sum of c.
+        wealth: of the bets, some 80 kB.
+        expected: m.
+        clusters: of the differences, by user.
 
     References:
         Dudik, Langford and Li, "Doubly robust policy evaluation and learning", ICML 2011, for d and c.
@@ -102,16 +96,20 @@ class PairedLift:
         Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting", JRSS B 86(1), 2024.
     """
 
-    def __init__(self, holdback: float) -> None:
-        if not 0 < holdback < 1:
-            raise ValueError(f"the holdback must lie within (0, 1), found {holdback}")
-        self.holdback = holdback
+    holdback: float
+    sessions: list[int] = field(default_factory=lambda: [0, 0])
+    difference: float = 0.0
+    control: float = 0.0
+    wealth: LiftCapital = field(default_factory=LiftCapital)
+    expected: InColumns = field(default_factory=ExpectedReward)
+    clusters: Clusters = field(default_factory=Clusters)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.holdback < 1:
+            raise ValueError(f"the holdback must lie within (0, 1), found {self.holdback}")
         lifts = lift_grid()
-        reach = largest_gain(lifts, holdback)
-        self._capital = LiftCapital(lifts, reach, reach, BETS)
-        self._expected, self._clusters = ExpectedReward(), Clusters()
-        self._sessions = [0, 0]  # control, treated
-        self._difference = self._control = 0.0
+        reach = largest_gain(lifts, self.holdback)
+        self.wealth.bet_on(lifts, reach, reach, BETS)
 
     def add(self, rewards: Sequence[PairedReward], *, treated: bool, bucket: int) -> None:
         """Take one session, in the order in which sessions close.
@@ -125,18 +123,18 @@ class PairedLift:
             ValueError: a reward outside [0, 1], or an action that no arm takes.
         """
         difference, control = self.take(rewards)
-        self._capital.add(difference, control)
-        self._clusters.add(bucket, difference)
-        self._difference += difference
-        self._control += control
-        self._sessions[treated] += 1
+        self.wealth.add(difference, control)
+        self.clusters.add(bucket, difference)
+        self.difference += difference
+        self.control += control
+        self.sessions[treated] += 1
 
     def take(self, rewards: Sequence[PairedReward]) -> tuple[float, float]:
         """What a session says, d and c; afterwards it is known to those who predict. ``add`` is the way in."""
         said = [self._said(one) for one in rewards]
         for one in rewards:
             if one.taken is not None:
-                self._expected.add(one.choices[one.taken].cell, one.reward)
+                self.expected.add(one.choices[one.taken].cell, one.reward)
         difference, control = (sum(part) / len(said) for part in zip(*said, strict=True))
         return difference, control
 
@@ -145,7 +143,7 @@ class PairedLift:
         chance = (1 - self.holdback) * one.treated + self.holdback * one.control
         if not (0 <= one.reward <= 1 and chance > 0):
             raise ValueError(f"a reward within [0, 1] for an action that some arm takes, found {one}")
-        expected = [self._expected.of(choice.cell) for choice in one.choices]
+        expected = [self.expected.of(choice.cell) for choice in one.choices]
         surprise = (one.reward - (0.0 if one.taken is None else expected[one.taken])) / chance
         difference, control = surprise * (one.treated - one.control), surprise * one.control
         for choice, mean in zip(one.choices, expected, strict=True):
@@ -156,46 +154,19 @@ class PairedLift:
     @property
     def design_effect(self) -> float:
         """How much more the difference varies than if all sessions were of different users, at least 1."""
-        return self._clusters.effect
+        return self.clusters.effect
 
     @property
     def points(self) -> float | None:
         """Mean reward of the treated less that of the control; None before there are sessions of both."""
-        return self._difference / sum(self._sessions) if all(self._sessions) else None
+        return self.difference / sum(self.sessions) if all(self.sessions) else None
 
     def figures(self, alpha: float) -> LiftFigures:
         """Estimate and two-sided 1 - alpha interval of the average lift so far."""
-        low, high = self._capital.interval(alpha, self.design_effect)
-        known = all(self._sessions) and self._control > 0
-        estimate = self._difference / self._control if known else None
-        return LiftFigures(self._sessions[1], self._sessions[0], estimate, low, high)
-
-    def snapshot(self) -> PairedSnapshot:
-        """The state in plain JSON values; ``from_snapshot`` goes on from it to the bit."""
-        return PairedSnapshot(
-            holdback=self.holdback,
-            sessions=list(self._sessions),
-            difference=self._difference,
-            control=self._control,
-            wealth=self._capital.snapshot(),
-            expected=self._expected.snapshot(),
-            clusters=self._clusters.snapshot(),
-        )
-
-    @classmethod
-    def from_snapshot(cls, snapshot: PairedSnapshot) -> Self:
-        """The lift that ``snapshot`` was taken from.
-
-        Raises:
-            ValueError: it was written with another grid.
-        """
-        lift = cls(snapshot["holdback"])
-        lift._sessions = list(snapshot["sessions"])
-        lift._difference, lift._control = snapshot["difference"], snapshot["control"]
-        lift._capital.restore(snapshot["wealth"])
-        lift._expected = ExpectedReward.from_snapshot(snapshot["expected"])
-        lift._clusters = Clusters.from_snapshot(snapshot["clusters"])
-        return lift
+        low, high = self.wealth.interval(alpha, self.design_effect)
+        known = all(self.sessions) and self.control > 0
+        estimate = self.difference / self.control if known else None
+        return LiftFigures(self.sessions[1], self.sessions[0], estimate, low, high)
 
 
 def lift_grid() -> FloatArray:

@@ -1,13 +1,12 @@
 """Do prompts depend on which arm answered before? What a paired comparison takes for granted, tested beside it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Self
-
-from typing_extensions import TypedDict
+import math
+from dataclasses import dataclass, field
+from typing import Annotated, Final, Self
 
 from ol0.statistics.balance import LONGEST
-from ol0.statistics.betting import BettingSnapshot, BettingTest, Null
+from ol0.statistics.betting import BettingTest, Null
+from ol0.statistics.stored import NOT_STORED
 
 CHECK_EVERY: Final = 25
 """Sessions that are taken at once: a tenth of the time that they would take one by one."""
@@ -30,27 +29,39 @@ class SessionShape:
     reward: float | None
 
 
-class _Gap:
-    """Whether a figure of sessions, within [0, 1], has the same mean in both arms: exact, at every moment."""
+@dataclass(eq=False)
+class Gap:
+    """Whether a figure of sessions, within [0, 1], has the same mean in both arms: exact, at every moment.
 
-    def __init__(self, holdback: float) -> None:
-        self._shares = holdback, 1 - holdback
-        bound = 1 / min(self._shares)
-        self.sides = BettingTest(Null.AT_MOST, 0.0, bound), BettingTest(Null.AT_LEAST, 0.0, bound)
-        self.counts, self.totals = [0, 0], [0.0, 0.0]  # control, treated
-        self._pending: list[float] = []
+    Attributes:
+        sides: of the test.
+        counts: sessions of control and treated.
+        totals: sums of their figures.
+        pending: contributions that the sides have not taken yet.
+    """
 
-    def add(self, value: float, *, treated: bool) -> bool:
-        """Take the figure of one session; whether there is news for ``found``."""
+    sides: tuple[BettingTest, BettingTest]
+    counts: list[int] = field(default_factory=lambda: [0, 0])
+    totals: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    pending: list[float] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, holdback: float) -> Self:
+        """Without a session yet."""
+        bound = 1 / min(holdback, 1 - holdback)
+        return cls((BettingTest(Null.AT_MOST, 0.0, bound), BettingTest(Null.AT_LEAST, 0.0, bound)))
+
+    def add(self, value: float, share: float, *, treated: bool) -> bool:
+        """Take the figure of one session of an arm with this share; whether there is news for ``found``."""
         centre = (0.5 + sum(self.totals)) / (1 + sum(self.counts))
-        self._pending.append((value - centre) / self._shares[treated] * (1 if treated else -1))
+        self.pending.append((value - centre) / share * (1 if treated else -1))
         self.counts[treated] += 1
         self.totals[treated] += value
-        if len(self._pending) < CHECK_EVERY:
+        if len(self.pending) < CHECK_EVERY:
             return False
         for side in self.sides:
-            side.update(self._pending)
-        self._pending = []
+            side.update(self.pending)
+        self.pending = []
         return True
 
     def found(self, alpha: float) -> bool:
@@ -65,39 +76,6 @@ class _Gap:
         )
         return f"{treated} with the learnt policy, {control} with the holdback"
 
-    def snapshot(self) -> "GapSnapshot":
-        """In plain JSON values."""
-        return GapSnapshot(
-            sides=[side.snapshot() for side in self.sides],
-            counts=list(self.counts),
-            totals=list(self.totals),
-            pending=list(self._pending),
-        )
-
-    def restore(self, snapshot: "GapSnapshot") -> None:
-        """Go on from ``snapshot``."""
-        below, above = (BettingTest.from_snapshot(side) for side in snapshot["sides"])
-        self.sides = below, above
-        self.counts, self.totals = list(snapshot["counts"]), list(snapshot["totals"])
-        self._pending = list(snapshot["pending"])
-
-
-class GapSnapshot(TypedDict):
-    """A comparison in plain JSON values."""
-
-    sides: list[BettingSnapshot]
-    counts: list[int]
-    totals: list[float]
-    pending: list[float]
-
-
-class PairingSnapshot(TypedDict):
-    """The whole state of a ``Pairing`` in plain JSON values."""
-
-    holdback: float
-    gaps: Mapping[str, GapSnapshot]
-    found: str | None
-
 
 NAMES: Final = {
     "agreeing": "share of decisions on which both arms do the same",
@@ -107,6 +85,7 @@ NAMES: Final = {
 }
 
 
+@dataclass(eq=False)
 class Pairing:
     """Tests of what must be alike in both arms if prompts come, and are voted on, as they would for the other arm.
 
@@ -119,15 +98,20 @@ class Pairing:
     guaranteed: that a dependence is found. With a holdback of a tenth, a gap of 15 points in a share or in rewards was
     found within 5,000 sessions, and half a decision more in a session of two.
 
-    Args:
+    Attributes:
         holdback: share of all sessions that the base serves, within (0, 1).
         alpha: level.
+        gaps: the tests by name.
+        found: what depends on the arm, in words; None while nothing was found to.
     """
 
-    def __init__(self, holdback: float, alpha: float) -> None:
-        self._holdback, self._alpha = holdback, alpha
-        self.found: str | None = None
-        self._gaps = {name: _Gap(holdback) for name in NAMES}
+    holdback: float
+    alpha: Annotated[float, NOT_STORED] = math.nan
+    gaps: dict[str, Gap] = field(default_factory=dict)
+    found: str | None = None
+
+    def __post_init__(self) -> None:
+        self.gaps = {name: self.gaps.get(name) or Gap.of(self.holdback) for name in NAMES}
 
     def add(self, session: SessionShape, *, treated: bool) -> None:
         """Take one session, voted or not, of either arm."""
@@ -137,25 +121,9 @@ class Pairing:
             "votes": session.voted / session.decisions,
             "length": min(session.decisions, LONGEST) / LONGEST,
         }
+        share = 1 - self.holdback if treated else self.holdback
         for name, figure in figures.items():
-            gap = self._gaps[name]
-            is_new = figure is not None and gap.add(figure, treated=treated)
-            if is_new and self.found is None and gap.found(self._alpha / len(NAMES)):
+            gap = self.gaps[name]
+            is_new = figure is not None and gap.add(figure, share, treated=treated)
+            if is_new and self.found is None and gap.found(self.alpha / len(NAMES)):
                 self.found = f"what is asked depends on who answers: {NAMES[name]} {gap.words()}"
-
-    def snapshot(self) -> PairingSnapshot:
-        """In plain JSON values; ``from_snapshot`` goes on from it to the bit."""
-        return PairingSnapshot(
-            holdback=self._holdback,
-            gaps={name: gap.snapshot() for name, gap in self._gaps.items()},
-            found=self.found,
-        )
-
-    @classmethod
-    def from_snapshot(cls, snapshot: PairingSnapshot, alpha: float) -> Self:
-        """The tests that ``snapshot`` was taken of."""
-        pairing = cls(snapshot["holdback"], alpha)
-        for name, gap in pairing._gaps.items():
-            gap.restore(snapshot["gaps"][name])
-        pairing.found = snapshot["found"]
-        return pairing

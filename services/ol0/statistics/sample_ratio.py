@@ -1,13 +1,13 @@
 """Do the arms get as many units as they are due? Where they do not, something is lost, and what is left may mislead."""
 
 import math
-from dataclasses import dataclass
-from typing import Final, Self
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
-from typing_extensions import TypedDict
 
 from ol0.statistics.betting import log_threshold
+from ol0.statistics.stored import Decimals
 
 # How far the log odds may be off: from a tenth (a fortieth of the units moved) to 5 (an arm of which nothing is left).
 TILTS: Final = np.array([-5.0, -2.5, -1.2, -0.6, -0.3, -0.15, 0.15, 0.3, 0.6, 1.2, 2.5, 5.0])
@@ -17,34 +17,7 @@ LARGEST_WEALTH: Final = 1e200  # far beyond any level; what is capped is smaller
 LARGEST_GROWTH: Final = 240.0  # nats at once; times the largest wealth still a number
 
 
-@dataclass(frozen=True)
-class RatioFigures:
-    """Of the units of two arms, how many were treated, and how many were due.
-
-    Attributes:
-        units: of both arms.
-        treated: how many of them are in the treated arm.
-        due: how many should be, the sum of their probabilities.
-        variance: of that number.
-    """
-
-    units: int
-    treated: int
-    due: float
-    variance: float
-
-
-class RatioSnapshot(TypedDict):
-    """The whole state of a ``SampleRatio`` in plain JSON values."""
-
-    units: int
-    treated: int
-    due: float
-    variance: float
-    wealth: list[float]
-    largest: float
-
-
+@dataclass(eq=False)
 class SampleRatio:
     r"""Sequential test that units fall to two arms with the probabilities that they are due, at every moment at once.
 
@@ -61,6 +34,17 @@ class SampleRatio:
 
     Only units count whose coins are independent: each user once (``SeenUnits``), where arms are drawn by user.
 
+    Attributes:
+        units: of both arms.
+        treated: how many of them are in the treated arm.
+        due: how many should be, the sum of their probabilities.
+        variance: of that number.
+        wealth: one sum for each theta.
+        largest: the largest E so far.
+
+    Raises:
+        ValueError: a state that was stored with other tilts.
+
     References:
         Lindon and Malek, "Anytime-Valid Inference for Multinomial Count Data", NeurIPS 2022 (arXiv:2011.03567): the
         test, for constant p and a Dirichlet mixture. Shin, Ramdas and Rinaldo, "E-detectors", New England Journal of
@@ -70,15 +54,20 @@ class SampleRatio:
     >>> ratio = SampleRatio()
     >>> for _ in range(400):
     ...     ratio.add(treated=False, probability=0.05)
-    >>> ratio.rejects(0.01), ratio.figures().treated, round(ratio.figures().due)
+    >>> ratio.rejects(0.01), ratio.treated, round(ratio.due)
     (True, 0, 20)
     """
 
-    def __init__(self) -> None:
-        self._units = self._treated = 0
-        self._due = self._variance = 0.0
-        self._wealth = np.zeros(len(TILTS))
-        self._largest = 1.0
+    units: int = 0
+    treated: int = 0
+    due: float = 0.0
+    variance: float = 0.0
+    wealth: Decimals = field(default_factory=lambda: np.zeros(len(TILTS)))
+    largest: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.wealth.shape != TILTS.shape:
+            raise ValueError(f"the snapshot holds {self.wealth.size} tilts, expected {TILTS.size}: start a new test")
 
     def add(self, *, treated: bool, probability: float) -> None:
         """Take a unit of the two arms.
@@ -93,9 +82,9 @@ class SampleRatio:
         if not 0 < probability < 1:
             raise ValueError(f"the probability of an arm must lie within (0, 1), found {probability}")
         self.weigh(float(not treated), float(treated), probability)
-        self._treated += treated
-        self._due += probability
-        self._variance += probability * (1 - probability)
+        self.treated += treated
+        self.due += probability
+        self.variance += probability * (1 - probability)
 
     def weigh(self, control: float, treated: float, probability: float) -> None:
         """Take several units at once, none of them before the others.
@@ -105,47 +94,16 @@ class SampleRatio:
             treated: how many are.
             probability: as ``add`` takes it.
         """
-        begun, rest = divmod(self._units, START_EVERY)
+        begun, rest = divmod(self.units, START_EVERY)
         if not rest:
-            self._wealth += 1 / ((begun + 1) * (begun + 2))
+            self.wealth += 1 / ((begun + 1) * (begun + 2))
         growth = treated * TILTS - (control + treated) * np.log1p(probability * (ODDS - 1))
-        self._wealth *= np.exp(np.minimum(growth, LARGEST_GROWTH))
-        np.minimum(self._wealth, LARGEST_WEALTH, out=self._wealth)
-        self._units += 1
+        self.wealth *= np.exp(np.minimum(growth, LARGEST_GROWTH))
+        np.minimum(self.wealth, LARGEST_WEALTH, out=self.wealth)
+        self.units += 1
         waiting = 1 / (begun + 2)  # what has no start yet: sum of 1 / (k (k + 1)) beyond the k that have begun
-        self._largest = max(self._largest, waiting + float(self._wealth.mean()))
+        self.largest = max(self.largest, waiting + float(self.wealth.mean()))
 
     def rejects(self, alpha: float) -> bool:
         """Whether the arms were found to get other shares, at some moment so far; wrongly with probability alpha."""
-        return math.log(self._largest) >= log_threshold(alpha)
-
-    def figures(self) -> RatioFigures:
-        """What to show."""
-        return RatioFigures(self._units, self._treated, self._due, self._variance)
-
-    def snapshot(self) -> RatioSnapshot:
-        """The state in plain JSON values; ``from_snapshot`` goes on from it to the bit."""
-        return RatioSnapshot(
-            units=self._units,
-            treated=self._treated,
-            due=self._due,
-            variance=self._variance,
-            wealth=self._wealth.tolist(),
-            largest=self._largest,
-        )
-
-    @classmethod
-    def from_snapshot(cls, snapshot: RatioSnapshot) -> Self:
-        """The test that ``snapshot`` was taken from.
-
-        Raises:
-            ValueError: it was written with other tilts.
-        """
-        ratio = cls()
-        wealth = np.array(snapshot["wealth"], dtype=np.float64)
-        if wealth.shape != TILTS.shape:
-            raise ValueError(f"the snapshot holds {wealth.size} tilts, expected {TILTS.size}: start a new test")
-        ratio._units, ratio._treated, ratio._due = snapshot["units"], snapshot["treated"], snapshot["due"]
-        ratio._variance = snapshot["variance"]
-        ratio._wealth, ratio._largest = wealth, snapshot["largest"]
-        return ratio
+        return math.log(self.largest) >= log_threshold(alpha)

@@ -3,9 +3,10 @@
 import base64
 import zlib
 from hashlib import blake2b
-from typing import Final, Self
+from typing import Annotated, Final, Self, TypeAlias
 
 import numpy as np
+from pydantic import PlainSerializer, PlainValidator
 
 BITS: Final = 1 << 15  # 4 kB; half full after 22,700 units
 
@@ -67,3 +68,8 @@ class SeenUnits:
         seen._bits = bytearray(bits)
         seen._set = int(np.unpackbits(np.frombuffer(bits, np.uint8)).sum())
         return seen
+
+
+PackedUnits: TypeAlias = Annotated[
+    SeenUnits, PlainValidator(SeenUnits.from_snapshot), PlainSerializer(SeenUnits.snapshot)
+]

@@ -1,14 +1,13 @@
 """Decisions that belong together, put together: a session is the unit of every comparison of arms."""
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import accumulate, pairwise
 from typing import Final, Generic, TypeVar
 
 import numpy as np
-from typing_extensions import TypedDict
 
 from ol0.statistics.columns import Column, Row, pack_columns, pack_integers, unpack_columns, unpack_integers
 
@@ -35,15 +34,8 @@ class Session(Generic[Item]):
     end_ms: int
 
 
-class OpenSession(TypedDict):
-    """A session that goes on, in plain JSON values, as earlier versions wrote it."""
-
-    key: str
-    end_ms: int
-    items: list[Row]
-
-
-class OpenSessions(TypedDict):
+@dataclass(frozen=True)
+class OpenSessions:
     """All sessions that go on, by (end, digest), in columns; see ``ol0.statistics.columns``.
 
     ``ends`` are differences, each to the one before; ``sizes`` says how many of the rows are whose.
@@ -140,20 +132,13 @@ class SessionCollector(Generic[Item]):
             closed_early=self.closed_early,
         )
 
-    def restore(self, snapshot: OpenSessions | Sequence[OpenSession], decode: Callable[[Row], Item]) -> None:
+    def restore(self, snapshot: OpenSessions, decode: Callable[[Row], Item]) -> None:
         """Forget what is open and take the sessions of ``snapshot`` instead.
 
         Raises:
             ValueError: the snapshot is none.
         """
-        if isinstance(snapshot, Sequence):
-            self._open = {
-                _digest(one["key"].encode()): _Open(one["end_ms"], [decode(row) for row in one["items"]])
-                for one in snapshot
-            }
-        else:
-            self._open = _unpack(snapshot, decode)
-            self.closed_early = snapshot["closed_early"]
+        self._open, self.closed_early = _unpack(snapshot, decode), snapshot.closed_early
         self._ends = [(one.end_ms, digest) for digest, one in self._open.items()]
         heapq.heapify(self._ends)
 
@@ -167,10 +152,10 @@ def _digest(name: bytes) -> bytes:
 
 
 def _unpack(snapshot: OpenSessions, decode: Callable[[Row], Item]) -> dict[bytes, _Open[Item]]:
-    digests = unpack_integers(snapshot["digests"], "<u8")
-    ends = accumulate(unpack_integers(snapshot["ends"], "<i8"))
-    items = [decode(row) for row in unpack_columns(snapshot["columns"])]
-    bounds = list(accumulate(unpack_integers(snapshot["sizes"], "<i8"), initial=0))
+    digests = unpack_integers(snapshot.digests, "<u8")
+    ends = accumulate(unpack_integers(snapshot.ends, "<i8"))
+    items = [decode(row) for row in unpack_columns(snapshot.columns)]
+    bounds = list(accumulate(unpack_integers(snapshot.sizes, "<i8"), initial=0))
     if bounds[-1] != len(items):
         raise ValueError(f"sessions of {bounds[-1]} decisions, but {len(items)} rows")
     return {

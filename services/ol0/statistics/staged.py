@@ -4,9 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Final, Self
 
-from typing_extensions import TypedDict
-
-from ol0.statistics.betting import BettingSnapshot, BettingTest, Evidence, Null
+from ol0.statistics.betting import BettingTest, Evidence, Null
 
 # The centre is kept inside, so that a session's value stays within .8 whatever the rewards were.
 CENTRE_LOW: Final = 0.2
@@ -63,21 +61,7 @@ class ArmFigures:
     large_harm: Evidence
 
 
-class ArmSnapshot(TypedDict):
-    """The whole state of an ``ArmComparison`` in plain JSON values."""
-
-    treated_share: float
-    margin: float
-    treated_sessions: int
-    control_sessions: int
-    total: float
-    reward_total: float
-    reward_weight: float
-    approval: BettingSnapshot
-    harm: BettingSnapshot
-    large_harm: BettingSnapshot
-
-
+@dataclass(eq=False)
 class ArmComparison:
     """Randomised comparison of two arms with sessions as units, valid at every moment at once.
 
@@ -101,11 +85,20 @@ class ArmComparison:
     "difference >= -margin" (large harm). At the moment when ``low`` first clears -margin the approval falls, and so on;
     afterwards the evidence stays, while ``low`` and ``high`` go on to cover the *average* difference so far.
 
-    Args:
+    Attributes:
         treated_share: s, the probability that a session of these two arms is treated, within (0, 1).
         margin: what the treated arm may lose, in reward per voted decision, at least 0.
+        approval: the bet against "difference <= -margin".
+        harm: the bet against "difference >= 0".
+        large_harm: the bet against "difference >= -margin".
+        total: sum of the contributions.
+        reward_total: of the differing rewards, with one made-up reward of .5 until there are real ones.
+        reward_weight: how many they are.
 
-    >>> trial = ArmComparison(treated_share=0.5, margin=0.02)
+    Raises:
+        ValueError: a share or a margin out of range.
+
+    >>> trial = ArmComparison.of(treated_share=0.5, margin=0.02)
     >>> for _ in range(200):
     ...     trial.add(SessionEvidence(treated=True, rewards=(1.0, 1.0), voted=3))
     ...     trial.add(SessionEvidence(treated=False, rewards=(1.0, 0.0), voted=3))
@@ -116,25 +109,34 @@ class ArmComparison:
     (0.34, 0.3)
     """
 
-    def __init__(self, treated_share: float, margin: float) -> None:
+    treated_share: float
+    margin: float
+    approval: BettingTest
+    harm: BettingTest
+    large_harm: BettingTest
+    treated_sessions: int = 0
+    control_sessions: int = 0
+    total: float = 0.0
+    reward_total: float = 0.5
+    reward_weight: float = 1.0
+
+    @classmethod
+    def of(cls, treated_share: float, margin: float) -> Self:
+        """Without a session yet."""
         if not 0 < treated_share < 1:
             raise ValueError(f"the treated share must lie within (0, 1), found {treated_share}")
         if not 0 <= margin < LARGEST_VALUE:
             raise ValueError(f"the margin must lie within [0, {LARGEST_VALUE}), found {margin}")
-        self.treated_share, self.margin = treated_share, margin
         # The last bits of a sum of rewards must not push a session beyond its bound.
         bound = LARGEST_VALUE / min(treated_share, 1 - treated_share) * (1 + 1e-9)
-        self.approval = BettingTest(Null.AT_MOST, -margin, bound)
-        self.harm = BettingTest(Null.AT_LEAST, 0.0, bound)
-        self.large_harm = BettingTest(Null.AT_LEAST, -margin, bound)
-        self._sessions = {True: 0, False: 0}
-        self._total = 0.0
-        self._reward_total, self._reward_weight = 0.5, 1.0  # one made-up reward of .5 until there are real ones
+        approval = BettingTest(Null.AT_MOST, -margin, bound)
+        harm, large_harm = (BettingTest(Null.AT_LEAST, mean, bound) for mean in (0.0, -margin))
+        return cls(treated_share, margin, approval, harm, large_harm)
 
     @property
     def centre(self) -> float:
         """The mean of the differing rewards so far, which the next session's are held against."""
-        return min(max(self._reward_total / self._reward_weight, CENTRE_LOW), CENTRE_HIGH)
+        return min(max(self.reward_total / self.reward_weight, CENTRE_LOW), CENTRE_HIGH)
 
     def add(self, session: SessionEvidence) -> None:
         """Take one session, in the order in which sessions close."""
@@ -143,19 +145,20 @@ class ArmComparison:
         contribution = value / self.treated_share if session.treated else -value / (1 - self.treated_share)
         for test in (self.approval, self.harm, self.large_harm):
             test.update(contribution)
-        self._sessions[session.treated] += 1
-        self._total += contribution
-        self._reward_total += math.fsum(session.rewards)
-        self._reward_weight += len(session.rewards)
+        self.treated_sessions += session.treated
+        self.control_sessions += not session.treated
+        self.total += contribution
+        self.reward_total += math.fsum(session.rewards)
+        self.reward_weight += len(session.rewards)
 
     def figures(self, approval_alpha: float, harm_alpha: float) -> ArmFigures:
         """What to show, with bounds at the levels at which the gate decides."""
         low, high = self.approval.confidence_bound(approval_alpha), self.harm.confidence_bound(harm_alpha)
-        sessions = sum(self._sessions.values())
+        sessions = self.treated_sessions + self.control_sessions
         return ArmFigures(
-            treated_sessions=self._sessions[True],
-            control_sessions=self._sessions[False],
-            difference=self._total / sessions if sessions else None,
+            treated_sessions=self.treated_sessions,
+            control_sessions=self.control_sessions,
+            difference=self.total / sessions if sessions else None,
             # Rewards lie within [0, 1]: no difference is beyond 1.
             low=None if low is None else max(low, -1.0),
             high=None if high is None else min(high, 1.0),
@@ -163,30 +166,3 @@ class ArmComparison:
             harm=self.harm.evidence(harm_alpha),
             large_harm=self.large_harm.evidence(harm_alpha),
         )
-
-    def snapshot(self) -> ArmSnapshot:
-        """The state in plain JSON values; ``from_snapshot`` goes on from it to the bit."""
-        return ArmSnapshot(
-            treated_share=self.treated_share,
-            margin=self.margin,
-            treated_sessions=self._sessions[True],
-            control_sessions=self._sessions[False],
-            total=self._total,
-            reward_total=self._reward_total,
-            reward_weight=self._reward_weight,
-            approval=self.approval.snapshot(),
-            harm=self.harm.snapshot(),
-            large_harm=self.large_harm.snapshot(),
-        )
-
-    @classmethod
-    def from_snapshot(cls, snapshot: ArmSnapshot) -> Self:
-        """The comparison that ``snapshot`` was taken from."""
-        comparison = cls(snapshot["treated_share"], snapshot["margin"])
-        comparison._sessions = {True: snapshot["treated_sessions"], False: snapshot["control_sessions"]}
-        comparison._total = snapshot["total"]
-        comparison._reward_total, comparison._reward_weight = snapshot["reward_total"], snapshot["reward_weight"]
-        comparison.approval = BettingTest.from_snapshot(snapshot["approval"])
-        comparison.harm = BettingTest.from_snapshot(snapshot["harm"])
-        comparison.large_harm = BettingTest.from_snapshot(snapshot["large_harm"])
-        return comparison

@@ -1,16 +1,15 @@
 from dataclasses import replace
 from random import Random
 
-from pydantic import TypeAdapter
-
 from ol0.canary.judge import judge
 from ol0.canary.mastery import Mastery
 from ol0.canary.plan import TrialPlan
-from ol0.canary.trial import Trial, TrialSnapshot
+from ol0.canary.trial import Trial
 from ol0.canary.votes import Vote
 from ol0.config import SafetyConfig
 from ol0.records import Arm, Outcome
 from testbed.worlds import START_MS, make_base, make_candidate, outcome, serving_state
+from unit.statistics.stored import restored
 
 BASE = make_base()
 SERVED = serving_state(BASE, staged=make_candidate(BASE))
@@ -103,8 +102,7 @@ def test_live_alone_says_what_live_does_well() -> None:
 
 def test_a_trial_goes_on_from_its_snapshot() -> None:
     found = tried(200, fault=1 / 6)
-    adapter = TypeAdapter(TrialSnapshot)
-    again = Trial.from_snapshot(adapter.validate_json(adapter.dump_json(found.snapshot())), SafetyConfig())
+    again = Trial.from_snapshot(restored(found.snapshot()), SafetyConfig())
     assert again.capital == found.capital
     assert again.mastery.snapshot() == found.mastery.snapshot()
     assert again.mastery.sent_to(vote(0.0)) == "2"

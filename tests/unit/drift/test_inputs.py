@@ -4,17 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pydantic import TypeAdapter
 from structlog.testing import capture_logs
 
 from ol0.config import SafetyConfig
 from ol0.controller.heads import Floats
 from ol0.drift.handler import DriftMonitor
-from ol0.drift.inputs import AGAIN_MS, FIRST, Finding, InputSnapshot, InputWatch, Turn
+from ol0.drift.inputs import AGAIN_MS, FIRST, Finding, InputWatch, Turn
 from ol0.drift.space import Space
 from ol0.records import Decision, Gate, Judgement, Verdict
 from testbed.worlds import make_base, make_candidate, make_suite, serving_state
 from unit.drift.prompt_space import CHANGES, DIMENSION, Change, anchors, decisions, prompts, slowly_changing, traffic
+from unit.statistics.stored import dumped, restored
 
 SPACE = Space(anchors())
 QUIET = 400  # prompts before a change
@@ -110,11 +110,10 @@ def test_a_restored_watch_finds_the_same(after: int) -> None:
     made = list(decisions(np.concatenate([traffic(QUIET), changed(CHANGES["a dead block"]), traffic(QUIET)])))
     one = InputWatch(SPACE)
     before = findings(one, made[:after])
-    adapter = TypeAdapter(InputSnapshot)
-    two = InputWatch.from_snapshot(adapter.validate_json(adapter.dump_json(one.snapshot())), SPACE)
+    two = InputWatch(SPACE, restored(one.state))
     found = findings(one, made[after:])
     assert findings(two, made[after:]) == found
-    assert two.snapshot() == one.snapshot()
+    assert dumped(two.state) == dumped(one.state)
     assert [finding.turn for finding in before + found] == [Turn.AWAY, Turn.BACK]
 
 
@@ -122,7 +121,7 @@ def test_with_another_suite_the_watch_begins_anew() -> None:
     watch = InputWatch(SPACE)
     findings(watch, decisions(traffic(QUIET)))
     other = Space(anchors(80))
-    assert InputWatch.from_snapshot(watch.snapshot(), other).snapshot() == InputWatch(other).snapshot()
+    assert dumped(InputWatch(other, watch.state).state) == dumped(InputWatch(other).state)
 
 
 def test_few_values_and_few_anchors_tell_nothing_of_nearness() -> None:

@@ -278,7 +278,7 @@ def test_users_who_moved_between_arms_with_a_trial_are_counted_once() -> None:
             drift.handle(replace(one, user=f"u{user}", arm=arm, digest=digest, reward=None))
     assert drift._live is not None
     assert drift._live.balance.found is None
-    assert 100 < drift._live.balance.units.units <= 300
+    assert 100 < drift._live.balance.ratio.units <= 300
 
 
 def test_a_share_that_no_setting_knows_is_judged_as_it_is_served() -> None:
@@ -302,11 +302,11 @@ def test_decisions_under_another_holdback_do_not_count_after_the_restart() -> No
     second.restore(first.snapshot())
     verdicts(second, traffic.outcomes(state, 300))
     assert second._live is not None
-    assert second._live.balance.units.units == 0
+    assert second._live.balance.ratio.units == 0
     traffic.time_ms += WINDOW_MS
     traffic.holdback = 0.1
     verdicts(second, traffic.outcomes(state, 300))
-    assert second._live.balance.units.units == pytest.approx(100, abs=3)
+    assert second._live.balance.ratio.units == pytest.approx(100, abs=3)
 
 
 def test_with_a_holdback_for_the_first_time_what_serves_is_watched_at_once() -> None:

@@ -1,5 +1,4 @@
 import doctest
-import json
 from random import Random
 
 import pytest
@@ -8,6 +7,7 @@ from ol0.drift import violations
 from ol0.drift.evidence import ArmSession, LiftEvidence
 from ol0.drift.violations import Level, Violations
 from ol0.drift.windows import BEGIN_EVERY, KEPT, Windows
+from unit.statistics.stored import dumped, restored
 
 SMALLEST = 0.2
 
@@ -24,13 +24,13 @@ def test_the_examples_in_the_docstrings_hold() -> None:
 
 
 def test_the_estimate_stays_right_while_the_odds_change() -> None:
-    random, evidence = Random(1), LiftEvidence(SMALLEST)
+    random, evidence = Random(1), LiftEvidence.of(SMALLEST)
     for number in range(2_000):
         # What is won grows while the odds fall: pooling the raw means would be far off.
         share, gain = (0.8, 0.1) if number < 1_000 else (0.3, 0.5)
         evidence.add(session(random, share, 0.4 + gain, 0.4))
     assert evidence.estimate == pytest.approx(0.3, abs=0.06)
-    low, high = evidence.low(0.05), evidence.high(0.05)
+    low, high = evidence.lower(0.05), evidence.upper(0.05)
     assert low is not None
     assert high is not None
     assert low < 0.3 < high
@@ -38,12 +38,12 @@ def test_the_estimate_stays_right_while_the_odds_change() -> None:
 
 def test_odds_beyond_those_that_were_agreed_are_refused() -> None:
     with pytest.raises(ValueError, match="within"):
-        LiftEvidence(SMALLEST).add(ArmSession(treated=True, treated_share=0.1, rewards=(1.0,), voted=1))
+        LiftEvidence.of(SMALLEST).add(ArmSession(treated=True, treated_share=0.1, rewards=(1.0,), voted=1))
 
 
 def test_evidence_does_not_move_to_other_odds() -> None:
     with pytest.raises(ValueError, match="expected"):
-        LiftEvidence.from_snapshot(LiftEvidence(0.2).snapshot(), 0.3)
+        LiftEvidence.of(0.2).checked(0.3)
 
 
 def test_a_recent_stretch_sees_what_the_whole_hides() -> None:
@@ -63,7 +63,7 @@ def test_a_recent_stretch_sees_what_the_whole_hides() -> None:
 def test_a_fixed_number_of_stretches_is_kept_with_the_one_since_the_release() -> None:
     random, windows = Random(3), Windows(SMALLEST, alpha=0.05)
     due = [windows.add(session(random, 0.5, 0.5, 0.5)) for _ in range(6 * BEGIN_EVERY)]
-    sizes = [stretch["evidence"]["low"]["count"] for stretch in windows.snapshot()]
+    sizes = [stretch.evidence.sessions for stretch in windows.snapshot()]
     assert sizes == [3_000, 2_000, 1_500, 1_000, 500]
     assert len(sizes) == KEPT + 1
     assert sum(due) == 30
@@ -74,10 +74,10 @@ def test_restored_windows_go_on_to_the_bit() -> None:
     for _ in range(700):
         first.add(session(random, 0.5, 0.6, 0.5))
     second = Windows(SMALLEST, alpha=0.05)
-    second.restore(json.loads(json.dumps(first.snapshot())))
+    second.restore([restored(one) for one in first.snapshot()])
     for one in [session(random, 0.5, 0.6, 0.5) for _ in range(400)]:
         assert first.add(one) == second.add(one)
-    assert first.snapshot() == second.snapshot()
+    assert [dumped(one) for one in first.snapshot()] == [dumped(one) for one in second.snapshot()]
 
 
 @pytest.mark.parametrize(("level", "tolerated"), [(Level.WARNING, 4), (Level.CRITICAL, 2), (Level.EMERGENCY, 0)])

@@ -15,6 +15,7 @@ from ol0.statistics.expected_reward import Cell
 from ol0.statistics.paired_lift import Choice, PairedReward
 from support.examples import OUTCOME
 from testbed.serving_states import EPSILON, PARTS, STAGED, a_state
+from unit.statistics.stored import restored
 
 HOLDBACK = 0.1
 SHARE = 0.3
@@ -118,8 +119,8 @@ def test_only_so_many_candidates_are_remembered() -> None:
 
 @pytest.mark.parametrize("outcome", [an_outcome(trial=True), an_outcome(action=(3, 0)), replace(OUTCOME, reward=None)])
 def test_a_vote_and_what_was_served_come_back_from_plain_values(outcome: Outcome) -> None:
-    it, again = served(), Served()
-    again.restore(json.loads(json.dumps(it.snapshot())))
+    it = served()
+    again = restored(it)
     vote = vote_of(outcome, it, HOLDBACK)
     assert Vote.from_row(json.loads(json.dumps(vote.row()))) == vote == vote_of(outcome, again, HOLDBACK)
 

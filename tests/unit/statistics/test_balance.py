@@ -1,11 +1,12 @@
-import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from ol0.statistics import balance as module
 from ol0.statistics.balance import Balance, HeardSession
+from unit.statistics.stored import dumped, restored
 
 SHARE = 0.4
 
@@ -22,7 +23,7 @@ def sessions(
 
 
 def after(stream: Iterator[HeardSession]) -> Balance:
-    made = Balance(0.005, 0.2, SHARE)
+    made = Balance.of(0.005, 0.2, SHARE)
     for number, session in enumerate(stream):
         made.see(f"s{number}", treated=session.treated, treated_share=SHARE)
         made.add(session)
@@ -71,17 +72,17 @@ def test_a_change_that_comes_late_is_found_because_rates_begin_anew(monkeypatch:
 
 
 def test_each_user_counts_once_and_by_the_arm_that_was_met_first() -> None:
-    made = Balance(0.005, 0.2, SHARE)
+    made = Balance.of(0.005, 0.2, SHARE)
     for _ in range(50):
         made.see("ann", treated=True, treated_share=SHARE)
         made.see("bob", treated=None, treated_share=SHARE)
         made.see("bob", treated=True, treated_share=SHARE)
-    assert (made.units.units, made.units.treated) == (1, 1)
+    assert (made.ratio.units, made.ratio.treated) == (1, 1)
     assert made.found is None
 
 
 def test_an_arm_that_is_lost_is_found_in_words_that_say_how_many_were_due() -> None:
-    made = Balance(0.005, 0.2, SHARE)
+    made = Balance.of(0.005, 0.2, SHARE)
     for n in range(60):
         made.see(f"s{n}", treated=False, treated_share=SHARE)
     assert made.found is not None
@@ -91,13 +92,13 @@ def test_an_arm_that_is_lost_is_found_in_words_that_say_how_many_were_due() -> N
 
 def test_when_too_many_units_are_known_a_new_period_begins_at_a_smaller_level(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ol0.statistics.seen.BITS", 256)
-    made = Balance(0.005, 0.2, SHARE)
+    made = Balance.of(0.005, 0.2, SHARE)
     rng = np.random.default_rng(0)
     for n in range(2_000):
         made.see(f"s{n}", treated=bool(rng.random() < SHARE), treated_share=SHARE)
     assert made.found is None
-    assert made.snapshot()["period"] > 5
-    assert made.units.units < 200
+    assert made.period > 5
+    assert made.ratio.units < 200
 
 
 def test_the_lack_says_by_how_much_the_treated_arm_falls_short() -> None:
@@ -109,9 +110,14 @@ def test_the_lack_says_by_how_much_the_treated_arm_falls_short() -> None:
 def test_a_restored_snapshot_goes_on_to_the_bit() -> None:
     stream = list(sessions(300))
     whole, first = after(iter(stream)), after(iter(stream[:130]))
-    second = Balance.from_snapshot(json.loads(json.dumps(first.snapshot())), 0.005)
+    second = replace(restored(first), alpha=first.alpha)
     for number, session in enumerate(stream[130:], start=130):
         second.see(f"s{number}", treated=session.treated, treated_share=SHARE)
         second.add(session)
-    assert second.snapshot() == whole.snapshot()
-    assert len(json.dumps(whole.snapshot())) < 4_500
+    assert dumped(second) == dumped(whole)
+    assert len(dumped(whole)) < 4_500
+
+
+def test_who_restores_it_has_to_say_at_which_level() -> None:
+    with pytest.raises(ValueError, match="alpha must lie within"):
+        restored(after(sessions(10))).see("new", treated=True, treated_share=SHARE)

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ol0.statistics import betting
-from ol0.statistics.betting import BettingTest, FloatArray, Null
+from ol0.statistics.betting import BettingTest, Null
+from ol0.statistics.stored import FloatArray
+from unit.statistics.stored import dumped, loaded, restored
 
 ALPHA = 0.05
 STREAMS = 200
@@ -105,10 +107,10 @@ def test_a_restored_snapshot_goes_on_to_the_bit(null: Null, y: list[float], cut:
         whole.update(value)
     for value in y[:cut]:
         first.update(value)
-    second = BettingTest.from_snapshot(json.loads(json.dumps(first.snapshot())))
+    second = restored(first)
     for value in y[cut:]:
         second.update(value)
-    assert second.snapshot() == whole.snapshot()
+    assert dumped(second) == dumped(whole)
     assert second.log_capital == whole.log_capital
     assert second.rejects(ALPHA) == whole.rejects(ALPHA)
 
@@ -191,10 +193,10 @@ def test_evidence_that_does_not_grow_has_no_end_in_sight() -> None:
 @pytest.mark.parametrize("y", [1.01, -1.01, math.nan, math.inf, [0.0, 2.0]])
 def test_an_observation_beyond_the_bound_is_refused_and_changes_nothing(y: float | list[float]) -> None:
     test = BettingTest(Null.AT_MOST, 0.0, 1.0)
-    before = test.snapshot()
+    before = dumped(test)
     with pytest.raises(ValueError, match=r"must lie within ±1\.0"):
         test.update(y)
-    assert test.snapshot() == before
+    assert dumped(test) == before
 
 
 def test_nothing_is_not_an_observation() -> None:
@@ -216,7 +218,6 @@ def test_a_level_outside_0_and_1_is_refused(alpha: float) -> None:
 
 
 def test_a_snapshot_of_other_bets_is_refused() -> None:
-    snapshot = BettingTest(Null.AT_MOST, 0.0, 1.0).snapshot()
-    snapshot["log_wealth"] = [0.0] * 3
+    snapshot = {**json.loads(dumped(BettingTest(Null.AT_MOST, 0.0, 1.0))), "log_wealth": [0.0] * 3}
     with pytest.raises(ValueError, match="3 bets, expected 24"):
-        BettingTest.from_snapshot(snapshot)
+        loaded(BettingTest, json.dumps(snapshot).encode())

@@ -1,5 +1,4 @@
 import doctest
-import json
 import math
 import time
 from collections.abc import Callable
@@ -10,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ol0.statistics import lift
-from ol0.statistics.betting import FloatArray, mixture
+from ol0.statistics.betting import mixture
 from ol0.statistics.lift import LiftConfig, LiftFigures, LiftSession, RelativeLift
+from ol0.statistics.stored import FloatArray
+from unit.statistics.stored import dumped, restored
 
 ALPHA = 0.1
 TRIALS = 40
@@ -124,7 +125,7 @@ def test_the_wealth_is_that_of_constant_bets_on_the_difference(stream: list[Lift
         else:
             wealth += math.log1p(-bet * ratio * (s.value - centre) / (1 - s.treated_share))
             total, weight = total + s.value / (1 - s.treated_share), weight + 1 / (1 - s.treated_share)
-    assert relative._capital.log_wealth[0, j, -1] == pytest.approx(wealth, abs=1e-9)
+    assert relative.capital.present[0, j, -1] == pytest.approx(wealth, abs=1e-9)
 
 
 @settings(max_examples=25)
@@ -135,10 +136,10 @@ def test_a_restored_snapshot_goes_on_to_the_bit(stream: list[LiftSession], cut: 
         whole.add(session)
     for session in stream[:cut]:
         first.add(session)
-    second = RelativeLift.from_snapshot(json.loads(json.dumps(first.snapshot())))
+    second = restored(first)
     for session in stream[cut:]:
         second.add(session)
-    assert second.snapshot() == whole.snapshot()
+    assert dumped(second) == dumped(whole)
     assert second.figures(0.05) == whole.figures(0.05)
 
 
@@ -147,9 +148,9 @@ def test_a_restored_snapshot_goes_on_to_the_bit(stream: list[LiftSession], cut: 
 def test_no_session_ruins_a_bet(stream: list[LiftSession]) -> None:
     relative = RelativeLift(COARSE)
     for session in stream:
-        before = relative._capital.log_wealth.copy()
+        before = relative.capital.present.copy()
         relative.add(session)
-        assert np.all(relative._capital.log_wealth - before >= math.log(0.1) - 1e-9)
+        assert np.all(relative.capital.present - before >= math.log(0.1) - 1e-9)
 
 
 def test_shares_may_change_from_session_to_session() -> None:
@@ -168,7 +169,7 @@ def test_the_ends_of_the_interval_are_the_innermost_lifts_that_have_fallen() -> 
     for session in draw(constant(3000), 0.5, 0):
         relative.add(session)
     figures = relative.figures(0.05)
-    below, above = mixture(relative._capital.log_wealth) >= math.log(2 / 0.05)
+    below, above = mixture(relative.capital.present) >= math.log(2 / 0.05)
     assert figures.low == COARSE.grid()[below].max()
     assert figures.high == COARSE.grid()[above].min()
 
@@ -186,10 +187,10 @@ def test_before_there_is_evidence_nothing_is_claimed() -> None:
 @pytest.mark.parametrize("share", [0.04, 0.96, math.nan])
 def test_an_arm_that_is_too_small_is_refused_and_changes_nothing(share: float) -> None:
     relative = RelativeLift(COARSE)
-    before = relative.snapshot()
+    before = dumped(relative)
     with pytest.raises(ValueError, match="smallest_share"):
         relative.add(LiftSession(treated=True, value=0.5, treated_share=share))
-    assert relative.snapshot() == before
+    assert dumped(relative) == before
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, math.nan])

@@ -1,4 +1,3 @@
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -11,6 +10,7 @@ from ol0.controller.numbering import Number
 from ol0.records import Arm
 from ol0.statistics.losses import FAR, MOST_ROUTERS, SLACK_MS, ArmLosses, Losses
 from ol0.statistics.outcome_clock import OutcomeClock
+from unit.statistics.stored import dumped, restored
 
 SHARE = 0.25
 DAY_MS = 86_400_000
@@ -72,7 +72,7 @@ def test_missing_is_what_was_lost_between_the_first_and_the_last_that_came(
         clock.take(sequence, one.end_ms)
         hear(losses, one, clock.now_ms or 0)
         if draw.random() < 0.1:
-            losses = Losses.from_snapshot(json.loads(json.dumps(losses.snapshot())))
+            losses = restored(losses)
     # One more of each, much later: everything before it has come, or never will.
     for (router, arm), number in counts.items():
         for later in (1, 2):
@@ -125,8 +125,8 @@ def test_of_too_many_routers_the_most_silent_begins_anew() -> None:
     for place in range(2 * MOST_ROUTERS):
         for number in (1, 2):
             hear(losses, Made(f"{place}", Arm.LIVE, number, 0, lost=False), 0)
-    assert len(losses.snapshot()["routers"]) == MOST_ROUTERS
-    assert len(json.dumps(losses.snapshot())) < 30_000
+    assert len(losses.routers) == MOST_ROUTERS
+    assert len(dumped(losses)) < 30_000
     hear(losses, Made("0", Arm.LIVE, 900, DAY_MS, lost=False), DAY_MS)
     hear(losses, Made("0", Arm.LIVE, 901, DAY_MS + 60_000, lost=False), DAY_MS + 60_000)
     assert (losses.arms[0].missing, losses.arms[0].beginnings) == (0, 2 * MOST_ROUTERS + 1)

@@ -1,9 +1,8 @@
-import json
-
 import numpy as np
 import pytest
 
-from ol0.statistics.onset import Onset
+from ol0.statistics.onset import Onset, OnsetState
+from unit.statistics.stored import dumped, loaded, restored
 
 
 def run(onset: Onset, seen: np.ndarray, alpha: float) -> int | None:
@@ -30,7 +29,7 @@ def test_a_rise_shows_soon_however_long_it_was_quiet_before(quiet: int) -> None:
     took = run(onset, rng.random(400) < 0.95, 0.001)
     assert took is not None
     assert took <= 20 + 2 * np.log(quiet + 1) / 0.3
-    assert abs(onset.since - quiet) <= 3
+    assert abs(onset.state.since - quiet) <= 3
 
 
 def test_a_share_that_only_comes_near_is_left_alone() -> None:
@@ -42,13 +41,13 @@ def test_a_share_that_only_comes_near_is_left_alone() -> None:
 def test_a_snapshot_goes_on_to_the_bit() -> None:
     rng = np.random.default_rng(2)
     one = Onset(0.6)
-    assert Onset.from_snapshot(json.loads(json.dumps(one.snapshot())), 0.6).snapshot() == one.snapshot()
+    assert restored(one.state) == one.state
     run(one, rng.random(50) < 0.5, 1e-9)
-    two = Onset.from_snapshot(json.loads(json.dumps(one.snapshot())), 0.6)
+    two = Onset(0.6, restored(one.state))
     for seen in rng.random(50) < 0.7:
         one.update(bool(seen))
         two.update(bool(seen))
-    assert one.snapshot() == two.snapshot()
+    assert dumped(one.state) == dumped(two.state)
     assert one.log_capital == two.log_capital
 
 
@@ -56,4 +55,4 @@ def test_what_is_no_share_or_no_snapshot_is_refused() -> None:
     with pytest.raises(ValueError, match="share"):
         Onset(1.0)
     with pytest.raises(ValueError, match="2 bets, expected 3"):
-        Onset.from_snapshot({"count": 1, "since": 0, "climb": 0.0, "log_wealth": [0.0, 0.0]}, 0.5)
+        loaded(OnsetState, b'{"count": 1, "since": 0, "climb": 0.0, "log_wealth": [0.0, 0.0]}')

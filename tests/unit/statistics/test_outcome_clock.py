@@ -1,12 +1,12 @@
 import doctest
-import json
 from random import Random
 
 import pytest
 
 from ol0.statistics import outcome_clock
-from ol0.statistics.outcome_clock import LARGEST_HOLES, LARGEST_WAIT, OutcomeClock
+from ol0.statistics.outcome_clock import LARGEST_HOLES, LARGEST_WAIT, ClockState, OutcomeClock
 from ol0.statistics.sessions import SessionCollector
+from unit.statistics.stored import loaded, restored
 
 GAP_MS = 60_000
 PATIENCE_MS = 600_000
@@ -76,7 +76,7 @@ def test_an_outcome_that_does_not_come_is_given_up_when_too_many_wait() -> None:
     for sequence in range(1, LARGEST_WAIT + 2):
         clock.take(sequence, 7)
     assert clock.now_ms == 7
-    assert clock.snapshot()["ahead"] == []
+    assert clock.state.ahead == {}
 
 
 def test_a_log_that_begins_late_is_taken_after_patience() -> None:
@@ -94,7 +94,7 @@ def test_a_partition_that_is_read_much_later_loses_nothing() -> None:
     clock = resumed(clock)
     late = [number for number in range(0, total, 3) for _ in range(2) if clock.take(number, number)]
     assert sorted(taken + late) == list(range(total))
-    assert clock.snapshot().get("holes") == []
+    assert clock.state.holes == []
 
 
 def test_numbers_that_jump_ahead_cost_no_outcome_and_no_more_time_than_patience() -> None:
@@ -104,28 +104,28 @@ def test_numbers_that_jump_ahead_cost_no_outcome_and_no_more_time_than_patience(
     step_ms = PATIENCE_MS // 50
     assert all(clock.take(number, step_ms * (number - jumped.start)) for number in jumped)
     assert clock.now_ms == step_ms * 99
-    assert clock.snapshot().get("holes") == [(1, 10_000_000)]
+    assert clock.state.holes == [(1, 10_000_000)]
 
 
 def test_of_too_many_holes_the_oldest_are_forgotten() -> None:
     clock = OutcomeClock(PATIENCE_MS)
     for number in range(1, 4 * LARGEST_HOLES, 2):
         clock.take(number, (PATIENCE_MS + 1) * number)
-    assert len(clock.snapshot().get("holes", [])) == LARGEST_HOLES
+    assert len(clock.state.holes) == LARGEST_HOLES
     assert not clock.take(0, 0)
     assert clock.take(4 * LARGEST_HOLES - 2, 0)
 
 
 def test_a_snapshot_of_an_earlier_version_has_no_holes() -> None:
     clock = OutcomeClock(PATIENCE_MS)
-    clock.restore({"expected": 5, "time_ms": 7, "newest_ms": 7, "tick_ms": None, "ahead": []})
+    clock.state = loaded(ClockState, b'{"expected": 5, "time_ms": 7, "newest_ms": 7, "tick_ms": null, "ahead": []}')
     assert not clock.take(4, 7)
     assert clock.take(5, 8)
 
 
 def resumed(clock: OutcomeClock) -> OutcomeClock:
     other = OutcomeClock(PATIENCE_MS)
-    other.restore(json.loads(json.dumps(clock.snapshot())))
+    other.state = restored(clock.state)
     return other
 
 

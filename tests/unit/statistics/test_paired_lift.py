@@ -1,5 +1,4 @@
 import doctest
-import json
 import math
 from itertools import product
 
@@ -12,6 +11,7 @@ from ol0.statistics import clusters, expected_reward
 from ol0.statistics.expected_reward import MOST_CELLS, Cell, ExpectedReward
 from ol0.statistics.lift import LiftConfig, LiftFigures, LiftSession, RelativeLift
 from ol0.statistics.paired_lift import Choice, PairedLift, PairedReward, largest_gain, lift_grid
+from unit.statistics.stored import dumped, restored
 
 HOLDBACK = 0.1
 EPSILON = 0.1
@@ -182,10 +182,10 @@ def test_users_who_bring_something_of_their_own_make_it_wider() -> None:
 def test_a_restored_lift_goes_on_to_the_bit() -> None:
     sessions = draws(205, 0.5, (0.3, 0.7), seed=4)
     through, first = play(sessions), play(sessions[:101])
-    second = PairedLift.from_snapshot(json.loads(json.dumps(first.snapshot())))
+    second = restored(first)
     for number, (treated, said) in enumerate(sessions[101:], start=101):
         second.add(said, treated=treated, bucket=number % clusters.BUCKETS)
-    assert second.snapshot() == through.snapshot()
+    assert dumped(second) == dumped(through)
     assert second.figures(0.2) == through.figures(0.2)
 
 

@@ -1,9 +1,10 @@
-import json
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from ol0.statistics.pairing import Pairing, SessionShape
+from unit.statistics.stored import dumped, restored
 
 ALPHA = 0.05
 HOLDBACK = 0.1
@@ -58,9 +59,9 @@ def test_what_depends_on_the_arm_is_found_and_told(apart: dict[str, Pair], words
 
 def test_what_was_found_stays_found_and_goes_on_to_the_bit() -> None:
     first = play(3_010, 1, more=(0.8, 0.5))
-    second = Pairing.from_snapshot(json.loads(json.dumps(first.snapshot())), ALPHA)
+    second = replace(restored(first), alpha=ALPHA)
     for pairing in (first, second):
         for _ in range(30):
             pairing.add(SessionShape(2, 1, 1, 0.5), treated=True)
-    assert second.snapshot() == first.snapshot()
+    assert dumped(second) == dumped(first)
     assert second.found == first.found is not None

@@ -8,6 +8,7 @@ import pytest
 from ol0.statistics import sample_ratio, seen
 from ol0.statistics.sample_ratio import SampleRatio
 from ol0.statistics.seen import BITS, SeenUnits
+from unit.statistics.stored import dumped, loaded, restored
 
 ALPHA = 0.1
 RUNS = 60
@@ -76,7 +77,7 @@ def test_what_is_found_stays_found_and_never_overflows() -> None:
     for _ in range(20_000):
         ratio.add(treated=False, probability=0.01)
     assert ratio.rejects(1e-9)
-    assert math.isfinite(json.loads(json.dumps(ratio.snapshot()))["largest"])
+    assert math.isfinite(restored(ratio).largest)
 
 
 @pytest.mark.parametrize("probability", [0.0, 1.0, -0.1, math.nan])
@@ -92,15 +93,15 @@ def test_a_restored_snapshot_goes_on_to_the_bit() -> None:
         whole.add(treated=treated, probability=0.3)
     for treated in stream[:77]:
         first.add(treated=treated, probability=0.3)
-    second = SampleRatio.from_snapshot(json.loads(json.dumps(first.snapshot())))
+    second = restored(first)
     for treated in stream[77:]:
         second.add(treated=treated, probability=0.3)
-    assert second.snapshot() == whole.snapshot()
+    assert dumped(second) == dumped(whole)
 
 
 def test_a_snapshot_with_other_tilts_is_refused() -> None:
     with pytest.raises(ValueError, match="start a new test"):
-        SampleRatio.from_snapshot({**SampleRatio().snapshot(), "wealth": [1.0]})
+        loaded(SampleRatio, json.dumps({**json.loads(dumped(SampleRatio())), "wealth": [1.0]}).encode())
 
 
 def test_units_are_remembered_within_a_few_kilobytes() -> None:

@@ -1,5 +1,4 @@
 import doctest
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 
 from ol0.statistics import staged
 from ol0.statistics.staged import ArmComparison, SessionEvidence
+from unit.statistics.stored import dumped, restored
 
 ALPHA = 0.1
 TRIALS = 40
@@ -69,11 +69,11 @@ def test_a_candidate_at_the_margin_is_rarely_approved_however_often_one_looks(tr
     assert traffic.difference() == pytest.approx(-MARGIN)
     approved = naively = 0
     for seed in range(TRIALS):
-        trial = ArmComparison(treated_share, MARGIN)
+        trial = ArmComparison.of(treated_share, MARGIN)
         totals = [0.0]
         for session in traffic.sessions(seed):
             trial.add(session)
-            totals.append(trial._total)
+            totals.append(trial.total)
         approved += trial.approval.rejects(ALPHA)
         naively += naive_rejects([after - before for before, after in pairwise(totals)], -MARGIN)
     assert approved / TRIALS <= TOLERATED
@@ -83,11 +83,11 @@ def test_a_candidate_at_the_margin_is_rarely_approved_however_often_one_looks(tr
 def test_an_equal_candidate_is_rarely_called_harmful_and_a_marginal_one_rarely_largely_so() -> None:
     harmful = largely = 0
     for seed in range(TRIALS):
-        trial = ArmComparison(0.5, MARGIN)
+        trial = ArmComparison.of(0.5, MARGIN)
         for session in Traffic(gain=0.0, differ=0.3, treated_share=0.5, length=100).sessions(seed):
             trial.add(session)
         harmful += trial.harm.rejects(ALPHA)
-        trial = ArmComparison(0.5, MARGIN)
+        trial = ArmComparison.of(0.5, MARGIN)
         for session in Traffic(gain=-0.1, differ=0.2, treated_share=0.5, length=100).sessions(seed):
             trial.add(session)
         largely += trial.large_harm.rejects(ALPHA)
@@ -99,7 +99,7 @@ def sessions_until(traffic: Traffic, arm: str, alpha: float) -> float:
     """The median over three trials, infinite where the test never rejects."""
     needed = []
     for seed in range(3):
-        trial = ArmComparison(traffic.treated_share, MARGIN)
+        trial = ArmComparison.of(traffic.treated_share, MARGIN)
         test = {"approval": trial.approval, "harm": trial.harm, "large harm": trial.large_harm}[arm]
         count = math.inf
         for i, session in enumerate(traffic.sessions(seed), 1):
@@ -125,12 +125,12 @@ def test_a_session_contributes_the_difference_of_the_arms_on_average_over_the_co
     past: list[SessionEvidence], new: tuple[float, ...], share: float
 ) -> None:
     def contribution(*, treated: bool, values: tuple[float, ...]) -> float:
-        trial = ArmComparison(share, MARGIN)
+        trial = ArmComparison.of(share, MARGIN)
         for session in past:
             trial.add(session)
-        before = trial._total
+        before = trial.total
         trial.add(SessionEvidence(treated, values, 5))
-        return trial._total - before
+        return trial.total - before
 
     # Given what either arm would earn here, the coin alone decides which of the two is seen.
     other = tuple(1 - reward for reward in new)
@@ -141,20 +141,20 @@ def test_a_session_contributes_the_difference_of_the_arms_on_average_over_the_co
 @settings(max_examples=30)
 @given(st.lists(sessions, max_size=30), st.integers(0, 30))
 def test_a_restored_snapshot_goes_on_to_the_bit(stream: list[SessionEvidence], cut: int) -> None:
-    whole, first = ArmComparison(0.3, MARGIN), ArmComparison(0.3, MARGIN)
+    whole, first = ArmComparison.of(0.3, MARGIN), ArmComparison.of(0.3, MARGIN)
     for session in stream:
         whole.add(session)
     for session in stream[:cut]:
         first.add(session)
-    second = ArmComparison.from_snapshot(json.loads(json.dumps(first.snapshot())))
+    second = restored(first)
     for session in stream[cut:]:
         second.add(session)
-    assert second.snapshot() == whole.snapshot()
+    assert dumped(second) == dumped(whole)
     assert second.figures(0.05, 0.05) == whole.figures(0.05, 0.05)
 
 
 def test_a_small_loss_is_harm_but_not_large_harm() -> None:
-    trial = ArmComparison(0.5, 0.2)
+    trial = ArmComparison.of(0.5, 0.2)
     for _ in range(400):
         trial.add(SessionEvidence(treated=True, rewards=(0.4,), voted=1))
         trial.add(SessionEvidence(treated=False, rewards=(0.5,), voted=1))
@@ -166,7 +166,7 @@ def test_a_small_loss_is_harm_but_not_large_harm() -> None:
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.95])
 @pytest.mark.parametrize("reward", [0.0, 1.0])
 def test_the_most_extreme_sessions_stay_within_the_bound(share: float, reward: float) -> None:
-    trial = ArmComparison(share, MARGIN)
+    trial = ArmComparison.of(share, MARGIN)
     for _ in range(30):  # moves the centre as far as it goes
         trial.add(SessionEvidence(treated=True, rewards=(1 - reward,) * 3, voted=3))
     trial.add(SessionEvidence(treated=True, rewards=(reward,) * 7, voted=7))
@@ -174,7 +174,7 @@ def test_the_most_extreme_sessions_stay_within_the_bound(share: float, reward: f
 
 
 def test_the_bounds_clear_at_the_moment_when_the_verdict_falls() -> None:
-    trial = ArmComparison(0.5, MARGIN)
+    trial = ArmComparison.of(0.5, MARGIN)
     moments = 0
     for session in Traffic(0.3, 0.3, 0.5, 250).sessions(0):
         before = trial.approval.rejects(0.05)
@@ -187,7 +187,7 @@ def test_the_bounds_clear_at_the_moment_when_the_verdict_falls() -> None:
 
 
 def test_the_figures_say_what_was_seen() -> None:
-    trial = ArmComparison(0.5, MARGIN)
+    trial = ArmComparison.of(0.5, MARGIN)
     nothing = trial.figures(0.05, 0.05)
     assert (nothing.difference, nothing.low, nothing.high) == (None, None, None)
     traffic = Traffic(0.3, 0.3, 0.5, 2000)
@@ -215,4 +215,4 @@ def test_a_session_that_cannot_be_is_refused(values: tuple[float, ...], voted: i
 @pytest.mark.parametrize(("share", "margin"), [(0.0, 0.02), (1.0, 0.02), (0.5, -0.01), (0.5, 0.8)])
 def test_a_comparison_that_cannot_be_is_refused(share: float, margin: float) -> None:
     with pytest.raises(ValueError, match="must lie within"):
-        ArmComparison(share, margin)
+        ArmComparison.of(share, margin)
