@@ -1,16 +1,15 @@
 """Harm to one group of prompts, which a gain elsewhere would hide in the total."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from ol0.gates.groups import has_place, with_levels
 from ol0.statistics.betting import log_threshold
-from ol0.statistics.spending import candidate_alpha
 from ol0.statistics.staged import ArmComparison, SessionEvidence
 
-# By order of appearance: later ones would have a thousandth of alpha and less, and the snapshot stays small.
-MOST_GROUPS: Final = 32
 SUSPICION: Final = 0.4
 """A group that loses nothing ever looks harmed with this probability at most; and it passes."""
 
@@ -37,8 +36,7 @@ class GroupHarm:
 class GroupComparisons:
     """The arm comparison once for each group, over the decisions of that group alone.
 
-    The k-th group to appear is tested at alpha / (k (k + 1)): these add up to at most alpha however many appear, and
-    common groups, which can be harmed most, appear first. Decisions without a label belong to no group.
+    Decisions without a label belong to no group. For the levels see ``with_levels``.
 
     Args:
         treated_share: probability that a session of the two arms is the candidate's.
@@ -52,21 +50,17 @@ class GroupComparisons:
     ) -> None:
         self.treated_share, self.margin, self.alpha = treated_share, margin, alpha
         self.earlier = dict(earlier)
-        self._comparisons: dict[str, ArmComparison] = {}
+        self._comparisons = defaultdict[str, ArmComparison](lambda: ArmComparison.of(treated_share, margin))
 
     def add(self, sessions: Iterable[tuple[str, SessionEvidence]]) -> None:
         """Take what one session says of each of its groups."""
         for group, evidence in sessions:
-            if group not in self._comparisons:
-                if len(self._comparisons) >= MOST_GROUPS:
-                    continue
-                self._comparisons[group] = ArmComparison.of(self.treated_share, self.margin)
-            self._comparisons[group].add(evidence)
+            if has_place(self._comparisons, group):
+                self._comparisons[group].add(evidence)
 
     def harmed(self) -> GroupHarm | None:
         """The first group whose loss is beyond the margin, None if there is none."""
-        for place, (group, comparison) in enumerate(self._comparisons.items(), start=1):
-            alpha = candidate_alpha(place, self.alpha)
+        for group, comparison, alpha in with_levels(self._comparisons, self.alpha):
             if comparison.large_harm.rejects(alpha):
                 figures = comparison.figures(alpha, alpha)
                 high = comparison.large_harm.confidence_bound(alpha)
@@ -93,4 +87,4 @@ class GroupComparisons:
 
     def restore(self, snapshot: dict[str, ArmComparison]) -> None:
         """Go on from ``snapshot``."""
-        self._comparisons = snapshot
+        self._comparisons.update(snapshot)

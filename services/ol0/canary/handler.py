@@ -15,14 +15,16 @@ from ol0.config import SafetyConfig
 from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.controller.signing import OPEN, Keyring
 from ol0.controller.suite import Suite
-from ol0.errors import CheckpointError, ConfigError, ContractError, flaw_of
+from ol0.errors import CheckpointError, ConfigError
+from ol0.gates.offers import names_of, with_offer
+from ol0.gates.restarts import ServingNow, reading
+from ol0.gates.verdicts import Verdicts, in_words, reject
 from ol0.records import Candidate, Check, Digest, Gate, Judgement, Outcome, Reason, Record, ServingState, Tick, Verdict
 from ol0.statistics.outcome_clock import ClockState, OutcomeClock
 
 HOLD_EVERY = 500  # decisions of a trial between two verdicts that only say what is missing
 HOLD_EVERY_MS = 86_400_000  # and a day where there are fewer
 LAYOUT = 3  # of a trial in the snapshot; evidence of another one is collected anew
-PATIENCE_GAPS = 10  # an outcome may be missing for ten session gaps of event time before it is given up
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,9 @@ class CanaryGate:
                 )
         self._suite, self._safety = suite, safety
         self._keys, self._checkpoints = keys, CheckpointManager(keys)
+        self._verdicts, self._serving = Verdicts(Gate.CANARY, suite), ServingNow(newest)
         self._canary_threshold, self._holdback = canary_threshold, holdback
-        patience_ms = round(1000 * PATIENCE_GAPS * safety.session_gap_s)
-        self._clock = OutcomeClock(patience_ms, lag_ms=patience_ms)
+        self._clock = OutcomeClock.for_sessions(safety.session_gap_s)
         self._standing: Standing | None = None
         self._pending: list[Offer] = []
         self._trial: Trial | None = None
@@ -95,8 +97,6 @@ class CanaryGate:
         self._held_ms = 0
         self._place = 0  # candidates tried since the last release
         self._tried: Digest | None = None
-        self._newest = newest
-        self._is_new = False  # restored without what serves: to be fetched before the next record
 
     def handle(self, record: Record) -> Sequence[Record]:
         """Takes one record in and returns the verdicts that follow, signed.
@@ -105,12 +105,7 @@ class CanaryGate:
             SignatureError: a candidate that nobody who is trusted has signed. It is not judged: what is said of its
                 digest would be said of the genuine one, too.
         """
-        first: list[Verdict] = []
-        if self._is_new:
-            self._is_new = False
-            state = self._newest()
-            first = [] if state is None else self._serve(state)
-        return [self._keys.sign(verdict) for verdict in (*first, *self._judge(record))]
+        return [self._keys.sign(verdict) for one in self._serving.before(record) for verdict in self._judge(one)]
 
     def _judge(self, record: Record) -> list[Verdict]:
         match record:
@@ -129,25 +124,24 @@ class CanaryGate:
         try:
             self._checkpoints.open(candidate)
         except CheckpointError as error:
-            reason = Reason(Check.CHECKPOINT, None, None, None, str(error))
-            return [self._verdict(candidate, Judgement.REJECT, (reason,))]
+            return [self._verdicts.offline(candidate, reject(Check.CHECKPOINT, str(error)))]
         result = run_suite(self._suite, candidate.digest, candidate.heads, self._safety)
-        offer = Offer.of(candidate, result)
+        offer = Offer(*names_of(candidate), result)
         if self._standing is None and offer.step and not result.flaw:
-            self._pending = [*(one for one in self._pending if one.digest != offer.digest), offer]
-            text = "no serving state is known yet: base and parent cannot be compared"
-            return [self._verdict(offer, Judgement.HOLD, (Reason(Check.WAITING, None, None, None, text),))]
+            self._pending = with_offer(self._pending, offer)
+            reason = in_words(Check.WAITING, "no serving state is known yet: base and parent cannot be compared")
+            return [self._verdicts.offline(offer, (Judgement.HOLD, (reason,)))]
         return [self._judge_offer(offer)]
 
     def _judge_offer(self, offer: Offer) -> Verdict:
         refusal = offer.refusal(self._standing)
         if refusal is not None:
-            return self._verdict(offer, Judgement.REJECT, (refusal,))
+            return self._verdicts.offline(offer, refusal)
         findings = self._findings(offer)
         judgement = Judgement.APPROVE if all(finding.passed for finding in findings) else Judgement.REJECT
         # What stands against a candidate comes first: that is what a person looks for.
         ordered = sorted(findings, key=lambda finding: finding.passed)
-        return self._verdict(offer, judgement, tuple(finding.reason for finding in ordered))
+        return self._verdicts.offline(offer, (judgement, tuple(finding.reason for finding in ordered)))
 
     def _findings(self, offer: Offer) -> list[Finding]:
         if self._standing is None or not offer.step:
@@ -202,7 +196,7 @@ class CanaryGate:
             "compare with; give all services the same safety.stages and serving.holdback"
         )
         reason = Reason(Check.SHARES, plan.share, None, None, text)
-        return self._trial_verdict(plan, Judgement.REJECT, (reason,), 0, time_ms)
+        return self._verdicts.at(plan.stage, plan.digests, (Judgement.REJECT, (reason,)), 0, time_ms)
 
     def _observe(self, outcome: Outcome | None) -> list[Verdict]:
         trial, now_ms = self._trial, self._clock.now_ms
@@ -217,40 +211,9 @@ class CanaryGate:
         waited = trial.decisions >= self._held + HOLD_EVERY or now_ms >= self._held_ms + HOLD_EVERY_MS
         if not waited and not is_final(trial, self._safety, now_ms):
             return []
-        judgement, reasons = judge(trial, self._safety, now_ms)
-        self._held, self._held_ms, self._open = trial.decisions, now_ms, judgement is Judgement.HOLD
-        return [self._trial_verdict(trial.plan, judgement, reasons, trial.evidence, now_ms)]
-
-    def _trial_verdict(
-        self, plan: TrialPlan, judgement: Judgement, reasons: tuple[Reason, ...], evidence: int, time_ms: int
-    ) -> Verdict:
-        return Verdict(
-            digest=plan.digest,
-            base=plan.base,
-            parent=plan.live,
-            stage=plan.stage,
-            suite_digest=self._suite.digest,
-            gate=Gate.CANARY,
-            judgement=judgement,
-            reasons=reasons,
-            evidence=evidence,
-            time_ms=time_ms,
-        )
-
-    def _verdict(self, offer: Offer | Candidate, judgement: Judgement, reasons: tuple[Reason, ...]) -> Verdict:
-        """A verdict of stage 0."""
-        return Verdict(
-            digest=offer.digest,
-            base=offer.base,
-            parent=offer.parent,
-            stage=0,
-            suite_digest=self._suite.digest,
-            gate=Gate.CANARY,
-            judgement=judgement,
-            reasons=reasons,
-            evidence=len(self._suite),
-            time_ms=offer.time_ms,
-        )
+        opinion = judge(trial, self._safety, now_ms)
+        self._held, self._held_ms, self._open = trial.decisions, now_ms, opinion[0] is Judgement.HOLD
+        return [self._verdicts.at(trial.plan.stage, trial.plan.digests, opinion, trial.evidence, now_ms)]
 
     def snapshot(self) -> bytes:
         """The whole state: JSON, compressed, because the capital of many groups is many digits."""
@@ -275,13 +238,8 @@ class CanaryGate:
         Raises:
             ContractError: the body is not a snapshot of this gate.
         """
-        try:
+        with reading(Gate.CANARY):
             self._restore(STATE.validate_json(zlib.decompress(body)))
-        except (zlib.error, ValueError, KeyError, TypeError) as error:
-            raise ContractError(
-                f"the canary's snapshot cannot be read ({flaw_of(error)}); tombstone its key in the state "
-                "topic to start over"
-            ) from None
 
     def _restore(self, state: CanaryState) -> None:
         self._clock.state = state.clock
@@ -289,7 +247,7 @@ class CanaryGate:
         self._place, self._tried = state.place, state.tried
         self._restore_trial(state)
         self._restore_offers(state)
-        self._is_new = self._standing is None or (self._trial is None and self._open)
+        self._serving.is_missing = self._standing is None or (self._trial is None and self._open)
 
     def _restore_trial(self, state: CanaryState) -> None:
         trial = state.trial

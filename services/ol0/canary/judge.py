@@ -7,10 +7,10 @@ from typing import Final
 from ol0.canary.opponent import FEWEST_SESSIONS, Opponent
 from ol0.canary.trial import Trial
 from ol0.config import SafetyConfig, StageConfig
+from ol0.gates.verdicts import Opinion, in_words, sample_ratio
 from ol0.records import Arm, Check, Judgement, Reason
 from ol0.statistics.staged import ArmComparison, ArmFigures
 
-Opinion = tuple[Judgement, tuple[Reason, ...]]
 AGAINST: Final = {Arm.LIVE: Check.STAGED_LIVE, Arm.HOLDBACK: Check.STAGED_HOLDBACK}
 DAY_S: Final = 86_400
 DAY_MS: Final = 1000 * DAY_S
@@ -55,13 +55,10 @@ def _is_over(trial: Trial, safety: SafetyConfig, now_ms: int) -> bool:
 def _unbalanced(trial: Trial) -> Opinion | None:
     """Something is lost on the way here, or the arms are not drawn as they should be: no figure can be believed."""
     found = [(one, words) for one in trial.opponents if (words := one.balance.found)]
-    reasons = tuple(_sample_ratio(one, f"the comparison with {one.arm} is broken: {words}") for one, words in found)
+    reasons = tuple(
+        sample_ratio(one.balance, f"the comparison with {one.arm} is broken: {words}") for one, words in found
+    )
     return (Judgement.REJECT, reasons) if reasons else None
-
-
-def _sample_ratio(opponent: Opponent, words: str) -> Reason:
-    ratio = opponent.balance.ratio
-    return Reason(Check.SAMPLE_RATIO, float(ratio.treated), None, ratio.due, f"sample ratio: {words}")
 
 
 def _harm(trial: Trial, safety: SafetyConfig) -> Opinion | None:
@@ -150,11 +147,9 @@ def _doubts(trial: Trial, stage: StageConfig) -> Iterator[Reason]:
     """What keeps a candidate from approval that its votes would give it."""
     for one in trial.opponents:
         if (doubt := _doubt(trial, stage, one)) is not None:
-            yield _sample_ratio(one, f"{doubt}; {one.balance.words()}")
+            yield sample_ratio(one.balance, f"{doubt}; {one.balance.words()}")
     if (part := _suspicion(trial)) is not None:
-        yield Reason(
-            Check.SUSPICION, None, None, None, f"{part} looks harmed: that has to be cleared up before approval"
-        )
+        yield in_words(Check.SUSPICION, f"{part} looks harmed: that has to be cleared up before approval")
 
 
 def _doubt(trial: Trial, stage: StageConfig, opponent: Opponent) -> str | None:

@@ -1,13 +1,17 @@
 """What the gate remembers of a candidate that waits, and of what serves: results and names, never heads."""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Annotated, Self
+
+from pydantic import AliasChoices, AliasPath, Field
 
 from ol0.canary.offline import SuiteResult, run_suite
 from ol0.config import SafetyConfig
 from ol0.controller.suite import OF_ANOTHER_SUITE, Suite
 from ol0.errors import CheckpointError
-from ol0.records import Candidate, Check, Digest, Reason, Release, ServingState
+from ol0.gates import offers as gates
+from ol0.gates.verdicts import Opinion, reject
+from ol0.records import Check, Digest, Release, ServingState
 
 
 @dataclass(frozen=True)
@@ -47,44 +51,31 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Offer:
-    """A candidate without its heads, and what the suite says of it."""
+class Offer(gates.Offer):
+    """With what the suite says of it. Earlier versions stored the digest there alone."""
 
-    base: Digest
-    parent: Digest
-    step: int
-    time_ms: int
+    digest: Annotated[Digest, Field(validation_alias=AliasChoices("digest", AliasPath("result", "digest")))]
     result: SuiteResult
-
-    @property
-    def digest(self) -> Digest:
-        """Of the candidate."""
-        return self.result.digest
-
-    @classmethod
-    def of(cls, candidate: Candidate, result: SuiteResult) -> Self:
-        """A candidate that was asked."""
-        return cls(candidate.base, candidate.parent, candidate.step, candidate.time_ms, result)
 
     def without_result(self) -> Self:
         """The same under another suite. Its heads are gone, so it cannot be asked."""
         return replace(self, result=SuiteResult.flawed(self.digest, OF_ANOTHER_SUITE))
 
-    def refusal(self, standing: Standing | None) -> Reason | None:
+    def refusal(self, standing: Standing | None) -> Opinion | None:
         """Why there is nothing to compare, None if there is.
 
         A parent that is not live is stale: what it was better than no longer serves, or does not serve yet.
         """
         if self.result.flaw is not None:
-            return Reason(Check.CHECKPOINT, None, None, None, self.result.flaw)
+            return reject(Check.CHECKPOINT, self.result.flaw)
         if not self.step and not self.digest == self.base == self.parent:
-            return Reason(Check.BASE, None, None, None, "step 0 is the base, which must be its own base and parent")
+            return reject(Check.BASE, "step 0 is the base, which must be its own base and parent")
         if standing is None:
             return None
         if self.base != standing.base.digest:
             text = f"its base is {self.base[:12]}, but {standing.base.digest[:12]} is the base that serves"
-            return Reason(Check.BASE, None, None, None, text)
+            return reject(Check.BASE, text)
         if self.step and self.parent != standing.live.digest:
             text = f"stale parent: trained from {self.parent[:12]}, but {standing.live.digest[:12]} is live"
-            return Reason(Check.PARENT, None, None, None, text)
+            return reject(Check.PARENT, text)
         return None

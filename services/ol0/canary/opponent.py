@@ -8,6 +8,7 @@ from typing import Final, Self
 from ol0.canary.rates import PlainRates, Rates
 from ol0.canary.votes import Vote, evidence, silent_evidence
 from ol0.config import SafetyConfig
+from ol0.gates.balances import balance_of
 from ol0.records import Arm, Outcome
 from ol0.statistics.balance import LONGEST, Balance, HeardSession
 from ol0.statistics.staged import ArmComparison
@@ -48,7 +49,7 @@ class OpponentState:
     def of(cls, share: float, safety: SafetyConfig) -> Self:
         """Without a session yet."""
         voted, silent = (ArmComparison.of(share, safety.stage_margin) for _ in range(2))
-        return cls(voted, silent, Balance.of(safety.alpha / 10, safety.rate_tolerance, min(share, 1 - share)))
+        return cls(voted, silent, balance_of(safety, min(share, 1 - share)))
 
 
 class Opponent:
@@ -79,8 +80,8 @@ class Opponent:
         self.arm, self.share = arm, share
         self._margin = safety.stage_margin
         self.state = state or OpponentState.of(share, safety)
+        self.state.balance = balance_of(safety, min(share, 1 - share), self.state.balance)
         self.voted, self.silent, self.balance = self.state.voted, self.state.silent, self.state.balance
-        self.balance.alpha = safety.alpha / 10
 
     def see(self, unit: str, arm: Arm) -> None:
         """Take the unit and the arm of one decision of the trial."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
+from ol0.gates.verdicts import Digests
 from ol0.records import Digest, Outcome, ServingState, Staged
 
 
@@ -48,6 +49,11 @@ class TrialPlan:
             place=place,
             began_ms=state.time_ms,
         )
+
+    @property
+    def digests(self) -> Digests:
+        """Of the candidate, of its base, and of what serves, from which it was made."""
+        return self.digest, self.base, self.live
 
     def goes_on_in(self, state: ServingState, staged: Staged) -> bool:
         """Whether a serving state changes nothing of it."""

@@ -1,14 +1,13 @@
 """Harm by a release to one group of prompts, which a gain elsewhere hides in its lift."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from ol0.drift.evidence import ArmSession, LiftEvidence
+from ol0.gates.groups import has_place, with_levels
+from ol0.gates.verdicts import Opinion
 from ol0.records import Check, Judgement, Reason
-from ol0.statistics.spending import candidate_alpha
-
-MOST_GROUPS: Final = 32  # as in a trial: those that appear first
 
 
 @dataclass(frozen=True)
@@ -22,8 +21,7 @@ class GroupLift:
 class GroupLifts:
     """The lift over the base once for each group that the host names, over the decisions of that group alone.
 
-    The k-th group to appear is held at alpha / (k (k + 1)), which sum to alpha. What counts is the average since the
-    release: harm that begins late shows late.
+    What counts is the average since the release: harm that begins late shows late. For the levels see ``with_levels``.
 
     Args:
         smallest_share: see ``LiftEvidence``.
@@ -33,20 +31,17 @@ class GroupLifts:
 
     def __init__(self, smallest_share: float, margin: float, alpha: float) -> None:
         self.smallest_share, self.margin, self.alpha = smallest_share, margin, alpha
-        self._lifts: dict[str, LiftEvidence] = {}
+        self._lifts = defaultdict[str, LiftEvidence](lambda: LiftEvidence.of(smallest_share))
 
     def add(self, sessions: Mapping[str, ArmSession]) -> None:
         """Take what one session says of each of its groups."""
         for group, session in sessions.items():
-            if group not in self._lifts and len(self._lifts) < MOST_GROUPS:
-                self._lifts[group] = LiftEvidence.of(self.smallest_share)
-            if group in self._lifts:
+            if has_place(self._lifts, group):
                 self._lifts[group].add(session)
 
-    def harmed(self) -> tuple[Judgement, tuple[Reason, ...]] | None:
+    def harmed(self) -> Opinion | None:
         """The rollback for the first group whose loss is beyond the margin; None: there is none."""
-        for place, (group, lift) in enumerate(self._lifts.items(), start=1):
-            alpha = candidate_alpha(place, self.alpha)
+        for group, lift, alpha in with_levels(self._lifts, self.alpha):
             high = lift.upper(alpha) if lift.harmful(alpha) else None
             if high is not None and high < -self.margin:
                 text = (
@@ -66,4 +61,4 @@ class GroupLifts:
         Raises:
             ValueError: it was taken under other odds.
         """
-        self._lifts = {one.group: one.evidence.checked(self.smallest_share) for one in snapshot}
+        self._lifts.update((one.group, one.evidence.checked(self.smallest_share)) for one in snapshot)

@@ -20,8 +20,11 @@ from ol0.drift.movement import judge
 from ol0.drift.offers import Offer
 from ol0.drift.space import Space
 from ol0.drift.staged_watch import StagedState, StagedWatch
-from ol0.drift.watched import Opinion, Watched
-from ol0.errors import CheckpointError, ContractError, flaw_of
+from ol0.drift.watched import Watched
+from ol0.errors import CheckpointError
+from ol0.gates.offers import with_offer
+from ol0.gates.restarts import ServingNow, reading
+from ol0.gates.verdicts import Verdicts, in_words, reject
 from ol0.records import (
     Candidate,
     Check,
@@ -38,7 +41,6 @@ from ol0.records import (
 )
 from ol0.statistics.outcome_clock import ClockState, OutcomeClock
 
-PATIENCE_GAPS: Final = 10  # an outcome may be missing for ten session gaps of event time before it is given up
 INPUT_CHECKS: Final = {Turn.AWAY: Check.INPUTS_AWAY, Turn.BACK: Check.INPUTS_BACK}
 REFERENCES: Final = 16  # releases whose lift is remembered, for when a rollback brings one of them back
 
@@ -93,9 +95,9 @@ class DriftMonitor:
         newest: Callable[[], ServingState | None] = lambda: None,
     ) -> None:
         self._keys, self._checkpoints = keys, CheckpointManager(keys)
+        self._verdicts, self._serving_now = Verdicts(Gate.DRIFT, probes), ServingNow(newest)
         self._probes, self._safety, self._holdback = probes, safety, holdback
-        patience_ms = round(1000 * PATIENCE_GAPS * safety.session_gap_s)
-        self._clock = OutcomeClock(patience_ms, lag_ms=patience_ms)
+        self._clock = OutcomeClock.for_sessions(safety.session_gap_s)
         self._assignment = Assignment(safety, holdback)
         self._inputs = InputWatch(Space(probes.features))
         self._sequence = -1
@@ -106,8 +108,6 @@ class DriftMonitor:
         self._references: dict[str, float] = {}
         self._staged: StagedWatch | None = None
         self._live: LiveWatch | None = None
-        self._newest = newest
-        self._is_new = False  # restored with another holdback: what serves is to be fetched before the next record
         self._counted_from_ms = 0  # until then hosts drew arms with another holdback
         self._stopped: list[str] = []  # roles that have had their rollback: no second one before the state moves
 
@@ -118,12 +118,7 @@ class DriftMonitor:
             SignatureError: a candidate that nobody who is trusted has signed. It is not judged: what is said of its
                 digest would be said of the genuine one, too.
         """
-        first: list[Verdict] = []
-        if self._is_new:
-            self._is_new = False
-            state = self._newest()
-            first = [] if state is None else self._serve(state)
-        return [self._keys.sign(verdict) for verdict in (*first, *self._judge(record))]
+        return [self._keys.sign(verdict) for one in self._serving_now.before(record) for verdict in self._judge(one)]
 
     def _judge(self, record: Record) -> list[Verdict]:
         match record:
@@ -151,31 +146,19 @@ class DriftMonitor:
 
     def _inputs_verdict(self, finding: Finding, base: Digest, serving: Digest) -> Verdict:
         """About what serves, and dated when it began: a lift across that moment proves nothing."""
-        return Verdict(
-            digest=serving,
-            base=base,
-            parent=base,
-            stage=len(self._safety.stages) + 1,
-            suite_digest=self._probes.digest,
-            gate=Gate.DRIFT,
-            judgement=Judgement.HOLD,
-            reasons=(Reason(INPUT_CHECKS[finding.turn], finding.share, finding.level, finding.level, finding.text),),
-            evidence=finding.looked_at,
-            time_ms=finding.since_ms,
-        )
+        reason = Reason(INPUT_CHECKS[finding.turn], finding.share, finding.level, finding.level, finding.text)
+        stage, opinion = len(self._safety.stages) + 1, (Judgement.HOLD, (reason,))
+        return self._verdicts.at(stage, (serving, base, base), opinion, finding.looked_at, finding.since_ms)
 
     def _offer(self, candidate: Candidate) -> Verdict:
         try:
             offer = Offer.of(candidate, self._checkpoints, self._probes)
         except CheckpointError as error:
-            reason = Reason(Check.CHECKPOINT, None, None, None, str(error))
-            return self._verdict(candidate, Judgement.REJECT, (reason,))
+            return self._verdicts.offline(candidate, reject(Check.CHECKPOINT, str(error)))
         if self._structure is None and candidate.step:
-            self._pending = [*(one for one in self._pending if one.digest != offer.digest), offer]
-            reason = Reason(
-                Check.WAITING, None, None, None, "no serving state is known yet: its base cannot be compared"
-            )
-            return self._verdict(offer, Judgement.HOLD, (reason,))
+            self._pending = with_offer(self._pending, offer)
+            reason = in_words(Check.WAITING, "no serving state is known yet: its base cannot be compared")
+            return self._verdicts.offline(offer, (Judgement.HOLD, (reason,)))
         return self._judge_offer(offer)
 
     def _judge_offer(self, offer: Offer) -> Verdict:
@@ -185,29 +168,11 @@ class DriftMonitor:
             if offer.base != self._base:
                 problems.append(f"its base is {offer.base[:12]}, but {str(self._base)[:12]} is the base that serves")
         if problems:
-            against = tuple(Reason(Check.STRUCTURE, None, None, None, text) for text in problems)
-            return self._verdict(offer, Judgement.REJECT, against)
+            return self._verdicts.offline(offer, reject(Check.STRUCTURE, *problems))
         if offer.movement is None:
-            return self._verdict(
-                offer, Judgement.REJECT, (Reason(Check.CHECKPOINT, None, None, None, OF_ANOTHER_SUITE),)
-            )
+            return self._verdicts.offline(offer, reject(Check.CHECKPOINT, OF_ANOTHER_SUITE))
         near, reasons = judge(offer.movement, self._safety)
-        return self._verdict(offer, Judgement.APPROVE if near else Judgement.REJECT, reasons)
-
-    def _verdict(self, offer: Offer | Candidate, judgement: Judgement, reasons: tuple[Reason, ...]) -> Verdict:
-        """A verdict of stage 0."""
-        return Verdict(
-            digest=offer.digest,
-            base=offer.base,
-            parent=offer.parent,
-            stage=0,
-            suite_digest=self._probes.digest,
-            gate=Gate.DRIFT,
-            judgement=judgement,
-            reasons=reasons,
-            evidence=len(self._probes.features),
-            time_ms=offer.time_ms,
-        )
+        return self._verdicts.offline(offer, (Judgement.APPROVE if near else Judgement.REJECT, reasons))
 
     def _serve(self, state: ServingState) -> list[Verdict]:
         if state.sequence < self._sequence:
@@ -273,26 +238,11 @@ class DriftMonitor:
             if outcome is not None:
                 watch.add(outcome)
             if opinion is not None and now_ms is not None:
-                verdicts.append(self._live_verdict(watch, opinion, now_ms))
+                watched = watch.watched
+                verdicts.append(self._verdicts.at(watched.stage, watched.digests, opinion, watch.sessions, now_ms))
                 if opinion[0] is Judgement.ROLLBACK:
                     self._stopped.append(role)
         return verdicts
-
-    def _live_verdict(self, watch: StagedWatch | LiveWatch, opinion: Opinion, now_ms: int) -> Verdict:
-        judgement, reasons = opinion
-        watched = watch.watched
-        return Verdict(
-            digest=watched.digest,
-            base=watched.base,
-            parent=watched.parent,
-            stage=watched.stage,
-            suite_digest=self._probes.digest,
-            gate=Gate.DRIFT,
-            judgement=judgement,
-            reasons=reasons,
-            evidence=watch.sessions,
-            time_ms=now_ms,
-        )
 
     def snapshot(self) -> bytes:
         """The whole state, as JSON."""
@@ -321,13 +271,8 @@ class DriftMonitor:
         Raises:
             ContractError: the body is not a snapshot of this monitor.
         """
-        try:
+        with reading(Gate.DRIFT):
             self._restore(STATE.validate_json(body))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ContractError(
-                f"the drift snapshot cannot be read ({flaw_of(error)}); tombstone its key in the state "
-                "topic to start over"
-            ) from None
 
     def _restore(self, state: DriftState) -> None:
         self._clock.state = state.clock
@@ -354,4 +299,4 @@ class DriftMonitor:
             # No serving state says when hosts changed theirs: what was decided before the last window closed did not.
             self._counted_from_ms = self._clock.now_ms or 0
             self._begin_anew()
-            self._is_new = True  # without a holdback until now, nothing is watched yet
+            self._serving_now.is_missing = True  # without a holdback until now, nothing is watched yet

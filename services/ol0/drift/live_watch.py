@@ -8,8 +8,10 @@ from ol0.drift.assignment import Assignment
 from ol0.drift.groups import GroupLift, GroupLifts
 from ol0.drift.sessions import ArmSessions
 from ol0.drift.violations import Level, Violations
-from ol0.drift.watched import Opinion, Watched, harm, new_balance, old_balance, unbalanced
+from ol0.drift.watched import Watched, harm, unbalanced
 from ol0.drift.windows import Stretch, Windows
+from ol0.gates.balances import balance_of
+from ol0.gates.verdicts import Opinion
 from ol0.records import Arm, Check, Judgement, Outcome, Reason
 from ol0.statistics.balance import Balance
 from ol0.statistics.sessions import OpenSessions
@@ -54,7 +56,7 @@ class LiveWatch:
         }
         self.windows = Windows(assignment.smallest, safety.alpha)
         self.groups = GroupLifts(assignment.smallest, safety.group_margin, safety.alpha / 10)
-        self.balance = new_balance(assignment, safety)
+        self.balance = balance_of(safety, assignment.smallest)
         self._violations = Violations()
         self._sessions = ArmSessions(round(1000 * safety.session_gap_s))
 
@@ -132,6 +134,6 @@ class LiveWatch:
         watch.windows.restore(state.stretches)
         watch.groups.restore(state.groups)
         watch._violations.restore(state.violations)
-        watch.balance = old_balance(state.balance, safety) or watch.balance
+        watch.balance = balance_of(safety, assignment.smallest, state.balance)
         watch._sessions.restore(state.open)
         return watch

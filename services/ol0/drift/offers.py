@@ -8,18 +8,14 @@ from ol0.controller.compatibility import Structure
 from ol0.controller.suite import Suite
 from ol0.drift.movement import Movement, measure
 from ol0.errors import CheckpointError
-from ol0.records import Candidate, Digest
+from ol0.gates import offers as gates
+from ol0.records import Candidate
 
 
 @dataclass(frozen=True)
-class Offer:
-    """A candidate whose file is sound, without its heads. ``movement`` None: it was asked about other probes."""
+class Offer(gates.Offer):
+    """With the figures of its file, which is sound. ``movement`` None: it was asked about other probes."""
 
-    digest: Digest
-    base: Digest
-    parent: Digest
-    step: int
-    time_ms: int
     structure: Structure
     movement: Movement | None
 
@@ -34,12 +30,4 @@ class Offer:
         controller = checkpoints.open(candidate)
         if flaw := probes.misfit(controller):
             raise CheckpointError(f"checkpoint {candidate.digest[:12]}: {flaw}")
-        return cls(
-            candidate.digest,
-            candidate.base,
-            candidate.parent,
-            candidate.step,
-            candidate.time_ms,
-            Structure.of(controller),
-            measure(controller, probes),
-        )
+        return cls(*gates.names_of(candidate), Structure.of(controller), measure(controller, probes))

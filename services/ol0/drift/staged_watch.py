@@ -7,7 +7,9 @@ from ol0.config import SafetyConfig
 from ol0.drift.assignment import Assignment
 from ol0.drift.evidence import LiftEvidence
 from ol0.drift.sessions import ArmSessions
-from ol0.drift.watched import Opinion, Watched, harm, new_balance, old_balance, unbalanced
+from ol0.drift.watched import Watched, harm, unbalanced
+from ol0.gates.balances import balance_of
+from ol0.gates.verdicts import Opinion
 from ol0.records import Arm, Outcome
 from ol0.statistics.balance import Balance
 from ol0.statistics.sessions import OpenSessions
@@ -36,7 +38,7 @@ class StagedWatch:
     def __init__(self, watched: Watched, assignment: Assignment, safety: SafetyConfig) -> None:
         self.watched, self.assignment, self._alpha = watched, assignment, safety.alpha
         self.evidence = LiftEvidence.of(assignment.smallest)
-        self.balance = new_balance(assignment, safety)
+        self.balance = balance_of(safety, assignment.smallest)
         self._sessions = ArmSessions(round(1000 * safety.session_gap_s))
 
     @property
@@ -85,6 +87,6 @@ class StagedWatch:
         watch = cls(state.watched, assignment, safety)
         if state.evidence is not None:
             watch.evidence = state.evidence.checked(assignment.smallest)
-        watch.balance = old_balance(state.balance, safety) or watch.balance
+        watch.balance = balance_of(safety, assignment.smallest, state.balance)
         watch._sessions.restore(state.open)
         return watch

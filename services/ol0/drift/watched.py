@@ -1,14 +1,11 @@
 """Who is watched while people are served, and what is said when the base serves better."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from ol0.config import SafetyConfig
-from ol0.drift.assignment import Assignment
 from ol0.drift.evidence import LiftEvidence
+from ol0.gates.verdicts import Digests, Opinion, sample_ratio
 from ol0.records import Check, Digest, Judgement, Outcome, Reason
 from ol0.statistics.balance import Balance
-
-Opinion = tuple[Judgement, tuple[Reason, ...]]
 
 
 @dataclass(frozen=True)
@@ -31,28 +28,22 @@ class Watched:
     sequence: int
     counted_from_ms: int = 0
 
+    @property
+    def digests(self) -> Digests:
+        """Of the arm's checkpoint, of the base, and of its parent."""
+        return self.digest, self.base, self.parent
+
     def counts(self, outcome: Outcome) -> bool:
         """Whether a decision was made since then."""
         return outcome.serving_sequence >= self.sequence and outcome.time_ms >= self.counted_from_ms
-
-
-def new_balance(assignment: Assignment, safety: SafetyConfig) -> Balance:
-    """What tests whether an arm and the holdback are heard of alike: a tenth of alpha is for it."""
-    return Balance.of(safety.alpha / 10, safety.rate_tolerance, assignment.smallest)
-
-
-def old_balance(stored: Balance | None, safety: SafetyConfig) -> Balance | None:
-    """The one that continues a snapshot, at the level of today's settings."""
-    return stored and replace(stored, alpha=safety.alpha / 10)
 
 
 def unbalanced(balance: Balance, who: str) -> Opinion | None:
     """The rollback of an arm of which nobody can say how it serves, because not all of it is heard."""
     if balance.found is None:
         return None
-    text = f"sample ratio: the comparison of {who} with the holdback is broken: {balance.found}"
-    reason = Reason(Check.SAMPLE_RATIO, float(balance.ratio.treated), None, balance.ratio.due, text)
-    return Judgement.ROLLBACK, (reason,)
+    text = f"the comparison of {who} with the holdback is broken: {balance.found}"
+    return Judgement.ROLLBACK, (sample_ratio(balance, text),)
 
 
 def harm(evidence: LiftEvidence, who: str) -> Opinion:

@@ -22,9 +22,6 @@ from ol0.records import Arm, Check, Gate, Outcome, Phase, Record, ServingState, 
 from ol0.statistics.outcome_clock import ClockState, OutcomeClock
 from ol0.statistics.stored import NOT_STORED
 
-PATIENCE_GAPS = 10
-"""How long an outcome of another partition may be missing before time goes on without it, in session gaps."""
-
 
 @dataclass(frozen=True)
 class InputBreak:
@@ -78,8 +75,7 @@ class OnlineEvaluator:
         self._safety = safety or SafetyConfig()
         self._holdback = (serving or ServingConfig()).holdback
         self._gap_ms = round(1000 * self._safety.session_gap_s)
-        patience_ms = PATIENCE_GAPS * self._gap_ms
-        self._clock = OutcomeClock(patience_ms, lag_ms=patience_ms)
+        self._clock = OutcomeClock.for_sessions(self._safety.session_gap_s)
         self._lift = self._new_lift(since_ms=None)
         self._ledger = Ledger()
         self._served = Served()

@@ -3,10 +3,12 @@
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
 from pydantic import BeforeValidator, PlainSerializer
 
+PATIENCE_GAPS: Final = 10
+"""How long an outcome of another partition may be missing before time continues without it, in session gaps."""
 LARGEST_WAIT: Final = 4_096
 """Outcomes that may wait for an earlier one of another partition: eight polls' worth, 30 kB of snapshot at most."""
 LARGEST_HOLES: Final = 4_096
@@ -67,6 +69,12 @@ class OutcomeClock:
     def __init__(self, patience_ms: int, lag_ms: int = 0) -> None:
         self.patience_ms, self.lag_ms = patience_ms, lag_ms
         self.state = ClockState()
+
+    @classmethod
+    def for_sessions(cls, gap_s: float) -> Self:
+        """For sessions that end after this silence; ticks are of the wall."""
+        patience_ms = round(1000 * PATIENCE_GAPS * gap_s)
+        return cls(patience_ms, lag_ms=patience_ms)
 
     @property
     def now_ms(self) -> int | None:

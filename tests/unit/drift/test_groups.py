@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from ol0.drift.evidence import ArmSession
-from ol0.drift.groups import MOST_GROUPS, GroupLifts
+from ol0.drift.groups import GroupLifts
+from ol0.gates.groups import MOST_GROUPS
 
 ALPHA = 0.005
 

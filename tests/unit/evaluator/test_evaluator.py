@@ -8,9 +8,10 @@ import pytest
 from ol0.ar1.baseline import BaselineMetrics
 from ol0.config import EvaluationConfig, SafetyConfig, ServingConfig
 from ol0.errors import ContractError
-from ol0.evaluator.handler import PATIENCE_GAPS, OnlineEvaluator
+from ol0.evaluator.handler import OnlineEvaluator
 from ol0.records import Arm, Mode, Outcome, Phase, Record, RewardParts, Tick
 from ol0.statistics.expected_reward import Cell
+from ol0.statistics.outcome_clock import PATIENCE_GAPS
 from ol0.statistics.paired_lift import Choice, PairedLift, PairedReward
 from support.examples import OUTCOME, SERVING_STATE, TRANSITION
 from testbed.worlds import numbered

@@ -1,0 +1,45 @@
+"""What a gate has to do when it starts again: read its snapshot, and ask for what the log does not bring again."""
+
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from ol0.errors import ContractError, flaw_of
+from ol0.records import Gate, Record, ServingState
+
+
+@contextmanager
+def reading(gate: Gate) -> Iterator[None]:
+    """Says of whatever a parser raises what helps.
+
+    Raises:
+        ContractError: what is read is no snapshot of this gate.
+    """
+    try:
+        yield
+    except (zlib.error, ValueError, KeyError, TypeError) as error:
+        raise ContractError(
+            f"the snapshot of {gate} cannot be read ({flaw_of(error)}); tombstone its key in the state topic to start "
+            "over"
+        ) from None
+
+
+class ServingNow:
+    """What serves, fetched once before the next record where a snapshot does not say enough of it.
+
+    Args:
+        newest: what serves by the log.
+    """
+
+    def __init__(self, newest: Callable[[], ServingState | None]) -> None:
+        self._newest = newest
+        self.is_missing = False
+
+    def before(self, record: Record) -> Iterator[Record]:
+        """The record, and before it what is missing."""
+        if self.is_missing:
+            self.is_missing = False
+            state = self._newest()
+            if state is not None:
+                yield state
+        yield record
