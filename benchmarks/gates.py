@@ -23,7 +23,7 @@ from typing import Final
 from ol0.canary.handler import CanaryGate
 from ol0.canary.judge import is_final, judge
 from ol0.canary.plan import TrialPlan
-from ol0.canary.trial import Trial
+from ol0.canary.trial import Trial, TrialState
 from ol0.canary.votes import Vote
 from ol0.config import SafetyConfig, StageConfig
 from ol0.controller.numbering import new_prefix, numbered_id
@@ -285,7 +285,7 @@ class Run:
 
 def _trial(state: ServingState, safety: SafetyConfig) -> Trial:
     assert state.staged is not None
-    return Trial(TrialPlan.of(state, state.staged, holdback=0.1, place=1), safety)
+    return Trial(TrialState(TrialPlan.of(state, state.staged, holdback=0.1, place=1)), safety)
 
 
 def row(case: Case, runs: int) -> str:

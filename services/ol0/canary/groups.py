@@ -43,24 +43,29 @@ class GroupComparisons:
         margin: what a group may lose, in reward per voted decision.
         alpha: the probability that any group is wrongly found harmed, ever.
         earlier: ``capital`` of the same candidate's stage before.
+        by_name: the comparisons to continue; the order of appearance is part of them.
     """
 
     def __init__(
-        self, treated_share: float, margin: float, alpha: float, earlier: Mapping[str, float] = MappingProxyType({})
+        self,
+        treated_share: float,
+        margin: float,
+        alpha: float,
+        earlier: Mapping[str, float],
+        by_name: Mapping[str, ArmComparison] = MappingProxyType({}),
     ) -> None:
-        self.treated_share, self.margin, self.alpha = treated_share, margin, alpha
-        self.earlier = dict(earlier)
-        self._comparisons = defaultdict[str, ArmComparison](lambda: ArmComparison.of(treated_share, margin))
+        self.alpha, self.earlier = alpha, dict(earlier)
+        self.by_name = defaultdict[str, ArmComparison](lambda: ArmComparison.of(treated_share, margin), by_name)
 
     def add(self, sessions: Iterable[tuple[str, SessionEvidence]]) -> None:
         """Take what one session says of each of its groups."""
         for group, evidence in sessions:
-            if has_place(self._comparisons, group):
-                self._comparisons[group].add(evidence)
+            if has_place(self.by_name, group):
+                self.by_name[group].add(evidence)
 
     def harmed(self) -> GroupHarm | None:
         """The first group whose loss is beyond the margin, None if there is none."""
-        for group, comparison, alpha in with_levels(self._comparisons, self.alpha):
+        for group, comparison, alpha in with_levels(self.by_name, self.alpha):
             if comparison.large_harm.rejects(alpha):
                 figures = comparison.figures(alpha, alpha)
                 high = comparison.large_harm.confidence_bound(alpha)
@@ -73,18 +78,10 @@ class GroupComparisons:
 
         Of capital won in stage after stage the product is capital in one game, whatever the shares.
         """
-        now = {group: comparison.harm.log_capital for group, comparison in self._comparisons.items()}
+        now = {group: comparison.harm.log_capital for group, comparison in self.by_name.items()}
         return {group: self.earlier.get(group, 0.0) + now.get(group, 0.0) for group in {**self.earlier, **now}}
 
     def suspected(self) -> str | None:
         """A group that looks harmed at this moment, though nothing is proven; None if there is none."""
         least = log_threshold(SUSPICION)
         return next((group for group, capital in self.capital().items() if capital >= least), None)
-
-    def snapshot(self) -> dict[str, ArmComparison]:
-        """By group; the order of appearance is part of it."""
-        return self._comparisons
-
-    def restore(self, snapshot: dict[str, ArmComparison]) -> None:
-        """Go on from ``snapshot``."""
-        self._comparisons.update(snapshot)

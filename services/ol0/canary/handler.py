@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pydantic import TypeAdapter
 
@@ -27,21 +27,21 @@ HOLD_EVERY_MS = 86_400_000  # and a day where there are fewer
 LAYOUT = 3  # of a trial in the snapshot; evidence of another one is collected anew
 
 
-@dataclass(frozen=True)
+@dataclass
 class CanaryState:
     """The whole state of the gate."""
 
     suite: str
     clock: ClockState
-    standing: Standing | None
-    pending: list[Offer]
-    trial: TrialState | None
-    open: bool
-    held: int
-    place: int
-    tried: Digest | None
+    standing: Standing | None = None
+    pending: list[Offer] = field(default_factory=list)
+    trial: TrialState | None = None
+    open: bool = False  # whether the trial has not had its verdict yet
+    held: int = 0  # decisions at the last hold
+    place: int = 0  # candidates tried since the last release
+    tried: Digest | None = None
     held_ms: int = 0
-    layout: int = 0  # of the trial, where an earlier version wrote it
+    layout: int = 0  # of the trial; an earlier version wrote none
 
 
 STATE = TypeAdapter(CanaryState)
@@ -89,14 +89,8 @@ class CanaryGate:
         self._verdicts, self._serving = Verdicts(Gate.CANARY, suite), ServingNow(newest)
         self._canary_threshold, self._holdback = canary_threshold, holdback
         self._clock = OutcomeClock.for_sessions(safety.session_gap_s)
-        self._standing: Standing | None = None
-        self._pending: list[Offer] = []
         self._trial: Trial | None = None
-        self._open = False  # whether the trial has not had its verdict yet
-        self._held = 0  # decisions at the last hold, and when that was
-        self._held_ms = 0
-        self._place = 0  # candidates tried since the last release
-        self._tried: Digest | None = None
+        self._state = CanaryState(suite.digest, self._clock.state)
 
     def handle(self, record: Record) -> Sequence[Record]:
         """Takes one record in and returns the verdicts that follow, signed.
@@ -127,14 +121,14 @@ class CanaryGate:
             return [self._verdicts.offline(candidate, reject(Check.CHECKPOINT, str(error)))]
         result = run_suite(self._suite, candidate.digest, candidate.heads, self._safety)
         offer = Offer(*names_of(candidate), result)
-        if self._standing is None and offer.step and not result.flaw:
-            self._pending = with_offer(self._pending, offer)
+        if self._state.standing is None and offer.step and not result.flaw:
+            self._state.pending = with_offer(self._state.pending, offer)
             reason = in_words(Check.WAITING, "no serving state is known yet: base and parent cannot be compared")
             return [self._verdicts.offline(offer, (Judgement.HOLD, (reason,)))]
         return [self._judge_offer(offer)]
 
     def _judge_offer(self, offer: Offer) -> Verdict:
-        refusal = offer.refusal(self._standing)
+        refusal = offer.refusal(self._state.standing)
         if refusal is not None:
             return self._verdicts.offline(offer, refusal)
         findings = self._findings(offer)
@@ -144,37 +138,37 @@ class CanaryGate:
         return self._verdicts.offline(offer, (judgement, tuple(finding.reason for finding in ordered)))
 
     def _findings(self, offer: Offer) -> list[Finding]:
-        if self._standing is None or not offer.step:
+        standing = self._state.standing
+        if standing is None or not offer.step:
             return judge_base(self._suite, offer.result, self._canary_threshold)
-        standing = self._standing
         return judge_candidate(self._suite, self._safety, offer.result, standing.base, standing.live)
 
     def _serve(self, state: ServingState) -> list[Verdict]:
-        if self._standing is not None and state.sequence < self._standing.sequence:
+        previous = self._state.standing
+        if previous is not None and state.sequence < previous.sequence:
             return []
-        previous = self._standing
-        self._standing = Standing.of(state, previous, self._suite, self._safety)
-        if previous is None or self._standing.live_step > previous.live_step:
-            self._place = 0
+        self._state.standing = Standing.of(state, previous, self._suite, self._safety)
+        if previous is None or self._state.standing.live_step > previous.live_step:
+            self._state.place = 0
         verdicts = self._follow(state)
-        pending, self._pending = self._pending, []
+        pending, self._state.pending = self._state.pending, []
         return [*verdicts, *(self._judge_offer(offer) for offer in pending)]
 
     def _follow(self, state: ServingState) -> list[Verdict]:
         """Begins a trial, goes on with it or drops it, so that no verdict can concern a stage that is over."""
         staged = state.staged
         if staged is None:
-            self._trial, self._open = None, False
+            self._trial, self._state.open = None, False
             return []
         known = None if self._trial is None else self._trial.plan
         if known is not None and known.goes_on_in(state, staged):
             return []
         anew = known is not None and (known.digest, known.stage) == (staged.release.digest, staged.stage)
-        if self._tried != staged.release.digest or anew:
-            self._place, self._tried = self._place + 1, staged.release.digest
-        plan = TrialPlan.of(state, staged, self._holdback, max(1, self._place))
+        if self._state.tried != staged.release.digest or anew:
+            self._state.place, self._state.tried = self._state.place + 1, staged.release.digest
+        plan = TrialPlan.of(state, staged, self._holdback, max(1, self._state.place))
         if plan.share >= 1 - plan.holdback:
-            self._trial, self._open = None, False
+            self._trial, self._state.open = None, False
             return [self._no_comparison(plan, state.time_ms)]
         self._begin(plan)
         return []
@@ -184,11 +178,11 @@ class CanaryGate:
         before = self._trial
         goes_on = before is not None and (before.plan.digest, before.plan.live) == (plan.digest, plan.live)
         if before is not None and goes_on and before.plan.stage < plan.stage:
-            self._trial = Trial(plan, self._safety, before.capital, before.mastery)
+            known = TrialState(plan, earlier=before.capital, mastery=before.mastery.snapshot())
         else:
-            self._trial = Trial(plan, self._safety)
-        self._open = True
-        self._held, self._held_ms = 0, plan.began_ms
+            known = TrialState(plan)
+        self._trial = Trial(known, self._safety)
+        self._state.open, self._state.held, self._state.held_ms = True, 0, plan.began_ms
 
     def _no_comparison(self, plan: TrialPlan, time_ms: int) -> Verdict:
         text = (
@@ -199,8 +193,8 @@ class CanaryGate:
         return self._verdicts.at(plan.stage, plan.digests, (Judgement.REJECT, (reason,)), 0, time_ms)
 
     def _observe(self, outcome: Outcome | None) -> list[Verdict]:
-        trial, now_ms = self._trial, self._clock.now_ms
-        if trial is None or not self._open:
+        trial, known, now_ms = self._trial, self._state, self._clock.now_ms
+        if trial is None or not known.open:
             return []
         if now_ms is not None:
             trial.close_sessions(now_ms)
@@ -208,29 +202,17 @@ class CanaryGate:
             trial.add(outcome)
         if now_ms is None:
             return []
-        waited = trial.decisions >= self._held + HOLD_EVERY or now_ms >= self._held_ms + HOLD_EVERY_MS
+        waited = trial.decisions >= known.held + HOLD_EVERY or now_ms >= known.held_ms + HOLD_EVERY_MS
         if not waited and not is_final(trial, self._safety, now_ms):
             return []
         opinion = judge(trial, self._safety, now_ms)
-        self._held, self._held_ms, self._open = trial.decisions, now_ms, opinion[0] is Judgement.HOLD
+        known.held, known.held_ms, known.open = trial.decisions, now_ms, opinion[0] is Judgement.HOLD
         return [self._verdicts.at(trial.plan.stage, trial.plan.digests, opinion, trial.evidence, now_ms)]
 
     def snapshot(self) -> bytes:
         """The whole state: JSON, compressed, because the capital of many groups is many digits."""
-        state = CanaryState(
-            suite=self._suite.digest,
-            clock=self._clock.state,
-            standing=self._standing,
-            pending=self._pending,
-            trial=None if self._trial is None else self._trial.snapshot(),
-            open=self._open,
-            held=self._held,
-            held_ms=self._held_ms,
-            place=self._place,
-            tried=self._tried,
-            layout=LAYOUT,
-        )
-        return zlib.compress(STATE.dump_json(state))
+        trial = None if self._trial is None else self._trial.snapshot()
+        return zlib.compress(STATE.dump_json(replace(self._state, trial=trial, layout=LAYOUT)))
 
     def restore(self, body: bytes) -> None:
         """Goes on from ``snapshot``.
@@ -242,28 +224,23 @@ class CanaryGate:
             self._restore(STATE.validate_json(zlib.decompress(body)))
 
     def _restore(self, state: CanaryState) -> None:
-        self._clock.state = state.clock
-        self._open, self._held, self._held_ms = state.open, state.held, state.held_ms
-        self._place, self._tried = state.place, state.tried
+        self._state, self._clock.state = state, state.clock
         self._restore_trial(state)
-        self._restore_offers(state)
-        self._serving.is_missing = self._standing is None or (self._trial is None and self._open)
+        if state.suite != self._suite.digest:
+            # What was found says nothing: base and live are asked anew, and who waits is sent back.
+            state.suite, state.standing = self._suite.digest, None
+            state.pending = [offer.without_result() for offer in state.pending]
+        self._serving.is_missing = state.standing is None or (self._trial is None and state.open)
 
     def _restore_trial(self, state: CanaryState) -> None:
-        trial = state.trial
+        trial, state.trial = state.trial, None
         if trial is None or state.layout != LAYOUT:
             self._trial = None
             return
-        self._trial = Trial.from_snapshot(trial, self._safety)
+        self._trial = Trial(trial, self._safety)
         plan = self._trial.plan
-        if plan.holdback != self._holdback and self._open:
-            self._place += 1
-            began_anew = replace(plan, holdback=self._holdback, place=self._place)
+        if plan.holdback != self._holdback and state.open:
+            state.place += 1
+            began_anew = replace(plan, holdback=self._holdback, place=state.place)
             # No serving state says when hosts changed theirs: what was decided before the last window closed did not.
             self._begin(replace(began_anew, counted_from_ms=self._clock.now_ms or 0))
-
-    def _restore_offers(self, state: CanaryState) -> None:
-        """Of another suite, what was found says nothing: base and live are asked anew, and who waits is sent back."""
-        same = state.suite == self._suite.digest
-        self._standing = state.standing if same else None
-        self._pending = state.pending if same else [offer.without_result() for offer in state.pending]

@@ -1,7 +1,6 @@
 """What live does well: where a candidate that answers otherwise has something to lose."""
 
 from collections.abc import Sequence
-from typing import Self
 
 from ol0.canary.votes import Vote
 from ol0.records import Arm
@@ -19,11 +18,19 @@ class Mastery:
     well: there are few of these decisions, each loses much, and nothing is gained beside them.
 
     A vote is asked about before it is taken, so that the answer depends on earlier sessions alone.
+
+    Args:
+        rows: a ``snapshot`` to continue.
     """
 
-    def __init__(self) -> None:
-        self._all = [1.0, 0.5]  # one made-up reward of .5 until there are real ones
+    def __init__(self, rows: Sequence[Row] = ()) -> None:
+        # One made-up reward of .5 until there are real ones.
+        (_, _, *everything), *cells = rows or [(None, None, 1.0, 0.5)]
+        self._all = [float(one or 0.0) for one in everything]
         self._cells: dict[Cell, list[float]] = {}
+        for group, action, *sums in cells:
+            cell = None if group is None else str(group), str(action)
+            self._cells[cell] = [float(one or 0.0) for one in sums]
 
     def sent_to(self, vote: Vote) -> str | None:
         """The action to which the candidate would take a decision away that live does well, in words; else None."""
@@ -48,14 +55,3 @@ class Mastery:
     def snapshot(self) -> list[Row]:
         """In plain JSON values: what there is of all, then of each cell."""
         return [[None, None, *self._all], *([*cell, *sums] for cell, sums in self._cells.items())]
-
-    @classmethod
-    def from_snapshot(cls, snapshot: Sequence[Row]) -> Self:
-        """What ``snapshot`` was taken from."""
-        mastery = cls()
-        (_, _, *everything), *cells = snapshot
-        mastery._all = [float(one or 0.0) for one in everything]
-        for group, action, count, total in cells:
-            cell = None if group is None else str(group), str(action)
-            mastery._cells[cell] = [float(count or 0.0), float(total or 0.0)]
-        return mastery

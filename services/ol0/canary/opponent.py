@@ -27,22 +27,13 @@ FEWEST_SESSIONS: Final = 10
 
 @dataclass
 class OpponentState:
-    """What an ``Opponent`` knows.
-
-    Attributes:
-        voted: the comparison by votes.
-        silent: the same if every decision without a vote had failed.
-        balance: of the two arms.
-        cleared: whether silence was ever shown to hide no loss: what was shown stays shown.
-        successes: sessions, and total and squares of what they say of successes.
-        rates: of successes per decision.
-    """
+    """What an ``Opponent`` knows."""
 
     voted: ArmComparison
     silent: ArmComparison
     balance: Balance
-    cleared: bool = False
-    successes: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    cleared: bool = False  # whether silence was ever shown to hide no loss: what was shown stays shown
+    successes: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # sessions; of successes, sum and squares
     rates: PlainRates = field(default_factory=Rates)
 
     @classmethod

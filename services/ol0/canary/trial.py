@@ -1,7 +1,6 @@
 """One stage of one candidate: the evidence that people's sessions give, and when it is enough."""
 
 from dataclasses import dataclass, field
-from typing import Final, Self
 
 from ol0.canary.groups import GroupComparisons
 from ol0.canary.mastery import Mastery
@@ -25,23 +24,20 @@ class Capital:
     mastered: dict[str, float] = field(default_factory=dict)
 
 
-NO_CAPITAL: Final = Capital()
-
-
 @dataclass(frozen=True)
 class TrialState:
-    """The whole state of a ``Trial``; ``earlier`` is the capital of the stages before."""
+    """The whole state of a ``Trial``; ``earlier`` is the capital of the same candidate's stages before."""
 
     plan: TrialPlan
-    decisions: int
-    live: OpponentState
-    holdback: OpponentState | None
-    groups: dict[str, ArmComparison]
-    destinations: dict[str, ArmComparison]
-    mastered: dict[str, ArmComparison]
-    mastery: list[Row]
-    earlier: Capital
-    open: OpenSessions
+    decisions: int = 0
+    live: OpponentState | None = None
+    holdback: OpponentState | None = None
+    groups: dict[str, ArmComparison] = field(default_factory=dict)
+    destinations: dict[str, ArmComparison] = field(default_factory=dict)
+    mastered: dict[str, ArmComparison] = field(default_factory=dict)
+    mastery: list[Row] = field(default_factory=list)
+    earlier: Capital = Capital()
+    open: OpenSessions | None = None
 
 
 class Trial:
@@ -65,33 +61,32 @@ class Trial:
     Not covered: users whose sessions all go to one arm make sessions less independent than their coins look.
 
     Args:
-        plan: what is tried.
+        state: what is tried, with all that is known of it.
         safety: margins and levels.
-        earlier: ``capital`` of the same candidate's stage before.
-        mastery: what that stage knew of live.
 
     Attributes:
         decisions: outcomes of the trial so far, of all arms, voted or not.
     """
 
-    def __init__(
-        self, plan: TrialPlan, safety: SafetyConfig, earlier: Capital = NO_CAPITAL, mastery: Mastery | None = None
-    ) -> None:
-        self.plan = plan
-        self.decisions = 0
+    def __init__(self, state: TrialState, safety: SafetyConfig) -> None:
+        self.plan = plan = state.plan
+        self.decisions = state.decisions
         self.harm_alpha = safety.alpha / 2
         self.approval_alpha = candidate_alpha(plan.place, safety.alpha)
         beside_live = plan.share / (1 - plan.holdback)
-        self.live = Opponent(Arm.LIVE, beside_live, safety)
+        self.live = Opponent(Arm.LIVE, beside_live, safety, state.live)
         self.holdback: Opponent | None = None
         if plan.holdback and plan.live != plan.base:
-            self.holdback = Opponent(Arm.HOLDBACK, plan.share / (plan.share + plan.holdback), safety)
+            share = plan.share / (plan.share + plan.holdback)
+            self.holdback = Opponent(Arm.HOLDBACK, share, safety, state.holdback)
         levels = beside_live, safety.group_margin, safety.alpha / 2
-        self.groups = GroupComparisons(*levels, earlier.groups)
-        self.destinations = GroupComparisons(*levels, earlier.destinations)
-        self.mastered = GroupComparisons(*levels, earlier.mastered)
-        self.mastery = mastery or Mastery()
+        self.groups = GroupComparisons(*levels, state.earlier.groups, state.groups)
+        self.destinations = GroupComparisons(*levels, state.earlier.destinations, state.destinations)
+        self.mastered = GroupComparisons(*levels, state.earlier.mastered, state.mastered)
+        self.mastery = Mastery(state.mastery)
         self._sessions = SessionCollector[Vote](round(1000 * safety.session_gap_s))
+        if state.open is not None:
+            self._sessions.restore(state.open, Vote.from_row)
         self._now_ms = 0  # up to here every outcome came; not kept over a restart, for the next record says it anew
 
     @property
@@ -142,30 +137,16 @@ class Trial:
             self.mastery.add(session.items)
 
     def snapshot(self) -> TrialState:
-        """The whole state; ``from_snapshot`` continues it to the bit."""
+        """The whole state; another trial continues it to the bit."""
         return TrialState(
             self.plan,
             self.decisions,
             self.live.state,
             None if self.holdback is None else self.holdback.state,
-            self.groups.snapshot(),
-            self.destinations.snapshot(),
-            self.mastered.snapshot(),
+            self.groups.by_name,
+            self.destinations.by_name,
+            self.mastered.by_name,
             self.mastery.snapshot(),
             Capital(self.groups.earlier, self.destinations.earlier, self.mastered.earlier),
             self._sessions.snapshot(Vote.row),
         )
-
-    @classmethod
-    def from_snapshot(cls, state: TrialState, safety: SafetyConfig) -> Self:
-        """The trial that ``state`` was taken from."""
-        trial = cls(state.plan, safety, state.earlier, Mastery.from_snapshot(state.mastery))
-        trial.decisions = state.decisions
-        trial.live = Opponent(Arm.LIVE, trial.live.share, safety, state.live)
-        if state.holdback is not None and trial.holdback is not None:
-            trial.holdback = Opponent(Arm.HOLDBACK, trial.holdback.share, safety, state.holdback)
-        trial.groups.restore(state.groups)
-        trial.destinations.restore(state.destinations)
-        trial.mastered.restore(state.mastered)
-        trial._sessions.restore(state.open, Vote.from_row)
-        return trial

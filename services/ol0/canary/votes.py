@@ -55,16 +55,8 @@ class Vote:
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """The vote that ``row`` was made from."""
-        arm, reward, from_live, from_base, group, live, sent_to = row
-        return cls(
-            Arm(str(arm)),
-            None if reward is None else float(reward),
-            bool(from_live),
-            bool(from_base),
-            None if group is None else str(group),
-            None if live is None else str(live),
-            None if sent_to is None else str(sent_to),
-        )
+        arm, *said = row
+        return cls(Arm(str(arm)), *said)  # type: ignore[arg-type]
 
 
 def _words(action: Action | None) -> str | None:

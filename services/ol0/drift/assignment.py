@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from ol0.config import SafetyConfig
 from ol0.records import ServingState
+from ol0.statistics.balance import SMALLEST_SHARE
 
 REMEMBERED = 64  # changes of share; an outcome comes a reward window after its decision, in which few happen
-SMALLEST = 0.001  # of what is served; with less there is nothing to be seen in any time
 
 
 class Assignment:
@@ -62,7 +62,7 @@ class Assignment:
     def _smallest_with(self, staged: float) -> float:
         """Of the pairs that there are while the candidate has this share; without one there is one pair."""
         pairs = [self._of(1 - self.holdback - staged), *([self._of(staged)] if staged else [])]
-        return max(min(min(share, 1 - share) for share in pairs), SMALLEST)
+        return max(min(min(share, 1 - share) for share in pairs), SMALLEST_SHARE)
 
     def _of(self, share: float) -> float:
         return max(share, 0.0) / (max(share, 0.0) + self.holdback)

@@ -1,7 +1,7 @@
 """Harm by a release to one group of prompts, which a gain elsewhere hides in its lift."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ol0.drift.evidence import ArmSession, LiftEvidence
@@ -27,11 +27,16 @@ class GroupLifts:
         smallest_share: see ``LiftEvidence``.
         margin: what a group may lose, in reward per voted decision.
         alpha: the probability that any group is wrongly found to lose more, ever.
+        stored: a ``snapshot`` to continue.
+
+    Raises:
+        ValueError: it was taken under other odds.
     """
 
-    def __init__(self, smallest_share: float, margin: float, alpha: float) -> None:
-        self.smallest_share, self.margin, self.alpha = smallest_share, margin, alpha
-        self._lifts = defaultdict[str, LiftEvidence](lambda: LiftEvidence.of(smallest_share))
+    def __init__(self, smallest_share: float, margin: float, alpha: float, stored: Sequence[GroupLift] = ()) -> None:
+        self.margin, self.alpha = margin, alpha
+        known = ((one.group, one.evidence.checked(smallest_share)) for one in stored)
+        self._lifts = defaultdict[str, LiftEvidence](lambda: LiftEvidence.of(smallest_share), known)
 
     def add(self, sessions: Mapping[str, ArmSession]) -> None:
         """Take what one session says of each of its groups."""
@@ -54,11 +59,3 @@ class GroupLifts:
     def snapshot(self) -> list[GroupLift]:
         """The order of appearance is part of it."""
         return [GroupLift(group, lift) for group, lift in self._lifts.items()]
-
-    def restore(self, snapshot: list[GroupLift]) -> None:
-        """Go on from ``snapshot``.
-
-        Raises:
-            ValueError: it was taken under other odds.
-        """
-        self._lifts.update((one.group, one.evidence.checked(self.smallest_share)) for one in snapshot)

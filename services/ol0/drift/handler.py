@@ -1,7 +1,7 @@
 """DriftMonitor: does this candidate move too far, and does what serves keep what it was released for?"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import structlog
@@ -45,21 +45,21 @@ INPUT_CHECKS: Final = {Turn.AWAY: Check.INPUTS_AWAY, Turn.BACK: Check.INPUTS_BAC
 REFERENCES: Final = 16  # releases whose lift is remembered, for when a rollback brings one of them back
 
 
-@dataclass(frozen=True)
+@dataclass
 class DriftState:
-    """The whole state of the monitor. What has a default was not stored by earlier versions."""
+    """The whole state of the monitor. Earlier versions stored no suite, holdback, what serves, or inputs."""
 
     clock: ClockState
-    smallest: float
-    odds: list[tuple[int, float]]
-    sequence: int
-    base: Digest | None
-    structure: Structure | None
-    pending: list[Offer]
-    references: dict[str, float]
-    staged: StagedState | None
-    live: LiveState | None
-    stopped: list[str]
+    smallest: float  # share that evidence was sized for
+    odds: list[tuple[int, float]] = field(default_factory=list)
+    sequence: int = -1
+    base: Digest | None = None
+    structure: Structure | None = None
+    pending: list[Offer] = field(default_factory=list)
+    references: dict[str, float] = field(default_factory=dict)  # by digest, the lift that a release is held to
+    staged: StagedState | None = None
+    live: LiveState | None = None
+    stopped: list[str] = field(default_factory=list)  # roles with a rollback: no second one before the state moves
     suite: str | None = None
     holdback: float | None = None
     serving: Digest | None = None
@@ -100,16 +100,10 @@ class DriftMonitor:
         self._clock = OutcomeClock.for_sessions(safety.session_gap_s)
         self._assignment = Assignment(safety, holdback)
         self._inputs = InputWatch(Space(probes.features))
-        self._sequence = -1
-        self._serving: Digest | None = None
-        self._base: Digest | None = None
-        self._structure: Structure | None = None
-        self._pending: list[Offer] = []
-        self._references: dict[str, float] = {}
+        self._state = DriftState(self._clock.state, self._assignment.smallest)
         self._staged: StagedWatch | None = None
         self._live: LiveWatch | None = None
         self._counted_from_ms = 0  # until then hosts drew arms with another holdback
-        self._stopped: list[str] = []  # roles that have had their rollback: no second one before the state moves
 
     def handle(self, record: Record) -> Sequence[Record]:
         """Takes one record in and returns the verdicts that follow, signed.
@@ -136,13 +130,14 @@ class DriftMonitor:
         return []
 
     def _look_at(self, decision: Decision) -> list[Verdict]:
-        if self._base is None or self._serving is None:
+        base, serving = self._state.base, self._state.serving
+        if base is None or serving is None:
             return []
         finding = self._inputs.take(decision)
         if finding is None:
             return []
-        structlog.get_logger("ol0.drift").warning(finding.text, serving=self._serving)
-        return [self._inputs_verdict(finding, self._base, self._serving)] if finding.turn in INPUT_CHECKS else []
+        structlog.get_logger("ol0.drift").warning(finding.text, serving=serving)
+        return [self._inputs_verdict(finding, base, serving)] if finding.turn in INPUT_CHECKS else []
 
     def _inputs_verdict(self, finding: Finding, base: Digest, serving: Digest) -> Verdict:
         """About what serves, and dated when it began: a lift across that moment proves nothing."""
@@ -155,18 +150,18 @@ class DriftMonitor:
             offer = Offer.of(candidate, self._checkpoints, self._probes)
         except CheckpointError as error:
             return self._verdicts.offline(candidate, reject(Check.CHECKPOINT, str(error)))
-        if self._structure is None and candidate.step:
-            self._pending = with_offer(self._pending, offer)
+        if self._state.structure is None and candidate.step:
+            self._state.pending = with_offer(self._state.pending, offer)
             reason = in_words(Check.WAITING, "no serving state is known yet: its base cannot be compared")
             return self._verdicts.offline(offer, (Judgement.HOLD, (reason,)))
         return self._judge_offer(offer)
 
     def _judge_offer(self, offer: Offer) -> Verdict:
         problems = []
-        if self._structure is not None:
-            problems = offer.structure.differences(self._structure)
-            if offer.base != self._base:
-                problems.append(f"its base is {offer.base[:12]}, but {str(self._base)[:12]} is the base that serves")
+        if self._state.structure is not None:
+            problems = offer.structure.differences(self._state.structure)
+            if offer.base != (base := self._state.base):
+                problems.append(f"its base is {offer.base[:12]}, but {str(base)[:12]} is the base that serves")
         if problems:
             return self._verdicts.offline(offer, reject(Check.STRUCTURE, *problems))
         if offer.movement is None:
@@ -175,18 +170,18 @@ class DriftMonitor:
         return self._verdicts.offline(offer, (Judgement.APPROVE if near else Judgement.REJECT, reasons))
 
     def _serve(self, state: ServingState) -> list[Verdict]:
-        if state.sequence < self._sequence:
+        known = self._state
+        if state.sequence < known.sequence:
             return []
-        self._sequence = state.sequence
-        self._serving = state.live.digest
-        if state.base.digest != self._base:
-            self._base = state.base.digest
-            self._structure = Structure.of(read_checkpoint(state.base.heads, expected=state.base.digest))
+        known.sequence, known.serving = state.sequence, state.live.digest
+        if state.base.digest != known.base:
+            known.base = state.base.digest
+            known.structure = Structure.of(read_checkpoint(state.base.heads, expected=state.base.digest))
         if self._holdback:
             if self._assignment.note(state):
                 self._begin_anew()
             self._follow(state)
-        pending, self._pending = self._pending, []
+        pending, known.pending = known.pending, []
         return [self._judge_offer(offer) for offer in pending]
 
     def _follow(self, state: ServingState) -> None:
@@ -195,7 +190,7 @@ class DriftMonitor:
             self._remember(self._staged)
         if self._live is None or self._live.watched.digest != state.live.digest:
             self._live = None if state.live.digest == state.base.digest else self._watch_live(state)
-            self._stopped = [role for role in self._stopped if role != "live"]
+            self._state.stopped = [role for role in self._state.stopped if role != "live"]
         staged = state.staged
         if staged is None:
             self._staged = None
@@ -203,8 +198,8 @@ class DriftMonitor:
         if self._staged is None or self._staged.watched.digest != staged.release.digest:
             digests = (staged.release.digest, state.live.digest, state.base.digest)
             watched = Watched(*digests, staged.stage, state.sequence, self._counted_from_ms)
-            self._staged = StagedWatch(watched, self._assignment, self._safety)
-            self._stopped = [role for role in self._stopped if role != "staged"]
+            self._staged = StagedWatch(StagedState(watched), self._assignment, self._safety)
+            self._state.stopped = [role for role in self._state.stopped if role != "staged"]
         self._staged.move_to(staged.stage)
 
     def _watch_live(self, state: ServingState) -> LiveWatch:
@@ -212,27 +207,28 @@ class DriftMonitor:
         stage = len(self._safety.stages) + 1
         digests = (state.live.digest, Digest(parent), state.base.digest)
         watched = Watched(*digests, stage, state.sequence, self._counted_from_ms)
-        return LiveWatch(watched, self._references.get(state.live.digest), self._assignment, self._safety)
+        known = LiveState(watched, self._state.references.get(state.live.digest))
+        return LiveWatch(known, self._assignment, self._safety)
 
     def _begin_anew(self) -> None:
         """Evidence does not move between odds: what is watched stays, what was seen of it is collected anew."""
         if self._staged is not None:
             watched = replace(self._staged.watched, counted_from_ms=self._counted_from_ms)
-            self._staged = StagedWatch(watched, self._assignment, self._safety)
+            self._staged = StagedWatch(StagedState(watched), self._assignment, self._safety)
         if self._live is not None:
             watched = replace(self._live.watched, counted_from_ms=self._counted_from_ms)
-            self._live = LiveWatch(watched, self._live.reference, self._assignment, self._safety)
+            self._live = LiveWatch(LiveState(watched, self._live.reference), self._assignment, self._safety)
 
     def _remember(self, staged: StagedWatch) -> None:
         reference = staged.reference()
         if reference is not None:
-            self._references[staged.watched.digest] = reference
-            self._references = dict(list(self._references.items())[-REFERENCES:])
+            self._state.references[staged.watched.digest] = reference
+            self._state.references = dict(list(self._state.references.items())[-REFERENCES:])
 
     def _observe(self, outcome: Outcome | None) -> list[Verdict]:
         verdicts, now_ms = [], self._clock.now_ms
         for role, watch in (("staged", self._staged), ("live", self._live)):
-            if watch is None or role in self._stopped:
+            if watch is None or role in self._state.stopped:
                 continue
             opinion = None if now_ms is None else watch.close_sessions(now_ms)
             if outcome is not None:
@@ -241,26 +237,19 @@ class DriftMonitor:
                 watched = watch.watched
                 verdicts.append(self._verdicts.at(watched.stage, watched.digests, opinion, watch.sessions, now_ms))
                 if opinion[0] is Judgement.ROLLBACK:
-                    self._stopped.append(role)
+                    self._state.stopped.append(role)
         return verdicts
 
     def snapshot(self) -> bytes:
         """The whole state, as JSON."""
-        state = DriftState(
+        state = replace(
+            self._state,
             suite=self._probes.digest,
-            clock=self._clock.state,
+            holdback=self._holdback,
             smallest=self._assignment.smallest,
             odds=self._assignment.snapshot(),
-            sequence=self._sequence,
-            base=self._base,
-            structure=self._structure,
-            holdback=self._holdback,
-            pending=self._pending,
-            references=self._references,
             staged=None if self._staged is None else self._staged.snapshot(),
             live=None if self._live is None else self._live.snapshot(),
-            stopped=self._stopped,
-            serving=self._serving,
             inputs=self._inputs.state,
         )
         return STATE.dump_json(state)
@@ -275,26 +264,23 @@ class DriftMonitor:
             self._restore(STATE.validate_json(body))
 
     def _restore(self, state: DriftState) -> None:
-        self._clock.state = state.clock
+        self._state, self._clock.state = state, state.clock
         self._assignment.restore(state.odds)
-        self._sequence, self._base, self._structure = state.sequence, state.base, state.structure
-        self._pending = state.pending
         if state.suite != self._probes.digest:  # heads are gone, so who waits cannot be asked about these probes
-            self._pending = [replace(offer, movement=None) for offer in self._pending]
-        self._references, self._stopped, self._serving = state.references, state.stopped, state.serving
+            state.pending = [replace(offer, movement=None) for offer in state.pending]
         if state.inputs is not None:
             self._inputs = InputWatch(self._inputs.space, state.inputs)
         self._staged = self._live = None
+        staged, live, state.staged, state.live = state.staged, state.live, None, None
         if not self._holdback:
             return
         same = state.holdback in (None, self._holdback) and state.smallest == self._assignment.smallest
-        staged, live = state.staged, state.live
         if staged is not None:
             staged = staged if same else replace(staged, evidence=None)
-            self._staged = StagedWatch.from_snapshot(staged, self._assignment, self._safety)
+            self._staged = StagedWatch(staged, self._assignment, self._safety)
         if live is not None:
             live = live if same else replace(live, stretches=[], groups=[])
-            self._live = LiveWatch.from_snapshot(live, self._assignment, self._safety)
+            self._live = LiveWatch(live, self._assignment, self._safety)
         if not same:
             # No serving state says when hosts changed theirs: what was decided before the last window closed did not.
             self._counted_from_ms = self._clock.now_ms or 0

@@ -93,29 +93,16 @@ def _none() -> dict[Strange, int]:
 
 @dataclass
 class InputState:
-    """What an ``InputWatch`` knows; some 3 kB at 384 features.
-
-    Attributes:
-        limit: of the space.
-        before: the last prompt, float32 [D].
-        still: for how many samples each coordinate has not moved, uint8 [D].
-        first: prompts among the first ones, and those of them that are strange.
-        turns: how often inputs left or came back.
-        onset: of the next turn; None where nothing can be told yet, or ever.
-        since_ms: event time at which the present share of strange prompts began.
-        strange: since then, by what is wrong.
-        session: of the last prompt.
-        said_ms: event time of the last finding, which ``said`` is.
-    """
+    """What an ``InputWatch`` knows; some 3 kB at 384 features."""
 
     limit: float | None
     before: Annotated[Floats, PlainValidator(_floats), PlainSerializer(_text)]
     still: Annotated[Bytes, PlainValidator(_bytes), PlainSerializer(_text)]
-    first: tuple[int, int] = (0, 0)
-    turns: int = 0
-    onset: OnsetState | None = None
+    first: tuple[int, int] = (0, 0)  # prompts among the first ones, and those of them that are strange
+    turns: int = 0  # how often inputs left or came back
+    onset: OnsetState | None = None  # of the next turn; None where nothing can be told
     since_ms: int = 0
-    strange: dict[Strange, int] = field(default_factory=_none)
+    strange: dict[Strange, int] = field(default_factory=_none)  # since ``since_ms``
     session: str = ""
     said_ms: int = 0
     said: Finding | None = None

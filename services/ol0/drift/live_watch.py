@@ -1,7 +1,6 @@
 """The release that is live against the holdback."""
 
 from dataclasses import dataclass, field
-from typing import Self
 
 from ol0.config import SafetyConfig
 from ol0.drift.assignment import Assignment
@@ -19,15 +18,15 @@ from ol0.statistics.sessions import OpenSessions
 
 @dataclass(frozen=True)
 class LiveState:
-    """What a ``LiveWatch`` knows."""
+    """What a ``LiveWatch`` knows; ``reference`` is the lift that it was released for, None where that is not known."""
 
     watched: Watched
     reference: float | None
-    stretches: list[Stretch]
-    violations: list[Level]
-    open: OpenSessions
+    stretches: list[Stretch] = field(default_factory=list)
+    violations: list[Level] = field(default_factory=list)
     groups: list[GroupLift] = field(default_factory=list)
     balance: Balance | None = None
+    open: OpenSessions | None = None
 
 
 class LiveWatch:
@@ -47,18 +46,18 @@ class LiveWatch:
     top.
     """
 
-    def __init__(self, watched: Watched, reference: float | None, assignment: Assignment, safety: SafetyConfig) -> None:
-        self.watched, self.assignment, self.reference = watched, assignment, reference
+    def __init__(self, state: LiveState, assignment: Assignment, safety: SafetyConfig) -> None:
+        self.watched, self.assignment, self.reference = state.watched, assignment, state.reference
         self._limits = {
             Level.WARNING: safety.lift_warning,
             Level.CRITICAL: safety.lift_critical,
             Level.EMERGENCY: safety.lift_emergency,
         }
-        self.windows = Windows(assignment.smallest, safety.alpha)
-        self.groups = GroupLifts(assignment.smallest, safety.group_margin, safety.alpha / 10)
-        self.balance = balance_of(safety, assignment.smallest)
-        self._violations = Violations()
-        self._sessions = ArmSessions(round(1000 * safety.session_gap_s))
+        self.windows = Windows(assignment.smallest, safety.alpha, state.stretches)
+        self.groups = GroupLifts(assignment.smallest, safety.group_margin, safety.alpha / 10, state.groups)
+        self.balance = balance_of(safety, assignment.smallest, state.balance)
+        self._violations = Violations(state.violations)
+        self._sessions = ArmSessions(round(1000 * safety.session_gap_s), state.open)
 
     @property
     def sessions(self) -> int:
@@ -120,20 +119,9 @@ class LiveWatch:
         return LiveState(
             self.watched,
             self.reference,
-            self.windows.snapshot(),
+            self.windows.stretches,
             self._violations.snapshot(),
-            self._sessions.snapshot(),
             self.groups.snapshot(),
             self.balance,
+            self._sessions.snapshot(),
         )
-
-    @classmethod
-    def from_snapshot(cls, state: LiveState, assignment: Assignment, safety: SafetyConfig) -> Self:
-        """The watch that ``state`` was taken from."""
-        watch = cls(state.watched, state.reference, assignment, safety)
-        watch.windows.restore(state.stretches)
-        watch.groups.restore(state.groups)
-        watch._violations.restore(state.violations)
-        watch.balance = balance_of(safety, assignment.smallest, state.balance)
-        watch._sessions.restore(state.open)
-        return watch

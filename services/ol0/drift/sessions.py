@@ -20,14 +20,14 @@ class Served:
         treated_share: the probability of that.
         reward: 0..1, None where nobody said anything.
         differs: whether the arm's controller and the base would act differently.
-        group: as the host names it, None where it does not.
+        group: as the host names it, None where it does not, or an earlier version kept none.
     """
 
     treated: bool
     treated_share: float
     reward: float | None
     differs: bool
-    group: str | None
+    group: str | None = None
 
     def row(self) -> Row:
         """In plain JSON values."""
@@ -36,9 +36,7 @@ class Served:
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """The decision that ``row`` was made from."""
-        treated, share, reward, differs, *rest = row  # an earlier version kept no group
-        vote, group = None if reward is None else float(reward), rest[0] if rest else None
-        return cls(bool(treated), float(share or 0.0), vote, bool(differs), None if group is None else str(group))
+        return cls(*row)  # type: ignore[arg-type]
 
 
 class ArmSessions:
@@ -46,20 +44,17 @@ class ArmSessions:
 
     Args:
         gap_ms: silence after which a session is complete, in milliseconds.
+        stored: the sessions to continue.
 
     Attributes:
         now_ms: the event time that ``due`` was last asked for; 0 after a restart, for the next record says it anew.
     """
 
-    def __init__(self, gap_ms: int) -> None:
+    def __init__(self, gap_ms: int, stored: OpenSessions | None) -> None:
         self._collector = SessionCollector[Served](gap_ms)
+        if stored is not None:
+            self._collector.restore(stored, Served.from_row)
         self.now_ms = 0
-
-    def add(self, outcome: Outcome, treated_share: float, greedy: Action | None) -> None:
-        """Take a decision; ``greedy`` is what the arm's controller would have done, known or not."""
-        differs = greedy is None or outcome.greedy_base is None or greedy != outcome.greedy_base
-        served = Served(outcome.arm is not Arm.HOLDBACK, treated_share, outcome.reward, differs, outcome.group)
-        self._collector.add(outcome.session_id, outcome.window_end_ms, served)
 
     def take(
         self,
@@ -76,7 +71,7 @@ class ArmSessions:
         Args:
             outcome: of the decision.
             treated_share: the probability of the arm, beside the holdback.
-            greedy: as for ``add``.
+            greedy: what the arm's controller would have done, known or not.
             balance: of the arm and the holdback.
             served: what its arm promises to serve; None for a third arm.
             ours: whether it was made while this is compared.
@@ -88,7 +83,9 @@ class ArmSessions:
         if counted:
             balance.see(outcome.user or outcome.session_id, treated=treated, treated_share=treated_share)
         if counted and treated is not None:
-            self.add(outcome, treated_share, greedy)
+            differs = greedy is None or outcome.greedy_base is None or greedy != outcome.greedy_base
+            one = Served(treated, treated_share, outcome.reward, differs, outcome.group)
+            self._collector.add(outcome.session_id, outcome.window_end_ms, one)
 
     def due(self, now_ms: int) -> list["Complete"]:
         """The sessions that are complete, each for the arm and the odds that it began with."""
@@ -98,10 +95,6 @@ class ArmSessions:
     def snapshot(self) -> OpenSessions:
         """In plain JSON values."""
         return self._collector.snapshot(Served.row)
-
-    def restore(self, snapshot: OpenSessions) -> None:
-        """Go on from ``snapshot``."""
-        self._collector.restore(snapshot, Served.from_row)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """A candidate on trial against the holdback."""
 
 from dataclasses import dataclass, replace
-from typing import Final, Self
+from typing import Final
 
 from ol0.config import SafetyConfig
 from ol0.drift.assignment import Assignment
@@ -23,9 +23,9 @@ class StagedState:
     """What a ``StagedWatch`` knows; what is None was seen under other odds, or not looked at by an earlier version."""
 
     watched: Watched
-    evidence: LiftEvidence | None
-    open: OpenSessions
+    evidence: LiftEvidence | None = None
     balance: Balance | None = None
+    open: OpenSessions | None = None
 
 
 class StagedWatch:
@@ -35,11 +35,11 @@ class StagedWatch:
     tenth of that for want of balance, if arms are drawn and heard of as they should be.
     """
 
-    def __init__(self, watched: Watched, assignment: Assignment, safety: SafetyConfig) -> None:
-        self.watched, self.assignment, self._alpha = watched, assignment, safety.alpha
-        self.evidence = LiftEvidence.of(assignment.smallest)
-        self.balance = balance_of(safety, assignment.smallest)
-        self._sessions = ArmSessions(round(1000 * safety.session_gap_s))
+    def __init__(self, state: StagedState, assignment: Assignment, safety: SafetyConfig) -> None:
+        self.watched, self.assignment, self._alpha = state.watched, assignment, safety.alpha
+        self.evidence = (state.evidence or LiftEvidence.of(assignment.smallest)).checked(assignment.smallest)
+        self.balance = balance_of(safety, assignment.smallest, state.balance)
+        self._sessions = ArmSessions(round(1000 * safety.session_gap_s), state.open)
 
     @property
     def sessions(self) -> int:
@@ -79,14 +79,4 @@ class StagedWatch:
 
     def snapshot(self) -> StagedState:
         """The whole state."""
-        return StagedState(self.watched, self.evidence, self._sessions.snapshot(), self.balance)
-
-    @classmethod
-    def from_snapshot(cls, state: StagedState, assignment: Assignment, safety: SafetyConfig) -> Self:
-        """The watch that ``state`` was taken from."""
-        watch = cls(state.watched, assignment, safety)
-        if state.evidence is not None:
-            watch.evidence = state.evidence.checked(assignment.smallest)
-        watch.balance = balance_of(safety, assignment.smallest, state.balance)
-        watch._sessions.restore(state.open)
-        return watch
+        return StagedState(self.watched, self.evidence, self.balance, self._sessions.snapshot())

@@ -29,8 +29,8 @@ class Violations:
     [False, False, True]
     """
 
-    def __init__(self) -> None:
-        self._levels: deque[Level] = deque(maxlen=WINDOW)
+    def __init__(self, levels: Iterable[Level] = ()) -> None:
+        self._levels = deque(levels, maxlen=WINDOW)
 
     def note(self, level: Level) -> bool:
         """Take the result of one check; whether it is too much now."""
@@ -44,7 +44,3 @@ class Violations:
     def snapshot(self) -> list[Level]:
         """The last checks, oldest first."""
         return list(self._levels)
-
-    def restore(self, snapshot: Iterable[Level]) -> None:
-        """Go on from ``snapshot``."""
-        self._levels = deque(snapshot, maxlen=WINDOW)

@@ -36,56 +36,46 @@ class Windows:
     Args:
         smallest_share: see ``LiftEvidence``.
         alpha: the probability that any upper bound is ever wrong.
+        stretches: to continue; the number of sessions is kept by the first, of starts by the last.
+
+    Raises:
+        ValueError: they were taken under other odds.
     """
 
-    def __init__(self, smallest_share: float, alpha: float) -> None:
+    def __init__(self, smallest_share: float, alpha: float, stretches: Sequence[Stretch] = ()) -> None:
         self.smallest_share, self.alpha = smallest_share, alpha
-        self._begun = 0
-        self._stretches: list[Stretch] = []
-        self.sessions = 0
+        self.stretches = [Stretch(one.place, one.evidence.checked(smallest_share)) for one in stretches]
+        self._begun = self.stretches[-1].place if self.stretches else 0
+        self.sessions = self.stretches[0].evidence.sessions if self.stretches else 0
 
     def add(self, session: ArmSession) -> bool:
         """Take one session; whether a check is due."""
         if self.sessions % BEGIN_EVERY == 0:
             self._begun += 1
-            recent = self._stretches[1:][-(KEPT - 1) :]
-            self._stretches = [
-                *self._stretches[:1],
+            recent = self.stretches[1:][-(KEPT - 1) :]
+            self.stretches = [
+                *self.stretches[:1],
                 *recent,
                 Stretch(self._begun, LiftEvidence.of(self.smallest_share)),
             ]
-        for stretch in self._stretches:
+        for stretch in self.stretches:
             stretch.evidence.add(session)
         self.sessions += 1
         return self.sessions % CHECK_EVERY == 0
 
     def low(self) -> float | None:
         """Lower bound of the average lift since the release; wrong with probability alpha at most, ever."""
-        return self._stretches[0].evidence.lower(self.alpha) if self._stretches else None
+        return self.stretches[0].evidence.lower(self.alpha) if self.stretches else None
 
     def worst(self) -> tuple[LiftEvidence, float] | None:
         """The stretch with the smallest upper bound, and that bound; None before there is any."""
-        highs = ((one.evidence, one.evidence.upper(candidate_alpha(one.place, self.alpha))) for one in self._stretches)
+        highs = ((one.evidence, one.evidence.upper(candidate_alpha(one.place, self.alpha))) for one in self.stretches)
         known = [(evidence, high) for evidence, high in highs if high is not None]
         return min(known, key=lambda pair: pair[1], default=None)
 
     def harmful(self) -> LiftEvidence | None:
         """A stretch in which the base would have served better, with all its sessions taken together; or None."""
-        for stretch in self._stretches:
+        for stretch in self.stretches:
             if stretch.evidence.harmful(candidate_alpha(stretch.place, self.alpha)):
                 return stretch.evidence
         return None
-
-    def snapshot(self) -> list[Stretch]:
-        """The stretches; the number of sessions is kept by the first, of starts by the last."""
-        return self._stretches
-
-    def restore(self, snapshot: Sequence[Stretch]) -> None:
-        """Go on from ``snapshot``.
-
-        Raises:
-            ValueError: it was taken under other odds.
-        """
-        self._stretches = [Stretch(one.place, one.evidence.checked(self.smallest_share)) for one in snapshot]
-        self._begun = self._stretches[-1].place if self._stretches else 0
-        self.sessions = self._stretches[0].evidence.sessions if self._stretches else 0

@@ -21,17 +21,7 @@ class LiftState:
     """What a ``SessionLift`` knows.
 
     Attributes:
-        layout: ``LAYOUT``, of which only a snapshot may have another.
-        holdback: share of the sessions that the base serves.
         since_ms: decisions before it were drawn under another holdback and do not count; None: all do.
-        balance: of the arms.
-        lift: by session.
-        paired: by prompt.
-        pairing: whether prompts depend on the arm.
-        clusters: of ``lift``, by user.
-        counts: voted sessions of the holdback, treated.
-        totals: sums of their values, likewise.
-        sessions: those still open, in a snapshot alone.
     """
 
     layout: Literal[2]
@@ -41,10 +31,10 @@ class LiftState:
     lift: RelativeLift
     paired: PairedLift
     pairing: Pairing
-    clusters: Clusters = field(default_factory=Clusters)
-    counts: list[int] = field(default_factory=lambda: [0, 0])
-    totals: list[float] = field(default_factory=lambda: [0.0, 0.0])
-    sessions: OpenSessions | None = None
+    clusters: Clusters = field(default_factory=Clusters)  # of ``lift``
+    counts: list[int] = field(default_factory=lambda: [0, 0])  # voted sessions of the holdback, treated
+    totals: list[float] = field(default_factory=lambda: [0.0, 0.0])  # of their values
+    sessions: OpenSessions | None = None  # in a snapshot alone
 
     @classmethod
     def of(cls, holdback: float, alpha: float, tolerance: float, since_ms: int | None) -> Self:

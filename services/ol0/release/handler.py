@@ -11,7 +11,7 @@ from ol0.errors import ContractError
 from ol0.records import Candidate, OperatorCommand, Record, Transition, Verdict
 from ol0.release.machine import judge, offer
 from ol0.release.orders import obey
-from ol0.release.state import Move, ReleaseState, Rules, Step, serving_state
+from ol0.release.state import ReleaseState, Rules, Step, serving_state
 from ol0.wire.validation import cut
 
 
@@ -90,18 +90,9 @@ class ReleaseHandler:
             state = replace(state, sequence=state.sequence + 1, time_ms=time_ms)
         if state != self._state:
             self._state, self._body = state, None
-        transitions = tuple(_transition(move, time_ms, state.sequence) for move in moves)
+        transitions = tuple(
+            Transition(move.digest, move.from_phase, move.to_phase, cut(move.cause), time_ms, state.sequence, move.step)
+            for move in moves
+        )
         latest = serving_state(state, self._rules)
         return (latest, *transitions) if changed and latest is not None else transitions
-
-
-def _transition(move: Move, time_ms: int, sequence: int) -> Transition:
-    return Transition(
-        digest=move.digest,
-        from_phase=move.from_phase,
-        to_phase=move.to_phase,
-        cause=cut(move.cause),
-        time_ms=time_ms,
-        serving_sequence=sequence,
-        step=move.step,
-    )

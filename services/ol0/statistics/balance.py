@@ -58,15 +58,8 @@ class Balance:
     Attributes:
         tolerance: by which share votes per decision and decisions per session may differ, within (0, 1).
         smallest_share: neither arm is ever due less of the two arms' sessions.
-        votes: of the treated arm per decision, over the control's.
-        lengths: likewise of decisions per session.
         alpha: the level, within (0, 1).
-        period: of the units, counted from 1.
-        seen: the units of this period.
         ratio: of users, else sessions, of both arms in this period.
-        sessions: complete ones, of both arms.
-        arms: of control and treated the sessions, decisions, votes, lengths and their squares.
-        losses: of numbered decisions.
         found: what is unbalanced, in words; None while nothing was found to be.
     """
 
@@ -75,11 +68,11 @@ class Balance:
     votes: RelativeLift
     lengths: RelativeLift
     alpha: Annotated[float, NOT_STORED] = math.nan
-    period: int = 1
+    period: int = 1  # of the units
     seen: PackedUnits = field(default_factory=SeenUnits)
     ratio: SampleRatio = field(default_factory=SampleRatio)
-    sessions: int = 0
-    arms: list[list[int]] = field(default_factory=lambda: [[0] * 5, [0] * 5])
+    sessions: int = 0  # complete ones, of both arms
+    arms: list[list[int]] = field(default_factory=lambda: [[0] * 5, [0] * 5])  # see ``add``
     losses: Losses = field(default_factory=Losses)
     found: str | None = None
 

@@ -126,10 +126,6 @@ class RelativeLift:
 
     Attributes:
         config: the grid of lifts and the bets. It belongs to the state, for evidence cannot move to another one.
-        sessions: of control and treated; so are the next two.
-        weights: sums of one over the share.
-        values: sums of what they brought, so weighted.
-        capital: of the bets, some 50 kB with the usual grid.
 
     References:
         Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting", JRSS B 86(1), 2024.
@@ -145,7 +141,7 @@ class RelativeLift:
     """
 
     config: LiftConfig
-    sessions: list[int] = field(default_factory=lambda: [0, 0])
+    sessions: list[int] = field(default_factory=lambda: [0, 0])  # control, treated; so are the next two
     weights: list[float] = field(default_factory=lambda: [0.0, 0.0])
     values: list[float] = field(default_factory=lambda: [0.0, 0.0])
     capital: LiftCapital = field(default_factory=LiftCapital)

@@ -148,15 +148,10 @@ class Losses:
     one coin together, and fewer are less than one (Jensen). Of 100 runs with outages none was rejected at .05.
 
     The memory is bounded: of more than 256 routers, the one that was silent for longest begins anew when it speaks.
-
-    Attributes:
-        routers: by name, the last to speak last.
-        arms: control and treated.
-        ratio: of what is missing.
     """
 
-    routers: _Routers = field(default_factory=dict)
-    arms: tuple[_Side, _Side] = field(default_factory=lambda: (ArmLosses(), ArmLosses()))
+    routers: _Routers = field(default_factory=dict)  # the last to speak last
+    arms: tuple[_Side, _Side] = field(default_factory=lambda: (ArmLosses(), ArmLosses()))  # control, treated
     ratio: SampleRatio = field(default_factory=SampleRatio)
 
     def hear(

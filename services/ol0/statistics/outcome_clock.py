@@ -86,15 +86,16 @@ class OutcomeClock:
 
     def take(self, sequence: int, end_ms: int) -> bool:
         """Whether this outcome is new; if so, time moves as far as it may."""
-        if sequence < self.state.expected:
+        state = self.state
+        if sequence < state.expected:
             return self._fill(sequence)
-        if sequence in self.state.ahead:
+        if sequence in state.ahead:
             return False
-        self.state.ahead[sequence] = end_ms
-        self.state.newest_ms = max(end_ms, end_ms if self.state.newest_ms is None else self.state.newest_ms)
+        state.ahead[sequence] = end_ms
+        state.newest_ms = max(end_ms, end_ms if state.newest_ms is None else state.newest_ms)
         self._advance()
-        while self.state.ahead and self._waited_enough():
-            self._give_up(min(self.state.ahead))
+        while state.ahead and self._waited_enough():
+            self._give_up(min(state.ahead))
             self._advance()
         return True
 

@@ -83,12 +83,6 @@ class PairedLift:
 
     Attributes:
         holdback: share of all sessions that the base serves, within (0, 1).
-        sessions: of control and treated.
-        difference: sum of d.
-        control: sum of c.
-        wealth: of the bets, some 80 kB.
-        expected: m.
-        clusters: of the differences, by user.
 
     References:
         Dudik, Langford and Li, "Doubly robust policy evaluation and learning", ICML 2011, for d and c.
@@ -97,7 +91,7 @@ class PairedLift:
     """
 
     holdback: float
-    sessions: list[int] = field(default_factory=lambda: [0, 0])
+    sessions: list[int] = field(default_factory=lambda: [0, 0])  # control, treated
     difference: float = 0.0
     control: float = 0.0
     wealth: LiftCapital = field(default_factory=LiftCapital)

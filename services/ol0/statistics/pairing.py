@@ -31,17 +31,10 @@ class SessionShape:
 
 @dataclass(eq=False)
 class Gap:
-    """Whether a figure of sessions, within [0, 1], has the same mean in both arms: exact, at every moment.
-
-    Attributes:
-        sides: of the test.
-        counts: sessions of control and treated.
-        totals: sums of their figures.
-        pending: contributions that the sides have not taken yet.
-    """
+    """Whether a figure of sessions, within [0, 1], has the same mean in both arms: exact, at every moment."""
 
     sides: tuple[BettingTest, BettingTest]
-    counts: list[int] = field(default_factory=lambda: [0, 0])
+    counts: list[int] = field(default_factory=lambda: [0, 0])  # control, treated
     totals: list[float] = field(default_factory=lambda: [0.0, 0.0])
     pending: list[float] = field(default_factory=list)
 
@@ -101,7 +94,6 @@ class Pairing:
     Attributes:
         holdback: share of all sessions that the base serves, within (0, 1).
         alpha: level.
-        gaps: the tests by name.
         found: what depends on the arm, in words; None while nothing was found to.
     """
 

@@ -37,6 +37,5 @@ def test_a_group_that_loses_nothing_looks_harmed_seldom() -> None:
 
 def test_suspicion_goes_on_from_a_snapshot() -> None:
     first = stage(0.5, 12, loss=0.3)
-    second = GroupComparisons(0.5, 0.1, 0.025, first.earlier)
-    second.restore(first.snapshot())
+    second = GroupComparisons(0.5, 0.1, 0.025, first.earlier, first.by_name)
     assert second.capital() == first.capital()

@@ -4,7 +4,7 @@ from random import Random
 from ol0.canary.judge import judge
 from ol0.canary.mastery import Mastery
 from ol0.canary.plan import TrialPlan
-from ol0.canary.trial import Trial
+from ol0.canary.trial import Trial, TrialState
 from ol0.canary.votes import Vote
 from ol0.config import SafetyConfig
 from ol0.records import Arm, Outcome
@@ -19,7 +19,7 @@ FAULT, GAIN, KEPT = "live does well, the candidate badly", "live does badly, the
 
 def a_trial() -> Trial:
     assert PLAN is not None
-    return Trial(PLAN, SafetyConfig())
+    return Trial(TrialState(PLAN), SafetyConfig())
 
 
 def decided(number: int, draw: Random, fault: float) -> Outcome:
@@ -87,10 +87,10 @@ def test_what_a_trial_knows_of_live_comes_from_earlier_sessions() -> None:
     found.add(first)
     found.close_sessions(START_MS + 10**7)
     # Then that very session says nothing of what live does well, and what comes later is held against it.
-    assert found.mastered.snapshot() == {}
+    assert found.mastered.by_name == {}
     found.add(replace(first, session_id="later", window_end_ms=START_MS + 10**7))
     found.close_sessions(START_MS + 10**8)
-    assert list(found.mastered.snapshot()) == ["2"]
+    assert list(found.mastered.by_name) == ["2"]
 
 
 def test_live_alone_says_what_live_does_well() -> None:
@@ -102,7 +102,7 @@ def test_live_alone_says_what_live_does_well() -> None:
 
 def test_a_trial_goes_on_from_its_snapshot() -> None:
     found = tried(200, fault=1 / 6)
-    again = Trial.from_snapshot(restored(found.snapshot()), SafetyConfig())
+    again = Trial(restored(found.snapshot()), SafetyConfig())
     assert again.capital == found.capital
     assert again.mastery.snapshot() == found.mastery.snapshot()
     assert again.mastery.sent_to(vote(0.0)) == "2"

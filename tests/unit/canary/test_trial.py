@@ -11,7 +11,7 @@ import pytest
 from ol0.canary.handler import HOLD_EVERY, CanaryGate
 from ol0.canary.judge import _missing, is_final, judge
 from ol0.canary.plan import TrialPlan
-from ol0.canary.trial import Trial
+from ol0.canary.trial import Trial, TrialState
 from ol0.canary.votes import Vote
 from ol0.config import SafetyConfig, StageConfig
 from ol0.controller.numbering import new_prefix, numbered_id
@@ -235,7 +235,7 @@ def test_a_host_that_serves_somebody_else_does_not_count() -> None:
 def test_gain_over_live_is_not_enough_without_the_comparison_with_the_base() -> None:
     live = make_candidate(BASE)
     plan = TrialPlan(make_candidate(BASE, step=2).digest, live.digest, BASE.digest, 1, 0.5, 0.1, 1, 1)
-    found = Trial(plan, ONE_STAGE)
+    found = Trial(TrialState(plan), ONE_STAGE)
     assert found.holdback is not None
     for opponent, expected in ((found.live, Judgement.HOLD), (found.holdback, Judgement.APPROVE)):
         for arm in (Arm.STAGED, opponent.arm) * 60:
@@ -305,7 +305,7 @@ def test_a_snapshot_stays_small() -> None:
     canary = gate(ONE_STAGE.model_copy(update={"alpha": 1e-9}))
     outcomes = [replace(one, group=f"group-{one.sequence % 32}") for one in Traffic().outcomes(state, 600)]
     verdicts(canary, [state, *outcomes])
-    assert canary._open
+    assert canary._state.open
     assert 5_000 < len(canary.snapshot()) < 50_000
 
 
@@ -405,7 +405,7 @@ def votes(count: int, success: Mapping[Arm, float], hidden: float, seed: int) ->
 
 def a_trial() -> Trial:
     assert SERVED.staged is not None
-    return Trial(TrialPlan.of(SERVED, SERVED.staged, holdback=0.1, place=1), ONE_STAGE)
+    return Trial(TrialState(TrialPlan.of(SERVED, SERVED.staged, holdback=0.1, place=1)), ONE_STAGE)
 
 
 @pytest.mark.parametrize(("success", "hidden"), [(0.6, 1.0), (0.7, 0.9)])

@@ -63,7 +63,7 @@ def test_a_recent_stretch_sees_what_the_whole_hides() -> None:
 def test_a_fixed_number_of_stretches_is_kept_with_the_one_since_the_release() -> None:
     random, windows = Random(3), Windows(SMALLEST, alpha=0.05)
     due = [windows.add(session(random, 0.5, 0.5, 0.5)) for _ in range(6 * BEGIN_EVERY)]
-    sizes = [stretch.evidence.sessions for stretch in windows.snapshot()]
+    sizes = [stretch.evidence.sessions for stretch in windows.stretches]
     assert sizes == [3_000, 2_000, 1_500, 1_000, 500]
     assert len(sizes) == KEPT + 1
     assert sum(due) == 30
@@ -73,11 +73,10 @@ def test_restored_windows_go_on_to_the_bit() -> None:
     random, first = Random(4), Windows(SMALLEST, alpha=0.05)
     for _ in range(700):
         first.add(session(random, 0.5, 0.6, 0.5))
-    second = Windows(SMALLEST, alpha=0.05)
-    second.restore([restored(one) for one in first.snapshot()])
+    second = Windows(SMALLEST, alpha=0.05, stretches=[restored(one) for one in first.stretches])
     for one in [session(random, 0.5, 0.6, 0.5) for _ in range(400)]:
         assert first.add(one) == second.add(one)
-    assert [dumped(one) for one in first.snapshot()] == [dumped(one) for one in second.snapshot()]
+    assert [dumped(one) for one in first.stretches] == [dumped(one) for one in second.stretches]
 
 
 @pytest.mark.parametrize(("level", "tolerated"), [(Level.WARNING, 4), (Level.CRITICAL, 2), (Level.EMERGENCY, 0)])
