@@ -4,11 +4,11 @@ import base64
 import zlib
 from array import array
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import TypedDict
 
 Value: TypeAlias = bool | int | float | str | None
 Row: TypeAlias = Sequence[Value]
@@ -18,7 +18,8 @@ FASTEST: Final = 1
 """zlib's level: the bulk is digests, which no level shrinks."""
 
 
-class Column(TypedDict):
+@dataclass(frozen=True)
+class Column:
     """One column: its distinct values, and for each row which of them it is."""
 
     values: list[Value]
@@ -70,7 +71,7 @@ def unpack_integers(text: str, dtype: str) -> list[int]:
 
 
 def _unpack_column(column: Column) -> list[Value]:
-    values, index = column["values"], unpack_integers(column["index"], "<i8")
+    values, index = column.values, unpack_integers(column.index, "<i8")
     if index and not 0 <= min(index) <= max(index) < len(values):
         raise ValueError(f"a column points beyond its {len(values)} values")
     return [values[place] for place in index]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Final, NamedTuple, Self, TypeAlias
 
-from pydantic import PlainSerializer, PlainValidator
+from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from ol0.statistics.columns import Column, Row, pack_columns, unpack_columns
 
@@ -76,9 +76,14 @@ class ExpectedReward:
         return expected
 
 
-InColumns: TypeAlias = Annotated[
-    ExpectedReward, PlainValidator(ExpectedReward.from_snapshot), PlainSerializer(ExpectedReward.snapshot)
-]
+_COLUMNS: Final = TypeAdapter(list[Column])
+
+
+def _restored(stored: object) -> ExpectedReward:
+    return ExpectedReward.from_snapshot(_COLUMNS.validate_python(stored))
+
+
+InColumns: TypeAlias = Annotated[ExpectedReward, PlainValidator(_restored), PlainSerializer(ExpectedReward.snapshot)]
 
 
 def _row(key: tuple[str | None, ...], count: int, total: float) -> Row:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,4 +21,4 @@ def test_no_rows_have_no_columns() -> None:
 def test_a_column_that_points_beyond_its_values_is_refused() -> None:
     (column,) = pack_columns([(1,), (2,)])
     with pytest.raises(ValueError, match="points beyond its 1 values"):
-        list(unpack_columns([{**column, "values": [1]}]))
+        list(unpack_columns([replace(column, values=[1])]))

@@ -201,7 +201,7 @@ def test_labels_do_not_fill_the_memory() -> None:
     expected = ExpectedReward()
     for number in range(MOST_CELLS):
         expected.add(Cell("base", f"user {number}", "1"), 1.0)
-    assert len(expected.snapshot()[0]["values"]) <= 3
+    assert len(expected.snapshot()[0].values) <= 3
     assert len(list(ExpectedReward.from_snapshot(expected.snapshot())._sums)) == MOST_CELLS
     assert expected.of(Cell("base", "another", "1")) > 0.9, "its parent still speaks"
 
