@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Final
 
 import structlog
@@ -31,15 +31,15 @@ class InputBreak:
     away: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass
 class EvaluatorState:
     """The whole state. Earlier versions kept of what was served only what was ``outside`` of apply."""
 
     clock: ClockState
-    ledger: Ledger
-    lift: LiftState | OtherLift | None
-    aside: int
-    transitions: dict[Phase, int]
+    ledger: Ledger = field(default_factory=Ledger)
+    lift: LiftState | OtherLift | None = None
+    aside: int = 0
+    transitions: Counter[Phase] = field(default_factory=Counter)
     served: Served = field(default_factory=Served)
     inputs: InputBreak = InputBreak()
     outside: Annotated[list[tuple[int, int | None]], NOT_STORED] = field(default_factory=list)
@@ -70,17 +70,13 @@ class OnlineEvaluator:
         keys: Keyring = OPEN,
     ) -> None:
         self._keys = keys
-        self._inputs = InputBreak()
         self._evaluation = evaluation or EvaluationConfig()
         self._safety = safety or SafetyConfig()
         self._holdback = (serving or ServingConfig()).holdback
         self._gap_ms = round(1000 * self._safety.session_gap_s)
         self._clock = OutcomeClock.for_sessions(self._safety.session_gap_s)
         self._lift = self._new_lift(since_ms=None)
-        self._ledger = Ledger()
-        self._served = Served()
-        self._aside = 0
-        self._transitions: Counter[Phase] = Counter()
+        self._state = EvaluatorState(self._clock.state)
         self._baseline: BaselineMetrics | None = None
 
     def set_baseline_metrics(self, baseline: BaselineMetrics | None) -> None:
@@ -102,9 +98,9 @@ class OnlineEvaluator:
                 self._clock.tick(record.time_ms)
                 self._close_sessions()
             case Transition():
-                self._transitions[record.to_phase] += 1
+                self._state.transitions[record.to_phase] += 1
             case ServingState():
-                self._served.take(record)
+                self._state.served.take(record)
             case Verdict(gate=Gate.DRIFT) if self._keys.flaw(record) is None:
                 self._note_inputs(record)
             case _:
@@ -113,7 +109,8 @@ class OnlineEvaluator:
 
     def figures(self) -> EvaluationFigures:
         """What is known at this moment of event time."""
-        treated, holdback = self._ledger.treated, self._ledger.arms[Arm.HOLDBACK]
+        known, ledger = self._state, self._state.ledger
+        treated, holdback = ledger.treated, ledger.arms[Arm.HOLDBACK]
         lift = None if self._lift is None else self._lift.figures(1 - self._evaluation.confidence)
         unbalanced = None if self._lift is None else self._lift.balance.found
         improvement = improvement_percent(treated, holdback)
@@ -122,19 +119,19 @@ class OnlineEvaluator:
         gained = improvement if since is None or lift is None or lift.estimate is None else 100 * lift.estimate
         reached = gained is not None and gained >= self._evaluation.target_improvement_percent
         shown = lift is not None and lift.low is not None and lift.low > 0
-        away = self._inputs.at_ms if self._inputs.away else None
+        away = known.inputs.at_ms if known.inputs.away else None
         return EvaluationFigures(
             time_ms=self._clock.now_ms,
-            arms={arm: summary(tally) for arm, tally in self._ledger.arms.items()},
+            arms={arm: summary(tally) for arm, tally in ledger.arms.items()},
             treated=summary(treated),
             lift=lift,
             points=None if self._lift is None else self._lift.points,
             aggregate_improvement_percent=improvement,
             proven=reached and shown and unbalanced is None and away is None,
-            aside=self._aside,
-            groups=self._ledger.by_group(),
-            hours=self._ledger.by_hour(),
-            transitions=dict(sorted(self._transitions.items())),
+            aside=known.aside,
+            groups=ledger.by_group(),
+            hours=ledger.by_hour(),
+            transitions=dict(sorted(known.transitions.items())),
             baseline=self._baseline,
             baseline_shift=shift(holdback, self._baseline),
             unbalanced=unbalanced,
@@ -146,15 +143,7 @@ class OnlineEvaluator:
 
     def snapshot(self) -> bytes:
         """JSON: ``figures``, for people and `ol0 status`, and ``state``; some 160 kB, 140 of them the lift."""
-        state = EvaluatorState(
-            clock=self._clock.state,
-            ledger=self._ledger,
-            lift=None if self._lift is None else self._lift.snapshot(),
-            served=self._served,
-            inputs=self._inputs,
-            aside=self._aside,
-            transitions=dict(sorted(self._transitions.items())),
-        )
+        state = replace(self._state, lift=None if self._lift is None else self._lift.snapshot())
         return b'{"figures":%b,"state":%b}' % (FIGURES.dump_json(self.figures()), STATE.dump_json(state))
 
     def restore(self, body: bytes) -> None:
@@ -169,10 +158,10 @@ class OnlineEvaluator:
             raise ContractError(f"no snapshot of the evaluator: {flaw_of(error)}") from None
 
     def _restore(self, state: EvaluatorState) -> None:
-        self._clock.state, self._ledger, self._served = state.clock, state.ledger, state.served
-        self._served.outside = self._served.outside or state.outside
-        self._inputs, self._aside, self._transitions = state.inputs, state.aside, Counter(state.transitions)
-        self._restore_lift(state.lift)
+        self._state, self._clock.state = state, state.clock
+        state.served.outside = state.served.outside or state.outside
+        lift, state.lift = state.lift, None
+        self._restore_lift(lift)
 
     def _restore_lift(self, lift: LiftState | OtherLift | None) -> None:
         """Sessions are weighed with the share under which they were drawn: another holdback is another lift.
@@ -203,19 +192,19 @@ class OnlineEvaluator:
         if not checks & {Check.INPUTS_AWAY, Check.INPUTS_BACK}:
             return
         told = InputBreak(at_ms=verdict.time_ms, away=Check.INPUTS_AWAY in checks)
-        if told != self._inputs:
-            self._inputs, self._lift = told, self._new_lift(since_ms=verdict.time_ms)
+        if told != self._state.inputs:
+            self._state.inputs, self._lift = told, self._new_lift(since_ms=verdict.time_ms)
 
     def _take(self, outcome: Outcome) -> None:
         if not self._clock.take(outcome.sequence, outcome.window_end_ms):
             return  # a repeat: the relay delivers at least once
-        applied = self._served.applied(outcome.serving_sequence)
+        applied = self._state.served.applied(outcome.serving_sequence)
         if applied:
-            self._ledger.add(outcome)
+            self._state.ledger.add(outcome)
         else:
-            self._aside += 1
+            self._state.aside += 1
         if self._lift is not None:
-            vote = vote_of(outcome, self._served, self._holdback) if applied else None
+            vote = vote_of(outcome, self._state.served, self._holdback) if applied else None
             self._lift.add(outcome, vote, self._clock.now_ms or 0)
         self._close_sessions()
 
