@@ -227,7 +227,7 @@ class CanaryGate:
         self._state, self._clock.state = state, state.clock
         self._restore_trial(state)
         if state.suite != self._suite.digest:
-            # What was found says nothing: base and live are asked anew, and who waits is sent back.
+            # What was found says nothing: base and live are asked again, and candidates that wait are sent back.
             state.suite, state.standing = self._suite.digest, None
             state.pending = [offer.without_result() for offer in state.pending]
         self._serving.is_missing = state.standing is None or (self._trial is None and state.open)
@@ -241,6 +241,6 @@ class CanaryGate:
         plan = self._trial.plan
         if plan.holdback != self._holdback and state.open:
             state.place += 1
-            began_anew = replace(plan, holdback=self._holdback, place=state.place)
+            plan = replace(plan, holdback=self._holdback, place=state.place)
             # No serving state says when hosts changed theirs: what was decided before the last window closed did not.
-            self._begin(replace(began_anew, counted_from_ms=self._clock.now_ms or 0))
+            self._begin(replace(plan, counted_from_ms=self._clock.now_ms or 0))

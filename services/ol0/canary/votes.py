@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from ol0.gates.answers import differ
 from ol0.records import Action, Arm, Outcome
 from ol0.statistics.columns import Row
 from ol0.statistics.staged import SessionEvidence
@@ -61,11 +62,6 @@ class Vote:
 
 def _words(action: Action | None) -> str | None:
     return None if action is None else ", ".join(map(str, action))
-
-
-def differ(one: Action | None, other: Action | None) -> bool:
-    """Whether two greedy actions differ. Where one is not known they may: that costs deviation, never validity."""
-    return one is None or other is None or one != other
 
 
 def evidence(votes: Sequence[Vote], control: Arm) -> SessionEvidence | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from ol0.drift.evidence import ArmSession
+from ol0.gates.answers import differ
 from ol0.records import Action, Arm, Digest, Outcome
 from ol0.statistics.balance import Balance, HeardSession
 from ol0.statistics.columns import Row
@@ -83,7 +84,7 @@ class ArmSessions:
         if counted:
             balance.see(outcome.user or outcome.session_id, treated=treated, treated_share=treated_share)
         if counted and treated is not None:
-            differs = greedy is None or outcome.greedy_base is None or greedy != outcome.greedy_base
+            differs = differ(greedy, outcome.greedy_base)
             one = Served(treated, treated_share, outcome.reward, differs, outcome.group)
             self._collector.add(outcome.session_id, outcome.window_end_ms, one)
 

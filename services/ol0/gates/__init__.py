@@ -1,1 +1,1 @@
-"""What the two gates share: verdicts, offers, groups, and how they read snapshots."""
+"""What the two gates share: verdicts, offers, groups, balances, answers, and what a restart takes."""

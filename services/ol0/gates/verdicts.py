@@ -9,8 +9,6 @@ from ol0.records import Candidate, Check, Digest, Gate, Judgement, Reason, Verdi
 from ol0.statistics.balance import Balance
 
 Opinion: TypeAlias = tuple[Judgement, tuple[Reason, ...]]
-
-
 Digests: TypeAlias = tuple[Digest, Digest, Digest]
 """Of a checkpoint, of its base, and of what it was made from."""
 

@@ -5,10 +5,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from ol0.canary.votes import differ
 from ol0.controller.checkpoint import digest_of, read_checkpoint, write_checkpoint
 from ol0.controller.hysteresis import Hysteresis
 from ol0.errors import CheckpointError, RangeError
+from ol0.gates.answers import differ
 from ol0.records import Action, Digest, Mode, Release, ServingState
 from ol0.sdk.view import view_of_state
 from testbed.serving_states import BASE, EPSILON, LIVE, PARTS, STAGED, Log, a_release, a_router, a_state, features

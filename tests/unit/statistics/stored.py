@@ -22,6 +22,6 @@ def restored(state: State) -> State:
 
 
 def of_an_earlier_version(test: str) -> bytes:
-    """The snapshot beside this test, with its zeros: ``A{100}`` stands for a hundred times A."""
+    """The snapshot beside this test, with its zeros: ``A{100}`` is A a hundred times."""
     text = Path(test).with_name("stored_snapshot.json").read_text()
     return re.sub(r"A\{(\d+)\}", lambda run: "A" * int(run[1]), text).strip().encode()

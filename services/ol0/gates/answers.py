@@ -1,0 +1,8 @@
+"""What two controllers would do with one prompt."""
+
+from ol0.records import Action
+
+
+def differ(one: Action | None, other: Action | None) -> bool:
+    """Whether two greedy actions differ. Where one is not known they may: that costs deviation, never validity."""
+    return one is None or other is None or one != other
