@@ -89,20 +89,21 @@ class Opponent:
         """Take a complete session of any arm."""
         if votes[0].arm not in (Arm.STAGED, self.arm):
             return
+        state = self.state
         treated, heard = votes[0].arm is Arm.STAGED, sum(vote.reward is not None for vote in votes)
         self.balance.add(HeardSession(treated, self.share, len(votes), heard))
         if (said := evidence(votes, self.arm)) is not None:
             self.voted.add(said)
         if (said := silent_evidence(votes, self.arm)) is not None:
             value = math.fsum(reward - self.silent.centre for reward in said.rewards)
-            self.state.rates.add(value, said.voted, treated=treated)
+            state.rates.add(value, said.voted, treated=treated)
             self.silent.add(said)
             successes = min(math.fsum(said.rewards), LONGEST)
             contribution = successes / self.share if treated else -successes / (1 - self.share)
             for place, term in enumerate((1.0, contribution, contribution * contribution)):
-                self.state.successes[place] += term
+                state.successes[place] += term
             margin = self._margin * self.balance.control_vote_rate
-            self.state.cleared = self.state.cleared or self.silent.approval.excludes(-margin, SILENT_ALPHA)
+            state.cleared = state.cleared or self.silent.approval.excludes(-margin, SILENT_ALPHA)
 
     @property
     def is_heard(self) -> bool:

@@ -1,7 +1,7 @@
 """What a gate has to do when it starts again: read its snapshot, and ask for what the log does not bring again."""
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from ol0.errors import ContractError, flaw_of
@@ -35,11 +35,10 @@ class ServingNow:
         self._newest = newest
         self.is_missing = False
 
-    def before(self, record: Record) -> Iterator[Record]:
+    def before(self, record: Record) -> Sequence[Record]:
         """The record, and before it what is missing."""
-        if self.is_missing:
-            self.is_missing = False
-            state = self._newest()
-            if state is not None:
-                yield state
-        yield record
+        if not self.is_missing:
+            return (record,)
+        self.is_missing = False
+        state = self._newest()
+        return (record,) if state is None else (state, record)

@@ -130,10 +130,11 @@ class OutcomeClock:
         del self.state.holes[:-LARGEST_HOLES]
 
     def _advance(self) -> None:
-        while self.state.expected in self.state.ahead:
-            end_ms = self.state.ahead.pop(self.state.expected)
-            self.state.time_ms = max(end_ms, end_ms if self.state.time_ms is None else self.state.time_ms)
-            self.state.expected += 1
+        state = self.state
+        while state.expected in state.ahead:
+            end_ms = state.ahead.pop(state.expected)
+            state.time_ms = max(end_ms, end_ms if state.time_ms is None else state.time_ms)
+            state.expected += 1
 
     def _waited_enough(self) -> bool:
         if self.state.newest_ms is None or len(self.state.ahead) > LARGEST_WAIT:
