@@ -1,5 +1,6 @@
 """``ol0 releases``: what a person sees of a lineage with keys, and orders that take effect or say why not."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -59,6 +60,31 @@ def test_the_list_has_every_step_with_its_cause_and_what_serves(trials: Trials) 
     assert f"base    {trials.place.base.digest}" in lines
     assert "mode apply, not frozen, 0 failures in a row" in lines
     assert "earlier: --limit " in releases(trials, "list", "--limit", "1").splitlines()[0]
+
+
+def test_the_list_is_there_for_machines(trials: Trials) -> None:
+    candidate = release_next(trials)
+    told = json.loads(releases(trials, "list", "--json"))
+    assert (told["serving"]["live"], told["serving"]["base"]) == (candidate.digest, trials.place.base.digest)
+    assert told["transitions"][-1]["to_phase"] in {"live", "superseded"}
+    assert {it["to_phase"] for it in told["transitions"] if it["digest"] == candidate.digest} == {"offered", "live"}
+
+
+def test_the_status_is_there_for_machines(trials: Trials) -> None:
+    live = trials.state().live
+    done = ol0("status", "--json", "--config", trials.place.config)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["lineage"], told["serving"]["live"]) == (trials.place.prefix, live.digest)
+    (last,) = [it for it in told["candidates"] if it["digest"] == live.digest]
+    assert last["phase"] == "live"
+    assert last["verdicts"]["canary"]["judgement"] == "approve"
+    assert told["store"]["decisions"] == 0
+
+
+def test_a_freeze_is_rehearsed(trials: Trials) -> None:
+    assert "nothing was changed" in releases(trials, "freeze", "--dry-run")
+    assert not trials.state().frozen
 
 
 def test_a_checkpoint_is_shown_with_its_training_its_verdicts_and_whose_word_they_are(trials: Trials) -> None:

@@ -131,7 +131,9 @@ def test_a_forgotten_user_leaves_the_store_and_does_not_come_back(host: Host) ->
         host.wait_for(lambda counters: counters.open == 4)
 
         # When he is forgotten, then they are gone, and so is what he does next
-        status, said = host.run("forget", "ann", "--reason", "asked for it")
+        status, said = host.run("forget", "ann", "--dry-run")
+        assert (status, "20 examples of this user" in said, "nothing was changed" in said) == (0, True, True), said
+        status, said = host.run("forget", "ann", "--reason", "asked for it", "--yes")
         assert status == 0, said
         assert "4 open windows, 20 examples" in said
         assert "7 days after they were written" in said

@@ -4,10 +4,23 @@ Each command imports what it needs when it runs: a drift service loads no Redis 
 matplotlib.
 """
 
+from importlib.metadata import version as version_of
+from typing import Annotated
+
 import typer
 
-from ol0.cli import base, config, dead_letters, keys, lineage, releases, replay, report, runs, send, services
+from ol0.cli import base, config, dead_letters, init, keys, lineage, releases, replay, report, runs, send, services
 
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
+    if wanted:
+        typer.echo(f"ol0 {version_of('ol0')}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+]
 app = typer.Typer(
     name="ol0",
     help="Online learning for a routing controller, on Kafka and Redis.",
@@ -16,5 +29,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for part in (runs, base, lineage, config, send, report, services, releases, replay, dead_letters, keys):
+
+
+@app.callback()
+def main(version: Version = False) -> None:  # noqa: FBT002 - how typer writes a flag
+    """Online learning for a routing controller, on Kafka and Redis."""
+
+
+for part in (runs, init, base, services, lineage, keys, config, report, releases, dead_letters, replay, send):
     app.add_typer(part.app)

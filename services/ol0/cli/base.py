@@ -20,7 +20,7 @@ base_app = typer.Typer(
     no_args_is_help=True,
     help="Make a base, its canary suite and its anchors out of what you have. `ol0 warmup FOLDER` brings them in.",
 )
-app.add_typer(base_app, name="base")
+app.add_typer(base_app, name="base", rich_help_panel="Set up")
 
 Out = Annotated[Path, typer.Option(help="Folder for base.safetensors, suite.safetensors and anchors.safetensors.")]
 Seed = Annotated[int, typer.Option(help="Random seed of the split, the training and the anchors.")]

@@ -28,6 +28,7 @@ Config = Annotated[
         "--config", "-c", help="TOML or JSON settings file. OL0_SECTION__KEY in the environment overrides it."
     ),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
 
 @contextmanager
@@ -85,6 +86,20 @@ def stop_on_signals() -> Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     return stop
+
+
+def on_broker(config: Path | None) -> Settings:
+    """Loads the settings as ``logging_apart`` does, once a broker answers.
+
+    Raises:
+        StreamError: none does within four seconds: whatever the command would ask of it would take longer to fail.
+    """
+    from ol0.kafka.broker_probe import require_broker
+    from ol0.kafka.lineage import Lineage
+
+    settings = logging_apart(config)
+    require_broker(Lineage.of(settings.kafka).clients)
+    return settings
 
 
 def logging_apart(config: Path | None) -> Settings:

@@ -11,7 +11,7 @@ from ol0.secrets import masked, masked_url
 
 app = typer.Typer()
 config_app = typer.Typer(no_args_is_help=True, help="Show and check the settings.")
-app.add_typer(config_app, name="config")
+app.add_typer(config_app, name="config", rich_help_panel="Set up")
 
 
 @config_app.command("show")

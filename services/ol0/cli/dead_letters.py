@@ -5,11 +5,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ol0.cli.command import Config, explained, logging_apart
+from ol0.cli.command import Config, explained, on_broker
 
 app = typer.Typer()
 dlq_app = typer.Typer(no_args_is_help=True, help="Dead letters: records that could not be used.")
-app.add_typer(dlq_app, name="dlq")
+app.add_typer(dlq_app, name="dlq", rich_help_panel="Look and change")
 
 
 LettersOf = Annotated[
@@ -31,7 +31,7 @@ def dlq_list(
     from ol0.operator.dead_letters import list_letters
 
     with explained():
-        list_letters(logging_apart(config), topic, limit, Console())
+        list_letters(on_broker(config), topic, limit, Console())
 
 
 @dlq_app.command("show")
@@ -50,7 +50,7 @@ def dlq_show(
     from ol0.operator.dead_letters import show_letter
 
     with explained():
-        show_letter(logging_apart(config), topic, partition, offset, Console())
+        show_letter(on_broker(config), topic, partition, offset, Console())
 
 
 @dlq_app.command("replay")
@@ -71,4 +71,4 @@ def dlq_replay(
     from ol0.operator.dead_letters import rehearse, replay
 
     with explained():
-        (replay if apply else rehearse)(logging_apart(config), topic, where, Console())
+        (replay if apply else rehearse)(on_broker(config), topic, where, Console())

@@ -10,7 +10,7 @@ from ol0.config import Signer
 
 app = typer.Typer()
 keys_app = typer.Typer(no_args_is_help=True, help="Signing keys for candidates and verdicts.")
-app.add_typer(keys_app, name="keys")
+app.add_typer(keys_app, name="keys", rich_help_panel="Set up")
 
 
 @keys_app.command("new")

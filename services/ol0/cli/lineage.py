@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ol0.cli.command import EXIT_FAILED, Config, explained, logging_apart, page_console
+from ol0.cli.command import (
+    EXIT_FAILED,
+    AsJson,
+    Config,
+    explained,
+    logging_apart,
+    on_broker,
+    page_console,
+    stop_on_signals,
+)
 from ol0.config import Settings
 from ol0.errors import ConfigError
 
@@ -19,10 +28,10 @@ Write = Annotated[
     bool, typer.Option("--write", help="Write the settings that the base makes necessary into --config (TOML).")
 ]
 
-app.add_typer(topics_app, name="topics")
+app.add_typer(topics_app, name="topics", rich_help_panel="Set up")
 
 
-@app.command()
+@app.command(rich_help_panel="Set up")
 def warmup(
     source: Annotated[
         Path | None,
@@ -160,16 +169,26 @@ def _folder(settings: Settings, out: Path | None) -> Path:
     return settings.serving.base.parent
 
 
-@app.command()
-def status(config: Config = None) -> None:
+@app.command(rich_help_panel="Look")
+def status(
+    config: Config = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Draw it again every two seconds, until Ctrl-C.")] = False,  # noqa: FBT002
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
     """Show one screen: what serves, the consumer lag, and the latest verdict of each gate with its reasons.
 
-    Example: `ol0 status --config ol0.toml`
+    Example: `ol0 status --config ol0.toml --watch`
     """
-    from ol0.operator.status import show_status
+    from ol0.operator.status import show_status, status_json, watch_status
 
     with explained():
-        show_status(logging_apart(config), page_console())
+        settings = on_broker(config)
+        if as_json:
+            typer.echo(status_json(settings))
+        elif watch:
+            watch_status(settings, page_console(), stop_on_signals())
+        else:
+            show_status(settings, page_console())
 
 
 @topics_app.command("diff")
@@ -181,7 +200,7 @@ def topics_diff(config: Config = None) -> None:
     from ol0.kafka import topic_admin
 
     with explained():
-        changes = topic_admin.plan(logging_apart(config))
+        changes = topic_admin.plan(on_broker(config))
         for change in changes:
             typer.echo(str(change))
         if not changes:
@@ -198,7 +217,7 @@ def topics_apply(config: Config = None) -> None:
     from ol0.operator.setup.lineage import apply_topics
 
     with explained():
-        applied = apply_topics(logging_apart(config))
+        applied = apply_topics(on_broker(config))
         for change in applied.changes:
             typer.echo(str(change))
         for partition in applied.begun_anew:

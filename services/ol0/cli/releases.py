@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from ol0.cli.command import Config, explained, logging_apart, page_console
+from ol0.cli.command import AsJson, Config, explained, on_broker, page_console
 from ol0.records import OperatorKind
 
 app = typer.Typer()
 releases_app = typer.Typer(no_args_is_help=True, help="Release history, what serves now, and orders to change it.")
-app.add_typer(releases_app, name="releases")
+app.add_typer(releases_app, name="releases", rich_help_panel="Look and change")
 
 Reason = Annotated[str, typer.Option(help="Why, for the record.")]
 Actor = Annotated[str, typer.Option(help="Who gives the order, for the record.", envvar="USER")]
@@ -23,16 +23,21 @@ Named = Annotated[str, typer.Argument(help="A digest, or its first characters as
 def releases_list(
     config: Config = None,
     limit: Annotated[int, typer.Option(min=1, help="Show only the newest transitions.")] = 30,
+    as_json: AsJson = False,  # noqa: FBT002 - a flag of the command line
 ) -> None:
     """List every transition of every checkpoint with its cause, oldest first, and what serves now.
 
     Example: `ol0 releases list --limit 10`
     """
     from ol0.operator.releases.history import read_history
-    from ol0.operator.releases.pages import list_page
+    from ol0.operator.releases.pages import list_json, list_page
 
     with explained():
-        page_console().print(list_page(read_history(logging_apart(config), ("transitions", "releases")), limit))
+        history = read_history(on_broker(config), ("transitions", "releases"))
+        if as_json:
+            typer.echo(list_json(history, limit))
+        else:
+            page_console().print(list_page(history, limit))
 
 
 @releases_app.command("show")
@@ -46,7 +51,7 @@ def releases_show(digest: Named, config: Config = None) -> None:
     from ol0.operator.releases.pages import show_page
 
     with explained():
-        settings = logging_apart(config)
+        settings = on_broker(config)
         keys = Keyring.of(settings.security, settings.kafka.topic_prefix)
         history = read_history(settings, ("transitions", "releases", "candidates", "verdicts"))
         page_console().print(show_page(history, find_digest(history.digests(), digest), keys))
@@ -88,24 +93,32 @@ def releases_pin(
 
 @releases_app.command("freeze")
 def releases_freeze(
-    config: Config = None, reason: Reason = "", actor: Actor = "ol0 releases", within_s: WithinS = 30.0
+    config: Config = None,
+    reason: Reason = "",
+    actor: Actor = "ol0 releases",
+    dry_run: DryRun = False,  # noqa: FBT002
+    within_s: WithinS = 30.0,
 ) -> None:
     """Stop all candidates until `ol0 releases thaw`. What serves now keeps serving.
 
     Example: `ol0 releases freeze --reason "launch day"`
     """
-    _order(OperatorKind.FREEZE, None, config, reason, actor, dry_run=False, yes=True, within_s=within_s)
+    _order(OperatorKind.FREEZE, None, config, reason, actor, dry_run=dry_run, yes=True, within_s=within_s)
 
 
 @releases_app.command("thaw")
 def releases_thaw(
-    config: Config = None, reason: Reason = "", actor: Actor = "ol0 releases", within_s: WithinS = 30.0
+    config: Config = None,
+    reason: Reason = "",
+    actor: Actor = "ol0 releases",
+    dry_run: DryRun = False,  # noqa: FBT002
+    within_s: WithinS = 30.0,
 ) -> None:
     """End a freeze, whether set by an operator or by three failures in a row.
 
     Example: `ol0 releases thaw --reason "the cause is found"`
     """
-    _order(OperatorKind.THAW, None, config, reason, actor, dry_run=False, yes=True, within_s=within_s)
+    _order(OperatorKind.THAW, None, config, reason, actor, dry_run=dry_run, yes=True, within_s=within_s)
 
 
 def _order(
@@ -126,7 +139,7 @@ def _order(
     from ol0.records import OperatorCommand
 
     with explained():
-        settings = logging_apart(config)
+        settings = on_broker(config)
         current = read_current_state(settings)
         state = current.state
         value: str | None = None

@@ -21,7 +21,7 @@ app = typer.Typer()
 MOST_WIDE = 4_096
 
 
-@app.command()
+@app.command(rich_help_panel="Try")
 def demo(
     out: Annotated[
         Path, typer.Option(help="Folder for the report, settings and logs. Its old content is replaced.")
@@ -84,7 +84,7 @@ class StackName(StrEnum):
     TESTCONTAINERS = "testcontainers"
 
 
-@app.command()
+@app.command(rich_help_panel="Try")
 def soak(
     duration_hours: Annotated[float, typer.Option(min=0.01, help="Hours of event time to simulate.")] = 24.0,
     time_scale: Annotated[

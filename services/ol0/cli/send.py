@@ -10,7 +10,7 @@ from ol0.errors import ContractError
 app = typer.Typer()
 
 
-@app.command()
+@app.command(rich_help_panel="Look and change")
 def send(
     decision_id: Annotated[str, typer.Argument(help="Id of the decision.")],
     session: Annotated[str, typer.Option(help="Id of its session.")],
@@ -32,6 +32,7 @@ def send(
     If expert 3 was right: `--correction 3`. With four parts, as after AR1: `--correction 3,0,1,2`.
     """
     from ol0.clock import wall_clock_ms
+    from ol0.kafka.broker_probe import require_broker
     from ol0.kafka.lineage import Lineage
     from ol0.kafka.sending.record_sender import RecordSender
     from ol0.records import DecisionId
@@ -44,7 +45,9 @@ def send(
         action = None if correction is None else action_of(correction)
         about = About(new_feedback_id(), DecisionId(decision_id), session, source, wall_clock_ms())
         record = feedback_record(about, thumb=thumb, rating=rating, correction=action)
-        RecordSender(Lineage.of(settings.kafka)).send_all([record])
+        lineage = Lineage.of(settings.kafka)
+        require_broker(lineage.clients)
+        RecordSender(lineage).send_all([record])
         typer.echo(f"sent {about.feedback_id}")
 
 

@@ -55,10 +55,10 @@ def add_service(name: str) -> None:
         run_service(name, config)
 
     command.__doc__ = f"Run the {name} service until SIGTERM.\n\nExample: `ol0 {name} --config ol0.toml`"
-    app.command(name)(command)
+    app.command(name, rich_help_panel="Run")(command)
 
 
-@app.command()
+@app.command(rich_help_panel="Run")
 def feedback(
     config: Config = None,
     member: Annotated[
@@ -81,7 +81,7 @@ for service in SERVICES[1:]:
     add_service(service)
 
 
-@app.command()
+@app.command(rich_help_panel="Run")
 def run(
     config: Config = None,
     logs: Annotated[Path, typer.Option(help="Folder for the log files of the services.")] = Path("runs/logs"),

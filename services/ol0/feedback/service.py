@@ -13,6 +13,7 @@ from ol0.feedback.join import FeedbackJoin
 from ol0.feedback.metrics import store_figures
 from ol0.feedback.time_watch import TimeWatch
 from ol0.kafka import topic_admin
+from ol0.kafka.broker_probe import require_broker
 from ol0.kafka.consume_loop import ConsumeLoop
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.sending.batch_in_flight import BatchSender
@@ -47,6 +48,7 @@ def run(settings: Settings, stop: Event, rounds: Rounds, member: str | None = No
     structlog.get_logger("ol0.feedback").info("budget", open_windows=max_open, features=base.dimension)
     lineage = Lineage.of(settings.kafka)
     on_the_wall = settings.streaming.clock == "wall"
+    require_broker(lineage.clients)
     if on_the_wall:
         topic_admin.check_stamps(lineage, SOURCES)
     handler = FeedbackHandler(settings.streaming, base.dimension, base.choices, Payloads(lineage.codec))

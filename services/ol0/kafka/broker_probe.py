@@ -12,7 +12,7 @@ from ol0.kafka.messages import error_of
 
 PROBE_S: Final = 2.0
 """Below the time after which those who ask stop waiting; a broker that needs longer holds up every transaction."""
-FIRST_S: Final = 5.0
+FIRST_S: Final = 4.0
 """With connecting to it, TLS and a login."""
 
 
@@ -37,6 +37,18 @@ def count_brokers(clients: Clients) -> int:
         StreamError: none answers within ``FIRST_S``.
     """
     return _brokers(clients.admin(), FIRST_S)
+
+
+def require_broker(clients: Clients) -> None:
+    """Asks once, before a command or a service does what would take longer to fail.
+
+    Raises:
+        StreamError: no broker answers within ``FIRST_S``; names the servers.
+    """
+    try:
+        count_brokers(clients)
+    except StreamError as error:
+        raise StreamError(f"{error}; they are {clients.servers}: is the broker up?") from None
 
 
 def _brokers(admin: AdminClient, timeout_s: float) -> int:

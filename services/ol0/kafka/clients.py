@@ -71,6 +71,11 @@ class Clients:
         return self._made(Producer, config, logger=_Log(self.notes), error_cb=self.log_error)
 
     @property
+    def servers(self) -> str:
+        """``kafka.bootstrap_servers``."""
+        return self._kafka.bootstrap_servers
+
+    @property
     def largest_queue(self) -> tuple[int, int]:
         """Messages, and bytes of them, that a producer takes before it says that it is full."""
         options = {**self._producer(), **self._kafka.options}

@@ -12,6 +12,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from ol0.errors import Fenced, StreamError
+from ol0.kafka.broker_probe import require_broker
 from ol0.kafka.clients import Clients
 from ol0.kafka.messages import Outgoing, error_of, write
 
@@ -67,6 +68,7 @@ class Transactor:
         self._fatal: KafkaError | None = None
         self._undelivered = ""  # the first message of this transaction that its topic did not take, and why
         self._too_large: tuple[str, int] | None = None  # topic and bytes of a message that was refused for its size
+        self._clients = clients
         self._producer = clients.transactional_producer(service, clients.log_error)
 
     def init(self) -> None:
@@ -75,6 +77,7 @@ class Transactor:
         Raises:
             StreamError: the broker does not answer.
         """
+        require_broker(self._clients)  # in seconds; the step itself would take half a minute to give up
         self._step("init_transactions", lambda: self._producer.init_transactions(STEP_TIMEOUT_S), INIT_TIMEOUT_S)
 
     def commit(

@@ -1,10 +1,13 @@
 """``ol0 status``: one screen of what a lineage does now, read from its topics and its store."""
 
+import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from threading import Event
 from time import monotonic
 
 from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.text import Text
 
 from ol0.clock import wall_clock_ms
@@ -16,12 +19,13 @@ from ol0.operator.figures import CandidateStory
 from ol0.operator.observation import OBSERVED_TOPICS, Observation, Observer
 from ol0.operator.screen import candidates, facts
 from ol0.operator.text import age, moment, plural
-from ol0.records import Gate
+from ol0.records import Gate, Phase, Verdict
 from ol0.replay.connection import connect
 from ol0.replay.counters import Counters
 from ol0.replay.store import ReplayStore
 
 READ_S = 30.0
+WATCH_S = 2.0
 LOOK_S = 0.05
 TOPICS = tuple(name for name in OBSERVED_TOPICS if name != "outcomes")  # the store has the sums of those
 
@@ -36,6 +40,61 @@ def show_status(settings: Settings, console: Console) -> None:
     counters = ReplayStore(connect(settings.redis), settings.kafka.topic_prefix).counters()
     now = _read(settings)
     console.print(status_screen(now, counters, settings.kafka.topic_prefix, wall_clock_ms()))
+
+
+def watch_status(settings: Settings, console: Console, stop: Event) -> None:
+    """The same, drawn again every two seconds until ``stop`` is set.
+
+    Raises:
+        StreamError, StoreError: as ``show_status``.
+    """
+    store, prefix = ReplayStore(connect(settings.redis), settings.kafka.topic_prefix), settings.kafka.topic_prefix
+    with _observer(settings) as observer, Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
+        _catch_up(settings, observer)
+        while not stop.is_set():
+            live.update(status_screen(observer.observe(), store.counters(), prefix, wall_clock_ms()), refresh=True)
+            stop.wait(WATCH_S)
+
+
+def status_json(settings: Settings) -> str:
+    """The same for machines.
+
+    Raises:
+        StreamError, StoreError: as ``show_status``.
+    """
+    counters = ReplayStore(connect(settings.redis), settings.kafka.topic_prefix).counters()
+    return json.dumps(status_tree(_read(settings), counters, settings.kafka.topic_prefix), indent=2)
+
+
+def status_tree(now: Observation, counters: Counters, lineage: str) -> dict[str, object]:
+    """What ``status_screen`` shows, as plain values."""
+    return {
+        "lineage": lineage,
+        "serving": None if now.serving is None else asdict(now.serving),
+        "lift": asdict(now.lift) | {"event_time_ms": now.evaluated_ms, "written_ms": now.written_ms},
+        "store": asdict(counters),
+        "candidates": [
+            {
+                "digest": story.digest,
+                "parent": story.parent,
+                "step": story.step,
+                "offered_ms": story.offered_ms,
+                "phase": story.phase or Phase.OFFERED,
+                "verdicts": {gate: _verdict_tree(verdict) for gate, verdict in (story.verdicts or {}).items()},
+            }
+            for story in now.candidates
+        ],
+    }
+
+
+def _verdict_tree(verdict: Verdict) -> dict[str, object]:
+    return {
+        "judgement": verdict.judgement,
+        "stage": verdict.stage,
+        "evidence": verdict.evidence,
+        "time_ms": verdict.time_ms,
+        "reasons": [asdict(reason) for reason in verdict.reasons],
+    }
 
 
 def status_screen(now: Observation, counters: Counters, lineage: str, clock_ms: int) -> RenderableType:
@@ -92,11 +151,19 @@ def _last_word(now: Observation, gate: Gate) -> list[Text]:
 
 
 def _read(settings: Settings) -> Observation:
-    deadline_s, pause = monotonic() + READ_S, Event()
-    with Observer(LogReader(settings, TOPICS), Sources(decisions=lambda: 0, planned=0)) as observer:
-        while not observer.caught_up:
-            if monotonic() > deadline_s:
-                prefix = settings.kafka.topic_prefix
-                raise StreamError(f"the topics of {prefix} were not read to their end in {READ_S:g} s: is Kafka up?")
-            pause.wait(LOOK_S)
+    with _observer(settings) as observer:
+        _catch_up(settings, observer)
         return observer.observe()
+
+
+def _observer(settings: Settings) -> Observer:
+    return Observer(LogReader(settings, TOPICS), Sources(decisions=lambda: 0, planned=0))
+
+
+def _catch_up(settings: Settings, observer: Observer) -> None:
+    deadline_s, pause = monotonic() + READ_S, Event()
+    while not observer.caught_up:
+        if monotonic() > deadline_s:
+            prefix = settings.kafka.topic_prefix
+            raise StreamError(f"the topics of {prefix} were not read to their end in {READ_S:g} s: is Kafka up?")
+        pause.wait(LOOK_S)

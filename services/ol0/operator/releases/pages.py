@@ -1,6 +1,8 @@
 """What ``ol0 releases`` prints."""
 
+import json
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -31,6 +33,25 @@ def list_page(history: History, limit: int) -> RenderableType:
     earlier = len(history.transitions) - limit
     head = [Text(f"{earlier:,} earlier: --limit {len(history.transitions)} shows all")] if earlier > 0 else []
     return Group(*head, table, Text(), *(Text(line) for line in _serving_lines(history.state)))
+
+
+def list_json(history: History, limit: int) -> str:
+    """The same for machines."""
+    state = history.state
+    serving = None
+    if state is not None:
+        serving = {
+            "sequence": state.sequence,
+            "mode": state.mode,
+            "frozen": state.frozen,
+            "failures": state.failures,
+            "base": state.base.digest,
+            "live": state.live.digest,
+            "live_step": state.live.step,
+            "staged": None if state.staged is None else state.staged.release.digest,
+        }
+    transitions = [asdict(transition) for transition in history.transitions[-limit:]]
+    return json.dumps({"serving": serving, "transitions": transitions}, indent=2)
 
 
 def show_page(history: History, digest: Digest, keys: Keyring) -> RenderableType:
