@@ -16,7 +16,7 @@ from ol0.kafka.sending.record_sender import RecordSender
 from ol0.records import Outcome, ServingState
 from ol0.stacks.native import NativeStack
 from support.trials import new_security
-from testbed.lineages import Journal, Place, bring_in, services, write_settings
+from testbed.lineages import Journal, Place, bring_in, services, small_prompts, write_settings
 from testbed.processes import ol0
 from testbed.waiting import wait_until
 
@@ -238,3 +238,18 @@ def test_a_demo_leaves_a_folder_alone_that_no_run_made(tmp_path: Path) -> None:
     )
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
     assert thesis.read_text() == "years of work"
+
+
+def test_simulated_users_ask_a_running_lineage_and_say_what_arrived(place: Place, tmp_path: Path) -> None:
+    before = place.counters().decisions
+    refused = ol0("users", "--config", place.config, "--decisions", "60")
+    assert refused.returncode == 1  # the demo's prompts are none of this small lineage's
+    assert "features have shape (384,); (6,) is right" in refused.stderr
+    prompts, old = small_prompts()
+    np.savez(tmp_path / "small.npz", X=prompts.features, P=prompts.success, old=old, group=prompts.groups)
+    words = ("--data", tmp_path / "small.npz", "--decisions", "60", "--rate", "200")
+    done = ol0("users", "--config", place.config, *words)
+    assert done.returncode == 0, done.stderr
+    assert "60 decisions and" in done.stdout
+    assert "records delivered, 0 lost" in done.stdout
+    wait_until(lambda: place.counters().decisions == before + 60, 30)

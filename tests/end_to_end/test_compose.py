@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
-from ol0.config import KafkaConfig, Settings
+from ol0.config import KafkaConfig, RedisConfig, Settings
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.topic_readers.compacted_reader import CompactedReader
 from ol0.kafka.topic_readers.log_reader import LogReader
@@ -35,6 +36,7 @@ class Compose:
 
     project: str = field(default_factory=lambda: f"ol0-test-{uuid.uuid4().hex[:8]}")
     port: int = field(default_factory=lambda: free_ports(1)[0])
+    redis_port: int = field(default_factory=lambda: free_ports(1)[0])
 
     def run(self, *words: str) -> str:
         return docker(*self.command(*words), environment=self.environment)
@@ -47,6 +49,7 @@ class Compose:
         return {
             **os.environ,
             "OL0_KAFKA_PORT": str(self.port),
+            "OL0_REDIS_PORT": str(self.redis_port),
             "OL0_STREAMING__REWARD_WINDOW_S": "2",
             "OL0_STREAMING__ALLOWED_LATENESS_S": "0.5",
         }
@@ -54,7 +57,8 @@ class Compose:
     @property
     def settings(self) -> Settings:
         """As a host application outside of Docker has them."""
-        return Settings(kafka=KafkaConfig(bootstrap_servers=f"localhost:{self.port}"))
+        redis = RedisConfig(url=SecretStr(f"redis://localhost:{self.redis_port}/0"))
+        return Settings(kafka=KafkaConfig(bootstrap_servers=f"localhost:{self.port}"), redis=redis)
 
     def container(self, service: str) -> str:
         return self.run("ps", "--all", "--quiet", service).strip()
@@ -166,6 +170,7 @@ def test_a_service_that_was_killed_comes_back_by_itself_and_goes_on(compose: Com
 def test_only_kafka_can_be_reached_from_the_host_and_only_by_its_loopback_address(compose: Compose) -> None:
     ports = {name: published_ports(compose.container(name)) for name in (*SERVICES, "valkey", "kafka")}
     assert ports.pop("kafka") == [f"127.0.0.1:{compose.port}"]
+    assert ports.pop("valkey") == [f"127.0.0.1:{compose.redis_port}"]
     assert not any(ports.values())
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from ol0.cli.command import EXIT_FAILED, EXIT_NOT_PROVEN, explained, extra
+from ol0.cli.command import EXIT_FAILED, EXIT_NOT_PROVEN, Config, explained, extra, on_broker, stop_on_signals
 from ol0.config import ServingConfig
 from ol0.errors import ConfigError
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 MOST_WIDE = 4_096
+FOR_EVER = 2**62
 
 
 @app.command(rich_help_panel="Try")
@@ -123,6 +124,36 @@ def soak(
         )
         report = play(plan, _stack_class(stack), Console())
     raise typer.Exit(exit_status(report.verdict))
+
+
+@app.command(rich_help_panel="Try")
+def users(
+    config: Config = None,
+    decisions: Annotated[int | None, typer.Option(min=1, help="Prompts to send. Default: until Ctrl-C.")] = None,
+    rate: Annotated[float, typer.Option(min=0.1, help="Prompts per second.")] = 20.0,
+    data: Annotated[Path | None, typer.Option(help="Labelled prompts, as for `ol0 demo`.")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed of the data split and the users.")] = 0,
+) -> None:
+    """Let simulated users ask a lineage that runs: to see it work before a host is connected. Not for production.
+
+    They ask mostly kinds of prompts that the base of the demo has not been trained on, and say what they think.
+
+    Example: `ol0 users --config ol0.toml --rate 50`
+    """
+    with explained():
+        from ol0.operator.setup.prompts import read_prompts, split_prompts
+        from ol0.sdk.router import Router
+        from ol0.simulation.users import UserHabits, Users
+
+        settings, split = on_broker(config), split_prompts(*read_prompts(data), seed)
+        stop = stop_on_signals()
+        with Router.open(settings) as router:
+            crowd = Users(router, split.stream, split.base, UserHabits(rate_per_s=rate), seed)
+            typer.echo(f"users ask {rate:g} prompts a second; Ctrl-C ends it")
+            crowd.run(decisions or FOR_EVER, stop)
+            router.close()
+            typer.echo(f"{crowd.tally.decisions:,} decisions and {crowd.tally.feedback:,} feedback were sent")
+            typer.echo(f"{router.account.delivered:,} records delivered, {router.dropped:,} lost")
 
 
 def exit_status(verdict: "RunVerdict") -> int:
