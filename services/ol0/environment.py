@@ -15,6 +15,7 @@ BETWEEN: Final = "__"
 OWN: Final = (
     "OL0_KILL",  # the SDK's emergency switch
     "OL0_CACHE",  # where downloads of the local stack are kept
+    "OL0_CONSOLE_TOKEN",  # allows orders in `ol0 console`
     "OL0_KAFKA_PORT",  # of the compose stack
     "OL0_REQUIRE_DOCKER",  # and the rest: of the tests
     "OL0_TRIALS",
