@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ol0.cli import base, config, dead_letters, init, keys, lineage, releases, replay, report, runs, send, services
+from ol0.cli import base, config, console, dead_letters, init, keys, lineage, releases, replay, report, runs, send, services
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
@@ -36,5 +36,5 @@ def main(version: Version = False) -> None:  # noqa: FBT002 - how typer writes a
     """Online learning for a routing controller, on Kafka and Redis."""
 
 
-for part in (runs, init, base, services, lineage, keys, config, report, releases, dead_letters, replay, send):
+for part in (runs, init, base, services, lineage, keys, config, report, console, releases, dead_letters, replay, send):
     app.add_typer(part.app)
