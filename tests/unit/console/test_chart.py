@@ -2,7 +2,7 @@ import doctest
 import re
 from xml.etree import ElementTree as ET
 
-from ol0.console.view import ticks
+from ol0.console.view import ticks, words
 from ol0.console.view.chart import NARROW, WIDE, Band, Line, Mark, Plot, svg
 from ol0.console.web import rendering
 from unit.console.pictures import HOUR_MS, NOON_MS
@@ -16,13 +16,13 @@ def texts(drawn: str) -> list[str]:
 
 
 def test_the_examples_of_ticks_and_words_hold() -> None:
-    for module in (ticks, rendering):
+    for module in (ticks, words, rendering):
         assert doctest.testmod(module).failed == 0
 
 
 def test_a_plot_has_axes_with_titles_units_and_a_name_for_its_line() -> None:
-    words = texts(svg(PLOT, WIDE))
-    assert {"lift, %", "event time, UTC", "lift", "0 %", "+20 %", "12:00", "15:00"} <= set(words)
+    shown = texts(svg(PLOT, WIDE))
+    assert {"lift, %", "event time, UTC", "lift", "0 %", "+20 %", "12:00", "15:00"} <= set(shown)
 
 
 def test_a_band_goes_there_along_its_upper_bound_and_back_along_its_lower_one() -> None:
@@ -33,6 +33,17 @@ def test_a_band_goes_there_along_its_upper_bound_and_back_along_its_lower_one() 
     assert len(points) == 4
     assert heights[0] < heights[3]
     assert heights[1] < heights[2]
+
+
+def test_the_wide_beginning_of_a_band_does_not_flatten_the_line() -> None:
+    hours = range(10)
+    wide = [(NOON_MS + n * HOUR_MS, -0.1, 100.0 if n == 0 else 0.4) for n in hours]
+    edge = Line("bound live", "", [(at, high) for at, _, high in wide])
+    drawn = svg(Plot("t", "y", "x", [edge, LINE], bands=[Band("live", wide)]), WIDE)
+    assert "+100" not in drawn
+    assert "40 %" in texts(drawn)
+    edge_points = re.findall(r'<polyline class="line bound live" points="([^"]+)"', drawn)[0].split()
+    assert len(edge_points) == 9
 
 
 def test_marks_outside_of_the_plot_are_left_out_and_labels_do_not_overlap() -> None:

@@ -2,14 +2,18 @@
 
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from html.parser import HTMLParser
+from threading import Event, Semaphore
 
 import pytest
 
+from ol0.console.decisions.search import Bounds, Found, canonical
 from ol0.console.observing.letters import LetterKind, Letters
 from ol0.console.observing.picture import Picture
 from ol0.console.view.page import page_of
+from ol0.console.web.desk import MOST_SEARCHES
 from ol0.console.web.rendering import render, script, style
 from ol0.evaluator.figures import Brief, Comparison
 from support.made_up_run import digest
@@ -27,6 +31,7 @@ STATES = {
     "frozen": (pictures.frozen().picture(), "ann ordered freeze: launch day."),
     "broker away": (pictures.away(), "Kafka does not answer at localhost:9092"),
 }
+ID = "7e0f3c52-6c1b-4f0e-9d1a-1f2e3d4c5b6a"
 VOID = {"meta", "link", "input", "br", "rect", "line", "polyline", "polygon", "circle"}
 
 
@@ -140,7 +145,7 @@ def test_a_thousand_transitions_are_a_page_in_less_than_a_third_of_a_second() ->
     with console(picture) as browser:
         took = {path: min(timed(browser, path) for _ in range(3)) for path in ("/", "/?full=1")}
     assert took["/"] < 0.3
-    assert took["/?full=1"] < 3.0
+    assert took["/?full=1"] < 0.3
 
 
 def timed(browser: Browser, path: str) -> float:
@@ -158,6 +163,36 @@ def test_a_page_that_is_not_there_and_a_wrong_id_are_told_in_words() -> None:
     assert (wrong.status, "is no decision id" in wrong.text) == (400, True)
     assert docs.status == 404
     assert "Traceback" not in missing.text + wrong.text
+
+
+def test_a_fault_of_the_console_is_a_page_without_a_traceback() -> None:
+    def fails(text: str, bounds: Bounds) -> Found:
+        raise RuntimeError("secret detail")
+
+    with console(search=fails) as browser:
+        answer = browser.get(f"/decisions/{ID}")
+        assert browser.get("/").status == 200
+    assert (answer.status, "its log has the details" in answer.text) == (500, True)
+    assert "secret detail" not in answer.text
+
+
+def test_more_searches_than_may_run_at_a_time_are_refused() -> None:
+    began, go_on = Semaphore(0), Event()
+
+    def waits(text: str, bounds: Bounds) -> Found:
+        began.release()
+        go_on.wait(10)
+        return Found(canonical(text), bounds)
+
+    with console(search=waits) as browser, ThreadPoolExecutor() as pool:
+        searches = [pool.submit(browser.get, f"/decisions/{ID}") for _ in range(MOST_SEARCHES)]
+        for _ in searches:
+            began.acquire(timeout=10)
+        refused = browser.get(f"/decisions/{ID}")
+        go_on.set()
+        assert [it.result().status for it in searches] == [200] * MOST_SEARCHES
+        assert refused.status == 503
+        assert browser.get(f"/decisions/{ID}").status == 200
 
 
 def test_a_console_is_called_by_the_names_of_this_machine_alone() -> None:

@@ -42,7 +42,7 @@ def test_a_broker_that_is_away_is_told_with_since_and_remedy_and_the_last_state_
     assert notice.title == "Kafka does not answer at localhost:9092"
     assert notice.since == "since 2026-11-28 11:56:00Z, 4 min ago"
     assert "`ol0 config check`" in notice.remedy
-    assert page.headline.state is State.RELEASED
+    assert (page.headline.state, page.headline.is_old) == (State.RELEASED, True)
     assert page.timeline.total == 3
 
 

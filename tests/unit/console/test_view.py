@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from ol0.console.observing.comparisons import Comparisons
 from ol0.console.view.accounts import DECISION_REMEDIES, FEEDBACK_REMEDIES, accounts
 from ol0.console.view.candidates import candidates
 from ol0.console.view.groups import groups
@@ -29,7 +30,7 @@ def test_what_serves_is_told_since_it_came_to_serve_and_not_since_the_last_state
     assert (panel.digest, panel.step, panel.is_base) == (digest("one"), 1, False)
     assert panel.since == "2026-11-28 10:40:00Z, 1 h 20 min ago"
     facts = {fact.name: fact.text for fact in panel.facts}
-    assert facts["on trial"] == f"{digest('three')[:8]} (step 3), stage 1, 50.0 % of the sessions"
+    assert facts["on trial"] == f"{digest('three')[:8]} (step 3), stage 1, 50 % of sessions"
     assert facts["candidates"] == "may advance"
 
 
@@ -62,6 +63,11 @@ def test_the_checks_of_a_gate_have_figure_bound_limit_and_words_and_the_one_that
     assert check.decides
     assert "loses on the suite" in check.text
     assert rejected.summary.startswith(f"canary rejects, offline: {MINUS}3.1 points")
+
+
+def test_a_candidate_that_fell_without_a_verdict_against_it_says_why() -> None:
+    newest = candidates(pictures.rolled_back("ann ordered rollback: complaints").picture().known, NOON_MS, full=False)
+    assert (newest.shown[0].phase, newest.shown[0].summary) == ("rolled back", "ann ordered rollback: complaints")
 
 
 def test_of_many_candidates_the_newest_are_shown_and_the_others_counted() -> None:
@@ -137,11 +143,17 @@ def test_a_lift_is_proven_where_its_interval_excludes_zero(lift: LiftInterval, t
 
 
 def test_groups_have_their_difference_in_points_and_none_where_one_side_is_unknown() -> None:
-    rows = {row.group: row for row in groups(pictures.learning().picture().known.comparisons).rows}
-    assert (rows["games"].difference, rows["games"].tone) == ("+18.1", Tone.GOOD)
-    assert (rows["web"].difference, rows["web"].tone) == (f"{MINUS}1.4", Tone.BAD)
-    assert (rows["fonts"].difference, rows["fonts"].tone) == (DASH, Tone.QUIET)
+    rows = {row.group: row for row in groups(pictures.learning().picture().known.comparisons, full=True).rows}
+    assert [rows[name].difference for name in ("games", "web", "fonts")] == ["+18.1", f"{MINUS}1.4", DASH]
     assert next(iter(rows)) == "games"  # most decisions first
+
+
+def test_of_many_groups_those_with_most_decisions_are_shown() -> None:
+    one = pictures.GROUPS["games"]
+    many = Comparisons(groups={f"g{n}": replace(one, treated=replace(one.treated, decisions=n)) for n in range(40)})
+    few = groups(many, full=False)
+    assert (len(few.rows), few.hidden, few.total, few.rows[0].group) == (12, 28, 40, "g39")
+    assert groups(many, full=True).hidden == 0
 
 
 def test_every_reason_for_a_drop_has_a_meaning_and_a_remedy() -> None:

@@ -11,6 +11,8 @@ from ol0.operator.text import DASH, MINUS, plural, reason_text, short, signed_po
 from ol0.records import DIFFERENCES, Check, Gate, Judgement, Phase, Reason, Verdict
 
 SHOWN: Final = 12
+LONGEST: Final = 120
+"""Characters of a cause in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ def candidates(known: Known, clock_ms: int, *, full: bool) -> Candidates:
     stories = known.candidates[::-1]
     shown = stories if full else stories[:SHOWN]
     newest = stories[0].digest if stories else None
-    views = tuple(_candidate(it, clock_ms, is_newest=it.digest == newest) for it in shown)
+    causes = {move.digest: move.cause for move in known.transitions}
+    views = tuple(_candidate(it, causes.get(it.digest, ""), clock_ms, is_newest=it.digest == newest) for it in shown)
     return Candidates(views, len(stories) - len(shown), len(stories))
 
 
@@ -100,7 +103,7 @@ def gate_view(verdict: Verdict, clock_ms: int) -> GateView:
     )
 
 
-def _candidate(story: CandidateStory, clock_ms: int, *, is_newest: bool) -> CandidateView:
+def _candidate(story: CandidateStory, cause: str, clock_ms: int, *, is_newest: bool) -> CandidateView:
     phase = story.phase or Phase.OFFERED
     word, tone = PHASES[phase]
     words = [verdict for gate in Gate if (verdict := story.word(gate)) is not None]
@@ -113,16 +116,18 @@ def _candidate(story: CandidateStory, clock_ms: int, *, is_newest: bool) -> Cand
         phase=word,
         tone=tone,
         is_open=phase is Phase.STAGED or (is_newest and phase is Phase.OFFERED),
-        summary=_summary(words, phase),
+        summary=_summary(words, phase, cause),
         gates=tuple(gate_view(verdict, clock_ms) for verdict in words),
     )
 
 
-def _summary(words: list[Verdict], phase: Phase) -> str:
-    """One line: who has spoken last, and the figure that decided."""
+def _summary(words: list[Verdict], phase: Phase, cause: str) -> str:
+    """One line: who has spoken last, and the figure that decided; the cause of an end that no verdict explains."""
+    against = [it for it in words if it.judgement in {Judgement.REJECT, Judgement.ROLLBACK}]
+    if phase in {Phase.REJECTED, Phase.QUARANTINED} and not against:
+        return cause if len(cause) <= LONGEST else f"{cause[: LONGEST - 1]}…"
     if not words:
         return "waits for both gates" if phase is Phase.OFFERED else "its verdicts are no longer on the log"
-    against = [it for it in words if it.judgement in {Judgement.REJECT, Judgement.ROLLBACK}]
     verdict = (against or sorted(words, key=lambda it: (it.stage, it.time_ms)))[-1]
     reason = deciding_reason(verdict)
     figure = "" if reason is None else f": {reason_text(reason)}"
@@ -140,7 +145,7 @@ def _number(reason: Reason, number: float | None) -> str:
         return DASH
     if reason.check in DIFFERENCES:
         return signed_points(number)
-    text = f"{number:,.0f}" if float(number).is_integer() else f"{number:.3g}"
+    text = f"{number:,.0f}" if float(number).is_integer() else f"{number:.3f}" if abs(number) < 1 else f"{number:,.3g}"
     return text.replace("-", MINUS)
 
 

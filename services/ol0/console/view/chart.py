@@ -11,6 +11,10 @@ Pairs = Sequence[tuple[int, float]]
 SHORTEST_MS: Final = 1_000
 """A plot of one moment has a width all the same."""
 LEAST_RANGE: Final = 0.02
+BOUND: Final = "bound"
+"""In the style of lines that are the edges of a band: they do not stretch the axis."""
+WIDE_PART: Final = 5
+"""The first fifth of a band, where it is widest, may leave the plot: it would flatten all the rest."""
 LABEL_GAP: Final = 15.0
 """Least distance of two labels at the right edge."""
 
@@ -52,7 +56,7 @@ class Size:
 
 
 WIDE: Final = Size(1_040, 300, 92, 9, 6)
-NARROW: Final = Size(350, 230, 16, 4, 5)
+NARROW: Final = Size(350, 230, 22, 4, 5)
 LEFT, TOP, BOTTOM = 60, 26, 44
 
 
@@ -103,8 +107,9 @@ class _Frame:
     @classmethod
     def of(cls, plot: Plot, size: Size) -> "_Frame":
         times = [time for line in plot.lines for time, _ in line.points]
-        values = [value for line in plot.lines for _, value in line.points]
-        values += [bound for band in plot.bands for _, low, high in band.points for bound in (low, high)]
+        values = [value for line in plot.lines if BOUND not in line.style for _, value in line.points]
+        bounds = [(low, high) for band in plot.bands for _, low, high in band.points]
+        values += [bound for pair in bounds[len(bounds) // WIDE_PART :] for bound in pair]
         values += [0.0] if plot.signed else []
         low, high = min(values), max(values)
         room = max(LEAST_RANGE, high - low) * 0.06
@@ -124,10 +129,15 @@ class _Frame:
         return LEFT + share * (self.right - LEFT)
 
     def y(self, value: float) -> float:
-        return self.bottom - (value - self.low) / (self.high - self.low) * (self.bottom - TOP)
+        inside = min(self.high, max(self.low, value))
+        return self.bottom - (inside - self.low) / (self.high - self.low) * (self.bottom - TOP)
 
     def path(self, points: Pairs) -> str:
         return " ".join(f"{self.x(time):.1f},{self.y(value):.1f}" for time, value in points)
+
+    def inside(self, points: Pairs) -> Pairs:
+        """The points that are on the paper."""
+        return [(time, value) for time, value in points if self.low <= value <= self.high]
 
 
 def _grid(frame: _Frame, plot: Plot) -> Iterator[str]:
@@ -173,7 +183,7 @@ def _lines(frame: _Frame, plot: Plot) -> Iterator[str]:
             time, value = line.points[0]
             yield f'<circle class="dot {line.style}" cx="{frame.x(time):.1f}" cy="{frame.y(value):.1f}" r="3"/>'
         elif line.points:
-            yield f'<polyline class="line {line.style}" points="{frame.path(line.points)}"/>'
+            yield f'<polyline class="line {line.style}" points="{frame.path(frame.inside(line.points))}"/>'
     if frame.size.right >= WIDE.right:
         yield from _labels(frame, [line for line in plot.lines if line.points and line.label])
 

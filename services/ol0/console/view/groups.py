@@ -1,14 +1,15 @@
 """Arms and groups: how often the learnt policy does well, beside the holdback."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from ol0.console.observing.comparisons import Comparisons
-from ol0.console.view.words import Tone
 from ol0.evaluator.figures import Brief, Comparison
 from ol0.operator.text import DASH, percent, signed_points
 from ol0.records import Arm
 
-WHO = {
+SHOWN: Final = 12
+WHO: Final = {
     Arm.LIVE: "what serves",
     Arm.STAGED: "candidates on trial",
     Arm.HOLDBACK: "always the base",
@@ -34,7 +35,6 @@ class GroupRow:
     learnt: str
     holdback: str
     difference: str
-    tone: Tone
     decisions: str
     feedback: str
 
@@ -45,14 +45,18 @@ class Groups:
 
     arms: tuple[ArmRow, ...]
     rows: tuple[GroupRow, ...]
+    hidden: int
+    total: int
     unpaired: str | None
 
 
-def groups(comparisons: Comparisons) -> Groups:
-    """The tables."""
+def groups(comparisons: Comparisons, *, full: bool) -> Groups:
+    """The tables: all groups where ``full``, else those with most decisions."""
     arms = tuple(_arm(arm, comparisons) for arm in Arm if arm in comparisons.arms)
     ordered = sorted(comparisons.groups.items(), key=lambda it: (-_decisions(it[1]), it[0]))
-    return Groups(arms, tuple(_row(name, it) for name, it in ordered), comparisons.unpaired)
+    shown = ordered if full else ordered[:SHOWN]
+    rows = tuple(_row(name, it) for name, it in shown)
+    return Groups(arms, rows, len(ordered) - len(rows), len(ordered), comparisons.unpaired)
 
 
 def _arm(arm: Arm, comparisons: Comparisons) -> ArmRow:
@@ -64,13 +68,11 @@ def _arm(arm: Arm, comparisons: Comparisons) -> ArmRow:
 def _row(name: str, one: Comparison) -> GroupRow:
     treated, holdback = one.treated, one.holdback
     difference = _difference(treated, holdback)
-    tone = Tone.QUIET if difference is None else Tone.BAD if difference < 0 else Tone.GOOD
     return GroupRow(
         group=name or "(no name)",
         learnt=percent(treated.success),
         holdback=percent(holdback.success),
         difference=DASH if difference is None else signed_points(difference),
-        tone=tone,
         decisions=f"{_decisions(one):,}",
         feedback=percent(treated.feedback_rate),
     )

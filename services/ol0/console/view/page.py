@@ -47,7 +47,7 @@ def page_of(picture: Picture, settings: Settings, clock_ms: int, *, full: bool =
         lift=lift_panel(known, clock_ms),
         candidates=candidates(known, clock_ms, full=full),
         timeline=timeline(known, clock_ms, full=full),
-        groups=groups(known.comparisons),
+        groups=groups(known.comparisons, full=full),
         accounts=accounts(stats, picture.letters, clock_ms),
         loops=loops(picture, clock_ms),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ol0.console.observing.knowledge import Known
 from ol0.console.view.words import since
 from ol0.operator.figures import Serving, Trial
-from ol0.operator.text import age, percent, plural, short
+from ol0.operator.text import age, plural, short
 from ol0.records import Digest, Phase
 
 
@@ -68,7 +68,7 @@ def _facts(known: Known, serving: Serving, clock_ms: int) -> list[Fact]:
 def _trial(trial: Trial | None) -> str:
     if trial is None:
         return "nothing"
-    return f"{short(trial.digest)} (step {trial.step}), stage {trial.stage}, {percent(trial.share)} of the sessions"
+    return f"{short(trial.digest)} (step {trial.step}), stage {trial.stage}, {trial.share * 100:.3g} % of sessions"
 
 
 def _left(until_ms: int, clock_ms: int) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 from ol0.config import Settings
 from ol0.console.observing.knowledge import Known
 from ol0.console.observing.picture import Part, Picture, Trouble
-from ol0.console.view.words import Tone, since
+from ol0.console.view.words import Tone, begun, since
 from ol0.operator.text import percent, plural, short
 from ol0.records import Digest, Phase
 
@@ -37,11 +37,12 @@ TONES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """The state, and one sentence about it."""
+    """The state, and one sentence about it. ``is_old``: topics cannot be read now, so it may be another by now."""
 
     state: State
     tone: Tone
     sentence: str
+    is_old: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,8 @@ def headline(picture: Picture, rewards: int) -> Headline:
         rewards: outcomes with a reward so far.
     """
     state, sentence = _state(picture, rewards)
-    return Headline(state, TONES[state], sentence)
+    is_old = any(picture.trouble(part) for part in (Part.BROKER, Part.TOPICS))
+    return Headline(state, Tone.QUIET if is_old else TONES[state], sentence, is_old)
 
 
 def notices(picture: Picture, settings: Settings, clock_ms: int) -> tuple[Notice, ...]:
@@ -118,7 +120,7 @@ def _state(picture: Picture, rewards: int) -> tuple[State, str]:
             State.LEARNING,
             f"The base serves while the learner collects evidence: {plural(rewards, 'reward')} so far.",
         )
-    return State.RELEASED, f"{_who(known)} serves; the learner works on the next candidate."
+    return State.RELEASED, f"{begun(_who(known))} serves; the learner works on the next candidate."
 
 
 def _before_serving(picture: Picture) -> tuple[State, str]:
@@ -140,4 +142,4 @@ def last_rollback(known: Known) -> Digest | None:
 def _who(known: Known) -> str:
     serving = known.serving
     assert serving is not None
-    return "the base" if serving.live == serving.base else f"Release {short(serving.live)} (step {serving.live_step})"
+    return "the base" if serving.live == serving.base else f"release {short(serving.live)} (step {serving.live_step})"

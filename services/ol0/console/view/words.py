@@ -6,6 +6,8 @@ from typing import Final
 from ol0.operator.text import DASH, age, moment
 from ol0.records import Judgement, Phase
 
+NOW_MS: Final = 3_000
+
 
 class Tone(StrEnum):
     """How something is to be taken: the class of its colour in the style sheet."""
@@ -36,7 +38,9 @@ PHASES: Final = {
 
 def ago(time_ms: int, clock_ms: int) -> str:
     """``25 min ago``; where the clock of the records is ahead, as in a simulation, nothing."""
-    return f"{age((clock_ms - time_ms) / 1000)} ago" if clock_ms >= time_ms else ""
+    if clock_ms < time_ms:
+        return ""
+    return "just now" if clock_ms - time_ms < NOW_MS else f"{age((clock_ms - time_ms) / 1000)} ago"
 
 
 def since(time_ms: int | None, clock_ms: int) -> str:
@@ -44,6 +48,15 @@ def since(time_ms: int | None, clock_ms: int) -> str:
     if time_ms is None:
         return DASH
     return ", ".join(filter(None, (moment(time_ms), ago(time_ms, clock_ms))))
+
+
+def begun(text: str) -> str:
+    """The text with a capital first letter; the rest stays as it is.
+
+    >>> begun("not OL0's")
+    "Not OL0's"
+    """
+    return text[:1].upper() + text[1:]
 
 
 def name_of(check: str) -> str:

@@ -23,6 +23,12 @@ COOKIE: Final = "ol0_console"
 MOST_HOURS: Final = 24.0 * 31
 TITLES: Final = {400: "That is not understood", 403: "Not allowed", 404: "There is no such page", 503: "No answer"}
 SEE_OTHER: Final = 303
+VERBS: Final = {
+    OperatorKind.FREEZE: "Freeze",
+    OperatorKind.THAW: "Thaw",
+    OperatorKind.PIN: "Pin",
+    OperatorKind.ROLLBACK: "Roll back",
+}
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not a fault
@@ -73,7 +79,12 @@ def _add_pages(app: FastAPI, desk: Desk) -> None:
     def decision(request: Request, decision_id: str, hours: float = 24.0) -> Response:
         if (elsewhere := _to_sign_in(desk, request)) is not None:
             return elsewhere
-        found = desk.search(decision_id, Bounds(hours=min(max(hours, 0.0), MOST_HOURS)))
+        if not desk.searching.acquire(blocking=False):
+            raise Refused(503, "Others search at this moment, as many as may: try again in some seconds.")
+        try:
+            found = desk.search(decision_id, Bounds(hours=min(max(hours, 0.0), MOST_HOURS)))
+        finally:
+            desk.searching.release()
         view = trace(found, desk.settings.streaming, desk.clock_ms())
         return _answer(desk, request, "decision", {"trace": view, "hours": found.bounds.hours})
 
@@ -135,6 +146,11 @@ def _add_errors(app: FastAPI, desk: Desk) -> None:
     async def explained(request: Request, error: OL0Error) -> Response:
         return _error(desk, request, 400 if isinstance(error, ConfigError) else 503, str(error))
 
+    @app.exception_handler(Exception)
+    async def failed(request: Request, _: Exception) -> Response:
+        """The server logs the error itself."""
+        return _error(desk, request, 500, "The console has a fault; its log has the details. Reloading may help.")
+
 
 def _error(desk: Desk, request: Request, status: int, text: str) -> Response:
     title = TITLES.get(status, "That did not work")
@@ -155,7 +171,8 @@ def _answer(
 
 
 def _rehearsal(desk: Desk, request: Request, rehearsal: Rehearsal, *, moved: bool) -> Response:
-    return _answer(desk, request, "order", {"rehearsal": rehearsal, "moved": moved and bool(rehearsal.changes)})
+    values = {"rehearsal": rehearsal, "moved": moved and bool(rehearsal.changes), "verb": VERBS[rehearsal.wish.kind]}
+    return _answer(desk, request, "order", values)
 
 
 def _done(done: Done) -> Mapping[str, object]:

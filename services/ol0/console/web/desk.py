@@ -1,9 +1,10 @@
 """What the pages need, built once: the lineage as it is seen, who may do what, and the functions behind the forms."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from threading import Semaphore
+from typing import Final, Protocol
 
 from ol0.clock import wall_clock_ms
 from ol0.config import Settings
@@ -11,6 +12,8 @@ from ol0.console.decisions.search import Bounds, Found, search
 from ol0.console.observing.picture import Picture
 from ol0.console.orders import Done, Rehearsal, Wish, given, rehearsed
 from ol0.console.web.access import Access
+
+MOST_SEARCHES: Final = 2
 
 
 class Watches(Protocol):
@@ -40,6 +43,7 @@ class Desk:
         give: gives it, if it would still do what was shown.
         is_closing: whether the console is about to end.
         clock_ms: the wall clock.
+        searching: lets as many searches run at a time as it has places: each reads as fast as the broker gives.
     """
 
     settings: Settings
@@ -50,6 +54,7 @@ class Desk:
     give: Callable[[Wish, str], Rehearsal | Done]
     is_closing: Callable[[], bool] = lambda: False
     clock_ms: Callable[[], int] = wall_clock_ms
+    searching: Semaphore = field(default_factory=lambda: Semaphore(MOST_SEARCHES))
 
     @classmethod
     def of(cls, settings: Settings, watch: Watches, access: Access, is_closing: Callable[[], bool]) -> "Desk":

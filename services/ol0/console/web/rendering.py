@@ -10,6 +10,8 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from ol0.console.view.words import begun
+
 STYLE: Final = "style.css"
 SCRIPT: Final = "update.js"
 PACKAGE: Final = "ol0.console.web"
@@ -67,7 +69,8 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
-    environment.filters["coded"] = coded
+    environment.filters |= {"coded": coded, "begun": begun}
     environment.filters["svg"] = Markup  # plots alone: made by the server, from numbers and fixed words
     return environment

@@ -25,7 +25,13 @@ BACKLOG: Final = 128
 def running(app: FastAPI, listener: socket.socket) -> Iterator[None]:
     """Answers requests in a thread while the context lasts."""
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", server_header=False, timeout_graceful_shutdown=STOP_S
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=STOP_S,
     )
     server = uvicorn.Server(config)
     thread = Thread(target=server.run, kwargs={"sockets": [listener]}, name="console", daemon=True)
