@@ -133,7 +133,7 @@ def test_the_page_shows_what_serves_the_gates_and_the_loops_of_a_lineage_that_ru
     assert base in html
     for service in RUNNING:
         assert f'class="name">{service}</td>' in html
-    assert 'role="alert"' not in html
+    assert 'class="notice"' not in html
 
 
 def test_a_release_is_on_the_page_as_soon_as_it_serves(trials: Trials, browser: Browser) -> None:

@@ -1,7 +1,7 @@
 """What the watch learns from topics, and what it does where something is out of reach."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import pytest
@@ -154,6 +154,25 @@ def test_the_thread_watches_and_closes_its_reader() -> None:
     with Watch(world.sources()) as watch:
         wait_until(lambda: watch.picture.known.serving is not None, 5)
     assert world.opened[0].closed
+
+
+def test_a_fault_of_the_watch_itself_is_told_and_ends_with_the_next_good_round() -> None:
+    world = World(pictures.learning().records)
+    broken = [ZeroDivisionError("division by zero")]
+
+    def follow() -> Scripted:
+        if broken:
+            raise broken[0]
+        return world.follow()
+
+    with Watch(replace(world.sources(), follow=follow)) as watch:
+        wait_until(lambda: watch.picture.trouble(Part.TOPICS), 5)
+        trouble, seen = watch.picture.trouble(Part.TOPICS), watch.revision
+        assert trouble is not None
+        assert "ZeroDivisionError" in trouble.text
+        broken.clear()
+        wait_until(lambda: watch.picture.known.serving and not watch.picture.troubles, 5)
+        assert watch.revision > seen
 
 
 def test_the_lift_over_time_is_read_from_the_snapshots_that_are_still_there() -> None:

@@ -200,6 +200,14 @@ def test_a_console_is_called_by_the_names_of_this_machine_alone() -> None:
         assert browser.get("/", host="evil.example:8600").status == 403
         assert browser.get("/events", host="evil.example").status == 403
         assert browser.get("/", host="localhost:8600").status == 200
+        assert browser.get("/", host="[::1]:8600").status == 200
+
+
+@pytest.mark.parametrize("query", ["hours=nan", "hours=-1", "hours=1e9", "hours=x"])
+def test_a_query_without_sense_is_told_in_words(query: str) -> None:
+    with console() as browser:
+        answer = browser.get(f"/decisions/{ID}?{query}")
+    assert (answer.status, "hours: Input should be" in answer.text) == (400, True)
 
 
 def test_every_table_that_stacks_names_its_cells() -> None:

@@ -166,6 +166,15 @@ def test_beyond_this_machine_nothing_is_shown_without_a_session() -> None:
         assert "Candidates" in browser.get("/", host="console.example").text
 
 
+def test_who_comes_by_another_name_through_a_proxy_signs_in_first() -> None:
+    with console(pictures.released().picture(), token=TOKEN) as browser:
+        for name in ("console.example", "evil.example:8600"):
+            assert browser.get("/", host=name).headers["location"] == "/sign-in"
+            assert browser.get("/events", host=name).status == 403
+        browser.sign_in()
+        assert "Candidates" in browser.get("/", host="console.example").text
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

@@ -1,13 +1,15 @@
 """Dead letters by kind, with what helps: the newest of each stands for all of its kind."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 from ol0.kafka.dead_letters.reader import Letter, once, read_letters, topics_with_letters
 from ol0.kafka.lineage import Lineage
+from ol0.kafka.logs.offsets import AskedOffsets, Which
 from ol0.operator.dead_letter_text import remedy
+from ol0.records import Partition
 from ol0.wire.topics import Topics
 
 DEAD_LETTER: Final = ".dlq"
@@ -47,14 +49,33 @@ class Letters:
     is_whole: bool = True
 
 
-def read_kinds(lineage: Lineage) -> Letters:
-    """Reads the dead letters of all topics.
+class LettersReader:
+    """Reads the dead letters of all topics, where there are others than the last time."""
 
-    Raises:
-        StreamError: Kafka does not answer, or a dead-letter topic is missing.
-    """
-    letters = read_letters(lineage, topics_with_letters(lineage.topics))
-    return kinds_of(islice(letters, MOST_LETTERS + 1), lineage.topics)
+    def __init__(self, lineage: Lineage) -> None:
+        self._lineage, self._names = lineage, topics_with_letters(lineage.topics)
+        self._admin = lineage.clients.admin()
+        self._places = [
+            Partition(lineage.topics.dead_letter(name), number)
+            for name in self._names
+            for number in range(lineage.topics.spec(name).partitions)
+        ]
+        self._bounds: list[Mapping[Partition, int]] = []
+        self._letters = Letters()
+
+    def read(self) -> Letters:
+        """The letters now.
+
+        Raises:
+            StreamError: Kafka does not answer, or a dead-letter topic is missing.
+        """
+        asked = [AskedOffsets(which, self._admin, self._places) for which in (Which.FIRST, Which.END)]
+        bounds: list[Mapping[Partition, int]] = [it.offsets() for it in asked]
+        if bounds != self._bounds:
+            letters = read_letters(self._lineage, self._names)
+            self._letters = kinds_of(islice(letters, MOST_LETTERS + 1), self._lineage.topics)
+            self._bounds = bounds
+        return self._letters
 
 
 def kinds_of(letters: Iterable[Letter], topics: Topics) -> Letters:

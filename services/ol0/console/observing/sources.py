@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ol0.config import Settings
-from ol0.console.observing.letters import Letters, read_kinds
+from ol0.console.observing.letters import Letters, LettersReader
 from ol0.kafka.broker_probe import broker_probe
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.logs.offsets import AskedOffsets, Which
@@ -57,5 +57,5 @@ def sources_of(settings: Settings) -> Sources:
         stats=lambda: read_stats(store, settings.kafka.topic_prefix),
         holdups=lambda stats: find_holdups(settings, stats),
         ends=lambda places: AskedOffsets(Which.STABLE, admin, places, ENDS_S).known(),
-        letters=lambda: read_kinds(lineage),
+        letters=LettersReader(lineage).read,
     )

@@ -13,7 +13,7 @@ from ol0.clock import wall_clock_ms
 from ol0.console.observing.knowledge import Knowledge
 from ol0.console.observing.picture import Part, Picture, Trouble
 from ol0.console.observing.sources import Sources
-from ol0.errors import OL0Error
+from ol0.errors import OL0Error, flaw_of
 from ol0.records import Partition
 
 if TYPE_CHECKING:
@@ -98,9 +98,10 @@ class Watch:
         while not self._stop.is_set():
             try:
                 self.look()
-            except Exception:  # noqa: BLE001 - a flaw here must not leave an old page that looks like a new one
+            except Exception as error:  # noqa: BLE001 - an old page must not look like a new one
                 structlog.get_logger("ol0.console").exception("the watch failed; it starts over")
                 self._let_go()
+                self._fail(flaw_of(error))
             if self._follower is None:
                 self._stop.wait(PAUSE_S)
         self._let_go()
@@ -173,6 +174,13 @@ class Watch:
         troubles = tuple(self._troubles[part] for part in Part if part in self._troubles)
         if troubles != self._picture.troubles:
             self._picture = replace(self._picture, troubles=troubles)
+
+    def _fail(self, text: str) -> None:
+        """Tells of a fault of the console itself, until a round goes well."""
+        trouble = Trouble(Part.TOPICS, self._clock_ms(), f"a fault of the console, whose log has the details: {text}")
+        self._troubles[Part.TOPICS] = self._troubles.get(Part.TOPICS, trouble)
+        self._tell_troubles()
+        self._revision += 1
 
     def _let_go(self) -> None:
         if self._follower is not None:

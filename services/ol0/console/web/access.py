@@ -16,7 +16,7 @@ SHORTEST: Final = 16
 SESSION_S: Final = 12 * 3600.0
 MOST_SESSIONS: Final = 100
 NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
-"""By which a browser on this machine calls it; another name is a page elsewhere that points its name here."""
+"""By which a browser on this machine calls it."""
 
 
 def is_loopback(host: str) -> bool:
@@ -55,15 +55,13 @@ class Access:
                 "127.0.0.1"
             )
 
-    @property
-    def is_local(self) -> bool:
-        """Whether everybody who reaches it may look."""
-        return is_loopback(self.host)
+    def may_look(self, host_header: str, session: str | None) -> bool:
+        """Whether a request may see anything: with a session, or from this machine by one of its own names.
 
-    def knows_name(self, host_header: str) -> bool:
-        """Whether a request was meant for this console. Beyond this machine, sessions say that."""
-        name = host_header.rsplit(":", 1)[0] if not host_header.endswith("]") else host_header
-        return not self.is_local or name.lower() in NAMES
+        Another name is that of a proxy, or of a page elsewhere that points its name at this machine.
+        """
+        name = host_header if host_header.endswith("]") else host_header.rsplit(":", 1)[0]
+        return self.is_open(session) or (is_loopback(self.host) and name.lower() in (*NAMES, self.host))
 
     def open_session(self, token: str) -> str | None:
         """The name of a new session; None: that is not the token."""

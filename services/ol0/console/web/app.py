@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Annotated, Final
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
@@ -19,7 +20,6 @@ from ol0.console.web.rendering import policy, render, style
 from ol0.errors import ConfigError, OL0Error
 from ol0.records import OperatorKind
 
-COOKIE: Final = "ol0_console"
 MOST_HOURS: Final = 24.0 * 31
 TITLES: Final = {400: "That is not understood", 403: "Not allowed", 404: "There is no such page", 503: "No answer"}
 SEE_OTHER: Final = 303
@@ -54,6 +54,7 @@ async def _fields(request: Request) -> dict[str, str]:
     return fields_of(await request.body())
 
 
+Hours = Annotated[float, Query(ge=0, le=MOST_HOURS, allow_inf_nan=False)]
 Fields = Annotated[dict[str, str], Depends(_fields)]
 
 
@@ -76,13 +77,13 @@ def _add_pages(app: FastAPI, desk: Desk) -> None:
         return RedirectResponse(f"/decisions/{_plain(id)}" if id.strip() else "/", SEE_OTHER, _headers())
 
     @app.get("/decisions/{decision_id}")
-    def decision(request: Request, decision_id: str, hours: float = 24.0) -> Response:
+    def decision(request: Request, decision_id: str, hours: Hours = 24.0) -> Response:
         if (elsewhere := _to_sign_in(desk, request)) is not None:
             return elsewhere
         if not desk.searching.acquire(blocking=False):
             raise Refused(503, "Others search at this moment, as many as may: try again in some seconds.")
         try:
-            found = desk.search(decision_id, Bounds(hours=min(max(hours, 0.0), MOST_HOURS)))
+            found = desk.search(decision_id, Bounds(hours=hours))
         finally:
             desk.searching.release()
         view = trace(found, desk.settings.streaming, desk.clock_ms())
@@ -96,25 +97,23 @@ def _add_pages(app: FastAPI, desk: Desk) -> None:
 def _add_sessions(app: FastAPI, desk: Desk) -> None:
     @app.get("/sign-in")
     def form(request: Request) -> Response:
-        _check_name(desk, request)
         return _answer(desk, request, "sign_in", {"wrong": False})
 
     @app.post("/sign-in")
     def sign_in(request: Request, fields: Fields) -> Response:
-        _check_name(desk, request)
         session = desk.access.open_session(fields.get("token", ""))
         if session is None:
             return _answer(desk, request, "sign_in", {"wrong": True}, 403)
         answer = RedirectResponse("/", SEE_OTHER, _headers())
-        answer.set_cookie(COOKIE, session, max_age=round(SESSION_S), httponly=True, samesite="strict")
+        answer.set_cookie(_cookie(desk), session, max_age=round(SESSION_S), httponly=True, samesite="strict")
         return answer
 
     @app.post("/sign-out")
     def sign_out(request: Request, fields: Fields) -> Response:
         _check_own_form(desk, request, fields)
-        desk.access.close_session(_session(request))
+        desk.access.close_session(_session(desk, request))
         answer = RedirectResponse("/", SEE_OTHER, _headers())
-        answer.delete_cookie(COOKIE)
+        answer.delete_cookie(_cookie(desk))
         return answer
 
 
@@ -142,6 +141,11 @@ def _add_errors(app: FastAPI, desk: Desk) -> None:
     async def missing(request: Request, error: HTTPException) -> Response:
         return _error(desk, request, error.status_code, str(error.detail))
 
+    @app.exception_handler(RequestValidationError)
+    async def senseless(request: Request, error: RequestValidationError) -> Response:
+        found = ", ".join(f"{it['loc'][-1]}: {it['msg']}" for it in error.errors())
+        return _error(desk, request, 400, f"{found}.")
+
     @app.exception_handler(OL0Error)
     async def explained(request: Request, error: OL0Error) -> Response:
         return _error(desk, request, 400 if isinstance(error, ConfigError) else 503, str(error))
@@ -160,7 +164,7 @@ def _error(desk: Desk, request: Request, status: int, text: str) -> Response:
 def _answer(
     desk: Desk, request: Request, template: str, values: Mapping[str, object], status: int = 200
 ) -> HTMLResponse:
-    session = _session(request)
+    session = _session(desk, request)
     is_open = desk.access.is_open(session)
     shared = {
         "lineage": desk.settings.kafka.topic_prefix,
@@ -181,7 +185,7 @@ def _done(done: Done) -> Mapping[str, object]:
 
 def _orders(desk: Desk, request: Request) -> Mapping[str, object] | None:
     """What the forms offer; None: there are no forms, for this session may give no orders."""
-    if not desk.access.is_open(_session(request)):
+    if not desk.access.is_open(_session(desk, request)):
         return None
     known = desk.watch.picture.known
     live = None if known.serving is None else known.serving.live
@@ -192,33 +196,38 @@ def _orders(desk: Desk, request: Request) -> Mapping[str, object] | None:
     return {"live": live, "staged": staged, "former": former, "kinds": OperatorKind}
 
 
-def _session(request: Request) -> str | None:
-    return request.cookies.get(COOKIE)
+def _session(desk: Desk, request: Request) -> str | None:
+    return request.cookies.get(_cookie(desk))
 
 
-def _check_name(desk: Desk, request: Request) -> None:
-    """Refuses requests that were meant for another name: a page elsewhere may point its own name at this machine."""
-    if not desk.access.knows_name(request.headers.get("host", "")):
-        raise Refused(403, "This console is called by localhost or 127.0.0.1 alone.")
+def _cookie(desk: Desk) -> str:
+    """Ports share their cookies, so consoles of two lineages have each their own."""
+    return f"ol0_console_{desk.settings.kafka.topic_prefix}"
+
+
+def _may_look(desk: Desk, request: Request) -> bool:
+    return desk.access.may_look(request.headers.get("host", ""), _session(desk, request))
 
 
 def _check_may_look(desk: Desk, request: Request) -> None:
-    _check_name(desk, request)
-    if not (desk.access.is_local or desk.access.is_open(_session(request))):
-        raise Refused(403, "Sign in with the token first.")
+    if not _may_look(desk, request):
+        how = "localhost or 127.0.0.1 alone" if desk.access.token is None else "another name: sign in first"
+        raise Refused(403, f"This console is called by {how}.")
 
 
 def _to_sign_in(desk: Desk, request: Request) -> Response | None:
-    """Where somebody who may not look yet is sent; None: they may."""
-    _check_name(desk, request)
-    if desk.access.is_local or desk.access.is_open(_session(request)):
-        return None
-    return RedirectResponse("/sign-in", SEE_OTHER, _headers())
+    """Where somebody who may not look yet is sent; None: they may.
+
+    Raises:
+        Refused: there is no way to sign in.
+    """
+    if desk.access.token is None:
+        _check_may_look(desk, request)
+    return None if _may_look(desk, request) else RedirectResponse("/sign-in", SEE_OTHER, _headers())
 
 
 def _check_own_form(desk: Desk, request: Request, fields: Mapping[str, str]) -> None:
-    _check_name(desk, request)
-    if not desk.access.is_own_form(_session(request), fields.get("form", "")):
+    if not desk.access.is_own_form(_session(desk, request), fields.get("form", "")):
         raise Refused(403, "This form is not one of your session, or the session has ended: sign in and try again.")
 
 
