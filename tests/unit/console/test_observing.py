@@ -103,15 +103,17 @@ def test_a_broker_that_goes_away_is_a_trouble_since_then_and_what_is_known_stays
     watch.look()
     # When the broker goes, and stays away.
     world.away = StreamError("no broker answers")
-    for clock.now_s in (10.0, 20.0):
+    asked = world.letters_read
+    for clock.now_s in (40.0, 80.0):
         watch.look()
         now[0] += 10_000
     trouble = watch.picture.trouble(Part.BROKER)
     assert trouble is not None
     assert (trouble.since_ms, trouble.text) == (NOON_MS, "no broker answers")
     assert watch.picture.known.serving is not None
+    assert world.letters_read == asked  # the broker is asked for nothing else meanwhile
     # When it is back, then the trouble is gone, and the reader goes on where it was.
-    world.away, clock.now_s = None, 30.0
+    world.away, clock.now_s = None, 90.0
     watch.look()
     assert (watch.picture.troubles, len(world.opened)) == ((), 1)
 
@@ -126,19 +128,22 @@ def test_a_store_that_is_away_leaves_its_last_figures() -> None:
     assert watch.picture.stats == pictures.stats()
 
 
-def test_a_reader_that_fails_is_replaced_and_nothing_is_counted_twice() -> None:
+def test_a_reader_that_fails_is_replaced_and_what_counts_is_what_the_new_one_reads() -> None:
+    # Given a lineage that was read, and a reader that fails.
     world, clock = World(pictures.released().records), ManualClock()
     watch = watch_of(world, clock)
     watch.look()
-    before = watch.picture.known
     world.opened[0].failure, clock.now_s = StreamError("gone"), 1.0
     watch.look()
     assert watch.picture.trouble(Part.TOPICS) is not None
     assert world.opened[0].closed
+    assert len(watch.picture.known.candidates) == 4
+    # When the topics hold something else by then, then nothing of before is mixed into it.
+    world.records = pictures.learning().records
     clock.now_s = 2.0
     watch.look()
     assert watch.picture.trouble(Part.TOPICS) is None
-    assert watch.picture.known == before
+    assert watch.picture.known == known(world.records)
 
 
 def test_topics_that_are_not_there_yet_are_a_trouble_and_no_letters_are_asked_for() -> None:
@@ -198,7 +203,7 @@ def test_an_evaluator_that_repeats_itself_draws_no_line_back() -> None:
     history = LiftHistory()
     for at_ms in (5_000, 3_000, 5_000):
         history.add(LiftPoint(at_ms, LiftInterval(0.1, None, None)))
-    assert [point.time_ms for point in history.points()] == [5_000]
+        assert [point.time_ms for point in history.points()] == [5_000]
 
 
 def test_a_snapshot_of_the_evaluator_that_is_none_is_told_and_the_rest_is_known() -> None:

@@ -14,7 +14,7 @@ from ol0.console.observing.letters import LetterKind, Letters
 from ol0.console.observing.picture import Picture
 from ol0.console.view.page import page_of
 from ol0.console.web.desk import MOST_SEARCHES
-from ol0.console.web.rendering import render, script, style
+from ol0.console.web.rendering import coded, render, script, style
 from ol0.evaluator.figures import Brief, Comparison
 from support.made_up_run import digest
 from unit.console import pictures
@@ -114,6 +114,12 @@ def test_what_comes_from_topics_is_text_and_never_markup() -> None:
     assert EVIL not in html
     assert outline(html).scripts == 1
     assert html.count("&lt;script&gt;") > 10
+
+
+@pytest.mark.parametrize("text", [EVIL, f"`{EVIL}`", f"`{EVIL}", f"{EVIL}` a `{EVIL}`"])
+def test_quoted_commands_are_code_and_whatever_is_in_them_is_text(text: str) -> None:
+    assert "<script>" not in coded(text)
+    assert coded(text).count("&lt;script&gt;") == text.count("<script>")
 
 
 def test_lists_are_cut_and_a_link_shows_the_whole() -> None:

@@ -17,8 +17,8 @@ RETRY: Final = "retry: 3000\n\n"
 
 async def events(desk: Desk) -> AsyncIterator[str]:
     """The stream for one page: the revision of what is to be seen, until the console ends."""
-    yield RETRY
     told, told_s = desk.watch.revision, time.monotonic()
+    yield RETRY
     while not desk.is_closing():
         await asyncio.sleep(LOOK_S)
         revision, waited_s = desk.watch.revision, time.monotonic() - told_s
