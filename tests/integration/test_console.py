@@ -224,6 +224,18 @@ def test_an_order_is_rehearsed_given_and_seen(trials: Trials, browser: Browser) 
     browser.wait_for("may advance")
 
 
+def test_a_console_that_others_could_reach_is_refused_without_a_token(trials: Trials) -> None:
+    refused = ol0("console", "--host", "0.0.0.0", "--config", trials.place.config)  # noqa: S104 - what is refused
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "lets other machines look: set a token (--token or OL0_CONSOLE_TOKEN)" in refused.stderr
+
+
+def test_a_port_that_is_taken_is_told_in_a_line(trials: Trials, browser: Browser) -> None:
+    refused = ol0("console", "--port", str(browser.port), "--config", trials.place.config)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+    assert f"--port {browser.port}: Address already in use; choose another" in refused.stderr
+
+
 @pytest.fixture
 def own_stack(tmp_path: Path) -> Iterator[NativeStack]:
     with NativeStack(tmp_path / "stack") as running:

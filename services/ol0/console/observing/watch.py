@@ -23,7 +23,7 @@ PROBE_EVERY_S: Final = 5.0
 STORE_EVERY_S: Final = 3.0
 ENDS_EVERY_S: Final = 5.0
 HOLDUPS_EVERY_S: Final = 15.0
-LETTERS_EVERY_S: Final = 30.0
+LETTERS_EVERY_S: Final = 10.0
 PUBLISH_EVERY_S: Final = 0.5
 PAUSE_S: Final = 0.5
 """Between two rounds while there is nothing to follow."""

@@ -1,5 +1,6 @@
 """Runs the console until it is told to stop."""
 
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,7 +54,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        raise ConfigError(f"--host {host} --port {port}: {error.strerror or error}; choose another --port") from None
+        reason = str(error) if error.errno is None or error.errno < 0 else os.strerror(error.errno)
+        raise ConfigError(f"--host {host} --port {port}: {reason}; choose another") from None
 
 
 def address(listener: socket.socket) -> str:
