@@ -252,6 +252,12 @@ def test_broker_and_store_may_go_and_come_back(own_stack: NativeStack, tmp_path:
         def well(*parts: Part) -> Callable[[], bool]:
             return lambda: not any(watch.picture.trouble(part) for part in parts)
 
+        def wait_until_well() -> None:
+            try:
+                wait_until(well(*Part), 2 * WITHIN_S)
+            except AssertionError as error:
+                raise AssertionError(watch.picture.troubles) from error
+
         # Given a lineage without topics and without a store, then both are told, and gone once they are made.
         wait_until(lambda: trouble(Part.TOPICS)() and trouble(Part.STORE)(), WITHIN_S)
         apply_topics(settings)
@@ -265,7 +271,7 @@ def test_broker_and_store_may_go_and_come_back(own_stack: NativeStack, tmp_path:
         # When they are back, then nothing is amiss, and news are seen.
         own_stack.restart_kafka()
         own_stack.restart_redis()
-        wait_until(well(*Part), WITHIN_S)
+        wait_until_well()
         order = OperatorCommand(OperatorKind.FREEZE, None, "ann", "launch day", wall_clock_ms())
         RecordSender(Lineage.of(settings.kafka)).send_all([order])
         wait_until(lambda: order in watch.picture.known.orders, WITHIN_S)

@@ -112,7 +112,7 @@ def test_a_broker_that_goes_away_is_a_trouble_since_then_and_what_is_known_stays
     assert (trouble.since_ms, trouble.text) == (NOON_MS, "no broker answers")
     assert watch.picture.known.serving is not None
     assert world.letters_read == asked  # the broker is asked for nothing else meanwhile
-    # When it is back, then the trouble is gone, and the reader goes on where it was.
+    # When it is back, then the trouble is gone, and the reader continues where it was.
     world.away, clock.now_s = None, 90.0
     watch.look()
     assert (watch.picture.troubles, len(world.opened)) == ((), 1)

@@ -87,7 +87,7 @@ def test_with_a_token_buttons_come_after_signing_in_with_it() -> None:
         after = browser.get("/").text
     assert [f'value="{kind}"' in after for kind in ("freeze", "thaw", "pin", "rollback")] == [True] * 4
     assert f'value="{digest("one")}"' in after
-    assert f'value="{digest("three")}"' not in after  # it is live: nobody pins it
+    assert f'value="{digest("three")}"' not in after  # it is live: there is nothing to pin
     assert TOKEN not in after
 
 

@@ -191,6 +191,7 @@ def test_a_loop_is_behind_by_the_records_that_its_own_snapshot_has_not_reached()
     assert rows["release"].where == "shop.verdicts.v1[0]: 1,282 records"
     assert rows["feedback"].behind == "0"
     assert rows["learner"].where == "has written nothing yet"
+    assert rows["evaluator"].where == "its snapshot does not say where it is"  # an older version wrote it
 
 
 def test_a_loop_whose_logs_have_no_known_end_is_not_said_to_have_read_them() -> None:

@@ -117,7 +117,7 @@ def search(settings: Settings, text: str, bounds: Bounds) -> Found:
     found = _take(found, _until_made(first.records(deadline_s)))
     found = replace(found, places=_places(first))
     if found.made is not None:
-        found = _follow(settings, lineage, found, deadline_s)
+        found = _follow(settings, lineage, found, span.to_ms, deadline_s)
     return _beside(settings, lineage, found)
 
 
@@ -129,17 +129,17 @@ def _until_made(records: Iterator[Record]) -> Iterator[Record]:
             return
 
 
-def _follow(settings: Settings, lineage: Lineage, found: Found, deadline_s: float) -> Found:
-    """What came after the decision: feedback until the window has closed, and the outcome whenever it came."""
+def _follow(settings: Settings, lineage: Lineage, found: Found, to_ms: int, deadline_s: float) -> Found:
+    """What came after the decision: feedback until its window has closed, and the outcome whenever it came."""
     assert found.made is not None
     made_ms, streaming = found.made.time_ms, settings.streaming
     open_ms = round(1000 * (streaming.reward_window_s + streaming.allowed_lateness_s))
-    after = Span(made_ms - SLACK_MS, made_ms + open_ms + HOUR_MS)
-    names = (*FEEDBACK, *(("outcomes",) if found.outcome is None else ("decisions",)))
-    reader = SpanReader(lineage, names, after, found.decision_id.encode())
-    found = _take(found, reader.records(deadline_s))
-    before = [replace(place, is_enough=True) for place in found.places]
-    known = {place.topic: place for place in (*before, *_places(reader))}
+    other = "outcomes" if found.outcome is None else "decisions"
+    known = {place.topic: replace(place, is_enough=True) for place in found.places}
+    for names, until_ms in ((FEEDBACK, made_ms + open_ms + HOUR_MS), ((other,), to_ms)):
+        reader = SpanReader(lineage, names, Span(made_ms - SLACK_MS, until_ms), found.decision_id.encode())
+        found = _take(found, reader.records(deadline_s))
+        known |= {place.topic: place for place in _places(reader)}
     return replace(found, places=tuple(known.values()))
 
 

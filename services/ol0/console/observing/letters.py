@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from ol0.errors import StreamError
 from ol0.kafka.dead_letters.reader import Letter, once, read_letters, topics_with_letters
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.logs.offsets import AskedOffsets, Which
@@ -15,6 +16,7 @@ from ol0.wire.topics import Topics
 DEAD_LETTER: Final = ".dlq"
 MOST_LETTERS: Final = 20_000
 """Letters that are looked at: more of a kind say nothing new, and a flood must not hold up the page."""
+ENDS_S: Final = 5.0
 UNREADABLE: Final = "unreadable headers"
 
 
@@ -69,13 +71,21 @@ class LettersReader:
         Raises:
             StreamError: Kafka does not answer, or a dead-letter topic is missing.
         """
-        asked = [AskedOffsets(which, self._admin, self._places) for which in (Which.FIRST, Which.END)]
-        bounds: list[Mapping[Partition, int]] = [it.offsets() for it in asked]
+        bounds = self._ask_bounds()
         if bounds != self._bounds:
             letters = read_letters(self._lineage, self._names)
             self._letters = kinds_of(islice(letters, MOST_LETTERS + 1), self._lineage.topics)
             self._bounds = bounds
         return self._letters
+
+    def _ask_bounds(self) -> list[Mapping[Partition, int]]:
+        """Where the logs begin and end. After a broker was away, the client may not find its partitions again."""
+        asked = [AskedOffsets(which, self._admin, self._places, ENDS_S) for which in (Which.FIRST, Which.END)]
+        try:
+            return [it.offsets() for it in asked]
+        except StreamError:
+            self._admin = self._lineage.clients.admin()
+            raise
 
 
 def kinds_of(letters: Iterable[Letter], topics: Topics) -> Letters:

@@ -42,6 +42,21 @@ class Sources:
     letters: Callable[[], Letters]
 
 
+class Ends:
+    """Asks where logs end, for readers of what is committed."""
+
+    def __init__(self, lineage: Lineage) -> None:
+        self._clients = lineage.clients
+        self._admin = self._clients.admin()
+
+    def ask(self, places: Collection[Partition]) -> Mapping[Partition, int | None]:
+        """The ends. Where one is missing, the next question comes from a new client: this one may have lost its way."""
+        ends = AskedOffsets(Which.STABLE, self._admin, places, ENDS_S).known()
+        if None in ends.values():
+            self._admin = self._clients.admin()
+        return ends
+
+
 def sources_of(settings: Settings) -> Sources:
     """The sources of a lineage. Talks to no server.
 
@@ -50,12 +65,11 @@ def sources_of(settings: Settings) -> Sources:
     """
     lineage = Lineage.of(settings.kafka)
     store = connect(settings.redis, retries=0, timeout_s=STORE_S)
-    admin = lineage.clients.admin()
     return Sources(
         probe=broker_probe(lineage.clients),
         follow=lambda: LogReader(settings, TOPICS),
         stats=lambda: read_stats(store, settings.kafka.topic_prefix),
         holdups=lambda stats: find_holdups(settings, stats),
-        ends=lambda places: AskedOffsets(Which.STABLE, admin, places, ENDS_S).known(),
+        ends=Ends(lineage).ask,
         letters=LettersReader(lineage).read,
     )

@@ -21,7 +21,7 @@ LABEL_GAP: Final = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line: moments in ms and values. ``style`` is its class; ``label`` stands at its right end."""
+    """A line: moments in ms and values. ``style`` is its class; ``label`` is at its right end."""
 
     style: str
     label: str

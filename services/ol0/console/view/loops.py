@@ -66,7 +66,7 @@ def _behind(place: LoopPlace, ends: Mapping[Partition, int | None]) -> dict[Part
 
 def _where(place: LoopPlace, behind: Mapping[Partition, int] | None) -> str:
     if not place.offsets:
-        return "has written nothing yet"
+        return "has written nothing yet" if place.written_ms is None else "its snapshot does not say where it is"
     if behind is None:
         return "the broker does not say where its logs end"
     if not behind:

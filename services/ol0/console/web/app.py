@@ -216,7 +216,7 @@ def _check_may_look(desk: Desk, request: Request) -> None:
 
 
 def _to_sign_in(desk: Desk, request: Request) -> Response | None:
-    """Where somebody who may not look yet is sent; None: they may.
+    """Where a request that may see nothing yet is sent; None: it may.
 
     Raises:
         Refused: there is no way to sign in.

@@ -24,7 +24,7 @@ def render(template: str, values: Mapping[str, object]) -> str:
 
 
 def coded(text: str) -> Markup:
-    """The text escaped, with what stands between backquotes as code.
+    """The text escaped, with what is between backquotes as code.
 
     >>> str(coded("run `ol0 <x>` now"))
     'run <code>ol0 &lt;x&gt;</code> now'
