@@ -79,7 +79,7 @@ class LettersReader:
         return self._letters
 
     def _ask_bounds(self) -> list[Mapping[Partition, int]]:
-        """Where the logs begin and end. After a broker was away, the client may not find its partitions again."""
+        """Where the logs begin and end; after an error the next question comes from a new client, as in ``Ends``."""
         asked = [AskedOffsets(which, self._admin, self._places, ENDS_S) for which in (Which.FIRST, Which.END)]
         try:
             return [it.offsets() for it in asked]

@@ -50,7 +50,10 @@ class Ends:
         self._admin = self._clients.admin()
 
     def ask(self, places: Collection[Partition]) -> Mapping[Partition, int | None]:
-        """The ends. Where one is missing, the next question comes from a new client: this one may have lost its way."""
+        """The ends. Where one is missing, the next question comes from a new client.
+
+        After a restart of the broker, an old client may ask with a leader epoch that the broker refuses each time.
+        """
         ends = AskedOffsets(Which.STABLE, self._admin, places, ENDS_S).known()
         if None in ends.values():
             self._admin = self._clients.admin()
