@@ -9,7 +9,21 @@ from typing import Annotated
 
 import typer
 
-from ol0.cli import base, config, console, dead_letters, init, keys, lineage, releases, replay, report, runs, send, services
+from ol0.cli import (
+    base,
+    config,
+    console,
+    dead_letters,
+    init,
+    keys,
+    lineage,
+    releases,
+    replay,
+    report,
+    runs,
+    send,
+    services,
+)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback

@@ -9,7 +9,7 @@ from ol0.cli.command import EXIT_FAILED, Config, explained, extra, logging_apart
 app = typer.Typer()
 
 
-@app.command()
+@app.command(rich_help_panel="Look")
 def console(
     config: Config = None,
     host: Annotated[str, typer.Option(help="Address to bind. One that other machines reach needs a token.")] = (
@@ -39,7 +39,7 @@ def console(
             stop.wait()
 
 
-@app.command()
+@app.command(rich_help_panel="Look")
 def trace(
     decision_id: Annotated[str, typer.Argument(help="The id that `prompt.decide` returned.", show_default=False)],
     config: Config = None,
