@@ -12,7 +12,7 @@ from ol0.config import Settings
 from ol0.errors import ContractError
 from ol0.kafka import topic_admin
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.logs.topic_ids import describe
+from ol0.kafka.logs.questions import describe
 from ol0.records import Record
 from testbed.waiting import wait_until
 

@@ -17,7 +17,7 @@ from ol0.kafka.dead_letters.writer import DeadLetters
 from ol0.kafka.decoding import PartitionBatch, PartitionBatchReader
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.logs.holdups import HoldupWatch
-from ol0.kafka.logs.topic_watch import TopicWatch
+from ol0.kafka.logs.identities import TopicWatch
 from ol0.kafka.messages import broker_errors, by_partition, cached_lag, coordinates, is_usable
 from ol0.kafka.ports import Sink
 from ol0.kafka.ticks import Ticker

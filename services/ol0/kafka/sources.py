@@ -1,6 +1,5 @@
 """Where a transactional loop reads: every partition of its topics, and what to do where a log is not as it was left."""
 
-import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
@@ -9,8 +8,8 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, Message, Topic
 
 from ol0.errors import StreamError
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.logs.stalls import StallWatch
-from ol0.kafka.logs.topic_ids import Asked, Described, describe
+from ol0.kafka.logs.holdups import StallWatch
+from ol0.kafka.logs.questions import AskedTopics, Described, Repeated, describe
 from ol0.kafka.messages import GATHER_S, broker_errors, coordinates, is_usable
 from ol0.kafka.snapshots import TopicPlace, next_offsets
 from ol0.records import Partition
@@ -40,8 +39,7 @@ class Sources:
         self._next: dict[Partition, int] = {}
         self._ended: set[Partition] = set()
         self._stalls = StallWatch(self._admin)
-        self._asked: Asked | None = None
-        self._ask_at = 0.0
+        self._questions = Repeated[AskedTopics](LOOK_S)
         self._log = structlog.get_logger("ol0.sources").bind(service=service)
         self.missed = 0
 
@@ -138,14 +136,9 @@ class Sources:
             self.consumer.close()
             self.consumer = self._clients.assigned_consumer(self._service)
             self._assign()
-        now = time.monotonic()
-        if self._asked is None:
-            if now >= self._ask_at:
-                self._asked = Asked(self._admin, self._topics, BROKER_TIMEOUT_S)
+        asked = self._questions.answered(lambda: AskedTopics(self._admin, self._topics, BROKER_TIMEOUT_S))
+        if asked is None:
             return
-        if not self._asked.answered:
-            return
-        asked, self._asked, self._ask_at = self._asked, None, now + LOOK_S
         try:
             described = asked.topics()
         except StreamError:

@@ -19,8 +19,8 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 from ol0.config import Settings
 from ol0.errors import StreamError
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.logs.source_logs import source_logs
-from ol0.kafka.logs.topic_ids import Described, describe
+from ol0.kafka.logs.identities import source_logs
+from ol0.kafka.logs.questions import Described, describe
 from ol0.kafka.messages import BATCH_OVERHEAD_BYTES, broker_errors, error_of
 from ol0.kafka.ports import Log
 from ol0.kafka.topic_changes import AddPartitions, AlterConfig, Change, CreateTopic, MorePartitions

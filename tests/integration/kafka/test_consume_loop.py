@@ -17,7 +17,7 @@ from ol0.kafka import topic_admin
 from ol0.kafka.consume_loop import MAX_GAPS, ConsumeLoop
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.logs import holdups
-from ol0.kafka.logs.topic_ids import describe
+from ol0.kafka.logs.questions import describe
 from ol0.kafka.messages import Outgoing, write
 from ol0.kafka.ports import SourceRecord
 from ol0.kafka.sending.record_sender import RecordSender
@@ -296,7 +296,7 @@ def test_a_partition_that_is_added_is_read_from_its_beginning_and_gets_ticks(lin
 def test_a_topic_that_is_made_anew_while_it_is_read_is_no_longer_read(
     lineage: Lineage, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ol0.kafka.logs.topic_watch.LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr("ol0.kafka.logs.identities.LOOK_EVERY_S", 0.1)
     sink, topic, clients = MemorySink(), lineage.topics.full("decisions"), lineage.clients.admin()
     RecordSender(lineage).send_all(decisions(3))
     loop = start(sink)

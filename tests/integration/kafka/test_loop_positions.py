@@ -10,8 +10,8 @@ from confluent_kafka import TopicPartition
 from ol0.config import Settings, StreamingConfig
 from ol0.kafka import topic_admin
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.logs import stalls
-from ol0.kafka.logs.topic_ids import describe
+from ol0.kafka.logs import holdups
+from ol0.kafka.logs.questions import describe
 from ol0.kafka.messages import Outgoing
 from ol0.kafka.sending.record_sender import RecordSender
 from ol0.kafka.snapshots import TopicPlace
@@ -271,7 +271,7 @@ def test_a_partition_of_which_the_consumer_says_nothing_any_more_is_read_on(
     loop.open()
     RecordSender(lineage).send_all(outcomes(1))
     work(loop, handler, 1)
-    monkeypatch.setattr(stalls, "STALL_S", 0.5)
+    monkeypatch.setattr(holdups, "STALLED_S", 0.5)
     loop._sources.consumer.pause([TopicPartition(lineage.topics.full("outcomes"), n) for n in partitions(lineage)])
     # When there is more to read, then it is read.
     RecordSender(lineage).send_all(outcomes(2, first=2))

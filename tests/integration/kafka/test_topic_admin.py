@@ -9,7 +9,7 @@ from ol0.config import KafkaConfig, Settings
 from ol0.errors import StreamError
 from ol0.kafka import topic_admin
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.logs.topic_ids import describe
+from ol0.kafka.logs.questions import describe
 from ol0.kafka.ports import Log
 from ol0.kafka.sending.record_sender import RecordSender
 from ol0.kafka.topic_changes import AddPartitions, AlterConfig, CreateTopic, MorePartitions

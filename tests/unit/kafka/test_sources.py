@@ -1,6 +1,6 @@
 from ol0.config import KafkaConfig
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.logs.topic_ids import Described
+from ol0.kafka.logs.questions import Described
 from ol0.kafka.sources import Sources
 from ol0.records import Partition
 

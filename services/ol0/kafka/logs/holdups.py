@@ -1,8 +1,8 @@
-"""Why a partition brings nothing: nobody reads it, its reader is behind, or a transaction of others is open in it."""
+"""Why a partition brings nothing: it has no reader, its reader is behind or stuck, or a transaction is open in it."""
 
 import math
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
 import structlog
@@ -10,7 +10,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from ol0.errors import StreamError
-from ol0.kafka.logs.offsets import TIMEOUT_S, AskedOffsets, Which
+from ol0.kafka.logs.questions import TIMEOUT_S, AskedOffsets, Repeated, Which
 from ol0.kafka.messages import broker_errors
 from ol0.records import Partition
 
@@ -19,7 +19,11 @@ SILENT_S: Final = 10.0
 """A quiet partition gets a tick every second; one that has brought none for so long is held up."""
 SAY_EVERY_S: Final = 60.0
 STALLED_S: Final = 30.0
-"""For so long a consumer may give nothing from a place behind which there is more; after brokers had died one did."""
+"""How long a consumer may give nothing of a partition that has more to read.
+
+After brokers had died, a consumer was seen to continue with most of its partitions and to give nothing of one any
+more: no record, no end, no error. Waiting for it never ends.
+"""
 REMEDY: Final = (
     "`kafka-transactions.sh describe-producers --topic TOPIC --partition N` names its producer, `abort` ends it; by "
     "itself it ends after that producer's transaction.timeout.ms"
@@ -34,7 +38,7 @@ class End(NamedTuple):
 
 
 class AskedEnds:
-    """A question to the broker where logs end, on its way."""
+    """A question to the broker about where logs end."""
 
     def __init__(self, admin: AdminClient, partitions: Collection[Partition]) -> None:
         # In this order: what is committed in between makes the second answer larger, which the next look sets right.
@@ -91,23 +95,20 @@ class HoldupWatch:
         admin: asks the broker.
         ticking: whether this process writes ticks. Without them the marker of a transaction may be all that comes, and
             a consumer that gives nothing cannot be told from one that has nothing to give.
-        clock: seconds.
     """
 
-    def __init__(self, admin: AdminClient, *, ticking: bool, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, admin: AdminClient, *, ticking: bool) -> None:
         self._admin = admin
         self._stalled_s = STALLED_S if ticking else math.inf
-        self._clock = clock
         self._heard_at: dict[Partition, float] = {}
         self._said_at: dict[Partition, float] = {}
         self._behind: dict[Partition, tuple[int, float]] = {}
-        self._asked: AskedEnds | None = None
-        self._look_at = clock() + LOOK_EVERY_S
+        self._questions = Repeated[AskedEnds](LOOK_EVERY_S, LOOK_EVERY_S)
         self._log = structlog.get_logger("ol0.consume")
 
     def heard(self, partition: Partition) -> None:
         """The partition has just brought something, or has just been assigned."""
-        self._heard_at[partition] = self._clock()
+        self._heard_at[partition] = time.monotonic()
 
     def look(self, next_offsets: Mapping[Partition, int]) -> None:
         """Asks when it is time, and reads what was answered; waits for nothing.
@@ -118,28 +119,25 @@ class HoldupWatch:
         Raises:
             StreamError: the consumer has stood still at a place behind which there is more. A new one does not.
         """
-        if self._asked is not None and self._asked.answered:
-            asked, self._asked = self._asked, None
+        asked = self._questions.answered(lambda: self._ask(next_offsets))
+        if asked is not None:
             self._judge(asked, next_offsets)
-        now = self._clock()
-        if self._asked is None and now >= self._look_at:
-            self._look_at = now + LOOK_EVERY_S
-            silent = [it for it in next_offsets if now - self._heard_at.get(it, now) >= SILENT_S]
-            if silent:
-                self._ask(silent)
 
-    def _ask(self, silent: Collection[Partition]) -> None:
+    def _ask(self, next_offsets: Mapping[Partition, int]) -> AskedEnds | None:
+        now = time.monotonic()
+        silent = [it for it in next_offsets if now - self._heard_at.get(it, now) >= SILENT_S]
         try:
-            self._asked = AskedEnds(self._admin, silent)
+            return AskedEnds(self._admin, silent) if silent else None
         except KafkaException as error:  # out of reach: the consumer says so
             self._log.debug("ends of the sources", reason=str(error))
+            return None
 
     def _judge(self, asked: AskedEnds, next_offsets: Mapping[Partition, int]) -> None:
         try:
             ends = asked.ends()
         except StreamError:
             return  # the consumer says so
-        now = self._clock()
+        now = time.monotonic()
         self._find_stalled({it: at for it, at in next_offsets.items() if it in ends and at < ends[it].stable}, now)
         for partition, end in ends.items():
             why = reason(next_offsets.get(partition, end.high), end, is_read=True)
@@ -149,7 +147,7 @@ class HoldupWatch:
                 self._log.warning("nothing comes, time waits", partition=str(partition), silent_s=silent_s, reason=why)
 
     def _find_stalled(self, behind: Mapping[Partition, int], now: float) -> None:
-        """Notes since when each partition stands where it stands."""
+        """Notes since when each partition has been at its offset."""
         before = self._behind
         self._behind = {
             it: before[it] if it in before and before[it][0] == at else (at, now) for it, at in behind.items()
@@ -160,3 +158,36 @@ class HoldupWatch:
                     f"the consumer has given nothing of {partition} for {now - since:.0f} s, though there is more "
                     f"from offset {offset:,} on: ending, to be started again with a new one"
                 )
+
+
+class StallWatch:
+    """Finds partitions of which a consumer gives nothing, though the log has more; waits for no answer."""
+
+    def __init__(self, admin: AdminClient) -> None:
+        self._admin = admin
+        self._heard_at: dict[Partition, float] = {}
+        self._questions = Repeated[AskedOffsets](0)
+
+    def heard(self, place: Partition) -> None:
+        """The partition has brought a record, or said that this is its end."""
+        self._heard_at[place] = time.monotonic()
+
+    def stalled(self, positions: Mapping[Partition, int]) -> list[Partition]:
+        """Those that are silent and have records behind their position that may be read: open transactions have none.
+
+        Args:
+            positions: the next offset of every partition that is read.
+        """
+        asked = self._questions.answered(lambda: self._ask(positions))
+        if asked is None:
+            return []
+        ends = asked.known()
+        for place in ends:
+            self.heard(place)  # it has as long again
+        # Nothing is known while a broker is away, which reading says by itself.
+        return [place for place, end in ends.items() if end is not None and end > positions.get(place, end)]
+
+    def _ask(self, positions: Mapping[Partition, int]) -> AskedOffsets | None:
+        now = time.monotonic()
+        quiet = [place for place in positions if now - self._heard_at.setdefault(place, now) >= STALLED_S]
+        return AskedOffsets(Which.STABLE, self._admin, quiet) if quiet else None

@@ -1,5 +1,6 @@
-"""What serves, by the log: for whoever starts without it."""
+"""What serves, by the log: for a service that starts without it."""
 
+from contextlib import closing
 from time import monotonic
 from typing import Final
 
@@ -18,12 +19,10 @@ def read_serving(lineage: Lineage) -> ServingState | None:
     Raises:
         StreamError: the topic cannot be read to its end in time.
     """
-    latest, deadline_s = LatestValue("releases", lineage, "serving", ServingState), monotonic() + READ_S
-    try:
+    deadline_s = monotonic() + READ_S
+    with closing(LatestValue("releases", lineage, "serving", ServingState)) as latest:
         while not latest.caught_up:
             if monotonic() > deadline_s:
                 raise StreamError(f"what serves was not read in {READ_S:g} s: is Kafka up (`ol0 status`)?")
             latest.poll(POLL_S)
         return latest.value
-    finally:
-        latest.close()

@@ -16,7 +16,7 @@ from ol0.feedback.service import GROUP, SOURCES
 from ol0.kafka import topic_admin
 from ol0.kafka.clients import SESSION_TIMEOUT_MS
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.logs.topic_ids import describe
+from ol0.kafka.logs.questions import describe
 from ol0.kafka.messages import broker_errors
 from ol0.kafka.topic_readers.log_reader import LogReader
 from ol0.records import Outcome, Partition

@@ -3,15 +3,15 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from ol0.errors import StreamError
-from ol0.kafka.logs.topic_ids import Described
-from ol0.kafka.logs.topic_watch import TopicWatch
+from ol0.kafka.logs.identities import TopicWatch
+from ol0.kafka.logs.questions import Described
 from ol0.kafka.ports import Log
 from ol0.records import Partition
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
-    from ol0.kafka.logs.topic_ids import Asked
+    from ol0.kafka.logs.questions import AskedTopics
 
 
 class Answer:
@@ -28,6 +28,6 @@ def test_a_topic_with_another_id_is_no_longer_read() -> None:
     watch = TopicWatch(cast("AdminClient", None))
     watch._logs = {Partition("decisions", 0): Log("old", 0, 5)}
 
-    watch._compare(cast("Asked", Answer(decisions="old", others="new")))
+    watch._compare(cast("AskedTopics", Answer(decisions="old", others="new")))
     with pytest.raises(StreamError, match="deleted and recreated"):
-        watch._compare(cast("Asked", Answer(decisions="new")))
+        watch._compare(cast("AskedTopics", Answer(decisions="new")))
