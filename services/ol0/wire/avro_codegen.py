@@ -6,9 +6,11 @@ else a field may be is left to its own reader.
 
 import linecache
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from textwrap import indent
 from typing import Final
+
+from ol0.wire.schema_walk import Field
 
 Read = Callable[[bytes, int], tuple[object, int]]
 Case = tuple[str, str]
@@ -73,7 +75,7 @@ USUAL: Final[dict[str, tuple[Case, ...]]] = {
 }
 
 
-def record_reader(kind: type, fields: list[tuple[str, object, Read]]) -> Read:
+def record_reader(kind: type, fields: Sequence[Field[Read]]) -> Read:
     """A function that reads a record of this kind.
 
     Args:

@@ -12,66 +12,20 @@ and compares the last position with the length has seen it: ``Codec`` does.
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Final, TypeVar, cast, get_args, get_type_hints
+from typing import Final
 
-from ol0.errors import ConfigError
 from ol0.wire.avro_codegen import Read, record_reader
-from ol0.wire.type_hints import plain
+from ol0.wire.schema_walk import Makers
 
 Value = tuple[object, int]
-Definition = str | list["Definition"] | dict[str, object]
-R = TypeVar("R")
 
 DOUBLE: Final = struct.Struct("<d")
 INT_BITS: Final = 32
 LONG_BITS: Final = 64
 MORE: Final = 128
 """The eighth bit of a byte: more bytes of the same integer follow."""
-
-
-class Readers:
-    """Makes readers; knows the named types that it has met, for schemas use them again by name."""
-
-    def __init__(self) -> None:
-        self._named: dict[str, Mapping[str, object]] = {}
-
-    def of(self, definition: Definition, hint: object) -> Read:
-        """The reader of a type.
-
-        Args:
-            definition: its Avro schema.
-            hint: what Python makes of it; None may be among it where the schema is a union with null.
-        """
-        if isinstance(definition, list):
-            null, inner = definition
-            assert null == "null", "ol0 has no other unions"
-            return _optional(self.of(inner, hint))
-        if isinstance(definition, str):
-            known = PRIMITIVES.get(definition)
-            return known or self._complex(self._named[definition], hint)
-        if "name" in definition:
-            self._named[cast("str", definition["name"])] = definition
-        return self._complex(definition, hint)
-
-    def _complex(self, definition: Mapping[str, object], hint: object) -> Read:
-        match definition["type"]:
-            case "record":
-                return self._record(definition, cast("type", plain(hint)))
-            case "enum":
-                return _enum(cast("list[str]", definition["symbols"]), cast("type[Enum]", plain(hint)))
-            case "array":
-                return _array(self.of(cast("Definition", definition["items"]), get_args(plain(hint))[0]))
-            case "map":
-                return _map(self.of(cast("Definition", definition["values"]), get_args(plain(hint))[1]))
-        raise ConfigError(f"schemas: ol0 knows no type {definition['type']!r}")
-
-    def _record(self, definition: Mapping[str, object], kind: type) -> Read:
-        fields = cast("list[dict[str, Definition]]", definition["fields"])
-        hints = get_type_hints(kind)
-        named = zip(fields, hints.items(), strict=True)
-        return record_reader(kind, [(name, it["type"], self.of(it["type"], hint)) for it, (name, hint) in named])
 
 
 def _optional(read: Read) -> Read:
@@ -86,8 +40,8 @@ def _optional(read: Read) -> Read:
     return read_optional
 
 
-def _enum(symbols: list[str], kind: type[Enum]) -> Read:
-    members = {2 * index: kind(symbol) for index, symbol in enumerate(symbols)}
+def _enum(symbols: Sequence[Enum]) -> Read:
+    members = {2 * index: symbol for index, symbol in enumerate(symbols)}
 
     def read_enum(data: bytes, at: int) -> Value:
         return members[data[at]], at + 1
@@ -202,3 +156,4 @@ PRIMITIVES: Final[Mapping[str, Read]] = {
     "double": _double,
     "boolean": _boolean,
 }
+READERS: Final = Makers(PRIMITIVES, _optional, record_reader, _enum, _array, _map)

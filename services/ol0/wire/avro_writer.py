@@ -1,17 +1,16 @@
-"""The dataclasses of ``ol0.records`` into Avro bytes; the inverse of ``reading``.
+"""The dataclasses of ``ol0.records`` into Avro bytes; the inverse of ``avro_reader``.
 
 A writer returns the bytes of one value. fastavro finds the branch of a union by trying the value on each of them; here
 the only unions are with null, and None tells. An outcome has a dozen of them: a quarter of fastavro's time is left.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from operator import attrgetter
-from typing import Final, cast, get_args, get_type_hints
+from typing import Final
 
-from ol0.errors import ConfigError
-from ol0.wire.avro_reader import DOUBLE, INT_BITS, LONG_BITS, Definition
-from ol0.wire.type_hints import plain
+from ol0.wire.avro_reader import DOUBLE, INT_BITS, LONG_BITS
+from ol0.wire.schema_walk import Field, Makers
 
 Write = Callable[..., bytes]
 
@@ -21,43 +20,8 @@ SHORT: Final = 128
 """Non-negative integers below it are written so often that their bytes are kept."""
 
 
-class Writers:
-    """Makes writers; knows the named types that it has met, for schemas use them again by name."""
-
-    def __init__(self) -> None:
-        self._named: dict[str, Mapping[str, object]] = {}
-
-    def of(self, definition: Definition, hint: object) -> Write:
-        """The writer of a type; arguments as ``Readers.of``."""
-        if isinstance(definition, list):
-            return _optional(self.of(definition[1], hint))
-        if isinstance(definition, str):
-            known = PRIMITIVES.get(definition)
-            return known or self._complex(self._named[definition], hint)
-        if "name" in definition:
-            self._named[cast("str", definition["name"])] = definition
-        return self._complex(definition, hint)
-
-    def _complex(self, definition: Mapping[str, object], hint: object) -> Write:
-        match definition["type"]:
-            case "record":
-                return self._record(definition, cast("type", plain(hint)))
-            case "enum":
-                return _enum(cast("list[str]", definition["symbols"]), cast("type[Enum]", plain(hint)))
-            case "array":
-                return _array(self.of(cast("Definition", definition["items"]), get_args(plain(hint))[0]))
-            case "map":
-                return _map(self.of(cast("Definition", definition["values"]), get_args(plain(hint))[1]))
-        raise ConfigError(f"schemas: ol0 knows no type {definition['type']!r}")
-
-    def _record(self, definition: Mapping[str, object], kind: type) -> Write:
-        fields = cast("list[dict[str, Definition]]", definition["fields"])
-        hints = get_type_hints(kind)
-        return _record([(name, self.of(field["type"], hints[name])) for field, name in zip(fields, hints, strict=True)])
-
-
-def _record(fields: list[tuple[str, Write]]) -> Write:
-    steps = tuple((write, attrgetter(name)) for name, write in fields)
+def _record(_kind: type, fields: Sequence[Field[Write]]) -> Write:
+    steps = tuple((write, attrgetter(name)) for name, _, write in fields)
 
     def write_record(record: object) -> bytes:
         return b"".join([write(get(record)) for write, get in steps])
@@ -69,8 +33,8 @@ def _optional(write: Write) -> Write:
     return lambda value: NULL if value is None else PRESENT + write(value)
 
 
-def _enum(symbols: list[str], kind: type[Enum]) -> Write:
-    return {kind(symbol): _long(index) for index, symbol in enumerate(symbols)}.__getitem__
+def _enum(symbols: Sequence[Enum]) -> Write:
+    return {symbol: _long(index) for index, symbol in enumerate(symbols)}.__getitem__
 
 
 def _array(write: Write) -> Write:
@@ -129,3 +93,4 @@ PRIMITIVES: Final[Mapping[str, Write]] = {
     "double": DOUBLE.pack,
     "boolean": {True: b"\1", False: b"\0"}.__getitem__,
 }
+WRITERS: Final = Makers(PRIMITIVES, _optional, _record, _enum, _array, _map)

@@ -17,8 +17,9 @@ from fastavro.validation import ValidationError, validate_many
 from ol0.errors import ConfigError, ContractError, UnknownSchema
 from ol0.records import Feedback, Record, Tick
 from ol0.wire.avro_codegen import Read
-from ol0.wire.avro_reader import Definition, Readers
-from ol0.wire.avro_writer import Write, Writers
+from ol0.wire.avro_reader import READERS
+from ol0.wire.avro_writer import WRITERS, Write
+from ol0.wire.schema_walk import Definition, SchemaWalk
 from ol0.wire.topics import TopicSpec
 from ol0.wire.validation import CHECKS, validate
 
@@ -200,8 +201,8 @@ def _load(number: int, definition: Mapping[str, object]) -> _Schema[Record]:
         record_type=types[name],
         avro=parse_schema(dict(definition)),
         header=HEADER.pack(MAGIC, number),
-        read=Readers().of(cast("Definition", definition), types[name]),
-        write=Writers().of(cast("Definition", definition), types[name]),
+        read=SchemaWalk(READERS).of(cast("Definition", definition), types[name]),
+        write=SchemaWalk(WRITERS).of(cast("Definition", definition), types[name]),
         check=CHECKS[types[name]],
         required=frozenset(str(field["name"]) for field in fields if "default" not in field),
         names=tuple(str(field["name"]) for field in fields),

@@ -15,14 +15,15 @@ from hypothesis import strategies as st
 
 from ol0.errors import ContractError
 from ol0.records import Record, UserFeedback
-from ol0.wire.avro_reader import INT_BITS, LONG_BITS, Readers
-from ol0.wire.avro_writer import Write, Writers
+from ol0.wire.avro_reader import INT_BITS, LONG_BITS, READERS
+from ol0.wire.avro_writer import WRITERS, Write
 from ol0.wire.codec import HEADER, Codec
+from ol0.wire.schema_walk import SchemaWalk
 from support.examples import CANDIDATE, DECISION, EXAMPLES, SNAPSHOT, TICK, TIME_MS, TOOL_FEEDBACK, USER_FEEDBACK
 
 CODEC = Codec()
-LONG, INT = (Readers().of(name, int) for name in ("long", "int"))
-WRITE_LONG, WRITE_INT = (Writers().of(name, int) for name in ("long", "int"))
+LONG, INT = (SchemaWalk(READERS).of(name, int) for name in ("long", "int"))
+WRITE_LONG, WRITE_INT = (SchemaWalk(WRITERS).of(name, int) for name in ("long", "int"))
 UNTRIED = replace(DECISION, greedy_base=None, greedy_live=None, greedy_staged=None)
 LONGER_TIME = WRITE_LONG(TIME_MS + 2)[:-1] + bytes([WRITE_LONG(TIME_MS + 2)[-1] | 128, 0])
 
