@@ -6,9 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
+from typing import cast
 
 import numpy as np
 
+from ol0.kafka.topic_readers.log_reader import LogReader
 from ol0.operator.figure_sources import Sources
 from ol0.operator.observation import Observation, Observer
 from ol0.records import (
@@ -264,7 +266,7 @@ def whole_run() -> tuple[Observation, ...]:
         feedback=lambda: script.decisions() * 8 // 10,
         restarts=script.restarts,
     )
-    observer = Observer(script, sources, kind_of=KIND_OF, clock=lambda: float(script.second))
+    observer = Observer(cast("LogReader", script), sources, kind_of=KIND_OF, clock=lambda: float(script.second))
     seen = []
     for second in range(LENGTH_S + 6):
         script.second = second

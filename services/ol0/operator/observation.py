@@ -3,10 +3,11 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
+from ol0.kafka.topic_readers.log_reader import LogReader
 from ol0.operator.figure_sources import Sources
 from ol0.operator.figures import (
     CandidateStory,
@@ -18,33 +19,12 @@ from ol0.operator.figures import (
     Success,
 )
 from ol0.operator.topic_tally import Tally
-from ol0.records import Arm, Digest, Record, Transition, Verdict
+from ol0.records import Arm, Digest, Transition, Verdict
 
 OBSERVED_TOPICS: Final = ("outcomes", "verdicts", "transitions", "releases", "candidates", "state")
 POINT_EVERY_S: Final = 1.0
 RATE_WINDOW_S: Final = 5.0
 STOP_S: Final = 10.0
-
-
-class Follows(Protocol):
-    """Reads topics from their beginning: ``ol0.kafka.topic_readers.log_reader.LogReader`` does. Used by one thread."""
-
-    def poll(self) -> Sequence[tuple[str, Record, int]]:
-        """What came since the last call, as (logical topic, record, timestamp in ms). Waits a moment for something.
-
-        Raises:
-            OL0Error: what was read cannot be decoded, or Kafka refuses for good.
-        """
-        ...
-
-    @property
-    def caught_up(self) -> bool:
-        """Whether everything that there was has been read once."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the connections."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +79,7 @@ class Observer:
 
     def __init__(
         self,
-        follower: Follows,
+        follower: LogReader,
         sources: Sources,
         *,
         kind_of: Mapping[str, str] | None = None,

@@ -1,9 +1,9 @@
 """Event time that runs faster than the wall clock, for soaks of a day in minutes."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from threading import Event, Thread
 from time import monotonic
-from typing import Protocol, Self
+from typing import Self
 
 import structlog
 
@@ -23,13 +23,6 @@ Place = tuple[str, int]
 """A topic by its full name, and the number of a partition."""
 
 
-class TickSender(Protocol):
-    """``RecordSender``, as far as it is needed here."""
-
-    def send_ticks(self, tick: Tick, places: Iterable[Place]) -> None:
-        """Writes one tick into every place and waits until all are acknowledged; else raises StreamError."""
-
-
 class EventClock:
     """The only clock of a run under ``streaming.clock = "ticks"``: it writes the time into every partition.
 
@@ -37,7 +30,7 @@ class EventClock:
     does not close the windows of hours.
 
     Args:
-        sender: writes the ticks.
+        send: writes a tick into places and waits until all are acknowledged; else it raises StreamError.
         places: every partition whose readers need the time.
         scale: seconds of event time in a second of wall time.
         start_ms: where event time begins, in milliseconds since 1970 UTC.
@@ -46,13 +39,13 @@ class EventClock:
 
     def __init__(
         self,
-        sender: TickSender,
+        send: Callable[[Tick, Sequence[Place]], None],
         places: Sequence[Place],
         scale: float,
         start_ms: int,
         elapsed_s: Callable[[], float] = monotonic,
     ) -> None:
-        self._sender = sender
+        self._send = send
         self._places = places
         self._scale = scale
         self._now_ms = start_ms
@@ -70,7 +63,7 @@ class EventClock:
             for name in TICKED
             for number in range(lineage.topics.spec(name).partitions)
         ]
-        return cls(RecordSender(lineage), places, scale, wall_clock_ms())
+        return cls(RecordSender(lineage).send_ticks, places, scale, wall_clock_ms())
 
     def __call__(self) -> int:
         """Milliseconds since 1970 UTC, in event time."""
@@ -94,7 +87,7 @@ class EventClock:
         passed_s, self._then_s = now_s - self._then_s, now_s
         to_ms = self._now_ms + round(min(passed_s, LONGEST_STEP_S) * self._scale * 1000)
         try:
-            self._sender.send_ticks(Tick(to_ms), self._places)
+            self._send(Tick(to_ms), self._places)
         except StreamError as error:
             structlog.get_logger("ol0.simulation").warning("event time does not advance", reason=str(error))
             return

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event, Thread
 from time import monotonic
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 from ol0.supervisor.service_commands import SERVICES
 
 LOOK_S: Final = 0.1
 
 Kill = Callable[[int], None]
+Pids = Callable[[], Mapping[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +33,6 @@ def kill_each_once(duration_s: float) -> tuple[Fault, ...]:
     return tuple(Fault((number + 1.5) * step_s, name) for number, name in enumerate(SERVICES))
 
 
-class Running(Protocol):
-    """``Services``, as far as it is needed here."""
-
-    @property
-    def pids(self) -> Mapping[str, int]:
-        """The services that run now."""
-
-
 def kill_9(pid: int) -> None:
     """The end of a process, without a warning.
 
@@ -56,7 +49,7 @@ class FaultInjector:
 
     Args:
         faults: the schedule, in order.
-        services: whom they concern.
+        pids: of the services that run at the moment, by name.
         tell: is told of each, in a sentence, when it is done.
         kill: ends a process.
 
@@ -64,11 +57,9 @@ class FaultInjector:
         done: what was done, and how many seconds after entering.
     """
 
-    def __init__(
-        self, faults: Sequence[Fault], services: Running, tell: Callable[[str], None], kill: Kill = kill_9
-    ) -> None:
+    def __init__(self, faults: Sequence[Fault], pids: Pids, tell: Callable[[str], None], kill: Kill = kill_9) -> None:
         self._faults = faults
-        self._services = services
+        self._pids = pids
         self._tell = tell
         self._kill = kill
         self._stop = Event()
@@ -94,7 +85,7 @@ class FaultInjector:
 
     def _strike(self, fault: Fault) -> bool:
         """Whether there was something to strike."""
-        pid = self._services.pids.get(fault.service)
+        pid = self._pids().get(fault.service)
         if pid is None:
             return False
         try:

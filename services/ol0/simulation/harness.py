@@ -172,7 +172,7 @@ class Run:
             view.say("Both gates approved the base, and it serves. Users start to send prompts.")
             if self._plan.decisions < ENOUGH_DECISIONS:
                 view.say(_too_short(self._plan.decisions))
-            faults = FaultInjector(self._plan.faults, services, view.say)
+            faults = FaultInjector(self._plan.faults, lambda: services.pids, view.say)
             return self._report(settings, self._play(settings, services, view, clock, faults), began, faults)
         raise AssertionError("no context here swallows an exception")
 

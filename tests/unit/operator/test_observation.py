@@ -131,7 +131,8 @@ def test_an_observation_stays_as_it_was_while_the_run_goes_on() -> None:
 def test_the_lift_is_what_the_newest_snapshot_of_the_evaluator_says() -> None:
     # Given a topic whose middle says less than its end, read in two rounds of the same second.
     middle, newest = LiftFigures(90, 10, 0.1, None, None), LiftFigures(900, 100, 0.3, 0.1, None)
-    observer = Observer(follower := Scripted([evaluation(middle, 7_000)]), Sources(lambda: 0, 1), clock=lambda: 0.0)
+    follower = Scripted([evaluation(middle, 7_000)])
+    observer = Observer(follower.reader, Sources(lambda: 0, 1), clock=lambda: 0.0)
     observer.look()
     # When the end is read.
     follower.records = [Snapshot("learner", 0, b"not JSON"), evaluation(newest, 9_000)]
@@ -143,7 +144,7 @@ def test_the_lift_is_what_the_newest_snapshot_of_the_evaluator_says() -> None:
 
 
 def test_an_observer_has_caught_up_only_when_the_last_records_are_in_its_figures() -> None:
-    observer = Observer(Scripted([outcome(1, 1.0)]), Sources(lambda: 1, 1))
+    observer = Observer(Scripted([outcome(1, 1.0)]).reader, Sources(lambda: 1, 1))
     assert not observer.caught_up
     observer.look()
     assert (observer.caught_up, observer.observe().outcomes) == (True, 1)
@@ -178,13 +179,13 @@ def test_a_snapshot_that_is_none_is_refused() -> None:
 
 def test_the_thread_reads_by_itself_and_closes_the_follower() -> None:
     follower = Scripted([outcome(1, 1.0)])
-    with Observer(follower, Sources(lambda: 1, 1)) as observer:
+    with Observer(follower.reader, Sources(lambda: 1, 1)) as observer:
         wait_until(lambda: observer.observe().outcomes == 1, 5)
     assert follower.closed
 
 
 def test_what_stops_the_thread_is_raised_by_the_next_look() -> None:
-    with Observer(Scripted(failure=StreamError("no such topic")), Sources(lambda: 1, 1)) as observer:
+    with Observer(Scripted(failure=StreamError("no such topic")).reader, Sources(lambda: 1, 1)) as observer:
         wait_until(lambda: observer._failure, 5)
         with pytest.raises(StreamError, match="no such topic"):
             observer.observe()

@@ -18,7 +18,7 @@ NOTHING_IN_STORE = Counters.parse({}, 0)
 
 
 def shown(*records: Record, clock_ms: int = NOON_MS) -> str:
-    observer = Observer(Scripted(list(records)), Sources(lambda: 0, 0))
+    observer = Observer(Scripted(list(records)).reader, Sources(lambda: 0, 0))
     observer.look()
     out = io.StringIO()
     Console(file=out, width=100).print(status_screen(observer.observe(), NOTHING_IN_STORE, "shop", clock_ms))

@@ -3,8 +3,10 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from typing import cast
 
 from ol0.evaluator.handler import OnlineEvaluator
+from ol0.kafka.topic_readers.log_reader import LogReader
 from ol0.records import Record, Snapshot
 from ol0.statistics.lift import LiftFigures
 
@@ -16,6 +18,10 @@ class Scripted:
     records: list[Record] = field(default_factory=list)
     failure: Exception | None = None
     closed: bool = False
+
+    @property
+    def reader(self) -> LogReader:
+        return cast("LogReader", self)
 
     def poll(self) -> Sequence[tuple[str, Record, int]]:
         if self.failure is not None:

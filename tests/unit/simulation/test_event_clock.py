@@ -27,7 +27,7 @@ class World:
     def __init__(self) -> None:
         self.broker = Broker()
         self.wall_s = 0.0
-        self.clock = EventClock(self.broker, PLACES, 40, START_MS, lambda: self.wall_s)
+        self.clock = EventClock(self.broker.send_ticks, PLACES, 40, START_MS, lambda: self.wall_s)
 
     def step_after(self, wall_s: float) -> int:
         """Milliseconds of event time that one step brought."""
@@ -71,6 +71,6 @@ def test_one_step_is_bounded_after_a_pause() -> None:
 
 def test_the_clock_runs_by_itself_until_it_is_left() -> None:
     broker = Broker()
-    with EventClock(broker, PLACES, 40, START_MS) as clock:
+    with EventClock(broker.send_ticks, PLACES, 40, START_MS) as clock:
         assert clock() == START_MS
     assert not clock._thread.is_alive()

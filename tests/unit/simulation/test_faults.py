@@ -40,7 +40,9 @@ def test_the_faults_come_in_order_and_evenly_and_leave_time_before_and_after(dur
 
 def test_due_faults_are_carried_out_in_order_and_told() -> None:
     machine, told = Machine(canary=11, drift=12), list[str]()
-    with FaultInjector([Fault(0, "drift"), Fault(0, "canary")], machine, told.append, machine.kill) as faults:
+    with FaultInjector(
+        [Fault(0, "drift"), Fault(0, "canary")], lambda: machine.pids, told.append, machine.kill
+    ) as faults:
         wait_until(lambda: len(faults.done) == 2, 5)
     assert machine.killed == [12, 11]
     assert told == ["Fault injected: kill -9 of drift.", "Fault injected: kill -9 of canary."]
@@ -49,7 +51,7 @@ def test_due_faults_are_carried_out_in_order_and_told() -> None:
 
 def test_a_fault_that_is_not_due_when_the_run_ends_is_left_out() -> None:
     machine = Machine(canary=11)
-    with FaultInjector([Fault(3_600, "canary")], machine, print, machine.kill) as faults:
+    with FaultInjector([Fault(3_600, "canary")], lambda: machine.pids, print, machine.kill) as faults:
         pass
     assert faults.done == []
     assert machine.killed == []
@@ -57,7 +59,7 @@ def test_a_fault_that_is_not_due_when_the_run_ends_is_left_out() -> None:
 
 def test_a_service_that_is_down_gets_its_fault_when_it_is_back() -> None:
     machine = Machine()
-    with FaultInjector([Fault(0, "canary")], machine, lambda _: None, machine.kill) as faults:
+    with FaultInjector([Fault(0, "canary")], lambda: machine.pids, lambda _: None, machine.kill) as faults:
         assert faults.done == []
         machine.pids["canary"] = 11
         wait_until(lambda: faults.done, 5)
@@ -67,7 +69,7 @@ def test_a_service_that_is_down_gets_its_fault_when_it_is_back() -> None:
 def test_a_process_that_ended_by_itself_at_that_moment_does_not_count() -> None:
     machine = Machine(canary=11)
     machine.vanished = 1
-    with FaultInjector([Fault(0, "canary")], machine, lambda _: None, machine.kill) as faults:
+    with FaultInjector([Fault(0, "canary")], lambda: machine.pids, lambda _: None, machine.kill) as faults:
         wait_until(lambda: faults.done, 5)
     assert machine.killed == [11]
     assert len(faults.done) == 1
