@@ -109,20 +109,6 @@ def stage_text(stage: int) -> str:
     return "offline" if stage == 0 else f"staged {stage}"
 
 
-def verdict_text(verdict: Verdict) -> str:
-    """Gate, judgement and the figure that decided, short enough for a table.
-
-    >>> from ol0.records import Gate
-    >>> reason = Reason("staged_live", 0.021, -0.004, -0.02, "")
-    >>> v = Verdict(Digest("d"), Digest("b"), Digest("b"), 1, None, Gate.CANARY, Judgement.APPROVE, (reason,), 9, 0)
-    >>> verdict_text(v).replace("\N{MINUS SIGN}", "-")
-    'approve, staged 1: +2.1 points, at least -0.4'
-    """
-    reason = deciding_reason(verdict)
-    figure = "" if reason is None else f": {reason_text(reason)}"
-    return f"{verdict.judgement}, {stage_text(verdict.stage)}{figure}"
-
-
 def reason_text(reason: Reason) -> str:
     """The figure of one check, with its bound where it has one."""
     if reason.figure is None:

@@ -96,7 +96,7 @@ class ContainerStack:
         return f"redis://{LOOPBACK}:{self._redis_port}/0"
 
     def start(self) -> None:
-        """Starts both; see ``Stack``."""
+        """Starts both and waits until they answer; removes them where one does not."""
         try:
             with _docker_errors():
                 self._valkey.start()
@@ -112,18 +112,6 @@ class ContainerStack:
         with _docker_errors():
             for container in (self._kafka, self._valkey):
                 container.stop()
-
-    def restart_kafka(self) -> None:
-        """See ``Stack``."""
-        with _docker_errors():
-            self._kafka.get_wrapped_container().restart()
-        self._wait_for_kafka()
-
-    def restart_redis(self) -> None:
-        """See ``Stack``."""
-        with _docker_errors():
-            self._valkey.get_wrapped_container().restart()
-        self._wait_for_redis()
 
     def _wait_for_kafka(self) -> None:
         _wait("Kafka", self._kafka, lambda: kafka_answers(self._kafka_port))

@@ -9,12 +9,12 @@ from rich.console import Console
 
 from ol0.operator import screen as screens
 from ol0.operator import text
-from ol0.operator.figures import LiftInterval
+from ol0.operator.figures import LiftInterval, deciding_reason
 from ol0.operator.narration import news, now_sentence
 from ol0.operator.observation import Observation
 from ol0.operator.screen import WIDTH, screen, sparkline
-from ol0.operator.text import MINUS, lift_text, signed_points, transition_sentence, verdict_sentence, verdict_text
-from ol0.records import Digest, Gate, Judgement, Phase, Reason, Transition
+from ol0.operator.text import MINUS, lift_text, reason_text, signed_points, transition_sentence, verdict_sentence
+from ol0.records import Digest, Gate, Judgement, Phase, Reason, Transition, Verdict
 from ol0.release.state import verdict_cause
 from ol0.simulation.view import LiveView, PlainView, make_view
 from support.made_up_run import difference, digest, divergence, verdict, watch, whole_run
@@ -26,6 +26,12 @@ def drawn(now: Observation) -> str:
     console = Console(file=io.StringIO(), width=WIDTH, record=True, force_terminal=True)
     console.print(screen(now))
     return console.export_text()
+
+
+def figure_of(verdict: Verdict) -> str:
+    reason = deciding_reason(verdict)
+    assert reason is not None
+    return reason_text(reason)
 
 
 def plain(*observations: Observation) -> list[str]:
@@ -88,7 +94,7 @@ def test_the_base_is_offered_by_the_warm_up_and_not_by_the_learner() -> None:
 
 
 def test_a_figure_too_small_to_matter_is_shown_as_zero() -> None:
-    assert verdict_text(verdict("x", Gate.DRIFT, Judgement.APPROVE, divergence(2.5e-8))).endswith("kl 0.000")
+    assert figure_of(verdict("x", Gate.DRIFT, Judgement.APPROVE, divergence(2.5e-8))).endswith("kl 0.000")
 
 
 def test_without_a_terminal_every_line_is_a_time_and_a_sentence() -> None:
@@ -138,33 +144,31 @@ def test_a_sparkline_has_the_lowest_bar_for_low_and_a_blank_for_nothing() -> Non
 
 def test_a_verdict_that_stops_a_candidate_shows_its_upper_bound() -> None:
     reason = Reason("harm", -0.058, -0.008, 0.0, "worse than live")
-    text = verdict_text(verdict("x", Gate.CANARY, Judgement.ROLLBACK, reason, stage=1))
-    assert text == f"rollback, staged 1: {MINUS}5.8 points, at most {MINUS}0.8"
+    text = figure_of(verdict("x", Gate.CANARY, Judgement.ROLLBACK, reason, stage=1))
+    assert text == f"{MINUS}5.8 points, at most {MINUS}0.8"
 
 
 def test_a_verdict_shows_the_first_reason_that_has_a_figure() -> None:
     waiting = Reason("waiting", None, None, None, "no state yet")
-    assert "kl 0.031" in verdict_text(verdict("x", Gate.DRIFT, Judgement.APPROVE, waiting, divergence(0.031)))
-    assert verdict_text(verdict("x", Gate.CANARY, Judgement.HOLD, waiting)).endswith("no state yet")
+    assert "kl 0.031" in figure_of(verdict("x", Gate.DRIFT, Judgement.APPROVE, waiting, divergence(0.031)))
+    assert figure_of(verdict("x", Gate.CANARY, Judgement.HOLD, waiting)).endswith("no state yet")
 
 
 def test_how_long_a_stage_runs_is_not_what_a_verdict_turned_on() -> None:
     unknown = Reason("staged_live", None, None, -0.02, "against live: not known yet")
     since = Reason("since", 12.0, None, 20_000.0, "stage 1 runs since noon, with 12 decisions so far")
-    text = verdict_text(verdict("x", Gate.CANARY, Judgement.HOLD, unknown, since, stage=1))
-    assert text == "hold, staged 1: against live: not known yet"
+    text = figure_of(verdict("x", Gate.CANARY, Judgement.HOLD, unknown, since, stage=1))
+    assert text == "against live: not known yet"
 
 
 def test_a_rejection_by_drift_shows_the_figure_that_is_beyond_its_limit() -> None:
     norm = Reason("norm", 2.5, None, 2.0, "too far")
-    assert (
-        verdict_text(verdict("x", Gate.DRIFT, Judgement.REJECT, divergence(0.03), norm)) == "reject, offline: norm 2.5"
-    )
+    assert figure_of(verdict("x", Gate.DRIFT, Judgement.REJECT, divergence(0.03), norm)) == "norm 2.5"
 
 
 def test_counts_are_written_in_full() -> None:
     reason = Reason("undecided", 4_000.0, None, 4_000.0, "nothing was shown")
-    assert "undecided 4,000" in verdict_text(verdict("x", Gate.CANARY, Judgement.REJECT, reason, stage=1))
+    assert "undecided 4,000" in figure_of(verdict("x", Gate.CANARY, Judgement.REJECT, reason, stage=1))
 
 
 def test_a_verdict_in_a_sentence_says_who_what_when_and_why() -> None:
