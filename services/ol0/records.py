@@ -16,6 +16,12 @@ from numpy.typing import NDArray
 Digest = NewType("Digest", str)
 DecisionId = NewType("DecisionId", str)
 Action = tuple[int, ...]
+DIGEST_LENGTH: Final = 8
+
+
+def short(digest: str) -> str:
+    """Enough of a digest to tell two checkpoints of a lineage apart."""
+    return digest[:DIGEST_LENGTH]
 
 
 class Partition(NamedTuple):

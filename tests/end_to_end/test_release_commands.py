@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ol0.records import Candidate, Gate, Judgement, Phase, ServingState, Verdict
+from ol0.records import Candidate, Gate, Judgement, Phase, ServingState, Verdict, short
 from ol0.stacks.native import NativeStack
 from support.trials import Trials, new_security
 from testbed.lineages import Journal, bring_in, services
@@ -53,7 +53,7 @@ def test_the_list_has_every_step_with_its_cause_and_what_serves(trials: Trials) 
     candidate = release_next(trials)
     lines = releases(trials, "list").splitlines()
     assert lines[0].split() == ["time", "digest", "step", "became", "cause"]
-    moves = [line for line in lines if candidate.digest[:12] in line and "->" in line]
+    moves = [line for line in lines if short(candidate.digest) in line and "->" in line]
     assert ["new -> offered" in moves[0], "offered -> live" in moves[1]] == [True, True]
     assert "canary says approve" in " ".join(lines)
     assert f"live    {candidate.digest} (step {candidate.step})" in lines
@@ -118,7 +118,7 @@ def test_while_frozen_an_approved_candidate_waits_and_the_thaw_lets_it_serve(tri
     trials.check_never_served(waiting.digest)
     # When the freeze ends, then it serves.
     said = releases(trials, "thaw", "--reason", "the day is over").splitlines()
-    assert f"{waiting.digest[:12]} (step {waiting.step}): offered -> live" in said
+    assert f"{short(waiting.digest)} (step {waiting.step}): offered -> live" in said
     assert said[-2] == "the freeze ends"
     assert f"{waiting.digest} (step {waiting.step}) serves" in said[-1]
     assert said[-1].endswith(", not frozen")
@@ -130,7 +130,7 @@ def test_a_former_release_is_pinned_once_somebody_says_yes(trials: Trials) -> No
     # When somebody asks what a pin would do, or says no, then nothing is changed.
     for arguments, answer in ((("--dry-run",), ""), ((), "n\n")):
         said = releases(trials, "pin", former.digest[:8], *arguments, answer=answer)
-        assert f"{former.digest[:12]} (step {former.step}): superseded -> live" in said
+        assert f"{short(former.digest)} (step {former.step}): superseded -> live" in said
         assert said.endswith("nothing was changed\n")
     assert trials.state().live.digest == latest.digest
     # When he says yes, then the former serves, and the lineage is frozen.
@@ -148,7 +148,7 @@ def test_a_former_release_is_pinned_once_somebody_says_yes(trials: Trials) -> No
 def test_what_is_rolled_back_gives_way_to_its_predecessor_and_never_serves_again(trials: Trials) -> None:
     former, latest = release_next(trials), release_next(trials)
     said = releases(trials, "rollback", "--dry-run")
-    assert f"{latest.digest[:12]} (step {latest.step}): live -> quarantined" in said
+    assert f"{short(latest.digest)} (step {latest.step}): live -> quarantined" in said
     assert said.endswith("nothing was changed\n")
     said = releases(trials, "rollback", "--reason", "complaints since noon", "--yes")
     assert f"done: {former.digest} (step {former.step}) serves" in said

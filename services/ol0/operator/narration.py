@@ -5,8 +5,8 @@ from itertools import permutations
 
 from ol0.operator.figures import CandidateStory, Trial
 from ol0.operator.observation import Observation
-from ol0.operator.text import lift_text, percent, plural, sentence, short, transition_sentence, verdict_sentence
-from ol0.records import Arm, Check, Gate, Judgement, Phase
+from ol0.operator.text import lift_text, percent, plural, sentence, transition_sentence, verdict_sentence
+from ol0.records import Arm, Check, Gate, Judgement, Phase, short
 from ol0.release.state import verdict_cause
 
 

@@ -13,8 +13,8 @@ from rich.text import Text
 from ol0.operator.figures import CandidateStory, Success, deciding_reason
 from ol0.operator.narration import now_sentence
 from ol0.operator.observation import Observation
-from ol0.operator.text import DASH, clock, lift_text, percent, plural, reason_text, short, stage_text
-from ol0.records import Arm, Gate, Judgement, Phase, Verdict
+from ol0.operator.text import DASH, clock, lift_text, percent, plural, reason_text, stage_text
+from ol0.records import Arm, Gate, Judgement, Phase, Verdict, short
 
 WIDTH: Final = 100
 CANDIDATE_ROWS: Final = 9

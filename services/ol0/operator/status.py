@@ -19,7 +19,7 @@ from ol0.operator.figures import CandidateStory
 from ol0.operator.observation import OBSERVED_TOPICS, Observation, Observer
 from ol0.operator.screen import candidates, facts
 from ol0.operator.text import age, moment, plural
-from ol0.records import Gate, Phase, Verdict
+from ol0.records import Gate, Phase, Verdict, short
 from ol0.replay.connection import connect
 from ol0.replay.counters import Counters
 from ol0.replay.store import ReplayStore
@@ -146,7 +146,7 @@ def _last_word(now: Observation, gate: Gate) -> list[Text]:
     if not verdicts:
         return [Text(f"{gate} has said nothing yet")]
     newest = verdicts[-1]
-    title = f"{gate} says {newest.judgement} of {newest.digest[:8]} at stage {newest.stage}:"
+    title = f"{gate} says {newest.judgement} of {short(newest.digest)} at stage {newest.stage}:"
     return [Text(title), *(Text(f"  {reason.text}") for reason in newest.reasons)]
 
 

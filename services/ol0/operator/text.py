@@ -4,11 +4,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 from ol0.operator.figures import LiftInterval, deciding_reason
-from ol0.records import DIFFERENCES, Digest, Judgement, Phase, Reason, Transition, Verdict
+from ol0.records import DIFFERENCES, Judgement, Phase, Reason, Transition, Verdict, short
 
 MINUS: Final = "\N{MINUS SIGN}"
 DASH: Final = "\N{EN DASH}"
-DIGEST_LENGTH: Final = 8
 INVISIBLE: Final = 0.0005
 RARE: Final = 0.01
 SAYS: Final = {
@@ -17,11 +16,6 @@ SAYS: Final = {
     Judgement.ROLLBACK: "rolls back",
     Judgement.HOLD: "waits for evidence on",
 }
-
-
-def short(digest: Digest) -> str:
-    """Enough of a digest to tell two checkpoints of a run apart."""
-    return digest[:DIGEST_LENGTH]
 
 
 def clock(seconds: float) -> str:

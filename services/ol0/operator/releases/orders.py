@@ -18,7 +18,7 @@ from ol0.kafka.topic_readers.compacted_reader import CompactedReader, apply_chan
 from ol0.kafka.topic_readers.log_reader import LogReader
 from ol0.kafka.transactional_writer import READ_TIMEOUT_S, STATE, read_stored
 from ol0.operator.releases.history import READ_S
-from ol0.records import OperatorCommand, OperatorKind, Partition
+from ol0.records import OperatorCommand, OperatorKind, Partition, short
 from ol0.release.orders import obey
 from ol0.release.state import Move, ReleaseState, Rules
 
@@ -128,4 +128,4 @@ def _state(body: bytes) -> ReleaseState:
 
 
 def _move_text(move: Move) -> str:
-    return f"{move.digest[:12]} (step {move.step}): {move.from_phase or 'new'} -> {move.to_phase}"
+    return f"{short(move.digest)} (step {move.step}): {move.from_phase or 'new'} -> {move.to_phase}"

@@ -13,10 +13,8 @@ from ol0.controller.signing import Keyring
 from ol0.errors import CheckpointError
 from ol0.operator.releases.history import History
 from ol0.operator.text import moment
-from ol0.records import Candidate, Digest, ServingState, Transition, Verdict
+from ol0.records import Candidate, Digest, ServingState, Transition, Verdict, short
 from ol0.release.state import verdict_head
-
-SHORT = 12
 
 
 def list_page(history: History, limit: int) -> RenderableType:
@@ -26,7 +24,7 @@ def list_page(history: History, limit: int) -> RenderableType:
         table.add_column(column, overflow="fold")
     serves = _serving_roles(history.state)
     for transition in history.transitions[-limit:]:
-        digest = Text(transition.digest[:SHORT], style="bold" if transition.digest in serves else "")
+        digest = Text(short(transition.digest), style="bold" if transition.digest in serves else "")
         became = f"{transition.from_phase or 'new'} -> {transition.to_phase}"
         cause = Text(transition.cause)  # causes quote what others wrote: no markup in them
         table.add_row(moment(transition.time_ms), digest, str(transition.step), became, cause)

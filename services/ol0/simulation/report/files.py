@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from ol0.operator.text import clock, lift_text, percent, plural, short
-from ol0.records import Verdict
+from ol0.operator.text import clock, lift_text, percent, plural
+from ol0.records import Verdict, short
 from ol0.simulation.report.model import RunReport, from_to
 from ol0.simulation.report.page import html
 from ol0.simulation.report.text import closing_text, event_time_text, yardsticks

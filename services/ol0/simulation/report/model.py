@@ -7,8 +7,8 @@ from typing import Final
 
 from ol0.operator.figures import ReleaseSeen
 from ol0.operator.observation import Observation
-from ol0.operator.text import lift_text, percent, plural, short, signed_points
-from ol0.records import Gate, Judgement
+from ol0.operator.text import lift_text, percent, plural, signed_points
+from ol0.records import Gate, Judgement, short
 
 OLD_MARGIN: Final = 0.01
 """What a kind may lose, of its ceiling: a point is what the simulations of the learner lose at worst, with its spread,

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from ol0.operator import text
 from ol0.operator.text import clock, lift_text, percent, plural, signed_percent, signed_points
-from ol0.records import Arm
+from ol0.records import Arm, short
 from ol0.simulation.report.evidence import trials
 from ol0.simulation.report.model import RunReport
 from ol0.simulation.report.plots import COLOURS, flow_plot, lift_plot, success_plot, trials_plot
@@ -25,7 +25,7 @@ FILTERS: Final[dict[str, Callable[..., str]]] = {
     "signed_percent": signed_percent,
     "points": signed_points,
     "plural": plural,
-    "short": text.short,
+    "short": short,
     "lift_text": lift_text,
     "stage_text": text.stage_text,
 }
