@@ -1,4 +1,4 @@
-"""Whether the broker answers, for whoever asks a service if it is ready."""
+"""Whether the broker answers: part of what makes a service ready."""
 
 from collections.abc import Callable
 from typing import Final
@@ -17,7 +17,7 @@ FIRST_S: Final = 4.0
 
 
 def broker_probe(clients: Clients) -> Callable[[], None]:
-    """A question to any broker of the cluster, sent anew with every call. Keeps one connection.
+    """A question to any broker of the cluster, sent with every call. Keeps one connection.
 
     Returns:
         Raises StreamError where none answers within ``PROBE_S``.

@@ -9,7 +9,7 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 class BrokerTime:
     """The newest time at which a broker has appended a record, and the seconds that have passed since one heard of it.
 
-    A host's clock may be an hour ahead; it is not asked. What passes is measured by a clock that only ever goes on.
+    A host's clock may be an hour ahead; it is not asked. What passes is measured by a monotonic clock.
     Producers' times (topics with ``CreateTime``) are hosts' clocks too, and say nothing here.
 
     Args:

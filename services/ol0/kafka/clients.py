@@ -24,9 +24,9 @@ TRANSACTION_TIMEOUT_MS: Final = 5_000
 SESSION_TIMEOUT_MS: Final = 6_000
 """The least that brokers take by default: a lost member's partitions move on after it."""
 METADATA_MS: Final = 5_000
-"""How soon a group sees that a topic has more partitions: until somebody owns them, nothing in them has happened."""
+"""How soon a group sees that a topic has more partitions: until they have an owner, nothing in them has happened."""
 HOST_METADATA_MS: Final = 300_000
-"""Hosts write to new partitions when somebody has owned them for long: this is librdkafka's own pace."""
+"""Hosts write to new partitions when they have had an owner for long: this is librdkafka's own pace."""
 DELIVERY_TIMEOUT_MS: Final = 120_000
 """An outage of a minute loses nothing; one of hours must not fill the memory of a host application."""
 QUEUE_MESSAGES: Final = 50_000
@@ -134,7 +134,7 @@ class Clients:
 
     def admin(self) -> AdminClient:
         """Makes and alters topics, and asks what the cluster is."""
-        # Nobody polls it, so a logger would never be told. What it would write to the terminal, twenty lines a second
+        # It is not polled, so a logger would never be told. What it would write to the terminal, twenty lines a second
         # while no broker is there, its calls raise.
         return self._made(AdminClient, self._config({"log_level": 0}, {}))
 
@@ -165,7 +165,7 @@ class Clients:
             return {n: consumer.get_watermark_offsets(TopicPartition(topic, n), timeout_s) for n in partitions}
 
     def log_error(self, error: KafkaError) -> None:
-        """What librdkafka says beside the calls: it goes on by itself, or the next call raises."""
+        """What librdkafka says beside the calls: it continues by itself, or the next call raises."""
         self.notes.note(error.name(), error.str())
 
     def _producer(self) -> Options:

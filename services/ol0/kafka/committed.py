@@ -10,7 +10,7 @@ from ol0.kafka.snapshots import Positions, next_offsets, part_count, part_key
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The handler's state, where the sources were, and how many parts of it stand on the state topic."""
+    """The handler's state, where the sources were, and how many parts of it are on the state topic."""
 
     body: bytes
     where: Positions

@@ -28,7 +28,7 @@ from ol0.records import Partition, Record, Tick
 COMMIT_INTERVAL_S: Final = 5.0
 """Kafka's own offsets only show the lag to people; the sink's are the ones that count."""
 SOON_S: Final = 0.002
-"""How long a poll may take while the sink has work to go on with: less than what the store takes for a step of it."""
+"""How long a poll may take while the sink has more work: less than what the store takes for a step of it."""
 LOST: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001 - its own
 MAX_GAPS: Final = 3
 """Gaps of one partition in a row; one is a restored store, this many is a sink that contradicts itself."""
@@ -46,7 +46,7 @@ class _UnderWay:
 class ConsumeLoop:
     """Feeds a sink from the partitions that Kafka's group gives to this process.
 
-    The sink says at which offset each partition goes on, so a record is in it exactly once whatever happens here.
+    The sink says at which offset each partition continues, so a record is in it exactly once whatever happens here.
     It takes in what was polled while the next is polled and decoded; of each partition, that follows only when it has.
     Memory is bounded by librdkafka's fetch queue, the messages of two polls and one batch per partition.
 
@@ -158,7 +158,7 @@ class ConsumeLoop:
         """Releases the partitions and leaves the connection; the group keeps them for this member's return.
 
         Raises:
-            Fenced, StoreError: the last batch was not taken in; whoever reads its partition next begins with it.
+            Fenced, StoreError: the last batch was not taken in; the next reader of its partition begins with it.
         """
         try:
             self._settle()
@@ -203,7 +203,7 @@ class ConsumeLoop:
             ) from error
 
     def _find_again(self) -> None:
-        """Goes on in partitions whose logs no longer have what comes next; what was polled before is in by then."""
+        """Continues in partitions whose logs no longer have what comes next; what was polled before is in by then."""
         if not self._lost:
             return
         self._settle()
@@ -237,7 +237,7 @@ class ConsumeLoop:
 
     def _finish(self, done: _UnderWay) -> None:
         partition, batch = done.partition, done.batch
-        # Elsewhere: the partition was revoked meanwhile, and may even be back. Its owner goes on where the sink is.
+        # Elsewhere: the partition was revoked meanwhile, and may even be back. Its owner continues where the sink is.
         ours = self._next.get(partition) == batch.next_offset
         try:
             taken = done.taken.result()
@@ -315,7 +315,7 @@ class ConsumeLoop:
             try:
                 self._sink.release(partition)
             except OL0Error as error:
-                # Whoever gets the partition claims it with a newer epoch; nothing depends on this release.
+                # The next owner claims it with a newer epoch; nothing depends on this release.
                 self._log.warning("not released", partition=str(partition), reason=str(error))
 
     def _let_finish(self) -> None:

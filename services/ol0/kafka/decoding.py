@@ -22,7 +22,7 @@ class PartitionBatch:
         records: decoded and checked.
         letters: what cannot be used.
         first_offset: what was expected; the first record may lie behind it.
-        next_offset: where the partition goes on.
+        next_offset: where the partition continues.
     """
 
     records: Sequence[SourceRecord]
@@ -67,7 +67,7 @@ class PartitionBatchReader:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records with their messages, what could not be decoded, where the sources go on, and the newest time (0: none).
+    """Records with their messages, what could not be decoded, where the sources continue, and the newest time (or 0).
 
     A batch may hold offsets and no record: deletions and dead letters take offsets too.
     """
@@ -167,6 +167,6 @@ def in_event_order(messages: Sequence[Message]) -> list[Message]:
 
 
 def next_offsets(messages: Sequence[Message]) -> list[TopicPartition]:
-    """Where each partition goes on after these messages."""
+    """Where each partition continues after these messages."""
     groups = by_partition(messages)
     return [TopicPartition(topic, number, coordinates(group[-1])[2] + 1) for (topic, number), group in groups.items()]

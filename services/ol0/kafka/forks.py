@@ -1,4 +1,4 @@
-"""What has to begin anew in a forked child: neither threads nor librdkafka's clients are there."""
+"""What has to start over in a forked child: neither threads nor librdkafka's clients are there."""
 
 import os
 import weakref

@@ -66,7 +66,7 @@ def is_usable(message: Message) -> bool:
         case KafkaError._FATAL if "fenced" in error.str():  # noqa: SLF001 - librdkafka keeps the cause in the text only
             raise Fenced(f"a newer process has this one's group.instance.id; this one stops ({error.str()})")
         case KafkaError._FATAL:  # noqa: SLF001 - librdkafka names its own errors so
-            raise StreamError(f"{error.str()}; only a new consumer can go on")
+            raise StreamError(f"{error.str()}; only a new consumer can continue")
         case KafkaError._AUTO_OFFSET_RESET | KafkaError.OFFSET_OUT_OF_RANGE:  # noqa: SLF001 - same
             raise StreamError(
                 f"{where}: the log has no such offset ({error.str()}): records were deleted before they were read. "

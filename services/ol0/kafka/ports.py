@@ -13,7 +13,7 @@ class Log:
     """What the broker says of a partition's log.
 
     Attributes:
-        topic_id: of its topic: another one where the topic was made anew under its name; empty where there are none.
+        topic_id: of its topic: another one where the topic was recreated under its name; empty where there are none.
         first_offset: that the log still has.
         end: offset of the next record that will be written.
     """
@@ -56,7 +56,7 @@ class Sink(Protocol):
 
         Raises:
             Fenced: a newer owner has it.
-            StoreError: the topic was made anew since the sink has read of it.
+            StoreError: the topic was recreated since the sink has read of it.
         """
         ...
 
@@ -75,7 +75,7 @@ class Sink(Protocol):
         ...
 
     def skip(self, partition: Partition, log: Log) -> int:
-        """The log no longer has the offset that comes next: says where to go on, and counts what is passed over.
+        """The log no longer has the offset that comes next: says where to continue, and counts what is passed over.
 
         That is where the log begins, if what comes next has expired, or where it ends, if it was cut.
 
@@ -85,7 +85,7 @@ class Sink(Protocol):
         ...
 
     def release(self, partition: Partition) -> None:
-        """Forgets the partition; somebody else may have it already."""
+        """Forgets the partition; another process may have it already."""
         ...
 
     def idle(self) -> bool:

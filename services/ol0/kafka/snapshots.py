@@ -1,8 +1,8 @@
-"""How the state of a loop stands on the state topic: a head, which says where the loop was, and a body in parts.
+"""How the state of a loop is kept on the state topic: a head, which says where the loop was, and a body in parts.
 
 The head has the service's key, the parts are ``service/0``, ``service/1`` and so on. All are written in one
 transaction, the head last; parts that have not changed are not written again, and the head names them by their digest.
-So no state is too large for a record, and where a loop goes on never depends on what Kafka remembers of its group.
+So no state is too large for a record, and where a loop continues never depends on what Kafka remembers of its group.
 """
 
 from collections.abc import Mapping, Sequence
@@ -71,7 +71,7 @@ def parts_of(service: str, time_ms: int, body: bytes) -> list[Snapshot]:
 
 
 def head_of(service: str, time_ms: int, body: bytes, where: Positions) -> Snapshot:
-    """The head of a body whose parts stand on the topic, or come before it in the same transaction."""
+    """The head of a body whose parts are on the topic, or come before it in the same transaction."""
     head = _Head(sha256(body).hexdigest(), part_count(body), where)
     return Snapshot(service, time_ms, HEAD + _ADAPTER.dump_json(head))
 
@@ -115,7 +115,7 @@ def assemble(service: str, table: Mapping[str, Record]) -> Stored | None:
 
 
 def assemble_if_whole(service: str, table: Mapping[str, Record]) -> Stored | None:
-    """``assemble`` for whoever follows the topic: None also where compaction has left less than the head names."""
+    """``assemble`` for a follower of the topic: None also where compaction has left less than the head names."""
     with suppress(ContractError):
         return assemble(service, table)
     return None

@@ -16,15 +16,15 @@ from ol0.records import Partition
 
 BROKER_TIMEOUT_S: Final = 10.0
 LOOK_S: Final = 5.0
-"""How often one asks for new partitions and topics made anew: a question costs the broker next to nothing."""
+"""How often to ask for new partitions and recreated topics: a question costs the broker next to nothing."""
 LOST: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001 - its own code
 
 
 class Sources:
     """Reads all partitions of some topics, and knows where it is in each.
 
-    A record that is not there any more stops nobody for good: where the log begins behind the position, it goes on at
-    the beginning; where it ends before it, at the end; a topic that was made anew and a partition that was added are
+    A record that no longer exists does not stop it for good: where the log begins behind the position, it continues at
+    the beginning; where it ends before it, at the end; a topic that was recreated and a partition that was added are
     read from their beginning. Each of these is a line in the log, and ``missed`` counts what can be counted.
     """
 
@@ -35,7 +35,7 @@ class Sources:
         self.consumer: Consumer = lineage.clients.assigned_consumer(service)
         self._admin = lineage.clients.admin()
         self._ids: dict[str, str] = {}
-        self._retired: set[str] = set()  # ids of before a topic was made anew: a broker that lags may tell them
+        self._retired: set[str] = set()  # ids from before a topic was recreated: a broker that lags may report them
         self._next: dict[Partition, int] = {}
         self._ended: set[Partition] = set()
         self._stalls = StallWatch(self._admin)
@@ -54,7 +54,7 @@ class Sources:
         return self._next
 
     def places(self) -> dict[str, TopicPlace]:
-        """Where each topic goes on, by full name."""
+        """Where each topic continues, by full name."""
         return {
             topic: TopicPlace(topic_id, {n: offset for (name, n), offset in self._next.items() if name == topic})
             for topic, topic_id in self._ids.items()
@@ -130,7 +130,7 @@ class Sources:
         """Asks now and then what partitions there are, and whether one is stuck; waits for no answer."""
         if stalled := self._stalls.stalled(self._next):
             self._log.warning(
-                "the consumer gives nothing of partitions that have more to read; going on with a new one",
+                "the consumer gives nothing of partitions that have more to read; continuing with a new one",
                 partitions={str(partition): self._next[partition] for partition in stalled},
             )
             self.consumer.close()
@@ -142,12 +142,12 @@ class Sources:
         try:
             described = asked.topics()
         except StreamError:
-            return  # an outage: reading says so, and goes on afterwards
+            return  # an outage: reading says so, and continues afterwards
         if self._compare(described):
             self._assign()
 
     def _compare(self, described: Mapping[str, Described]) -> bool:
-        """Takes in topics that were made anew and partitions that were added; whether there are any."""
+        """Takes in topics that were recreated and partitions that were added; whether there are any."""
         changed = False
         for topic, told in described.items():
             known = {n for name, n in self._next if name == topic}
@@ -159,7 +159,7 @@ class Sources:
         return changed
 
     def _enter(self, topic: str, told: Described, place: TopicPlace | None) -> None:
-        """Goes on in a topic as it is now, at ``place`` where that is a place in this very topic."""
+        """Continues in a topic as it is now, at ``place`` where that is a place in this very topic."""
         same = place is not None and place.topic_id in ("", told.topic_id)
         if place is not None and not same:
             self._retired.add(place.topic_id)
@@ -178,7 +178,7 @@ class Sources:
         self._settle(topic, told.partitions, offsets.keys())
 
     def _settle(self, topic: str, numbers: Sequence[int], expected: Collection[int]) -> None:
-        """Moves positions that the log does not have, or has no more, to where it goes on.
+        """Moves positions that the log does not have, or has no more, to where it continues.
 
         Args:
             topic: full name.
@@ -193,14 +193,14 @@ class Sources:
             if was < first and number in expected:
                 self.missed += first - was
                 self._log.error(
-                    "records were deleted before they were read; going on where the log begins. They are lost to this "
-                    "service alone: it was away for longer than the topic's retention (`ol0 topics diff`), or behind",
+                    "records were deleted before they were read; continuing where the log begins. They are lost to "
+                    "this service: it was away for longer than the topic's retention (`ol0 topics diff`), or behind",
                     **where,
                     missed=first - was,
                 )
             elif was > end:
                 self._log.error(
-                    "the log ends before the place that was read: a broker has lost its tail. Going on at its end",
+                    "the log ends before the place that was read: a broker has lost its tail. Continuing at its end",
                     **where,
                 )
 
@@ -228,8 +228,8 @@ class Sources:
         ends = self._clients.bounds(topic, numbers, BROKER_TIMEOUT_S)
         offsets = {it.partition: it.offset if it.offset >= 0 else ends[it.partition][1] for it in found}
         self._log.warning(
-            "Kafka has forgotten where this service was, and its snapshot is of a version that did not keep it; going "
-            "on with the first record of the snapshot's time",
+            "Kafka has forgotten where this service was, and its snapshot is of a version that did not keep it; "
+            "continuing with the first record of the snapshot's time",
             topic=topic,
             offsets=offsets,
             since_ms=since_ms,

@@ -18,7 +18,7 @@ class Ticker:
     """Writes a tick into a partition that has been silent for ``tick_interval_s``.
 
     It says this process's time, and the broker adds its own; the earlier of the two counts, as for every record. So no
-    clock that is ahead moves time alone. With ``clock = "ticks"`` somebody else is the clock, and nothing is written.
+    clock that is ahead moves time alone. With ``clock = "ticks"`` another process is the clock, and nothing is written.
     """
 
     def __init__(self, lineage: Lineage, streaming: StreamingConfig, now_ms: Callable[[], int] = wall_clock_ms) -> None:

@@ -89,7 +89,7 @@ def apply(settings: Settings, changes: Sequence[Change]) -> None:
         _carry_out(admin, change)
     changed = {change.topic for change in changes if _is_due(change)}
     deadline = time.monotonic() + TIMEOUT_S
-    # Brokers learn of each other's changes a moment later; whoever starts next may ask any of them.
+    # Brokers learn of each other's changes a moment later; a service that starts next may ask any of them.
     while left := [change for change in plan(settings) if change.topic in changed and _is_due(change)]:
         if time.monotonic() > deadline:
             raise StreamError(f"{left[0]}: accepted, but not to be seen after {TIMEOUT_S:g} s")
@@ -122,12 +122,12 @@ def check_stamps(lineage: Lineage, names: Iterable[str]) -> None:
         configs = _describe(lineage.clients.admin(), topics)
     except StreamError as error:
         structlog.get_logger("ol0.kafka").warning("settings of the topics cannot be looked at", reason=str(error))
-        return  # not everybody may describe settings; what is wrong with a record is seen on the record
+        return  # describing settings takes a permission; what is wrong with a record is seen on the record
     wrong = [topic for topic, config in configs.items() if config.get(STAMPS) != BY_BROKER]
     if wrong:
         raise StreamError(
             f"{', '.join(wrong)}: {STAMPS} has to be {BY_BROKER}: else one host whose clock is ahead would close "
-            "everybody's windows; `ol0 topics apply` sets it"
+            "all windows; `ol0 topics apply` sets it"
         )
 
 
@@ -198,7 +198,7 @@ def _is_due(change: Change) -> bool:
 
 
 def _carry_out(admin: AdminClient, change: Change) -> None:
-    """Waits for the broker's answer; that somebody else was faster is fine.
+    """Waits for the broker's answer; that another client was faster is fine.
 
     A broker that was too busy for a heartbeat is fenced until its next one: nothing can be put on it for that long.
     """

@@ -124,7 +124,7 @@ class TransactionalLoop:
         else:
             self._sources.open(stored.where.topics, None)
             self._note_time(stored.where.append_ms)
-        # Of another version's one record no part stands there yet: its body is as good as another one.
+        # Of another version's one record no part is there yet: its body is as good as another one.
         self._saved = Committed(stored.body, self._where(), stored.parts)
 
     def step(self) -> LoopStats:
@@ -168,7 +168,7 @@ class TransactionalLoop:
         outputs: list[Record] = []
         for message, record in batch.records:
             if isinstance(record, Tick) and self._streaming.clock == "wall":
-                continue  # whoever wrote it: the time is the brokers'
+                continue  # regardless of its writer: the time is the brokers'
             try:
                 outputs.extend(self._handler.handle(record))
             except ContractError as error:
@@ -222,7 +222,7 @@ class TransactionalLoop:
         self._pending.clear()
 
     def _records(self, saved: Committed) -> list[Snapshot]:
-        """The snapshot in records, the head last; what stands on the topic already is not written again."""
+        """The snapshot in records, the head last; what is on the topic already is not written again."""
         changed = saved.body != self._saved.body or saved.parts != self._saved.parts
         # Nothing may have been read but markers of transactions, and what producers say of the time may be anything.
         time_ms = min(max(self._newest_ms, EARLIEST_MS), LATEST_MS)
@@ -263,7 +263,7 @@ class TransactionalLoop:
             self._time.note(time_ms)
 
     def _warn(self, letters: Sequence[DeadLetter]) -> None:
-        """One line a batch, of the first letter, however many somebody sends; all of them are in the dead letters."""
+        """One line a batch, of the first letter, however many come; all of them are in the dead letters."""
         for letter in letters[:1]:
             self._log.warning("dead letters", count=len(letters), first=letter.place, reason=str(letter.error))
 

@@ -25,7 +25,7 @@ from ol0.records import Record, Snapshot
 STATE: Final = "state"
 READ_TIMEOUT_S: Final = 30.0
 HEAD_TIMEOUT_S: Final = 5.0
-"""The rest of a transaction stands right behind its beginning."""
+"""The rest of a transaction follows right behind its beginning."""
 
 
 class TransactionalWriter:

@@ -17,7 +17,7 @@ from ol0.kafka.clients import Clients
 from ol0.kafka.messages import Outgoing, error_of, write
 
 HUNG_S: Final = 30.0
-"""What a step may take beyond its time before nobody waits for it any more."""
+"""What a step may take beyond its time before it is no longer waited for."""
 STEP_TIMEOUT_S: Final = 8.0
 """Longest wait for one step of a transaction: below the ten seconds in which a service leaves."""
 INIT_TIMEOUT_S: Final = 30.0
@@ -108,7 +108,7 @@ class Transactor:
 
         Raises:
             Fenced: another process is the writer now.
-            StreamError: only a new producer can go on.
+            StreamError: only a new producer can continue.
         """
         self._listen(0)
         if self._fatal is not None:
@@ -157,7 +157,7 @@ class Transactor:
         raise Aborted(reason)
 
     def _refuse_fatal(self, name: str, error: KafkaError) -> None:
-        """Raises where only a new producer can go on. Which error it was often comes after the call that fails."""
+        """Raises where only a new producer can continue. Which error it was often comes after the call that fails."""
         if error.code() in VAGUE_CODES and self._fatal is None:
             self._listen(FATAL_WAIT_S)
         cause = self._fatal or error
@@ -168,7 +168,7 @@ class Transactor:
                 f"{self._undelivered}"
             )
         if cause.fatal() or cause.code() == KafkaError._FATAL:  # noqa: SLF001 - same
-            raise StreamError(f"{self._service}, {name}: {cause.str()}; only a new producer can go on")
+            raise StreamError(f"{self._service}, {name}: {cause.str()}; only a new producer can continue")
 
     def _note_too_large(self, topic: str, size: int) -> None:
         """A broker refuses whole batches: of all that it names, the largest message is to blame."""
@@ -216,7 +216,7 @@ def retry_aborted(attempt: Callable[[], None], undo: Callable[[], None]) -> None
 
 @contextmanager
 def must_return(call: str, within_s: float) -> Iterator[None]:
-    """Ends the process where what stands inside takes longer, so that its supervisor starts it again.
+    """Ends the process where its body takes longer, so that its supervisor starts it again.
 
     For calls that have a limit of their own and were seen not to keep it: librdkafka's ``send_offsets_to_transaction``
     after all brokers had died. Nothing else helps: the thread that waits cannot be woken.

@@ -21,8 +21,8 @@ LARGEST_BYTES: Final = 8 * 1024 * 1024
 class Uncommitted:
     """Outputs and dead letters that wait for the next transaction. What no topic would take is dropped and counted.
 
-    A service that dies of what it cannot write dies of it again at every start, and everybody behind it waits. So one
-    record is lost, with a line in the log, and the rest goes on.
+    A service that dies of what it cannot write dies of it again at every start, and everything behind it waits. So one
+    record is lost, with a line in the log, and the rest continues.
 
     Attributes:
         messages: in the order in which they were made.

@@ -24,7 +24,7 @@ REDRAWS: Final = 8  # vanished entries are rare between two refreshes: each roun
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """n examples that were drawn; the same one may stand in it more than once.
+    """n examples that were drawn; the same one may occur more than once.
 
     Attributes:
         slots: shape (n,), int64, where they lie in the ring.
@@ -128,7 +128,7 @@ class ReplayBuffer:
         """Draws by priority^alpha, with importance weights to the power of beta.
 
         Raises:
-            NothingToDraw: ``size`` is 0, or examples vanish faster than they can be drawn: go on after ``refresh``.
+            NothingToDraw: ``size`` is 0, or examples vanish faster than they can be drawn: continue after ``refresh``.
             StoreError: the store is out of reach.
         """
         mass = self._mass(alpha)

@@ -50,7 +50,7 @@ class Servers:
 
 
 class FollowingConnection(Connection):
-    """Goes where a MOVED points. Whoever asks sees a lost connection, and asks again as after any other.
+    """Goes where a MOVED points. The caller sees a lost connection, and asks again as after any other.
 
     Looking for the address with every socket is what the library's own connections for Sentinel do not: a repeated
     call of theirs goes to the address of the call before.

@@ -30,7 +30,7 @@ class FeedbackDrop(StrEnum):
     SUPERSEDED = "superseded"  # a later one of the same source contradicts it
     ORPHAN = "orphan"  # no window of its decision was open: it never came, or had closed
     FUTURE = "future"  # it claims a time well after the broker had it
-    EXCESS = "excess"  # its decision has 256 entries: somebody floods
+    EXCESS = "excess"  # its decision has 256 entries: a flood
     WEAK = "weak"  # an implicit sign below streaming.min_confidence
     FORGOTTEN = "forgotten"  # it waited in the window of a user who was forgotten; what comes later is an orphan
     OVERSIZED = "oversized"  # it waited in the window of a decision that was

@@ -109,17 +109,17 @@ def payload_field(deadline_ms: int, key: bytes) -> bytes:
 
 
 def feedback_key(feedback_id: str) -> bytes:
-    """16 bytes that stand for a feedback id."""
+    """The 16 bytes of a feedback id."""
     return blake2b(feedback_id.encode(), digest_size=16).digest()
 
 
 @lru_cache(KEPT_KEYS)
 def source_key(*names: str) -> bytes:
-    """8 bytes that stand for a source: enough to tell apart the few that speak of one decision."""
+    """The 8 bytes of a source: enough to tell apart the few that speak of one decision."""
     return blake2b("\0".join(names).encode(), digest_size=8).digest()
 
 
 @lru_cache(KEPT_KEYS)
 def user_key(pseudonym: str | None) -> bytes:
-    """8 bytes that stand for a user, or ``NOBODY``: enough to count the few thousand of an hour."""
+    """The 8 bytes of a user, or ``NOBODY``: enough to count the few thousand of an hour."""
     return NOBODY if pseudonym is None else blake2b(pseudonym.encode(), digest_size=len(NOBODY)).digest()

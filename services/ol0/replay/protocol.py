@@ -10,7 +10,7 @@ from ol0.replay.layout import NOBODY, payload_field
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Ownership of a partition: until somebody with a larger epoch takes it."""
+    """Ownership of a partition: until an owner with a larger epoch takes it."""
 
     epoch: int
     next_offset: int
@@ -61,7 +61,7 @@ class DueWindow(NamedTuple):
         deadline_ms: when it closed.
         head: the first bytes of its payload, as many as the payload's first four say.
         feedback: a pile of entries.
-        published: whether its outcome stands on the log already, written before the store was rebuilt.
+        published: whether its outcome is on the log already, written before the store was rebuilt.
     """
 
     decision_key: bytes
@@ -150,7 +150,7 @@ class Exchange(NamedTuple):
 
     Attributes:
         due: windows to close.
-        unsent: the oldest outcomes; None where there are none, or nobody asked.
+        unsent: the oldest outcomes; None where there are none, or they were not asked for.
     """
 
     due: Due

@@ -1,4 +1,4 @@
-"""A store that is made anew, to be filled from the logs."""
+"""A store that is emptied, to be filled from the logs."""
 
 import secrets
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ def rebuild_store(
     published: Published | None,
     next_outcome: int,
 ) -> None:
-    """Makes the store anew, in one step, whatever there was.
+    """Empties the store in one step, whatever it held.
 
     Anchors stay: they are not on the logs. Processes that worked with the store before find another incarnation and
     end.

@@ -1,4 +1,4 @@
-"""Which logs the store reads: a partition is of one topic, and a topic that is made anew is another one."""
+"""Which logs the store reads: a partition is of one topic, and a topic that is recreated is another one."""
 
 from enum import Enum
 from typing import cast
@@ -12,7 +12,7 @@ class Admitted(Enum):
 
     KNOWN = b"KNOWN"
     NEW = b"NEW"  # it begins where its log does
-    ANEW = b"ANEW"  # the same, of a topic that was deleted and made anew
+    ANEW = b"ANEW"  # the same, of a topic that was deleted and recreated
 
 
 class Registration:
@@ -31,14 +31,14 @@ class Registration:
             first_offset: of its log.
 
         Raises:
-            StoreError: the topic was deleted and made anew; or the store is damaged, out of reach, or another one.
+            StoreError: the topic was deleted and recreated; or the store is damaged, out of reach, or another one.
         """
         return self._admit(partition, topic_id, first_offset, "0")
 
     def begin_anew(self, partition: Partition, topic_id: str, first_offset: int) -> Admitted:
-        """The same, as an order: where the topic was made anew, the partition begins where the new log does.
+        """The same, as an order: where the topic was recreated, the partition begins where the new log does.
 
-        Its time goes on. What was only on the old log is lost; what came from it stays.
+        Its time continues. What was only on the old log is lost; what came from it stays.
 
         Raises:
             StoreError: the store is damaged, out of reach, or another one.
@@ -46,7 +46,7 @@ class Registration:
         return self._admit(partition, topic_id, first_offset, "1")
 
     def retire(self, partition: Partition) -> None:
-        """Forgets a partition that its topic, made anew, has no more. Raises StoreError."""
+        """Forgets a partition that its topic, recreated, has no more. Raises StoreError."""
         reply = self._scripts.call("retire", str(partition))
         if reply[0] != b"OK":
             raise refusal(reply, str(partition))

@@ -18,11 +18,11 @@ OLDEST: Final = 7
 """Major version of the first Redis whose scripts have flags, as Valkey's have: what frees memory runs in a full one."""
 COSTS: Final[Mapping[StoreRisk, str]] = {
     StoreRisk.NO_APPEND_ONLY_FILE: (
-        "when the server restarts, services stop until `ol0 replay rebuild --apply` has made the store anew from the "
+        "when the server restarts, services stop until `ol0 replay rebuild --apply` has rebuilt the store from the "
         "logs, as far as they reach: without anchors (`ol0 warmup` once more), exclusions and priorities"
     ),
     StoreRisk.NO_MEMORY_LIMIT: (
-        "nobody compares what the store may hold with what it comes to need, and a server that grows until its machine "
+        "what the store may hold is not compared with what it comes to need, and a server that grows until its machine "
         "kills it stops all services meanwhile"
     ),
 }
@@ -88,7 +88,7 @@ def check_memory(client: Redis, budget: Budget) -> int:
 
 
 def store_probe(config: RedisConfig, prefix: str, timeout_s: float) -> Callable[[], None]:
-    """A question to the server that has the lineage's keys, sent anew with every call.
+    """A question to the server that has the lineage's keys, sent with every call.
 
     Returns:
         Raises StoreError where it does not answer.

@@ -13,7 +13,7 @@ from ol0.replay.counters import Counters
 from ol0.replay.layout import PRIORITY, RING_ENTRY, SCRIPT_KEYS, Key, store_key
 from ol0.replay.script_runner import damaged, refused
 
-SAMPLED: Final = 256  # payloads whose mean length stands for all
+SAMPLED: Final = 256  # payloads whose mean length is taken for all
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class StoreStats:
     """A store, of one moment.
 
     Attributes:
-        incarnation: name of the store; another one means that it was made anew.
+        incarnation: name of the store; another one means that it was rebuilt.
         counters: what came in and what became of it.
         capacity: slots of the ring.
         max_open: windows that may be open.

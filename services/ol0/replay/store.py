@@ -139,7 +139,7 @@ class ReplayStore:
             raise refused("EXISTS", error) from error
 
     def claim(self, partition: Partition) -> Claim:
-        """Takes a partition over; whoever had it is fenced from now on.
+        """Takes a partition over; its former owner is fenced from now on.
 
         Raises:
             StoreError: the partition is not registered, or the store is not the one that was attached to.
@@ -153,7 +153,7 @@ class ReplayStore:
         """Takes in the records from ``claim.next_offset`` up to ``next_offset``, exactly once.
 
         Raises:
-            Fenced: somebody else has the partition by now.
+            Fenced: another process has the partition by now.
             Gap: the store is at another offset: claim again and seek there.
             StoreError: the store is damaged, wiped, or out of reach.
         """
@@ -208,8 +208,8 @@ class ReplayStore:
     ) -> Pending[Exchange]:
         """One exchange: forgets what was sent, closes what was judged, then asks what is to be done.
 
-        Nothing says whether it was this commit that closed the windows: where somebody else was faster, ``due`` and
-        ``unsent`` are what he left.
+        Nothing says whether it was this commit that closed the windows: where another process was faster, ``due`` and
+        ``unsent`` are what it left.
 
         Args:
             limit: windows to list at most.
@@ -222,7 +222,7 @@ class ReplayStore:
         """
         outbox = store_key(self._prefix, Key.OUTBOX)
         commands: dict[str, Command] = {}
-        if sent is not None:  # idempotent, whoever else trims
+        if sent is not None:  # idempotent, if others trim too
             commands["XTRIM"] = ("XTRIM", outbox, "MINID", f"{sent.last + 1}-0")
         if commit is not None:
             commands["commit"] = self._scripts.command("commit", *_words(commit))
@@ -257,7 +257,7 @@ class ReplayStore:
         """Closes windows of ``due``; arguments as the fields of ``Commit``.
 
         Returns:
-            Whether it was this call. False: somebody else closed them, or a repeated call found its own work.
+            Whether it was this call. False: another process closed them, or a repeated call found its own work.
 
         Raises:
             StoreError: the store is damaged or out of reach.

@@ -129,7 +129,7 @@ def test_records_that_expired_unread_are_a_hole_that_is_counted_and_stop_nobody(
     assert handler.sessions == ["session-5"]
     assert loop._sources.missed == 3
     said = "".join(capfd.readouterr())
-    assert "going on where the log begins" in said
+    assert "continuing where the log begins" in said
     assert "rebuild" not in said
 
 

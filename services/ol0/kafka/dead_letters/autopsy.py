@@ -21,7 +21,7 @@ ROW: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """What the bytes seem to be, in words, and what stands in them, line by line."""
+    """What the bytes seem to be, in words, and their content, line by line."""
 
     what: str
     lines: tuple[str, ...]

@@ -18,7 +18,7 @@ WINDOW: Final = 1_000
 FEW: Final = 100
 """While there were fewer, the share is one of so many: a few bad ones at the start are no alarm."""
 AGAIN_S: Final = 60.0
-"""How long an alarm that goes on is silent."""
+"""How long a lasting alarm is silent."""
 HOPELESS_S: Final = 60.0
 """How long, and through at least ``WINDOW`` records, a vital topic may bring none that can be used."""
 VITAL: Final = frozenset({"decisions", "outcomes"})
@@ -39,11 +39,11 @@ class _Watched:
 class BadRecords:
     """Watches, topic by topic, how many records cannot be used.
 
-    Each of them is a dead letter, so nothing is lost by going on, and a mistake of one producer is no reason to stop
+    Each of them is a dead letter, so nothing is lost by continuing, and a mistake of one producer is no reason to stop
     what the others send. Above the allowed share an error is logged, once a minute while it lasts. Only where not one
     record of decisions or outcomes can be used, for a minute and through a thousand of them, is the fault not one
     producer's: the service reads with another version or another base than they write, and what comes next is better
-    off on the log. Records that nobody who is trusted has signed do not count: anybody can write those.
+    off on the log. Records without a trusted signature do not count: any client can write those.
 
     Args:
         topics: of the lineage.

@@ -32,7 +32,7 @@ MAX_DIGITS: Final = 18
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a message stands, by the full name of its topic."""
+    """The position of a message, by the full name of its topic."""
 
     topic: str
     partition: int
@@ -47,12 +47,12 @@ class Letter:
     """One dead letter as it was found.
 
     Attributes:
-        source: where the bad record stands; None where the headers do not say.
-        found_at: where this letter stands, in the dead-letter topic.
+        source: position of the bad record; None where the headers do not say.
+        found_at: position of this letter in the dead-letter topic.
         time_ms: when the letter was written.
         truncated_from: bytes that the record had, if its value here is only their beginning.
         key_truncated_from: the same of its key.
-        flaws: what is wrong with the headers; nobody but OL0's services should write here.
+        flaws: what is wrong with the headers; only OL0's services should write here.
     """
 
     source: Place | None
@@ -79,7 +79,7 @@ class Letter:
         return ""
 
     def mentions(self, text: str) -> bool:
-        """Whether ``text`` stands in its coordinates, key, service, stage or error, in capitals or not."""
+        """Whether ``text`` occurs in its coordinates, key, service, stage or error, in capitals or not."""
         key = (self.key or b"").decode(errors="replace")
         said = (str(self.source), key, self.service, self.stage, self.error_class, self.message)
         return text.casefold() in "\n".join(said).casefold()
@@ -181,7 +181,7 @@ def _headers(message: Message) -> tuple[list[Header], list[str]]:
 def _source(texts: Mapping[str, str], found_in: str, flaws: list[str]) -> Place | None:
     """The coordinates in the headers, if they are a place in the topic whose dead letters these are.
 
-    Whoever may write dead letters could otherwise have any bytes sent to any topic by whoever replays them.
+    Otherwise a client that may write dead letters could have any bytes sent to any topic when they are replayed.
     """
     if not {"source_topic", "source_partition", "source_offset"} <= texts.keys():
         return None

@@ -42,7 +42,7 @@ class Examiner:
     Args:
         lineage: its topics and its codec.
         checks: by logical topic: refuses a decoded record by a ContractError, as the service that reads it does.
-        closed_before_ms: windows of decisions before this time are closed; None: nobody here can say.
+        closed_before_ms: windows of decisions before this time are closed; None: unknown.
     """
 
     def __init__(self, lineage: Lineage, checks: Mapping[str, Check], closed_before_ms: int | None = None) -> None:

@@ -40,7 +40,7 @@ class DeadLetter:
 
     @property
     def place(self) -> str:
-        """Where the record stands."""
+        """Position of the record."""
         return f"{self.topic}[{self.partition}]@{self.offset}"
 
     def headers(self) -> Headers:
@@ -52,7 +52,7 @@ class DeadLetter:
             ("service", self.service),
             ("stage", self.stage),
             ("error_class", type(self.error).__name__),
-            # An error may quote what nobody can write: half a surrogate.
+            # An error may quote what cannot be encoded: half a surrogate.
             ("message", str(self.error)[:MAX_REASON].encode(errors="backslashreplace").decode()),
         ]
 
@@ -61,7 +61,7 @@ def outgoing(letter: DeadLetter, topics: Topics) -> Outgoing:
     """The message of a dead letter.
 
     A value above the topic's size can only come out of a compressed batch, and no producer would take it; the same is
-    true of a key without end. The beginning stands for either, and one more header says how long it was.
+    true of a key without end. Of either, only the beginning is kept, and one more header says how long it was.
     """
     name = topics.logical(letter.topic)
     limit = topics.spec(name).max_message_bytes

@@ -1,4 +1,4 @@
-"""A producer that is made anew when it is lost, and an account of every message that it was given."""
+"""A producer that is replaced when it is lost, and an account of every message that it was given."""
 
 import logging
 import math
@@ -28,7 +28,7 @@ class AccountedProducer:
 
     After a fatal error (no permission to write, a log that lost its end) librdkafka's producer refuses everything for
     ever. Here it is given up, what it had is counted, and after a pause there is another one. Nothing calls ``flush``:
-    it goes on calling back while an error is pending, where ``poll`` stops at the first.
+    it keeps calling back while an error is pending, where ``poll`` stops at the first.
 
     Args:
         make: makes a producer.
@@ -52,7 +52,7 @@ class AccountedProducer:
 
     @property
     def failed(self) -> int:
-        """Messages that it will never have, or of which nobody knows."""
+        """Messages that it will never have, or whose fate is unknown."""
         return self._failed
 
     @property
@@ -101,7 +101,7 @@ class AccountedProducer:
         self._producer, self._again_at_s = None, math.inf
 
     def _living(self) -> Producer | None:
-        """The producer: made when the first message comes, and anew where the last was lost long enough ago."""
+        """The producer: made when the first message comes, and replaced when it was lost long enough ago."""
         if self._producer is None and time.monotonic() >= self._again_at_s:
             try:
                 self._producer = self._make()

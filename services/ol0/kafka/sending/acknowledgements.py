@@ -14,7 +14,7 @@ FULL_S = 0.05
 class Acknowledgements:
     """Counts delivery reports; ``take`` is the callback of every message that is to be counted.
 
-    It calls nothing. Where an error of the producer itself is being raised, librdkafka may go on reporting, and then
+    It calls nothing. Where an error of the producer itself is being raised, librdkafka may keep reporting, and then
     every call from here fails after it was made: a lock would stay taken.
     """
 

@@ -11,9 +11,9 @@ from ol0.records import Record
 class HostSender:
     """Sends records to their topics, each written once however often librdkafka has to retry.
 
-    A forked child begins anew, with an account of its own and a producer that it makes when it has something to send.
+    A forked child starts over, with an account of its own and a producer that it makes when it has something to send.
     The parent's is never touched there, nor freed, for none of librdkafka's threads is in the child to answer: the
-    frame of the thread that owns it went with the fork, and whatever a frame holds that nobody ever leaves stays.
+    frame of the thread that owns it went with the fork, and whatever is held by a frame that is never left stays.
     May be used from several threads.
 
     Raises:
@@ -22,9 +22,9 @@ class HostSender:
 
     def __init__(self, lineage: Lineage) -> None:
         self._lineage = lineage
-        lineage.clients.producer()  # a wrong option is an error of whoever opens, not one of the thread later on
+        lineage.clients.producer()  # a wrong option fails here, not later in the thread
         self._thread = self._new_thread()
-        call_in_children(self._begin_anew)
+        call_in_children(self._start_over)
 
     @property
     def account(self) -> Account:
@@ -47,7 +47,7 @@ class HostSender:
         """Sends what is on its way, as far as that is possible within ``timeout_s`` and two seconds."""
         self._thread.close(timeout_s)
 
-    def _begin_anew(self) -> None:
+    def _start_over(self) -> None:
         self._lineage.clients.notes.clear()
         self._thread = self._new_thread()
 

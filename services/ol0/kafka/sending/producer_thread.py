@@ -45,14 +45,14 @@ class Account:
 
     @property
     def dropped(self) -> int:
-        """Records that are lost, as far as anybody knows."""
+        """Records that are lost, as far as is known."""
         return sum(self.reasons.values())
 
 
 class ProducerThread:
     """Takes messages from any thread and never waits; a thread of its own brings them to the producer.
 
-    Nobody else touches the producer, so nobody's call can meet an error of it, and whatever the broker does costs the
+    No other thread touches the producer, so no call can meet an error of it, and whatever the broker does costs the
     host a place in a bounded queue. The thread begins with the first message.
 
     Args:

@@ -36,7 +36,7 @@ class RecordSender:
 
     def __init__(self, lineage: Lineage, full_wait_s: float = 0.1) -> None:
         self._notes = lineage.clients.notes
-        lineage.clients.producer()  # a wrong option is an error of whoever makes a sender
+        lineage.clients.producer()  # a wrong option fails here, not at the first record
         self._outbox = AccountedProducer(lineage.clients.producer, self._notes)
         self._topics = lineage.topics
         self._codec = lineage.codec

@@ -36,8 +36,8 @@ def apply_changes(table: dict[str, Record], changes: Iterable[Change]) -> None:
 class CompactedReader:
     """Reads one compacted topic from its beginning, to its end and beyond. Needs no broker to be made.
 
-    The end is where the broker says so: commit markers take offsets, so the last record may stand anywhere before it.
-    Where reading fails (librdkafka may come back from that after minutes, or never), or the topic was made anew under
+    The end is where the broker says so: commit markers take offsets, so the last record may be anywhere before it.
+    Where reading fails (librdkafka may come back from that after minutes, or never), or the topic was recreated under
     the same name, it begins again.
 
     Args:

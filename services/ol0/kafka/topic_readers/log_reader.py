@@ -29,7 +29,7 @@ ANSWER_S: Final = 10.0
 class LogReader:
     """Follows topics for as long as it lives, through restarts of the broker. Used by one thread.
 
-    A topic that was made anew under its name is read from its beginning; what was read of it before that was noticed
+    A topic that was recreated under its name is read from its beginning; what was read of it before that was noticed
     comes once more.
 
     Args:
@@ -72,9 +72,9 @@ class LogReader:
 
         Ticks and deletions are passed over, and so is a record that cannot be decoded, with a line in the log.
         """
-        if anew := self._identities.changed():
-            self._log.warning("topics were recreated; reading them from their beginning", topics=anew)
-            self._next |= {place: OFFSET_BEGINNING for place in self._next if place[0] in anew}
+        if recreated := self._identities.changed():
+            self._log.warning("topics were recreated; reading them from their beginning", topics=recreated)
+            self._next |= {place: OFFSET_BEGINNING for place in self._next if place[0] in recreated}
             self._consumer.close()
             self._begin()
         messages = self._consumer.consume(BATCH, WAIT_S)
