@@ -24,7 +24,7 @@ PART_BYTES: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class TopicPlace:
-    """Where a loop is in one topic: which topic it is (see ``topic_ids``), and the next offset of each partition."""
+    """Where a loop is in one topic: the id of the topic, and the next offset of each partition."""
 
     topic_id: str
     offsets: Mapping[int, int]

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias, cast
 
 from redis import Redis
-from redis.exceptions import RedisError
 
 from ol0.errors import StoreError
 from ol0.replay.layout import Key, store_key
-from ol0.replay.script_runner import refused
+from ol0.replay.script_runner import store_errors
 
 REWARD: Final = struct.Struct("<f")
 
@@ -26,10 +25,8 @@ class AnchorStore:
 
     def anchors(self) -> list[Anchor]:
         """All anchors, in the order in which they were added."""
-        try:
+        with store_errors("LRANGE"):
             items = cast("list[bytes]", self._client.lrange(self._key, 0, -1))
-        except RedisError as error:
-            raise refused("LRANGE", error) from error
         return [(item[REWARD.size :], REWARD.unpack_from(item)[0]) for item in items]
 
     def add_anchors(self, anchors: Sequence[Anchor]) -> None:
@@ -47,10 +44,8 @@ class AnchorStore:
         pipeline.renamenx(self._draft, self._key)
         pipeline.delete(self._draft)
         pipeline.lrange(self._key, 0, -1)
-        try:
+        with store_errors("adding anchors"):
             found = pipeline.execute()[-1]
-        except RedisError as error:
-            raise refused("adding anchors", error) from error
         if found != items:
             raise StoreError(
                 f"{self._key} holds {len(found)} other anchors: they belong to the base of this lineage; take another "

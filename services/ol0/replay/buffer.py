@@ -7,7 +7,6 @@ from typing import Final, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from redis import Redis
-from redis.exceptions import RedisError
 
 from ol0.errors import NothingToDraw
 from ol0.replay.anchors import Anchor, AnchorStore
@@ -15,7 +14,7 @@ from ol0.replay.counters import Counters
 from ol0.replay.layout import Key, store_key
 from ol0.replay.ring import Fields, RingMirror
 from ol0.replay.sampling import Mass, Slots, draw, importance_weights
-from ol0.replay.script_runner import Scripts, refusal, refused
+from ol0.replay.script_runner import Scripts, store_errors, taken
 
 LARGEST_UPDATE: Final = 1_000  # priorities that wait: what a learner that is killed has learnt in vain of them
 FETCHED: Final = 500  # payloads in one answer of the store: some MB of the largest vectors
@@ -116,12 +115,11 @@ class ReplayBuffer:
         """
         self.flush()
         reply = self._scripts.call("refresh", self._incarnation, self._ring.head, self._counters.excluded)
-        if reply[0] != b"OK":
-            raise refusal(reply, store_key(self._prefix, "*"))
-        head, capacity, watermark, open_windows = (int(cast("int", value)) for value in reply[1:5])
-        self._ring.extend(head, capacity, cast("bytes", reply[5]), cast("bytes", reply[6]))
+        *numbers, priorities, entries, found = taken(reply, store_key(self._prefix, "*"))
+        head, capacity, watermark, open_windows = (int(cast("int", value)) for value in numbers)
+        self._ring.extend(head, capacity, cast("bytes", priorities), cast("bytes", entries))
         self._watermark_ms = watermark
-        meta = cast("list[bytes]", reply[7])
+        meta = cast("list[bytes]", found)
         self._counters = Counters.parse(dict(zip(meta[::2], meta[1::2], strict=True)), open_windows)
 
     def sample(self, count: int, alpha: float, beta: float, rng: np.random.Generator) -> Batch:
@@ -201,8 +199,7 @@ class ReplayBuffer:
         largest = f"{self._ring.priorities[changed].max():.9g}"
         known = self._counters.excluded
         reply = self._scripts.call("prioritise", self._incarnation, known, runs, priorities, largest)
-        if reply[0] != b"OK":
-            raise refusal(reply, store_key(self._prefix, "*"))
+        taken(reply, store_key(self._prefix, "*"))
         self._ring.changed[changed] = False
 
     def _mass(self, alpha: float) -> Mass:
@@ -217,10 +214,8 @@ class ReplayBuffer:
         ring, there = self._ring, self._ring.fetched[slots]
         if not there.all():
             missing = slots[~there]
-            try:
+            with store_errors("fetch of a batch"):
                 found = self._client.hmget(store_key(self._prefix, Key.PAYLOADS), ring.fields(missing).tolist())
-            except RedisError as error:
-                raise refused("fetch of a batch", error) from error
             ring.payloads[missing] = cast("list[bytes | None]", found)
             ring.fetched[missing] = [payload is not None for payload in cast("list[bytes | None]", found)]
             there = ring.fetched[slots]

@@ -6,11 +6,10 @@ from typing import Final, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 from redis import Redis
-from redis.exceptions import RedisError
 
 from ol0.replay.counters import DecisionDrop
 from ol0.replay.layout import PRIORITY, REMOVAL, RING_ENTRY, Key, payload_field, store_key
-from ol0.replay.script_runner import Argument, Scripts, damaged, refusal, refused
+from ol0.replay.script_runner import Argument, Scripts, damaged, store_errors, taken
 
 FETCH: Final = 500  # payloads a round trip: under a megabyte
 
@@ -41,10 +40,8 @@ class Exclusion:
         pipeline = self._client.pipeline(transaction=True)
         pipeline.get(store_key(self._prefix, Key.PRIORITIES))
         pipeline.get(store_key(self._prefix, Key.ENTRIES))
-        try:
+        with store_errors("GET"):
             priorities, entries = pipeline.execute()
-        except RedisError as error:
-            raise refused("GET", error) from error
         if len(priorities or b"") * RING_ENTRY.itemsize != len(entries or b"") * PRIORITY.itemsize:
             what = f"{len(priorities or b''):,} bytes of priorities, {len(entries or b''):,} of entries"
             raise damaged(store_key(self._prefix, "*"), what)
@@ -72,10 +69,8 @@ class Exclusion:
         Raises:
             StoreError: the store is out of reach.
         """
-        try:
+        with store_errors("ZSCAN"):
             members = list(self._client.zscan_iter(store_key(self._prefix, Key.OPEN), count=FETCH))
-        except RedisError as error:
-            raise refused("ZSCAN", error) from error
         fields = sorted({payload_field(int(deadline), key) for key, deadline in members})
         pairs = zip(fields, self._payloads(fields), strict=True)
         return [field for field, payload in pairs if payload is not None and matches(payload)]
@@ -99,14 +94,9 @@ class Exclusion:
 
     def _payloads(self, fields: Sequence[bytes]) -> Iterator[bytes | None]:
         for at in range(0, len(fields), FETCH):
-            try:
+            with store_errors("HMGET"):
                 payloads = self._client.hmget(store_key(self._prefix, Key.PAYLOADS), list(fields[at : at + FETCH]))
-            except RedisError as error:
-                raise refused("HMGET", error) from error
             yield from cast("list[bytes | None]", payloads)
 
     def _run(self, name: str, *arguments: Argument) -> int:
-        reply = self._scripts.call(name, *arguments)
-        if reply[0] != b"OK":
-            raise refusal(reply, store_key(self._prefix, "*"))
-        return cast("int", reply[1])
+        return cast("int", taken(self._scripts.call(name, *arguments), store_key(self._prefix, "*"))[0])

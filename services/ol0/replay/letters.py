@@ -4,11 +4,11 @@ from typing import Final
 
 import structlog
 from redis import Redis
-from redis.exceptions import RedisError, WatchError
+from redis.exceptions import WatchError
 
 from ol0.errors import StoreError
 from ol0.replay.layout import Key, store_key
-from ol0.replay.script_runner import refused
+from ol0.replay.script_runner import store_errors
 
 LETTERS: Final = dict(zip("mwofdgpixua", (key for key in Key if key is not Key.ANCHORS_DRAFT), strict=True))
 
@@ -34,10 +34,8 @@ def rename_letters(client: Redis, prefix: str) -> bool:
     Raises:
         StoreError: keys of both versions are there, or the store is out of reach.
     """
-    try:
+    with store_errors("RENAMENX"):
         return _rename(client, prefix)
-    except RedisError as error:
-        raise refused("RENAMENX", error) from error
 
 
 def _rename(client: Redis, prefix: str) -> bool:

@@ -5,14 +5,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from redis import Redis
-from redis.exceptions import RedisError
 
 from ol0.errors import StoreError
 from ol0.records import Partition
 from ol0.replay.layout import SCRIPT_KEYS, Key, store_key
 from ol0.replay.letters import older_keys, rename_letters
 from ol0.replay.protocol import Published
-from ol0.replay.script_runner import Scripts, refused
+from ol0.replay.script_runner import Scripts, store_errors
 
 
 def rebuild_store(
@@ -54,8 +53,6 @@ def rebuild_store(
     pipeline.hset(meta, "next_outcome", str(next_outcome))
     if published is not None:
         pipeline.hset(meta, "frontier", published.field)
-    try:
+    with store_errors("rebuild"):
         _, (status, *_), *_ = pipeline.execute()
-    except RedisError as error:
-        raise refused("rebuild", error) from error
     assert status == b"OK", "there is nothing left that it could refuse"

@@ -1,10 +1,9 @@
 """Which logs the store reads: a partition is of one topic, and a topic that is recreated is another one."""
 
 from enum import Enum
-from typing import cast
 
 from ol0.records import Partition
-from ol0.replay.script_runner import Scripts, refusal
+from ol0.replay.script_runner import Scripts, taken
 
 
 class Admitted(Enum):
@@ -47,18 +46,12 @@ class Registration:
 
     def retire(self, partition: Partition) -> None:
         """Forgets a partition that its topic, recreated, has no more. Raises StoreError."""
-        reply = self._scripts.call("retire", str(partition))
-        if reply[0] != b"OK":
-            raise refusal(reply, str(partition))
+        taken(self._scripts.call("retire", str(partition)), str(partition))
 
     def bound(self, max_open: int) -> None:
         """Sets how many windows may be open. Raises StoreError, also where the store is another one by now."""
-        reply = self._scripts.call("bound", self._incarnation, max_open)
-        if reply[0] != b"OK":
-            raise refusal(reply, "the bound of open windows")
+        taken(self._scripts.call("bound", self._incarnation, max_open), "the bound of open windows")
 
     def _admit(self, partition: Partition, topic_id: str, first_offset: int, begins_again: str) -> Admitted:
         reply = self._scripts.call("admit", str(partition), self._incarnation, topic_id, first_offset, begins_again)
-        if reply[0] != b"OK":
-            raise refusal(reply, f"{partition}, of topic {topic_id}")
-        return Admitted(cast("bytes", reply[1]))
+        return Admitted(taken(reply, f"{partition}, of topic {topic_id}")[0])

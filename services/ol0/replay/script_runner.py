@@ -1,6 +1,7 @@
 """The scripts of this package, each with the prelude before it, called by hash."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from hashlib import sha1
 from importlib.resources import files
@@ -53,6 +54,13 @@ def refusal(reply: Sequence[object], where: str) -> StoreError:
             return damaged(where, ", ".join(rest))
         case _:
             return StoreError(f"{where}: {status}{found}: the store does not take this call; mixed versions of OL0?")
+
+
+def taken(reply: Sequence[object], where: str) -> Sequence[object]:
+    """What a reply says after its OK. Raises the ``refusal`` of any other one."""
+    if reply[0] != b"OK":
+        raise refusal(reply, where)
+    return reply[1:]
 
 
 def damaged(where: str, what: str) -> StoreError:
@@ -196,6 +204,15 @@ def refused(what: str, error: RedisError) -> StoreError:
                 "check that nothing else writes the lineage's keys, and that the server is Redis 7.0, Valkey or newer"
             )
     return StoreError(f"replay store, {what}: {type(error).__name__}: {error}; {remedy}")
+
+
+@contextmanager
+def store_errors(what: str) -> Iterator[None]:
+    """Turns the client's errors into ``StoreError``s."""
+    try:
+        yield
+    except RedisError as error:
+        raise refused(what, error) from error
 
 
 def _ask(connection: Connection, command: Command) -> object:

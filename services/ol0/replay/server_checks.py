@@ -5,14 +5,13 @@ from typing import Final
 
 import structlog
 from redis import Redis
-from redis.exceptions import RedisError
 
 from ol0.config import RedisConfig, StoreRisk
 from ol0.errors import ConfigError, StoreError
 from ol0.replay.budget import Budget
 from ol0.replay.connection import connect
 from ol0.replay.layout import Key, store_key
-from ol0.replay.script_runner import refused
+from ol0.replay.script_runner import store_errors
 
 OLDEST: Final = 7
 """Major version of the first Redis whose scripts have flags, as Valkey's have: what frees memory runs in a full one."""
@@ -36,10 +35,8 @@ def open_store(config: RedisConfig, prefix: str) -> Redis:
         StoreError: the server is out of reach, or has wrong settings.
     """
     client = connect(config)
-    try:
+    with store_errors("EXISTS"):
         client.exists(store_key(prefix, Key.META))  # in a cluster this leads to the node whose settings count
-    except RedisError as error:
-        raise refused("EXISTS", error) from error
     check_settings(client, config.accept)
     return client
 
@@ -96,10 +93,8 @@ def store_probe(config: RedisConfig, prefix: str, timeout_s: float) -> Callable[
     client = connect(config, retries=1, timeout_s=timeout_s)
 
     def ask() -> None:
-        try:
+        with store_errors("EXISTS"):
             client.exists(store_key(prefix, Key.META))
-        except RedisError as error:
-            raise refused("EXISTS", error) from error
 
     return ask
 
@@ -141,9 +136,7 @@ def _acceptance(risk: StoreRisk) -> str:
 
 
 def _info(client: Redis, section: str) -> Mapping[str, object]:
-    try:
+    with store_errors("INFO"):
         found = client.info(section)
-    except RedisError as error:
-        raise refused("INFO", error) from error
     assert isinstance(found, dict)
     return found

@@ -6,12 +6,11 @@ from typing import Final, cast
 
 import numpy as np
 from redis import Redis
-from redis.exceptions import RedisError
 
 from ol0.errors import StoreError
 from ol0.replay.counters import Counters
 from ol0.replay.layout import PRIORITY, RING_ENTRY, SCRIPT_KEYS, Key, store_key
-from ol0.replay.script_runner import damaged, refused
+from ol0.replay.script_runner import damaged, store_errors
 
 SAMPLED: Final = 256  # payloads whose mean length is taken for all
 
@@ -97,12 +96,10 @@ def read_stats(client: Redis, prefix: str) -> StoreStats:
     pipeline.hrandfield(keys[Key.PAYLOADS], SAMPLED, withvalues=True)
     for name in names:
         pipeline.memory_usage(keys[name])
-    try:
+    with store_errors("reading statistics"):
         meta, watermarks, open_windows, priorities, entries, anchors, outbox, payloads, sample, *memory = (
             pipeline.execute()
         )
-    except RedisError as error:
-        raise refused("reading statistics", error) from error
     if not meta:
         raise StoreError(
             f"no replay store under {store_key(prefix, '*')}: `ol0 topics apply` makes one; if there was one, it was "

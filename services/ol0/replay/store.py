@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 from redis import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from ol0.errors import StoreError
 from ol0.pending import Pending
@@ -33,7 +33,7 @@ from ol0.replay.protocol import (
     Unsent,
 )
 from ol0.replay.registration import Registration
-from ol0.replay.script_runner import Argument, Command, Scripts, refusal, refused, reply_of
+from ol0.replay.script_runner import Argument, Command, Scripts, refusal, refused, reply_of, store_errors, taken
 
 LARGEST_BATCH: Final = 2_000  # as in prelude.lua
 COMMITS_AT_ONCE: Final = 4
@@ -89,9 +89,7 @@ class ReplayStore:
         rename_letters(self._client, self._prefix)
         flat = [word for partition, start in starts.items() for word in (str(partition), start)]
         reply = self._scripts.call("register", secrets.token_hex(8), capacity, max_open, *flat)
-        if reply[0] != b"OK":
-            raise refusal(reply, store_key(self._prefix, "*"))
-        _, incarnation, found = reply
+        incarnation, found = taken(reply, store_key(self._prefix, "*"))
         if _integer(found) != capacity:
             raise StoreError(
                 f"the ring has {_integer(found)} slots, online_learning.replay_size says {capacity}: set it back, or "
@@ -113,10 +111,8 @@ class ReplayStore:
             StoreError: there is no store, or another one.
         """
         rename_letters(self._client, self._prefix)
-        try:
+        with store_errors("HGET"):
             found = self._client.hget(store_key(self._prefix, Key.META), "incarnation")
-        except RedisError as error:
-            raise refused("HGET", error) from error
         if found is None:
             raise StoreError(
                 f"no replay store under {store_key(self._prefix, '*')}: `ol0 topics apply` makes one; if there was "
@@ -133,10 +129,8 @@ class ReplayStore:
 
     def exists(self) -> bool:
         """Whether there is a store, in whatever state, of this or an earlier version. Changes nothing."""
-        try:
+        with store_errors("EXISTS"):
             return bool(self._client.exists(store_key(self._prefix, Key.META), older_meta(self._prefix)))
-        except RedisError as error:
-            raise refused("EXISTS", error) from error
 
     def claim(self, partition: Partition) -> Claim:
         """Takes a partition over; its former owner is fenced from now on.
@@ -145,9 +139,7 @@ class ReplayStore:
             StoreError: the partition is not registered, or the store is not the one that was attached to.
         """
         reply = self._scripts.call("claim", str(partition), self.incarnation)
-        if reply[0] != b"OK":
-            raise refusal(reply, str(partition))
-        return Claim(*(_integer(value) for value in reply[1:4]))
+        return Claim(*map(_integer, taken(reply, str(partition))))
 
     def apply(self, partition: Partition, claim: Claim, next_offset: int, arrivals: Arrivals) -> Applied:
         """Takes in the records from ``claim.next_offset`` up to ``next_offset``, exactly once.
@@ -200,8 +192,7 @@ class ReplayStore:
         reply = self._scripts.call(
             "skip", str(partition), self.incarnation, claim.epoch, claim.next_offset, to, counter
         )
-        if reply[0] != b"OK":
-            raise refusal(reply, f"{partition}, offset {claim.next_offset}, epoch {claim.epoch}")
+        taken(reply, f"{partition}, offset {claim.next_offset}, epoch {claim.epoch}")
 
     def turn(
         self, limit: int, commit: Commit | None = None, sent: Unsent | None = None, *, ask_unsent: bool = True
@@ -265,10 +256,8 @@ class ReplayStore:
         return self._committed(self._scripts.call("commit", *_words(Commit(sequence, windows, counts, user_limit))))
 
     def _due(self, reply: object) -> Due:
-        fields = reply_of("due", reply)
-        if fields[0] != b"OK":
-            raise refusal(fields, store_key(self._prefix, "*"))
-        _, sequence, next_outcome, frontier, watermark, keys, deadlines, heads, piles, expired = fields
+        fields = taken(reply_of("due", reply), store_key(self._prefix, "*"))
+        sequence, next_outcome, frontier, watermark, keys, deadlines, heads, piles, expired = fields
         windows = []
         rows = zip(_bytes_list(keys), _bytes_list(deadlines), _bytes_list(heads), _bytes_list(piles), strict=True)
         for key, deadline, head, pile in rows:
@@ -289,18 +278,14 @@ class ReplayStore:
         pipeline = self._client.pipeline(transaction=True)
         pipeline.hgetall(store_key(self._prefix, Key.META))
         pipeline.zcard(store_key(self._prefix, Key.OPEN))
-        try:
+        with store_errors("HGETALL"):
             meta, open_windows = pipeline.execute()
-        except RedisError as error:
-            raise refused("HGETALL", error) from error
         return Counters.parse(meta, open_windows)
 
     def partitions(self) -> list[str]:
         """Names of all registered partitions, sorted."""
-        try:
+        with store_errors("HKEYS"):
             names = cast("list[bytes]", self._client.hkeys(store_key(self._prefix, Key.WATERMARKS)))
-        except RedisError as error:
-            raise refused("HKEYS", error) from error
         return sorted(_text(name) for name in names)
 
 
