@@ -108,7 +108,7 @@ def error_of(exception: KafkaException) -> KafkaError:
 
 @contextmanager
 def broker_errors(what: str) -> Iterator[None]:
-    """Turns librdkafka's exceptions into ours.
+    """Turns librdkafka's exceptions, and an answer that did not come in time, into ours.
 
     Raises:
         StreamError: the broker did not do what was asked.
@@ -120,6 +120,8 @@ def broker_errors(what: str) -> Iterator[None]:
         raise StreamError(
             f"{what}: {reason}; is the broker up at kafka.bootstrap_servers, and was `ol0 topics apply` run?"
         ) from exception
+    except TimeoutError as error:
+        raise StreamError(f"{what}: no answer in time; is the broker up at kafka.bootstrap_servers?") from error
 
 
 def to_message(record: Record, topics: Topics, codec: Codec) -> Outgoing:

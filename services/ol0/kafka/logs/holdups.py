@@ -2,12 +2,15 @@
 
 import math
 import time
-from collections.abc import Collection, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final, NamedTuple, cast
 
 import structlog
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but not marked as such for mypy
+    AdminClient,
+    MemberDescription,
+)
 
 from ol0.errors import StreamError
 from ol0.kafka.logs.questions import TIMEOUT_S, AskedOffsets, Repeated, Which
@@ -59,18 +62,21 @@ class AskedEnds:
         return {partition: End(stable[partition], high[partition]) for partition in stable}
 
 
-def readers_of(admin: AdminClient, group: str) -> frozenset[Partition]:
-    """The partitions that a member of the consumer group has at the moment.
+def members_of(admin: AdminClient, group: str) -> Sequence[MemberDescription]:
+    """The members of a consumer group.
 
     Raises:
         StreamError: the broker does not answer.
     """
     with broker_errors(f"members of the group {group}"):
-        try:
-            found = admin.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result(TIMEOUT_S)
-        except TimeoutError as error:
-            raise StreamError(f"members of the group {group}: no answer within {TIMEOUT_S:g} s") from error
-    places = [place for member in found.members if member.assignment for place in member.assignment.topic_partitions]
+        members = admin.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result(TIMEOUT_S).members
+        return cast("Sequence[MemberDescription]", members)
+
+
+def readers_of(admin: AdminClient, group: str) -> frozenset[Partition]:
+    """The partitions that a member of the consumer group has at the moment. Raises as ``members_of``."""
+    members = members_of(admin, group)
+    places = [place for member in members if member.assignment for place in member.assignment.topic_partitions]
     return frozenset(Partition(place.topic, place.partition) for place in places)
 
 

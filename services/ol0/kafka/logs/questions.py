@@ -14,7 +14,6 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
     TopicDescription,
 )
 
-from ol0.errors import StreamError
 from ol0.kafka.messages import broker_errors, error_of
 from ol0.records import Partition
 
@@ -104,10 +103,7 @@ class AskedOffsets:
             StreamError: it did not answer, or not for every partition.
         """
         with broker_errors("offsets of the sources"):
-            try:
-                return {it: int(answer.result(self._timeout_s).offset) for it, answer in self._answers.items()}
-            except TimeoutError as error:
-                raise StreamError(f"offsets of the sources: no answer within {self._timeout_s:g} s") from error
+            return {it: int(answer.result(self._timeout_s).offset) for it, answer in self._answers.items()}
 
     def known(self) -> dict[Partition, int | None]:
         """The same; None: no answer for this partition, as while its broker is away."""
@@ -154,15 +150,14 @@ class AskedTopics:
         """
         found = {}
         for name, future in self._futures.items():
-            try:
-                told = future.result(self._timeout_s)
-            except KafkaException as exception:
-                if error_of(exception).code() not in MISSING:
-                    raise StreamError(f"description of {name}: {error_of(exception).str()}") from exception
-            except TimeoutError as error:
-                raise StreamError(f"description of {name}: no answer within {self._timeout_s:g} s") from error
-            else:
-                found[name] = Described(str(told.topic_id), tuple(sorted(one.id for one in told.partitions)))
+            with broker_errors(f"description of {name}"):
+                try:
+                    told = future.result(self._timeout_s)
+                except KafkaException as exception:
+                    if error_of(exception).code() in MISSING:
+                        continue
+                    raise
+            found[name] = Described(str(told.topic_id), tuple(sorted(one.id for one in told.partitions)))
         return found
 
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from ol0.config import Settings
-from ol0.errors import StoreError, StreamError
+from ol0.errors import StoreError
 from ol0.feedback.service import GROUP, SOURCES
 from ol0.kafka import topic_admin
 from ol0.kafka.clients import SESSION_TIMEOUT_MS
 from ol0.kafka.lineage import Lineage
+from ol0.kafka.logs.holdups import members_of
 from ol0.kafka.logs.questions import describe
-from ol0.kafka.messages import broker_errors
 from ol0.kafka.topic_readers.log_reader import LogReader
 from ol0.records import Outcome, Partition
 from ol0.replay.budget import MOST_OPEN
@@ -127,11 +127,4 @@ def next_number(newest: Published | None, bounds: Iterable[tuple[int, int]]) -> 
 
 def _has_members(lineage: Lineage) -> bool:
     """Asks the broker, for an epoch says nothing of time, and a wiped store has none."""
-    name = f"{lineage.topics.prefix}.{GROUP}"
-    client = lineage.clients.admin()  # has to live until its answer is there
-    with broker_errors(f"members of the group {name}"):
-        answers = client.describe_consumer_groups([name], request_timeout=topic_admin.TIMEOUT_S)
-        try:
-            return bool(answers[name].result(topic_admin.TIMEOUT_S).members)
-        except TimeoutError as error:
-            raise StreamError(f"members of the group {name}: no answer within {topic_admin.TIMEOUT_S:g} s") from error
+    return bool(members_of(lineage.clients.admin(), f"{lineage.topics.prefix}.{GROUP}"))
