@@ -8,7 +8,7 @@ from threading import Event
 from typing import Final
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from ol0.config import StreamingConfig
 from ol0.errors import Fenced, Gap, OL0Error
@@ -18,7 +18,7 @@ from ol0.kafka.decoding import PartitionBatch, PartitionBatchReader
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.logs.holdups import HoldupWatch
 from ol0.kafka.logs.identities import TopicWatch
-from ol0.kafka.messages import broker_errors, by_partition, cached_lag, coordinates, is_usable
+from ol0.kafka.messages import LOST, broker_errors, by_partition, cached_lag, coordinates, is_usable
 from ol0.kafka.ports import Sink
 from ol0.kafka.ticks import Ticker
 from ol0.observability.loop_stats import LoopStats
@@ -29,7 +29,6 @@ COMMIT_INTERVAL_S: Final = 5.0
 """Kafka's own offsets only show the lag to people; the sink's are the ones that count."""
 SOON_S: Final = 0.002
 """How long a poll may take while the sink has more work: less than what the store takes for a step of it."""
-LOST: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001 - its own
 MAX_GAPS: Final = 3
 """Gaps of one partition in a row; one is a restored store, this many is a sink that contradicts itself."""
 

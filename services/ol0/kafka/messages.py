@@ -13,6 +13,8 @@ from ol0.wire.codec import Codec
 from ol0.wire.topics import Topics
 
 Headers = list[tuple[str, str | bytes | None]]
+LOST: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001 - same
+"""What a consumer says of an offset that the log does not have."""
 OnDelivery = Callable[[KafkaError | None, Message], None]
 
 GATHER_S: Final = 0.01
@@ -104,6 +106,11 @@ def error_of(exception: KafkaException) -> KafkaError:
     (error,) = exception.args
     assert isinstance(error, KafkaError)
     return error
+
+
+def is_fatal(error: KafkaError) -> bool:
+    """Whether only a new client can continue."""
+    return error.fatal() or error.code() == KafkaError._FATAL  # noqa: SLF001 - librdkafka names its own errors so
 
 
 @contextmanager

@@ -10,14 +10,13 @@ from ol0.errors import StreamError
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.logs.holdups import StallWatch
 from ol0.kafka.logs.questions import AskedTopics, Described, Repeated, describe
-from ol0.kafka.messages import GATHER_S, broker_errors, coordinates, is_usable
+from ol0.kafka.messages import GATHER_S, LOST, broker_errors, coordinates, is_usable
 from ol0.kafka.snapshots import TopicPlace, next_offsets
 from ol0.records import Partition
 
 BROKER_TIMEOUT_S: Final = 10.0
 LOOK_S: Final = 5.0
 """How often to ask for new partitions and recreated topics: a question costs the broker next to nothing."""
-LOST: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001 - its own code
 
 
 class Sources:

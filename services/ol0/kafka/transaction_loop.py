@@ -12,14 +12,13 @@ import structlog
 from ol0.config import StreamingConfig
 from ol0.errors import ContractError, SignatureError, StreamError
 from ol0.kafka.broker_time import BrokerTime
-from ol0.kafka.committed import Committed, moved_offsets, surplus
 from ol0.kafka.dead_letters.bad_share import BadRecords
 from ol0.kafka.dead_letters.writer import DeadLetter
 from ol0.kafka.decoding import Batch, BatchReader
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.messages import Outgoing, cached_lag, coordinates, to_message
 from ol0.kafka.ports import Handler
-from ol0.kafka.snapshots import Positions, head_of, parts_of
+from ol0.kafka.snapshots import Committed, Positions, head_of, moved_offsets, parts_of, surplus
 from ol0.kafka.sources import Sources
 from ol0.kafka.transactional_writer import STATE, read_stored
 from ol0.kafka.transactions import BACK_OFF_S, Aborted, TooLarge, Transactor

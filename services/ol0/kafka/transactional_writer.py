@@ -78,7 +78,7 @@ class TransactionalWriter:
 
     def _commit(self, messages: Sequence[Outgoing]) -> None:
         if messages:
-            retry_aborted(lambda: self._transactor.commit(messages), lambda: None)
+            retry_aborted(lambda: self._transactor.commit(messages))
 
 
 def read_snapshots(prefix: str, lineage: Lineage) -> dict[str, Snapshot]:

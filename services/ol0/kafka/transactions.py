@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from ol0.errors import Fenced, StreamError
 from ol0.kafka.broker_probe import require_broker
 from ol0.kafka.clients import Clients
-from ol0.kafka.messages import Outgoing, error_of, write
+from ol0.kafka.messages import Outgoing, error_of, is_fatal, write
 
 HUNG_S: Final = 30.0
 """What a step may take beyond its time before it is no longer waited for."""
@@ -167,7 +167,7 @@ class Transactor:
                 f"than its transaction may last ({cause.str()}); it stops, and its restart takes over"
                 f"{self._undelivered}"
             )
-        if cause.fatal() or cause.code() == KafkaError._FATAL:  # noqa: SLF001 - same
+        if is_fatal(cause):
             raise StreamError(f"{self._service}, {name}: {cause.str()}; only a new producer can continue")
 
     def _note_too_large(self, topic: str, size: int) -> None:
@@ -198,8 +198,8 @@ def size_of(key: str | bytes | None, value: str | bytes | None) -> int:
     return len(key or b"") + len(value or b"")
 
 
-def retry_aborted(attempt: Callable[[], None], undo: Callable[[], None]) -> None:
-    """Calls ``attempt`` until its transaction is not aborted, ``undo`` after each one that was.
+def retry_aborted(attempt: Callable[[], None]) -> None:
+    """Calls ``attempt`` until its transaction is not aborted.
 
     Raises:
         Aborted: it was aborted too often in a row.
@@ -209,7 +209,6 @@ def retry_aborted(attempt: Callable[[], None], undo: Callable[[], None]) -> None
             return attempt()
         except Aborted as aborted:
             structlog.get_logger("ol0.transactor").warning("trying again", reason=str(aborted), pause_s=pause_s)
-            undo()
             time.sleep(pause_s)
     return attempt()
 

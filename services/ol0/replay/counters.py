@@ -1,7 +1,7 @@
 """What came in, and what became of it: every record is accounted for, at any moment."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Final, Self
 
@@ -86,21 +86,10 @@ class Counters:
             return int(meta.get(f"count:{name}".encode(), 0))
 
         return cls(
-            decisions=count("decisions"),
-            decisions_dropped={reason: count(name) for reason, name in DECISIONS_DROPPED.items()},
             open=open_windows,
-            outcomes=count("outcomes"),
-            examples=count("examples"),
-            null_rewards=count("null_rewards"),
-            capped=count("capped"),
-            evicted=count("evicted"),
-            excluded=count("excluded"),
-            feedback=count("feedback"),
-            feedback_used=count("feedback_used"),
+            decisions_dropped={reason: count(name) for reason, name in DECISIONS_DROPPED.items()},
             feedback_dropped={reason: count(name) for reason, name in FEEDBACK_DROPPED.items()},
-            waiting=count("waiting"),
-            expired=count("expired"),
-            cut=count("cut"),
+            **{it.name: count(it.name) for it in fields(cls) if it.type is int and it.name != "open"},
         )
 
     def imbalances(self) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from ol0.errors import ConfigError
-from ol0.kafka.messages import Outgoing, error_of, write
+from ol0.kafka.messages import Outgoing, error_of, is_fatal, write
 from ol0.kafka.sending.acknowledgements import Acknowledgements
 from ol0.observability.log_throttle import LogThrottle
 
@@ -76,7 +76,7 @@ class AccountedProducer:
             return False
         except KafkaException as exception:
             error = error_of(exception)
-            if _is_fatal(error):
+            if is_fatal(error):
                 self._retire(error)
                 return False
             self._fail([error])
@@ -151,7 +151,3 @@ class AccountedProducer:
         for name, count in Counter(error.name() for error in errors).items():
             self._failures[name] = self._failures.get(name, 0) + count
             self._notes.note("records were not delivered", f"{name}: {texts[name]}", logging.ERROR, count)
-
-
-def _is_fatal(error: KafkaError) -> bool:
-    return error.fatal() or error.code() == KafkaError._FATAL  # noqa: SLF001 - librdkafka's own codes begin so
