@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message, TopicPartition
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 
 from ol0.errors import ContractError, StreamError
 from ol0.kafka.dead_letters.writer import DeadLetter
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.messages import by_partition, coordinates
+from ol0.kafka.messages import coordinates
 from ol0.kafka.ports import SourceRecord
 from ol0.records import Partition, Record, Tick
 
@@ -67,14 +67,10 @@ class PartitionBatchReader:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records with their messages, what could not be decoded, where the sources continue, and the newest time (or 0).
-
-    A batch may hold offsets and no record: deletions and dead letters take offsets too.
-    """
+    """Records with their messages, what could not be decoded, and the newest time (0: none)."""
 
     records: Sequence[tuple[Message, Record]]
     letters: Sequence[DeadLetter]
-    offsets: Sequence[TopicPartition]
     time_ms: int
 
 
@@ -114,7 +110,7 @@ class BatchReader:
                 if record is not None and not (sampled and isinstance(record, Tick)):
                     records.append((message, record))
         times = [message.timestamp()[1] for message in messages]
-        return Batch(records, letters, next_offsets(messages), max(times, default=0))
+        return Batch(records, letters, max(times, default=0))
 
     def letter(self, message: Message, stage: str, error: ContractError) -> DeadLetter:
         """The dead letter of a message.
@@ -164,9 +160,3 @@ def in_event_order(messages: Sequence[Message]) -> list[Message]:
         latest[place] = max(latest.get(place, 0), message.timestamp()[1])
         keyed.append(((latest[place], topic, partition, offset), message))
     return [message for _, message in sorted(keyed, key=lambda pair: pair[0])]
-
-
-def next_offsets(messages: Sequence[Message]) -> list[TopicPartition]:
-    """Where each partition continues after these messages."""
-    groups = by_partition(messages)
-    return [TopicPartition(topic, number, coordinates(group[-1])[2] + 1) for (topic, number), group in groups.items()]

@@ -63,7 +63,6 @@ class Transactor:
         self, service: str, clients: Clients, on_delivered: Callable[[Message], None] = lambda _: None
     ) -> None:
         self._service = service
-        self._clients = clients
         self._on_delivered = on_delivered
         self._fatal: KafkaError | None = None
         self._undelivered = ""  # the first message of this transaction that its topic did not take, and why

@@ -62,21 +62,17 @@ def _bound(container: DockerContainer, inside: int, outside: int) -> DockerConta
 
 
 class ContainerStack:
-    """Implements ``Stack``. What is in the containers is gone after ``stop``.
-
-    Args:
-        root: unused; the containers keep their data themselves.
+    """Implements ``Stack``. The containers keep their data themselves, until ``stop``.
 
     Raises:
         StackError: Docker does not answer.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, _root: Path) -> None:
         self._kafka_port, self._redis_port = free_ports(2)
         with _docker_errors():  # a container asks the engine already when it is made
             self._kafka = kafka_container(self._kafka_port)
             self._valkey = valkey_container(self._redis_port)
-        self._root = root
 
     def __enter__(self) -> Self:
         self.start()

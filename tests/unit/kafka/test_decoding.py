@@ -5,7 +5,7 @@ from confluent_kafka import Message
 
 from ol0.config import KafkaConfig
 from ol0.errors import StreamError
-from ol0.kafka.decoding import BatchReader, in_event_order, next_offsets
+from ol0.kafka.decoding import BatchReader, in_event_order
 from ol0.kafka.lineage import Lineage
 from ol0.records import Record, Tick
 from support.examples import DECISION, SERVING_STATE, TRANSITION
@@ -43,12 +43,7 @@ def test_at_the_same_time_topic_partition_and_offset_decide() -> None:
     assert [order([m])[0] for m in in_event_order(messages)] == [(0, 9), (0, 1), (1, 2)]
 
 
-def test_each_partition_goes_on_behind_its_last_message() -> None:
-    places = next_offsets([message(5, 2), message(6, 4), message(5, 9, partition=1)])
-    assert [(place.partition, place.offset) for place in places] == [(0, 5), (1, 10)]
-
-
-def test_a_batch_holds_records_letters_offsets_and_its_newest_time() -> None:
+def test_a_batch_holds_records_letters_and_its_newest_time() -> None:
     reader = BatchReader("drift", LINEAGE)
     messages = [
         message(5, 0, value=encoded(DECISION)),
@@ -60,7 +55,6 @@ def test_a_batch_holds_records_letters_offsets_and_its_newest_time() -> None:
     (letter,) = batch.letters
     assert (letter.offset, letter.stage, letter.value) == (1, "decode", b"bad")
     assert batch.time_ms == 9
-    assert [place.offset for place in batch.offsets] == [3]
 
 
 def test_a_deletion_in_a_compacted_topic_is_passed_over_and_elsewhere_a_fault() -> None:
@@ -77,13 +71,12 @@ def test_where_nothing_may_be_passed_over_a_bad_record_stops_the_service(name: s
     assert len(BatchReader("release", LINEAGE).read([message(5, 4, value=encoded(good), name=name)]).records) == 1
 
 
-def test_of_a_sampled_source_some_messages_are_looked_at_and_all_are_passed() -> None:
+def test_of_a_sampled_source_some_messages_are_looked_at() -> None:
     reader = BatchReader("drift", LINEAGE, {"decisions": 2})
     decisions = [replace(DECISION, turn=turn) for turn in range(7)]
     messages = [message(5 + turn, turn, value=encoded(one)) for turn, one in enumerate(decisions)]
     batch = reader.read([*messages, message(6, 0, value=encoded(Tick()), name="outcomes")])
     assert [record for _, record in batch.records] == [decisions[0], Tick(6), decisions[4]]
-    assert [(place.topic, place.offset) for place in batch.offsets] == [("lin.decisions.v1", 7), ("lin.outcomes.v1", 1)]
     assert [record for _, record in reader.read(messages[:1]).records] == decisions[:1]
 
 
@@ -91,4 +84,3 @@ def test_what_is_bad_in_a_sampled_source_and_its_ticks_are_for_those_who_read_al
     reader = BatchReader("drift", LINEAGE, {"decisions": 4})
     batch = reader.read([message(5, 0, value=b"bad"), message(9, 1, value=encoded(Tick()))])
     assert (batch.records, batch.letters) == ([], [])
-    assert [place.offset for place in batch.offsets] == [2]
