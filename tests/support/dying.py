@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, TopicPartition
 from ol0.config import load_settings
 from ol0.kafka.messages import Outgoing
 from ol0.kafka.transactions import STEP_TIMEOUT_S, Transactor
+from ol0.observability.rounds import Rounds
 
 FLUSH_S = 10.0
 
@@ -46,7 +47,7 @@ def run_until_the_commit(service: str, config: Path, topic: str, when: str) -> N
 
     Transactor.commit = noting  # type: ignore[method-assign]
     Transactor._step = deadly  # type: ignore[method-assign]
-    import_module(f"ol0.{service}.service").run(load_settings(config), Event(), lambda _: None)
+    import_module(f"ol0.{service}.service").run(load_settings(config), Event(), Rounds(service))
 
 
 if __name__ == "__main__":
