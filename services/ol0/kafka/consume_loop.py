@@ -100,11 +100,6 @@ class ConsumeLoop:
         """The partitions that this process has at the moment."""
         return frozenset(self._next)
 
-    @property
-    def full(self) -> frozenset[Partition]:
-        """The partitions that wait because the sink is full."""
-        return frozenset(self._held)
-
     def run(self, stop: Event) -> None:
         """Opens, works until ``stop`` is set, finishes the batch at hand and closes.
 

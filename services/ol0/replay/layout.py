@@ -12,8 +12,6 @@ from typing import Final, NamedTuple, Self
 
 import numpy as np
 
-from ol0.records import DecisionId
-
 # fid, source, time, effective time, value, code. Doubles for the times: Lua has no other number.
 FEEDBACK: Final = struct.Struct("<16s8sddfI")
 
@@ -95,12 +93,6 @@ def decision_key(decision_id: str) -> bytes:
     if len(key) != 16:  # noqa: PLR2004 - the size of a UUID
         raise ValueError(f"{decision_id!r} is not a UUID")
     return key
-
-
-def decision_id(key: bytes) -> DecisionId:
-    """The UUID in its canonical form."""
-    text = key.hex()
-    return DecisionId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
 
 
 def payload_field(deadline_ms: int, key: bytes) -> bytes:

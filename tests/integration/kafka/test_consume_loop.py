@@ -144,7 +144,7 @@ def test_a_full_sink_makes_its_partition_wait_and_nothing_is_lost(lineage: Linea
     sink.full = True
     sender.send_all(decisions(3))
     loop = start(sink)
-    work_until(loop, lambda: loop.full)
+    work_until(loop, lambda: loop._held)
 
     # When more comes in, then it stays in Kafka: the loop holds the one portion that it has
     sender.send_all(decisions(50, first=3))
@@ -159,7 +159,7 @@ def test_a_full_sink_makes_its_partition_wait_and_nothing_is_lost(lineage: Linea
     sink.full = False
     work_until(loop, lambda: len(sink.turns()) == 53)
     assert sink.turns() == list(range(53))
-    assert not loop.full
+    assert not loop._held
 
 
 def test_a_full_partition_does_not_hold_back_the_others(lineage: Lineage, start: Start) -> None:
@@ -170,7 +170,7 @@ def test_a_full_partition_does_not_hold_back_the_others(lineage: Lineage, start:
     sender, sink = RecordSender(lineage), HalfFull()
     sender.send_all([*decisions(3), USER_FEEDBACK])
     loop = start(sink, sources=("decisions", "feedback.user"))
-    work_until(loop, lambda: sink.records and loop.full)
+    work_until(loop, lambda: sink.records and loop._held)
     assert [source.record for source in sink.records] == [USER_FEEDBACK]
     sender.send_all([replace(USER_FEEDBACK, feedback_id="feedback-9")])
     work_until(loop, lambda: len(sink.records) == 2)
