@@ -10,7 +10,7 @@ from ol0.console.observing.letters import LettersReader
 from ol0.console.observing.sources import Ends
 from ol0.errors import StreamError
 from ol0.kafka.dead_letters.reader import Letter
-from ol0.kafka.logs.offsets import Which
+from ol0.kafka.logs.questions import Which
 from ol0.records import Partition
 from ol0.wire.topics import Topics
 from unit.console.test_observing import letter

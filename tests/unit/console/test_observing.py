@@ -15,6 +15,7 @@ from ol0.console.observing.watch import Watch
 from ol0.errors import OL0Error, StoreError, StreamError
 from ol0.kafka.dead_letters.reader import Letter, Place
 from ol0.kafka.snapshots import Positions, TopicPlace, head_of, parts_of
+from ol0.kafka.topic_readers.log_reader import LogReader
 from ol0.operator.figures import LiftInterval
 from ol0.records import Partition, Record, Snapshot
 from ol0.replay.stats import StoreStats
@@ -38,7 +39,7 @@ class World:
     letters_read: int = 0
 
     def sources(self) -> Sources:
-        return Sources(self.probe, self.follow, self.stats, lambda _: {}, self.ends, self.letters)
+        return Sources(self.probe, lambda: self.follow().reader, self.stats, lambda _: {}, self.ends, self.letters)
 
     def probe(self) -> None:
         if self.away is not None:
@@ -165,10 +166,10 @@ def test_a_fault_of_the_watch_itself_is_told_and_ends_with_the_next_good_round()
     world = World(pictures.learning().records)
     broken = [ZeroDivisionError("division by zero")]
 
-    def follow() -> Scripted:
+    def follow() -> LogReader:
         if broken:
             raise broken[0]
-        return world.follow()
+        return world.follow().reader
 
     with Watch(replace(world.sources(), follow=follow)) as watch:
         wait_until(lambda: watch.picture.trouble(Part.TOPICS), 5)

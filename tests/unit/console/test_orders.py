@@ -9,7 +9,7 @@ from ol0.console import orders
 from ol0.console.orders import Done, Rehearsal, Wish, given, rehearsed
 from ol0.errors import ConfigError
 from ol0.operator.releases.orders import CurrentState
-from ol0.records import OperatorCommand, OperatorKind
+from ol0.records import OperatorCommand, OperatorKind, short
 from ol0.release.state import ReleaseState
 from support.made_up_run import digest, release
 from unit.console.pictures import SETTINGS
@@ -43,7 +43,7 @@ def lineage(monkeypatch: pytest.MonkeyPatch) -> Lineage:
 def test_a_rehearsal_names_what_is_live_and_gives_nothing(lineage: Lineage) -> None:
     shown = rehearsed(SETTINGS, ROLLBACK)
     assert shown.digest == digest("two")
-    assert shown.changes[0] == f"{digest('two')[:12]} (step 2): live -> quarantined"
+    assert shown.changes[0] == f"{short(digest('two'))} (step 2): live -> quarantined"
     assert lineage.orders == []
 
 

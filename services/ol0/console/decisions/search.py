@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
+from uuid import UUID
 
 from ol0.clock import wall_clock_ms
 from ol0.config import Settings
@@ -25,7 +26,7 @@ from ol0.records import (
     UserFeedback,
 )
 from ol0.replay.connection import connect
-from ol0.replay.layout import decision_id, decision_key
+from ol0.replay.layout import decision_key
 from ol0.replay.stats import StoreStats, read_stats
 
 HOUR_MS: Final = 3_600_000
@@ -97,7 +98,7 @@ def canonical(text: str) -> DecisionId:
         ConfigError: it is no UUID.
     """
     try:
-        return decision_id(decision_key(text.strip().lower()))
+        return DecisionId(str(UUID(bytes=decision_key(text.strip().lower()))))
     except ValueError:
         raise ConfigError(f"{text[:80]!r} is no decision id: `prompt.decide` returns a UUID with each choice") from None
 

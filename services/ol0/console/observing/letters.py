@@ -8,7 +8,7 @@ from typing import Final
 from ol0.errors import StreamError
 from ol0.kafka.dead_letters.reader import Letter, once, read_letters, topics_with_letters
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.logs.offsets import AskedOffsets, Which
+from ol0.kafka.logs.questions import AskedOffsets, Which
 from ol0.operator.dead_letter_text import remedy
 from ol0.records import Partition
 from ol0.wire.topics import Topics

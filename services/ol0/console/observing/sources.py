@@ -8,9 +8,8 @@ from ol0.config import Settings
 from ol0.console.observing.letters import Letters, LettersReader
 from ol0.kafka.broker_probe import broker_probe
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.logs.offsets import AskedOffsets, Which
+from ol0.kafka.logs.questions import AskedOffsets, Which
 from ol0.kafka.topic_readers.log_reader import LogReader
-from ol0.operator.observation import Follows
 from ol0.operator.store.holdups import find_holdups
 from ol0.records import Partition
 from ol0.replay.connection import connect
@@ -35,7 +34,7 @@ class Sources:
     """
 
     probe: Callable[[], None]
-    follow: Callable[[], Follows]
+    follow: Callable[[], LogReader]
     stats: Callable[[], StoreStats]
     holdups: Callable[[StoreStats], Mapping[str, str]]
     ends: Callable[[Collection[Partition]], Mapping[Partition, int | None]]

@@ -17,7 +17,7 @@ from ol0.errors import OL0Error, flaw_of
 from ol0.records import Partition
 
 if TYPE_CHECKING:
-    from ol0.operator.observation import Follows
+    from ol0.kafka.topic_readers.log_reader import LogReader
 
 PROBE_EVERY_S: Final = 5.0
 STORE_EVERY_S: Final = 3.0
@@ -53,7 +53,7 @@ class Watch:
         self._picture, self._revision = Picture(), 0
         self._troubles: dict[Part, Trouble] = {}
         self._due: dict[str, float] = {}
-        self._follower: Follows | None = None
+        self._follower: LogReader | None = None
         self._knowledge = Knowledge()
         self._is_new = False
         self._stop = threading.Event()

@@ -7,8 +7,8 @@ from typing import Final
 from ol0.console.observing.knowledge import Known
 from ol0.console.view.words import JUDGEMENTS, PHASES, Tone, name_of, since
 from ol0.operator.figures import CandidateStory, deciding_reason
-from ol0.operator.text import DASH, MINUS, plural, reason_text, short, signed_points, stage_text
-from ol0.records import DIFFERENCES, Check, Gate, Judgement, Phase, Reason, Verdict
+from ol0.operator.text import DASH, MINUS, plural, reason_text, signed_points, stage_text
+from ol0.records import DIFFERENCES, Check, Gate, Judgement, Phase, Reason, Verdict, short
 
 SHOWN: Final = 12
 LONGEST: Final = 120

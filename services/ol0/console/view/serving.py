@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from ol0.console.observing.knowledge import Known
 from ol0.console.view.words import since
 from ol0.operator.figures import Serving, Trial
-from ol0.operator.text import age, plural, short
-from ol0.records import Digest, Phase
+from ol0.operator.text import age, plural
+from ol0.records import Digest, Phase, short
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from ol0.config import Settings
 from ol0.console.observing.knowledge import Known
 from ol0.console.observing.picture import Part, Picture, Trouble
 from ol0.console.view.words import Tone, begun, since
-from ol0.operator.text import percent, plural, short
-from ol0.records import Digest, Phase
+from ol0.operator.text import percent, plural
+from ol0.records import Digest, Phase, short
 
 
 class State(StrEnum):

@@ -8,8 +8,8 @@ from typing import Final
 from ol0.console.observing.knowledge import Known
 from ol0.console.view.candidates import GateView, gate_view
 from ol0.console.view.words import Tone, ago
-from ol0.operator.text import moment, sentence, short
-from ol0.records import Digest, OperatorCommand, OperatorKind, Phase, Transition
+from ol0.operator.text import moment, sentence
+from ol0.records import Digest, OperatorCommand, OperatorKind, Phase, Transition, short
 
 SHOWN: Final = 30
 ORDERS: Final = {OperatorKind.FREEZE: "Frozen", OperatorKind.THAW: "Thawed", OperatorKind.MODE: "Mode"}
