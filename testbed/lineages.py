@@ -41,6 +41,7 @@ NEW_KINDS = (3, 4, 5)
 EXPERTS = 4
 USELESS = 3
 SOURCES = ("decisions", "feedback.user", "feedback.tool", "feedback.implicit")
+KEYS = {"arm_key": "of a test", "user_key": "of a test"}
 PARTITIONS = {**dict.fromkeys(SOURCES, 1), "outcomes": 1}
 
 Tree = Mapping[str, Mapping[str, object]]
@@ -127,7 +128,7 @@ def write_settings(stack: NativeStack, folder: Path, tree: Tree) -> Path:
         **tree,
         "kafka": kafka,
         "redis": {"url": stack.redis_url},
-        "serving": {**tree.get("serving", {}), "base": str(folder / "base.safetensors")},
+        "serving": {**KEYS, **tree.get("serving", {}), "base": str(folder / "base.safetensors")},
         "safety": {**tree.get("safety", {}), "suite": str(folder / "suite.safetensors")},
     }
     path = folder / "ol0.json"

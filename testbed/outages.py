@@ -21,6 +21,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
     ResourcePatternType,
     ResourceType,
 )
+from pydantic import SecretStr
 
 from ol0.config import KafkaConfig, ServingConfig, Settings
 from ol0.errors import StreamError
@@ -34,6 +35,7 @@ from testbed.unwritable import set_option
 from testbed.waiting import wait_until
 
 WITHIN_S: Final = 60.0
+KEY: Final = SecretStr("of a test")
 LOGS: Final = ("decisions", "feedback.user")
 """What a host writes."""
 HEADER_BYTES: Final = 12
@@ -95,7 +97,7 @@ def a_place(root: Path) -> Iterator[Place]:
             topic_prefix=f"t{uuid.uuid4().hex[:8]}",
             partitions=dict.fromkeys(("decisions", "feedback.user", "feedback.tool", "feedback.implicit"), 1),
         ),
-        serving=ServingConfig(base=root / "base.safetensors"),
+        serving=ServingConfig(base=root / "base.safetensors", arm_key=KEY, user_key=KEY),
     )
     kafka.start()
     try:

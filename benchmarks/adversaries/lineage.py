@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ol0.canary.handler import CanaryGate
-from ol0.config import SafetyConfig, ServingConfig
+from ol0.config import SafetyConfig
 from ol0.controller.arms import ArmPicker
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.signing import Keyring
@@ -70,7 +70,7 @@ class Lineage:
         self._canary = CanaryGate(suite, SAFETY, 0.0, HOLDBACK, self.keys)
         self._drift = DriftMonitor(suite, SAFETY, HOLDBACK, self.keys)
         self._release = ReleaseHandler(SAFETY, 10, self.keys)
-        self._picker = ArmPicker(ServingConfig().arm_key.get_secret_value().encode(), HOLDBACK)
+        self._picker = ArmPicker(b"ol0", HOLDBACK)
         self._random = Random(self.seed)
         self._state: ServingState | None = None
         self._view: View | None = None

@@ -27,6 +27,14 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+LONGEST_KEY_BYTES: Final = 64
+"""What BLAKE2b takes."""
+FORMER_KEY: Final = "ol0"
+"""What both keys of hosts were where none was set."""
+KNOWN_KEY: Final = (
+    "it is public, so who reads a topic can find the user of a pseudonym by trying names, and who chooses a "
+    "session's name can choose its arm; another one ends both, and users from before can no longer be forgotten by name"
+)
 REMOVED: Final = {
     "safety.norm_critical": "drift judges by answers now; take it out, and see safety.changed_critical, "
     "safety.lost_critical and safety.loudness_critical",
@@ -245,14 +253,52 @@ class RedisConfig(Section):
     )
 
 
+class HostKey(StrEnum):
+    """The secrets of hosts, as the settings call them."""
+
+    ARM = "arm_key"
+    USER = "user_key"
+
+
 class ServingConfig(Section):
     """What the SDK needs."""
 
     base: Path | None = Field(None, description="checkpoint of the base: what serves when nothing else can")
     epsilon: Share = Field(0.1, description="exploration, the same in every arm")
     holdback: Annotated[float, Field(ge=0, lt=1)] = Field(0.1, description="share of sessions that the base serves")
-    arm_key: SecretStr = Field(SecretStr("ol0"), description="key of the hash that picks arms")
-    user_key: SecretStr = Field(SecretStr("ol0"), description="key of the hash that makes pseudonyms")
+    arm_key: SecretStr | None = Field(
+        None, description="secret key of the hash that picks arms, the same in every host (`ol0 keys host`)"
+    )
+    user_key: SecretStr | None = Field(
+        None, description="secret key of the hash that makes pseudonyms, the same in every host and for `ol0 forget`"
+    )
+
+    @field_validator("arm_key", "user_key")
+    @classmethod
+    def _is_a_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and not 1 <= len(key.get_secret_value().encode()) <= LONGEST_KEY_BYTES:
+            raise ValueError(f"a key has 1 to {LONGEST_KEY_BYTES} bytes; `ol0 keys host` prints a good one")
+        return key
+
+    @property
+    def keys(self) -> Mapping[HostKey, str]:
+        """Those that are set."""
+        secrets = {HostKey.ARM: self.arm_key, HostKey.USER: self.user_key}
+        return {name: secret.get_secret_value() for name, secret in secrets.items() if secret is not None}
+
+    def key(self, name: HostKey) -> bytes:
+        """A key that is set.
+
+        Raises:
+            ConfigError: it is not; says what makes one.
+        """
+        if name not in self.keys:
+            raise ConfigError(
+                f"serving.{name} is not set: `ol0 keys host` prints one to paste into the settings of every host, and "
+                f"of who runs `ol0 forget`. A lineage whose pseudonyms were made before there was no default sets "
+                f'{name} = "{FORMER_KEY}", which is public (docs/operating.md)'
+            )
+        return self.keys[name].encode()
 
 
 class Signer(StrEnum):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from ol0.config import KafkaConfig, RedisConfig, Settings
+from ol0.config import KafkaConfig, RedisConfig, ServingConfig, Settings
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.topic_readers.compacted_reader import CompactedReader
 from ol0.kafka.topic_readers.log_reader import LogReader
@@ -58,7 +58,8 @@ class Compose:
     def settings(self) -> Settings:
         """As a host application outside of Docker has them."""
         redis = RedisConfig(url=SecretStr(f"redis://localhost:{self.redis_port}/0"))
-        return Settings(kafka=KafkaConfig(bootstrap_servers=f"localhost:{self.port}"), redis=redis)
+        keys = ServingConfig(arm_key=SecretStr("of a test"), user_key=SecretStr("of a test"))
+        return Settings(kafka=KafkaConfig(bootstrap_servers=f"localhost:{self.port}"), redis=redis, serving=keys)
 
     def container(self, service: str) -> str:
         return self.run("ps", "--all", "--quiet", service).strip()

@@ -58,8 +58,8 @@ def clone(stack: NativeStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def services(clone: Path) -> Iterator[Started]:
-    """README's four commands, one after the other; the last one goes on."""
-    *before, last = block("", "ol0 config check").splitlines()
+    """README's commands, one after the other; the last one goes on."""
+    *before, last = block("", "ol0 keys host").splitlines()
     for line in before:
         run(line)
     started = Started(clone, *shlex.split(last)[1:])

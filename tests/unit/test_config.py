@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from ol0.compat.legacy_profile import LEGACY_NUMBERS
-from ol0.config import OnlineLearningConfig, load_settings
+from ol0.config import LONGEST_KEY_BYTES, HostKey, OnlineLearningConfig, ServingConfig, load_settings
 from ol0.errors import ConfigError
 
 
@@ -66,6 +66,37 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_malformed_toml_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Expected ']'"):
         load_settings(written(tmp_path, "[kafka"))
+
+
+@pytest.mark.parametrize("name", HostKey)
+def test_a_key_that_is_not_set_is_refused_with_the_command_that_makes_one(name: HostKey) -> None:
+    with pytest.raises(ConfigError, match=rf"serving\.{name} is not set: `ol0 keys host` prints one"):
+        ServingConfig().key(name)
+
+
+@pytest.mark.parametrize("key", ["", "k" * (LONGEST_KEY_BYTES + 1)])
+def test_a_key_that_no_hash_takes_is_a_wrong_setting(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ConfigError, match=r"serving\.user_key: Value error, a key has 1 to 64 bytes"):
+        load_settings(written(tmp_path, f'[serving]\nuser_key = "{key}"\n'))
+
+
+def test_a_key_comes_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OL0_SERVING__USER_KEY", "mine")
+    serving = load_settings(None).serving
+    assert (serving.key(HostKey.USER), serving.keys) == (b"mine", {HostKey.USER: "mine"})
+
+
+def test_variables_that_are_malformed_are_told_without_what_they_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OL0_KAFKA__OPTIONS", '{"sasl.password": "geheim"')
+    with pytest.raises(ConfigError, match="environment") as refusal:
+        load_settings(None)
+    assert "geheim" not in str(refusal.value)
+
+
+def test_a_value_of_the_wrong_type_is_told_without_what_it_holds(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"kafka\.options") as refusal:
+        load_settings(written(tmp_path, '[kafka.options]\nsasl.password = "geheim"\n'))  # without quotes: a table
+    assert "geheim" not in str(refusal.value)
 
 
 def test_secrets_print_masked(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from ol0.canary.size import check_suite_size
-from ol0.config import Settings
+from ol0.config import FORMER_KEY, KNOWN_KEY, HostKey, Settings
 from ol0.controller.checkpoint import read_base
 from ol0.controller.signing import Keyring
 from ol0.controller.suite import read_suite
@@ -28,6 +28,7 @@ from ol0.supervisor.service_commands import SERVICES
 
 NOT_YET: Final = "not yet"
 DIFFERS: Final = "differs"
+WEAK: Final = "weak"
 READ_S: Final = 10.0
 ENOUGH_DECISIONS: Final = 1_000
 """Decisions above which the share of an arm shows the holdback of the hosts."""
@@ -35,7 +36,7 @@ ANOTHER_SHARE: Final = 1.5
 """Factor above which the shares differ. Sessions have several decisions, so shares of decisions vary."""
 
 Finding = tuple[str, str]
-"""``NOT_YET`` or ``DIFFERS``, and a sentence."""
+"""``NOT_YET``, ``DIFFERS`` or ``WEAK``, and a sentence."""
 
 
 def refuse_impossible(settings: Settings) -> None:
@@ -72,7 +73,7 @@ def _check_files(settings: Settings) -> None:
 
 
 def missing(settings: Settings) -> Iterator[Finding]:
-    """Yields the files that a warm-up still has to write, and the services that need them."""
+    """Yields the files that a warm-up still has to write and the keys that hosts lack, with who needs them."""
     files = {
         "serving.base": (settings.serving.base, "feedback and every host"),
         "safety.suite": (settings.safety.suite, "canary and drift"),
@@ -83,6 +84,11 @@ def missing(settings: Settings) -> Iterator[Finding]:
             yield NOT_YET, text
         elif not path.exists():
             yield NOT_YET, f"{name} {path} does not exist, and {who} cannot start without it: `ol0 warmup` writes it"
+    for key in HostKey:
+        if key not in settings.serving.keys:
+            yield NOT_YET, f"serving.{key} is not set, and no host can start without it: `ol0 keys host` prints one"
+        elif settings.serving.keys[key] == FORMER_KEY:
+            yield WEAK, f"serving.{key} is {FORMER_KEY!r}, the default of earlier versions: {KNOWN_KEY}"
 
 
 def ask_servers(settings: Settings) -> Iterator[Finding]:

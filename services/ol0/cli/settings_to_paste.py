@@ -54,6 +54,13 @@ def write_settings(path: Path | None, missing: Missing) -> str:
     Raises:
         ConfigError: there is no such file, or it is no TOML.
     """
+    path = write_into(path, missing)
+    told = ", ".join(f"{section}.{key} = {value}" for (section, key), value in missing.items())
+    return f"{f'wrote {told} into {path}' if missing else f'{path} names these files'}: run `ol0 run` next"
+
+
+def write_into(path: Path | None, missing: Missing) -> Path:
+    """Writes settings into a TOML file and returns its path. Raises as ``write_settings``."""
     if path is None or path.suffix != ".toml":
         raise ConfigError("--write needs a settings file that is TOML: name it with --config")
     try:
@@ -62,8 +69,7 @@ def write_settings(path: Path | None, missing: Missing) -> str:
         raise ConfigError(f"{path}: {error}") from None
     _set(document, missing)
     path.write_text(tomlkit.dumps(document), encoding="utf-8")
-    told = ", ".join(f"{section}.{key} = {value}" for (section, key), value in missing.items())
-    return f"{f'wrote {told} into {path}' if missing else f'{path} names these files'}: run `ol0 run` next"
+    return path
 
 
 def _set(document: tomlkit.TOMLDocument, missing: Missing) -> None:

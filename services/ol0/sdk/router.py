@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
-from ol0.config import ServingConfig, Settings
+from ol0.config import FORMER_KEY, KNOWN_KEY, HostKey, ServingConfig, Settings
 from ol0.controller.arms import ArmPicker, pseudonym
 from ol0.controller.numbering import Numbering
 from ol0.controller.signing import OPEN, Keyring
@@ -35,6 +35,8 @@ KILL_VARIABLE: Final = "OL0_KILL"
 FLUSH_S: Final = 10.0
 UNSENDABLE: Final = "breaks the contract"
 FORKED: Final = "its prompt was opened before a fork"
+KEYLESS: Final = FORMER_KEY.encode()
+"""What a router without keys hashes with: one that serves a file in a host's own tests."""
 
 
 class Router:
@@ -66,8 +68,8 @@ class Router:
         self.refused: str | None = None
         self._view = view
         self._keys = keys
-        self._picker = ArmPicker(config.arm_key.get_secret_value().encode(), config.holdback)
-        self._user_key = config.user_key.get_secret_value().encode()
+        self._picker = ArmPicker(_key(config, HostKey.ARM), config.holdback)
+        self._user_key = _key(config, HostKey.USER)
         self._options = options
         self._sender = sender
         self._notes = LogThrottle(logging.getLogger("ol0.sdk"))
@@ -83,7 +85,8 @@ class Router:
         """Follows the releases of a lineage. Where Kafka does not answer in time, ``serving.base`` serves at first.
 
         Raises:
-            ConfigError: there is neither a release nor a base file, or an option contradicts a guarantee.
+            ConfigError: there is neither a release nor a base file, a key is not set, or an option contradicts a
+                guarantee.
         """
         lineage, keys = Lineage.of(settings.kafka), Keyring.of(settings.security, settings.kafka.topic_prefix)
         connect = partial(LatestValue, "releases", lineage, "serving", ServingState)
@@ -99,7 +102,10 @@ class Router:
         keys: Keyring = OPEN,
     ) -> Self:
         """``open`` with the connections given; ``connect`` makes the one to the releases, in each process anew."""
+        known = [name for name in HostKey if config.key(name) == FORMER_KEY.encode()]
         router = cls(None, config, options, sender, keys)
+        for name in known:
+            router._notes.note(f"serving.{name} is {FORMER_KEY!r}", KNOWN_KEY)
         router._connect = connect
         reached = router._follow(options.wait_s)
         if router._view is None:
@@ -304,6 +310,10 @@ class Router:
         with self._lock:
             self._unsent[reason] += 1
         self._notes.note(f"a decision was not logged: {reason}", text, logging.ERROR)
+
+
+def _key(config: ServingConfig, name: HostKey) -> bytes:
+    return config.key(name) if name in config.keys else KEYLESS
 
 
 def _base_view(config: ServingConfig, wait_s: float, notes: LogThrottle, *, reached: bool) -> View:

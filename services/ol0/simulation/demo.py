@@ -76,5 +76,5 @@ def demo_settings(seed: int, habits: UserHabits) -> SettingsTree:
             "session_gap_s": 1.0,
             "cooldown_s": 300 / habits.rate_per_s,  # as long as 300 decisions take
         },
-        "serving": {"arm_key": f"demo-{seed}"},
+        "serving": {"arm_key": f"demo-{seed}", "user_key": f"demo-{seed}"},
     }

@@ -56,5 +56,5 @@ def soak_settings(seed: int) -> SettingsTree:
     return {
         "streaming": {"clock": "ticks"},
         "warmup": {"canary_threshold": 0.0},
-        "serving": {"arm_key": f"soak-{seed}"},
+        "serving": {"arm_key": f"soak-{seed}", "user_key": f"soak-{seed}"},
     }

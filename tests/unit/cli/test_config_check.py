@@ -5,7 +5,16 @@ import pytest
 from pydantic import SecretStr
 
 from ol0.cli.config import shown
-from ol0.cli.config_check import DIFFERS, ENOUGH_DECISIONS, ask_servers, compare_holdback, refuse_impossible
+from ol0.cli.config_check import (
+    DIFFERS,
+    ENOUGH_DECISIONS,
+    NOT_YET,
+    WEAK,
+    ask_servers,
+    compare_holdback,
+    missing,
+    refuse_impossible,
+)
 from ol0.config import KafkaConfig, RedisConfig, SafetyConfig, ServingConfig, Settings, WarmupConfig, load_settings
 from ol0.controller.suite import write_suite
 from ol0.errors import ConfigError
@@ -86,6 +95,43 @@ def test_servers_that_do_not_answer_are_named(monkeypatch: pytest.MonkeyPatch) -
     assert broker_kind == store_kind == DIFFERS
     assert broker.startswith("no broker answers at kafka.bootstrap_servers: ")
     assert "redis.url points to a server that is up" in store
+
+
+CANARY = "canary-in-the-mine"
+SECRETS = (
+    "sasl.password",
+    "ssl.key.password",
+    "ssl.key.pem",
+    "ssl.keystore.password",
+    "sasl.oauthbearer.client.secret",
+    "sasl.oauthbearer.config",
+)
+
+
+def with_secrets(folder: Path) -> Path:
+    """Settings with the same secret in every place that can hold one."""
+    urls = {"sasl.oauthbearer.token.endpoint.url": f"https://ann:{CANARY}@127.0.0.1:1/"}
+    tree = {
+        "kafka": {"bootstrap_servers": "127.0.0.1:1", "options": dict.fromkeys(SECRETS, CANARY) | urls},
+        "redis": {"url": f"rediss://ann:{CANARY}@127.0.0.1:1/0?ssl_password={CANARY}&sentinel_password={CANARY}"},
+        "serving": {"arm_key": CANARY, "user_key": CANARY},
+    }
+    path = folder / "ol0.json"
+    path.write_text(json.dumps(tree))
+    return path
+
+
+def test_no_secret_is_shown(tmp_path: Path) -> None:
+    settings = load_settings(with_secrets(tmp_path))
+    assert CANARY not in json.dumps(shown(settings)) + repr(settings) + str(settings)
+
+
+def test_hosts_without_keys_and_keys_that_everybody_knows_are_told() -> None:
+    serving = ServingConfig(user_key=SecretStr("ol0"))
+    (arm,), (user,) = ([it for it in missing(Settings(serving=serving)) if key in it[1]] for key in ("arm_", "user_"))
+    assert arm == (NOT_YET, "serving.arm_key is not set, and no host can start without it: `ol0 keys host` prints one")
+    assert user[0] == WEAK
+    assert user[1].startswith("serving.user_key is 'ol0', the default of earlier versions: it is public")
 
 
 def test_what_is_shown_has_every_section() -> None:

@@ -10,9 +10,10 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+from pydantic import SecretStr
 
 from ol0 import Router
-from ol0.config import KafkaConfig, ServingConfig
+from ol0.config import FORMER_KEY, HostKey, KafkaConfig, ServingConfig, Settings
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.numbering import number_of
 from ol0.errors import CheckpointError, ConfigError, ContractError, RangeError
@@ -38,6 +39,7 @@ from testbed.serving_states import BASE, LIVE, STAGED, D, Log, a_release, a_rout
 from testbed.waiting import wait_until
 
 DECISION = DecisionId(str(uuid4()))
+KEY = SecretStr("of a test")
 
 
 class Releases:
@@ -78,7 +80,10 @@ class Releases:
 
 def following(releases: Releases, log: Log | None = None, base: Path | None = None, wait_s: float = 2.0) -> Router:
     return Router.following(
-        lambda: releases, ServingConfig(base=base), Options(wait_s=wait_s, rng=Random(1)), log or Log()
+        lambda: releases,
+        ServingConfig(base=base, arm_key=KEY, user_key=KEY),
+        Options(wait_s=wait_s, rng=Random(1)),
+        log or Log(),
     )
 
 
@@ -92,6 +97,24 @@ def test_it_serves_what_is_released_and_knows_how_old_that_is() -> None:
         then_s = router.age_s
         wait_until(lambda: router.age_s is not None and router.age_s > then_s + 0.2, 5)
     assert releases.closed
+
+
+@pytest.mark.parametrize("missing", HostKey)
+def test_a_router_that_would_log_does_not_open_without_its_keys(missing: HostKey) -> None:
+    config = ServingConfig(arm_key=KEY, user_key=KEY).model_copy(update={missing: None})
+    with pytest.raises(ConfigError, match=rf"serving\.{missing} is not set: `ol0 keys host`"):
+        Router.following(Releases, config, Options(), Log())
+    with pytest.raises(ConfigError, match=rf"serving\.{missing} is not set: `ol0 keys host`"):
+        Router.open(Settings(serving=config))
+
+
+def test_a_key_that_everybody_knows_is_taken_and_said_to_be_one(caplog: pytest.LogCaptureFixture) -> None:
+    config = ServingConfig(arm_key=KEY, user_key=SecretStr(FORMER_KEY))
+    releases = Releases(a_state())
+    with Router.following(lambda: releases, config, Options(), Log()):
+        pass
+    assert "serving.user_key is 'ol0'" in caplog.text
+    assert "serving.arm_key" not in caplog.text
 
 
 def test_a_new_release_becomes_visible_at_the_next_prompt_and_not_before() -> None:

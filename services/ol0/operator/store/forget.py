@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ol0.clock import wall_clock_ms
-from ol0.config import Settings
+from ol0.config import HostKey, Settings
 from ol0.controller.arms import pseudonym
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.sending.record_sender import RecordSender
@@ -50,6 +50,7 @@ def forget_user(settings: Settings, user: str, actor: str, reason: str) -> Forgo
     as many new ones for repeats.
 
     Raises:
+        ConfigError: ``serving.user_key`` is not set.
         StreamError: the order was not acknowledged; nothing was removed.
         StoreError: the store is damaged or out of reach; the order stands.
     """
@@ -65,8 +66,8 @@ def forget_user(settings: Settings, user: str, actor: str, reason: str) -> Forgo
 
 
 def user_pseudonym(settings: Settings, user: str) -> str:
-    """The name under which the SDK of this lineage stores a user."""
-    return pseudonym(user, settings.serving.user_key.get_secret_value().encode())
+    """The name under which the SDK of this lineage stores a user. Raises ConfigError where there is no key."""
+    return pseudonym(user, settings.serving.key(HostKey.USER))
 
 
 def _retention_days(lineage: Lineage) -> dict[str, float]:
