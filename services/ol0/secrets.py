@@ -8,7 +8,12 @@ MASK: Final = "**********"
 # By what librdkafka calls them, those of later versions too: sasl.password, ssl.key.password, ssl.keystore.password,
 # ssl.key.pem, sasl.oauthbearer.client.secret, sasl.oauthbearer.config, ...assertion.private.key.passphrase and so on.
 SECRET_NAME: Final = re.compile(r"password|passphrase|secret|key\.pem|oauthbearer\.config|credential|kinit\.cmd|_key$")
-PASSWORD_IN_URL: Final = re.compile(r"(?P<before>://[^/@\s:]*:)[^/\s]+(?=@)|(?P<named>password=)[^&\s]+")
+NAMED_IN_URL: Final = re.compile(r"(?<=password=)[^&\s]+")
+# Up to the last @: where somebody forgot to write / as %2F and @ as %40, it belongs to the password all the same.
+PASSWORD_IN_URL: Final = re.compile(r"(?<=://)([^/@\s:]*:)(\S+)(?=@)")
+PIECES: Final = re.compile(r"[/?#@:\[\]]")
+SHORTEST_PIECE: Final = 3
+"""Characters: a shorter one stands in many words that are no secret."""
 
 
 def is_secret(name: str) -> bool:
@@ -26,7 +31,21 @@ def masked_url(url: str) -> str:
     >>> masked_url("rediss://ol0:geheim@store:6380/0")
     'rediss://ol0:**********@store:6380/0'
     """
-    return PASSWORD_IN_URL.sub(lambda found: f"{found['before'] or found['named']}{MASK}", url)
+    return PASSWORD_IN_URL.sub(rf"\g<1>{MASK}", NAMED_IN_URL.sub(MASK, url))
+
+
+def without_password(text: str, url: str) -> str:
+    """The words of an error about a URL, which may repeat the password or what was taken for the port.
+
+    >>> without_password("Port is no number: 'geheim'", "redis://ol0:geheim/1@store")
+    "Port is no number: '**********'"
+    """
+    passwords = [found[2] for found in PASSWORD_IN_URL.finditer(url)] + NAMED_IN_URL.findall(url)
+    pieces = {piece for password in passwords for piece in (password, *PIECES.split(password))}
+    for piece in sorted(pieces, key=len, reverse=True):
+        if len(piece) >= SHORTEST_PIECE:
+            text = text.replace(piece, MASK)
+    return text
 
 
 def masked(options: Mapping[str, object]) -> dict[str, object]:

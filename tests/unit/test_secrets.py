@@ -1,6 +1,6 @@
 import pytest
 
-from ol0.secrets import MASK, is_secret, masked, masked_url
+from ol0.secrets import MASK, is_secret, masked, masked_url, without_password
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,8 @@ def test_what_helps_to_find_a_mistake_stays_readable(name: str) -> None:
         ("rediss://ann:p:w@a:1,b:2/0", f"rediss://ann:{MASK}@a:1,b:2/0"),
         ("redis+sentinel://ann:pw@a:1/main?password=geheim", f"redis+sentinel://ann:{MASK}@a:1/main?password={MASK}"),
         ("redis://a:1/0", "redis://a:1/0"),
+        ("redis://ann:p/w#?@a:1/0", f"redis://ann:{MASK}@a:1/0"),
+        ("rediss://a/0?ssl_password=p@w&ssl_keyfile=k", f"rediss://a/0?ssl_password={MASK}&ssl_keyfile=k"),
     ],
 )
 def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
@@ -44,3 +46,8 @@ def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
 
 def test_a_url_among_the_options_too() -> None:
     assert masked({"https.proxy": "http://ann:pw@proxy"}) == {"https.proxy": f"http://ann:{MASK}@proxy"}
+
+
+def test_the_words_of_an_error_about_a_url_repeat_no_piece_of_its_password() -> None:
+    said = without_password("Port could not be cast to integer value as 'gehe'", "redis://ann:gehe/im@a")
+    assert said == f"Port could not be cast to integer value as '{MASK}'"

@@ -24,7 +24,10 @@ def configure_logs(service: str, level: str, stream: TextIO | None = None) -> No
     ]
     terminal = stream.isatty()
     last: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+        # Not the formatter that is the default: it shows local variables, passwords among them.
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if terminal
+        else structlog.processors.JSONRenderer()
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         processors=[

@@ -24,7 +24,7 @@ from redis.sentinel import MasterNotFoundError, Sentinel
 
 from ol0.config import RedisConfig
 from ol0.errors import ConfigError
-from ol0.secrets import masked_url
+from ol0.secrets import masked_url, without_password
 
 Address = tuple[str, int]
 
@@ -139,7 +139,11 @@ def connect(config: RedisConfig, *, retries: int = RETRIES, timeout_s: float | N
     try:
         return _client(urlsplit(url), shared)
     except (ValueError, TypeError, RedisError) as error:
-        raise ConfigError(f"redis.url {masked_url(url)}: {error}; it is of the form {FORMS}") from None
+        reason = without_password(str(error), url)
+        raise ConfigError(
+            f"redis.url {masked_url(url)}: {reason}; it is of the form {FORMS}, with what is no letter or digit in a "
+            "password written as %2F and so on"
+        ) from None
 
 
 def _client(url: SplitResult, shared: Options) -> Redis:

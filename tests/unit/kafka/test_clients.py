@@ -1,3 +1,5 @@
+import logging
+
 import pytest
 
 from ol0.config import KafkaConfig
@@ -61,6 +63,20 @@ def test_options_with_which_a_client_cannot_be_made_are_a_wrong_setting(options:
 
 def test_what_every_client_takes_is_right() -> None:
     lineage(**{"client.rack": "a", "socket.nagle.disable": "true"}).clients.check()
+
+
+@pytest.mark.parametrize("secret", ["sasl.password", "ssl.key.password", "sasl.oauthbearer.client.secret"])
+def test_no_client_tells_a_secret_whatever_it_logs(
+    secret: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    login = {"security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN", "sasl.username": "ann", "sasl.password": "x"}
+    clients = lineage(**{**login, secret: "geheim", "debug": "all"}).clients
+    clients.producer().flush(0.2)
+    clients.assigned_consumer("x").close()
+    clients.check()
+    assert "sasl.username" in caplog.text, "it does tell its settings"
+    assert "geheim" not in caplog.text + "".join(capfd.readouterr())
 
 
 def test_a_secret_that_librdkafka_repeats_is_masked() -> None:
