@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 from ol0.config import KafkaConfig
 from ol0.errors import ConfigError
 from ol0.kafka.messages import BATCH_OVERHEAD_BYTES, broker_errors, error_of
+from ol0.kafka.rights import SEEING
 from ol0.observability.log_throttle import LogThrottle
 from ol0.secrets import without_secrets
 from ol0.wire.topics import Topics
@@ -84,11 +85,19 @@ class Clients:
             1024 * int(options["queue.buffering.max.kbytes"]),
         )
 
+    def group(self, name: str) -> str:
+        """A consumer group as the broker knows it."""
+        return f"{self._prefix}.{name}"
+
+    def transactional_id(self, service: str) -> str:
+        """What the broker knows the one writer of a service by."""
+        return f"{self._prefix}.{service}"
+
     def transactional_producer(self, service: str, on_error: OnError) -> Producer:
         """Writes transactions as the one writer of ``service`` in this lineage; fences the one before it."""
         fixed: Options = {
             **PRODUCER_GUARANTEES,
-            "transactional.id": f"{self._prefix}.{service}",
+            "transactional.id": self.transactional_id(service),
             "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
         }
         return self._made(Producer, self._config(self._producer(), fixed), logger=_Log(self.notes), error_cb=on_error)
@@ -103,7 +112,7 @@ class Clients:
         """
         fixed: Options = {
             **CONSUMER_GUARANTEES,
-            "group.id": f"{self._prefix}.{group}",
+            "group.id": self.group(group),
             "auto.offset.reset": reset,
             "enable.partition.eof": True,
         }
@@ -126,7 +135,7 @@ class Clients:
         fixed: Options = {
             **CONSUMER_GUARANTEES,
             **name,
-            "group.id": f"{self._prefix}.{group}",
+            "group.id": self.group(group),
             "partition.assignment.strategy": "cooperative-sticky",
             "auto.offset.reset": "error",  # a hole in the log must be seen
         }
@@ -157,10 +166,10 @@ class Clients:
         Raises:
             StreamError: the broker does not answer, or the topic is missing.
         """
-        config = self._config({}, {"group.id": f"{self._prefix}.bounds", "isolation.level": "read_uncommitted"})
+        config = self._config({}, {"group.id": self.group("bounds"), "isolation.level": "read_uncommitted"})
         with (
             closing(self._made(Consumer, config, logger=_Log(self.notes), error_cb=self.log_error)) as consumer,
-            broker_errors(f"offsets of {topic}"),
+            broker_errors(f"offsets of {topic} (a topic without {SEEING} on it looks as if it were not there)"),
         ):
             return {n: consumer.get_watermark_offsets(TopicPartition(topic, n), timeout_s) for n in partitions}
 

@@ -72,7 +72,7 @@ class ConsumeLoop:
         check: Callable[[Record], None] = lambda _: None,
         on_round: Callable[[LoopStats], None] = lambda _: None,
     ) -> None:
-        self._service = service
+        self._service, self._group = service, lineage.clients.group(service)
         self._sources = [lineage.topics.full(name) for name in sources]
         self._sink = sink
         self._streaming = streaming
@@ -189,7 +189,7 @@ class ConsumeLoop:
             self._lost.add(Partition(topic, number))
             return False
         try:
-            return is_usable(message)
+            return is_usable(message, self._group)
         except Fenced as error:
             raise Fenced(
                 f"another {self._service} process has the name {self._member!r} too and took this one's place: give "

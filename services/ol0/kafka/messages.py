@@ -8,6 +8,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from ol0.errors import Fenced, RangeError, StreamError
+from ol0.kafka.rights import Denied, is_denied, missing_right
 from ol0.records import Partition, Record
 from ol0.wire.codec import Codec
 from ol0.wire.topics import Topics
@@ -53,8 +54,12 @@ def write(producer: Producer, message: Outgoing, on_delivery: OnDelivery | None 
     )
 
 
-def is_usable(message: Message) -> bool:
+def is_usable(message: Message, group: str) -> bool:
     """Whether a message holds a record; false for the end of a partition and for faults that pass by themselves.
+
+    Args:
+        message: what a consumer gave.
+        group: the consumer's.
 
     Raises:
         Fenced: another process with this member name has taken its place.
@@ -76,8 +81,10 @@ def is_usable(message: Message) -> bool:
             )
         case KafkaError.UNKNOWN_TOPIC_OR_PART | KafkaError._UNKNOWN_PARTITION | KafkaError._UNKNOWN_TOPIC:  # noqa: SLF001
             raise StreamError(f"{where}: no such topic or partition; `ol0 topics apply` makes it")
-        case KafkaError.TOPIC_AUTHORIZATION_FAILED | KafkaError.GROUP_AUTHORIZATION_FAILED:
-            raise StreamError(f"{where}: not allowed to read it ({error.str()})")
+        case KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise Denied(f"{where}: {error.str()}{missing_right(error, 'Read', [str(message.topic())])}")
+        case KafkaError.GROUP_AUTHORIZATION_FAILED:
+            raise Denied(f"group {group}: {error.str()}{missing_right(error, 'Read', [group])}")
     return False
 
 
@@ -114,8 +121,13 @@ def is_fatal(error: KafkaError) -> bool:
 
 
 @contextmanager
-def broker_errors(what: str) -> Iterator[None]:
+def broker_errors(what: str, operation: str = "", *names: str) -> Iterator[None]:
     """Turns librdkafka's exceptions, and an answer that did not come in time, into ours.
+
+    Args:
+        what: was asked.
+        operation: which right that takes, where it is one.
+        names: what that right is on.
 
     Raises:
         StreamError: the broker did not do what was asked.
@@ -123,9 +135,11 @@ def broker_errors(what: str) -> Iterator[None]:
     try:
         yield
     except KafkaException as exception:
-        reason = error_of(exception).str()
+        error = error_of(exception)
+        if is_denied(error) and names:
+            raise Denied(f"{what}: {error.str()}{missing_right(error, operation, names)}") from exception
         raise StreamError(
-            f"{what}: {reason}; is the broker up at kafka.bootstrap_servers, and was `ol0 topics apply` run?"
+            f"{what}: {error.str()}; is the broker up at kafka.bootstrap_servers, and was `ol0 topics apply` run?"
         ) from exception
     except TimeoutError as error:
         raise StreamError(f"{what}: no answer in time; is the broker up at kafka.bootstrap_servers?") from error

@@ -123,7 +123,7 @@ class Sources:
             self._settle(str(message.topic()), [number], [number])
             self._assign()
         else:
-            is_usable(message)
+            is_usable(message, self._clients.group(self._service))
 
     def _look(self) -> None:
         """Asks now and then what partitions there are, and whether one is stuck; waits for no answer."""
@@ -207,7 +207,8 @@ class Sources:
         """Where the group was, by Kafka, which forgets it of a partition that is quiet for a week."""
         places = {}
         for topic, told in described.items():
-            with broker_errors(f"{self._service}: committed offsets of {topic}"):
+            group = self._clients.group(self._service)
+            with broker_errors(f"{self._service}: committed offsets of {topic}", "Read", group):
                 asked = [TopicPartition(topic, n) for n in told.partitions]
                 committed = self.consumer.committed(asked, BROKER_TIMEOUT_S)
             offsets = {place.partition: place.offset for place in committed if place.offset != OFFSET_INVALID}

@@ -11,6 +11,7 @@ from ol0.config import StreamingConfig
 from ol0.kafka.clients import METADATA_MS
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.messages import Outgoing, write
+from ol0.kafka.rights import missing_right
 from ol0.records import Partition, Tick
 
 
@@ -65,4 +66,5 @@ class Ticker:
         self._under_way -= 1
         if error is not None:
             where = f"{message.topic()}[{message.partition()}]"
-            self._log.warning("a tick was not delivered", partition=where, reason=error.str())
+            reason = f"{error.str()}{missing_right(error, 'Write', [str(message.topic())])}"
+            self._log.warning("a tick was not delivered", partition=where, reason=reason)

@@ -23,6 +23,7 @@ from ol0.kafka.logs.identities import source_logs
 from ol0.kafka.logs.questions import Described, describe
 from ol0.kafka.messages import BATCH_OVERHEAD_BYTES, broker_errors, error_of
 from ol0.kafka.ports import Log
+from ol0.kafka.rights import missing_right
 from ol0.kafka.topic_changes import AddPartitions, AlterConfig, Change, CreateTopic, MorePartitions
 from ol0.records import Partition
 from ol0.wire.topics import DAY_MS, TopicSpec
@@ -44,6 +45,13 @@ COMPACTION: Final = {
 }
 
 
+RIGHTS: Final[Mapping[type[Change], str]] = {
+    CreateTopic: "Create",
+    AddPartitions: "Alter",
+    AlterConfig: "AlterConfigs",
+    MorePartitions: "",
+}
+"""Which right each change takes, on its topic."""
 STAMPS: Final = "message.timestamp.type"
 BY_BROKER: Final = "LogAppendTime"
 
@@ -173,7 +181,7 @@ def _describe(admin: AdminClient, topics: Sequence[str]) -> dict[str, dict[str, 
     """Settings of topics that exist: topic -> name -> value."""
     if not topics:
         return {}
-    with broker_errors("settings of topics"):
+    with broker_errors("settings of topics", "DescribeConfigs", *topics):
         resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
         answers = admin.describe_configs(resources, request_timeout=TIMEOUT_S)
         results = {resource.name: answer.result(TIMEOUT_S) for resource, answer in answers.items()}
@@ -212,7 +220,8 @@ def _carry_out(admin: AdminClient, change: Change) -> None:
             if error.code() in (KafkaError.TOPIC_ALREADY_EXISTS, KafkaError.INVALID_PARTITIONS):
                 return
             if FENCED not in error.str() or time.monotonic() > deadline:
-                raise StreamError(f"{change}: {error.str()}") from exception
+                right = missing_right(error, RIGHTS[type(change)], [change.topic])
+                raise StreamError(f"{change}: {error.str()}{right}") from exception
         except TimeoutError as error:
             raise StreamError(f"{change}: no answer within {TIMEOUT_S:g} s") from error
         else:

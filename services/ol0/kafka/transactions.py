@@ -15,6 +15,7 @@ from ol0.errors import Fenced, StreamError
 from ol0.kafka.broker_probe import require_broker
 from ol0.kafka.clients import Clients
 from ol0.kafka.messages import Outgoing, error_of, is_fatal, write
+from ol0.kafka.rights import missing_right
 
 HUNG_S: Final = 30.0
 """What a step may take beyond its time before it is no longer waited for."""
@@ -68,6 +69,8 @@ class Transactor:
         self._undelivered = ""  # the first message of this transaction that its topic did not take, and why
         self._too_large: tuple[str, int] | None = None  # topic and bytes of a message that was refused for its size
         self._clients = clients
+        self._topics: set[str] = set()  # that this transaction writes to
+        self._group = ""  # whose offsets it writes
         self._producer = clients.transactional_producer(service, clients.log_error)
 
     def init(self) -> None:
@@ -91,11 +94,13 @@ class Transactor:
             StreamError: what became of the transaction is unknown; the next writer's ``init`` settles it.
         """
         self._undelivered, self._too_large = "", None
+        self._topics = {message.topic for message in messages}
         self._step("begin_transaction", self._producer.begin_transaction)
         for message in messages:
             self._write(message)
         if consumer is not None and offsets:
             group = consumer.consumer_group_metadata()
+            self._group = self._clients.group(self._service)
             self._step(
                 "send_offsets_to_transaction",
                 lambda: self._producer.send_offsets_to_transaction(list(offsets), group, STEP_TIMEOUT_S),
@@ -142,9 +147,11 @@ class Transactor:
                 error = error_of(exception)
                 self._refuse_fatal(name, error)
                 if error.txn_requires_abort():
-                    self._abort(f"{name}: {error.str()}")
+                    self._abort(f"{name}: {error.str()}{self._missing_right(error)}")
                 if not error.retriable() or time.monotonic() > deadline:
-                    raise StreamError(f"{self._service}, {name}: {error.str()}") from exception
+                    raise StreamError(
+                        f"{self._service}, {name}: {error.str()}{self._missing_right(error)}"
+                    ) from exception
                 time.sleep(RETRY_S)
 
     def _abort(self, reason: str) -> None:
@@ -167,7 +174,18 @@ class Transactor:
                 f"{self._undelivered}"
             )
         if is_fatal(cause):
-            raise StreamError(f"{self._service}, {name}: {cause.str()}; only a new producer can continue")
+            hint = self._missing_right(cause) or "; only a new producer can continue"
+            raise StreamError(f"{self._service}, {name}: {cause.str()}{hint}")
+
+    def _missing_right(self, error: KafkaError) -> str:
+        """For a topic, the broker does not say which of those in the transaction it was."""
+        match error.code():
+            case KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                return missing_right(error, "Write", self._topics)
+            case KafkaError.GROUP_AUTHORIZATION_FAILED:
+                return missing_right(error, "Read", [self._group])
+            case _:
+                return missing_right(error, "Write", [self._clients.transactional_id(self._service)])
 
     def _note_too_large(self, topic: str, size: int) -> None:
         """A broker refuses whole batches: of all that it names, the largest message is to blame."""
@@ -189,7 +207,8 @@ class Transactor:
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
             self._note_too_large(str(message.topic()), size_of(message.key(), message.value()))
         if not self._undelivered:
-            self._undelivered = f"; {message.topic()} did not take a message: {error.str()}"
+            right = missing_right(error, "Write", [str(message.topic())])
+            self._undelivered = f"; {message.topic()} did not take a message: {error.str()}{right}"
 
 
 def size_of(key: str | bytes | None, value: str | bytes | None) -> int:

@@ -14,6 +14,8 @@ from ol0.wire.topics import Topics
 Header = tuple[str, bytes | None]
 
 TIMEOUT_S: Final = 15.0
+READER: Final = "dlq"
+"""Names the consumer group."""
 WAIT_S: Final = 0.25
 BATCH: Final = 100
 """Messages at once: with the largest there may be, about 100 MB."""
@@ -120,11 +122,11 @@ def read_letters(lineage: Lineage, names: Iterable[str]) -> Iterator[Letter]:
     Raises:
         StreamError: Kafka does not answer, or a dead-letter topic is missing.
     """
-    consumer = lineage.clients.assigned_consumer("dlq", reset="earliest")
+    consumer = lineage.clients.assigned_consumer(READER, reset="earliest")
     try:
         ends = {place: end for name in names for place, end in _ends(consumer, lineage, name).items()}
         consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for topic, number in ends])
-        for message in _read_to(consumer, ends):
+        for message in _read_to(consumer, ends, lineage.clients.group(READER)):
             yield letter_of(message)
     finally:
         consumer.close()
@@ -216,7 +218,7 @@ def _ends(consumer: Consumer, lineage: Lineage, name: str) -> dict[tuple[str, in
     return {(topic, number): end for number, (first, end) in bounds.items() if first < end}
 
 
-def _read_to(consumer: Consumer, ends: Mapping[tuple[str, int], int]) -> Iterator[Message]:
+def _read_to(consumer: Consumer, ends: Mapping[tuple[str, int], int], group: str) -> Iterator[Message]:
     """Messages before these ends. Commit markers and open transactions may end a partition earlier."""
     left, idle_s = dict(ends), 0.0
     while left:
@@ -229,7 +231,7 @@ def _read_to(consumer: Consumer, ends: Mapping[tuple[str, int], int]) -> Iterato
             error = message.error()
             if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own
                 left.pop(coordinates(message)[:2], None)
-            elif is_usable(message):
+            elif is_usable(message, group):
                 topic, number, offset = coordinates(message)
                 if offset < ends[topic, number]:
                     yield message

@@ -68,7 +68,7 @@ def members_of(admin: AdminClient, group: str) -> Sequence[MemberDescription]:
     Raises:
         StreamError: the broker does not answer.
     """
-    with broker_errors(f"members of the group {group}"):
+    with broker_errors(f"members of the group {group}", "Describe", group):
         members = admin.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result(TIMEOUT_S).members
         return cast("Sequence[MemberDescription]", members)
 

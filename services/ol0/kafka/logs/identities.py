@@ -11,6 +11,7 @@ from ol0.errors import StreamError
 from ol0.kafka.clients import Clients
 from ol0.kafka.logs.questions import TIMEOUT_S, AskedOffsets, AskedTopics, Repeated, Which, describe
 from ol0.kafka.ports import Log
+from ol0.kafka.rights import Denied
 from ol0.records import Partition
 
 ASK_S: Final = 10.0
@@ -85,6 +86,9 @@ class Identities:
             return []
         try:
             found = {topic: told.topic_id for topic, told in asked.topics().items()}
+        except Denied as error:  # of this a consumer says nothing: it waits for ever
+            self._clients.notes.note("cannot read", str(error))
+            return []
         except StreamError:
             return []
         self.answered_at_s = self._asked_at_s

@@ -15,6 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
 )
 
 from ol0.kafka.messages import broker_errors, error_of
+from ol0.kafka.rights import SEEING
 from ol0.records import Partition
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class AskedTopics:
         """
         found = {}
         for name, future in self._futures.items():
-            with broker_errors(f"description of {name}"):
+            with broker_errors(f"description of {name}", SEEING, name):
                 try:
                     told = future.result(self._timeout_s)
                 except KafkaException as exception:

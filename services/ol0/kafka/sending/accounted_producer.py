@@ -43,6 +43,7 @@ class AccountedProducer:
         self._delivered_before = 0  # delivered by those before it
         self._failures: dict[str, int] = {}
         self._failed = 0
+        self._reason = ""
         self._losses, self._again_at_s = 0, 0.0
 
     @property
@@ -59,6 +60,11 @@ class AccountedProducer:
     def failures(self) -> Mapping[str, int]:
         """The same by librdkafka's name of the reason."""
         return dict(self._failures)
+
+    @property
+    def reason(self) -> str:
+        """Why the last one that failed did; empty where none did."""
+        return self._reason
 
     @property
     def pending(self) -> int:
@@ -147,7 +153,8 @@ class AccountedProducer:
 
     def _fail(self, errors: Sequence[KafkaError]) -> None:
         self._failed += len(errors)
-        texts = {error.name(): error.str() for error in errors}
+        texts = {error.name(): self._reports.words_of(error) for error in errors}
         for name, count in Counter(error.name() for error in errors).items():
             self._failures[name] = self._failures.get(name, 0) + count
+            self._reason = texts[name]
             self._notes.note("records were not delivered", f"{name}: {texts[name]}", logging.ERROR, count)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from ol0.kafka.messages import Outgoing, error_of, write
+from ol0.kafka.rights import missing_right
 
 FULL_S = 0.05
 """How long one look at a full queue lasts."""
@@ -18,23 +19,30 @@ class Acknowledgements:
     every call from here fails after it was made: a lock would stay taken.
     """
 
-    __slots__ = ("delivered", "errors")
+    __slots__ = ("delivered", "errors", "refused")
 
     def __init__(self) -> None:
         self.delivered = 0
         self.errors: list[KafkaError] = []
+        self.refused: Message | None = None  # the last one
 
-    def take(self, error: KafkaError | None, _message: Message) -> None:
+    def take(self, error: KafkaError | None, message: Message) -> None:
         """One message is at the broker, or will never be."""
         if error is None:
             self.delivered += 1
         else:
             self.errors += [error]
+            self.refused = message
 
     @property
     def reason(self) -> str:
         """The first error as text; empty where there was none."""
-        return self.errors[0].str() if self.errors else ""
+        return self.words_of(self.errors[0]) if self.errors else ""
+
+    def words_of(self, error: KafkaError) -> str:
+        """An error as text, with the right that was missing where it is that."""
+        topic = None if self.refused is None else self.refused.topic()
+        return f"{error.str()}{missing_right(error, 'Write', [topic or 'of these records'])}"
 
 
 def send_all(producer: Producer, messages: Iterable[Outgoing], timeout_s: float) -> tuple[int, Acknowledgements]:

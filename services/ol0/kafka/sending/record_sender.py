@@ -94,10 +94,11 @@ class RecordSender:
         waiting = self.flush(timeout_s)
         after = self.deliveries
         if waiting or not all(queued) or after.failed > before.failed:
+            why = f" ({self._outbox.reason})" if after.failed > before.failed else ""
             raise StreamError(
                 f"not all of {len(messages)} records were acknowledged within {timeout_s:g} s: "
                 f"{queued.count(False)} found the queue full, {waiting} are in flight, "
-                f"{after.failed - before.failed} failed; is the broker up and the topic there (`ol0 topics diff`)?"
+                f"{after.failed - before.failed} failed{why}; is the broker up and the topic there (`ol0 topics diff`)?"
             )
 
     def poll(self) -> None:

@@ -12,6 +12,7 @@ from ol0.errors import ContractError, StreamError
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.logs.identities import Identities
 from ol0.kafka.messages import coordinates
+from ol0.kafka.rights import missing_right
 from ol0.records import Record
 
 OnGarbage = Callable[[str, ContractError], None]
@@ -50,6 +51,8 @@ class CompactedReader:
     def __init__(self, name: str, lineage: Lineage, on_garbage: OnGarbage | None = None) -> None:
         self._spec = lineage.topics.spec(name)
         self._topic = lineage.topics.full(name)
+        self._reader = f"reader.{name}"
+        self._group = lineage.clients.group(self._reader)
         self._codec = lineage.codec
         self._on_garbage = on_garbage or self._log_garbage
         self._clients = lineage.clients
@@ -59,7 +62,7 @@ class CompactedReader:
         self._begin()
 
     def _begin(self) -> None:
-        self._consumer = self._clients.assigned_consumer(f"reader.{self._spec.name}", reset="earliest")
+        self._consumer = self._clients.assigned_consumer(self._reader, reset="earliest")
         self._ended: set[int] = set()
         self._next: dict[int, int] = {}
         self._again_at_s = math.inf
@@ -149,7 +152,10 @@ class CompactedReader:
             self._next[partition] = offset
         else:
             self._again_at_s = min(self._again_at_s, time.monotonic() + AGAIN_S)
-            self._notes.note("cannot read", f"{self._topic}: {error.str()}")
+            name = self._topic if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED else self._group
+            operation = "Read" if name == self._topic else "Describe"
+            reason = f"{error.str()}{missing_right(error, operation, [name])}"
+            self._notes.note("cannot read", f"{self._topic}: {reason}")
 
     def _log_garbage(self, key: str, error: ContractError) -> None:
         self._notes.note("skipped a record", f"the last good one of {key[:80]!r} stays: {error}", logging.ERROR)
