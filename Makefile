@@ -6,6 +6,7 @@
 #   make bench   the benchmarks, each against its peer in the same run
 #   make evaluate  how good the learner is: against peers on several streams, without its parts, when things go wrong
 #   make chaos   half an hour of full load on three brokers, a fault every 20 seconds, then every log read back
+#   make audit   a bill of materials (CycloneDX) into dist/, then known vulnerabilities in requirements.lock
 #   make lock    requirements.lock anew from pyproject.toml
 #   make clean   removes what the above made, the download cache excepted
 
@@ -16,7 +17,7 @@ TEST_ARGS ?=
 CHAOS_ARGS ?=
 EVALUATE_ARGS ?=
 
-.PHONY: setup demo test lint bench evaluate evaluate-parts evaluate-streams chaos lock clean
+.PHONY: setup demo test lint bench evaluate evaluate-parts evaluate-streams chaos audit lock clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -76,6 +77,12 @@ evaluate-streams: setup
 chaos: setup
 	$(BIN)/python -m benchmarks.chaos $(CHAOS_ARGS)
 
+# Strict: a package that the vulnerability database was not asked about is an error, not a package without a flaw.
+audit: .venv-audit/.installed
+	mkdir -p dist
+	.venv-audit/bin/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml --output-reproducible --of JSON -o dist/ol0.cdx.json requirements.lock
+	.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock
+
 .venv-bench/.installed: benchmarks/requirements.lock | setup
 	$(PYTHON) -m venv --clear .venv-bench
 	$(BIN)/uv pip sync --quiet --python .venv-bench benchmarks/requirements.lock
@@ -86,12 +93,18 @@ chaos: setup
 	$(BIN)/uv pip sync --quiet --python .venv-reverb benchmarks/reverb.lock
 	touch $@
 
+.venv-audit/.installed: infra/audit.lock | setup
+	$(PYTHON) -m venv --clear .venv-audit
+	$(BIN)/uv pip sync --quiet --python .venv-audit infra/audit.lock
+	touch $@
+
 lock: setup
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra local --extra containers --extra console --extra dev --no-header pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --no-header --constraint requirements.lock pyproject.toml -o requirements-test.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra console --no-header pyproject.toml -o infra/requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header benchmarks/requirements.in -o benchmarks/requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header benchmarks/reverb.in -o benchmarks/reverb.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header infra/audit.in -o infra/audit.lock
 
 clean:
-	rm -rf .venv .venv-bench .venv-reverb .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist runs
+	rm -rf .venv .venv-bench .venv-reverb .venv-audit .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist runs

@@ -86,6 +86,15 @@ def test_a_key_comes_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -
     assert (serving.key(HostKey.USER), serving.keys) == (b"mine", {HostKey.USER: "mine"})
 
 
+def test_a_login_from_the_environment_joins_the_options_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, '[kafka.options]\n"security.protocol" = "SASL_SSL"\n"sasl.username" = "all"\n')
+    monkeypatch.setenv("OL0_KAFKA__OPTIONS", '{"sasl.username": "drift", "sasl.password": "geheim"}')
+    options = {"security.protocol": "SASL_SSL", "sasl.username": "drift", "sasl.password": "geheim"}
+    assert load_settings(path).kafka.options == options
+
+
 def test_variables_that_are_malformed_are_told_without_what_they_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OL0_KAFKA__OPTIONS", '{"sasl.password": "geheim"')
     with pytest.raises(ConfigError, match="environment") as refusal:
