@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from ol0.errors import StreamError
@@ -22,10 +22,11 @@ def broker_probe(clients: Clients) -> Callable[[], None]:
     Returns:
         Raises StreamError where none answers within ``PROBE_S``.
     """
-    admin = clients.admin()
+    heard: list[KafkaError] = []
+    admin = clients.admin(heard.append)
 
     def ask() -> None:
-        _brokers(admin, PROBE_S)
+        _brokers(admin, heard, PROBE_S)
 
     return ask
 
@@ -36,7 +37,8 @@ def count_brokers(clients: Clients) -> int:
     Raises:
         StreamError: none answers within ``FIRST_S``.
     """
-    return _brokers(clients.admin(), FIRST_S)
+    heard: list[KafkaError] = []
+    return _brokers(clients.admin(heard.append), heard, FIRST_S)
 
 
 def require_broker(clients: Clients) -> None:
@@ -51,9 +53,13 @@ def require_broker(clients: Clients) -> None:
         raise StreamError(f"{error}; they are {clients.servers}: is the broker up?") from None
 
 
-def _brokers(admin: AdminClient, timeout_s: float) -> int:
+def _brokers(admin: AdminClient, heard: list[KafkaError], timeout_s: float) -> int:
+    """Asks; ``heard`` gets what stands in the way, such as a wrong password, of which the answer knows nothing."""
+    heard.clear()
     try:
         return len(admin.describe_cluster(request_timeout=timeout_s).result(timeout_s).nodes)
     except (KafkaException, TimeoutError) as error:
         reason = error_of(error).str() if isinstance(error, KafkaException) else f"not within {timeout_s:g} s"
-        raise StreamError(f"no broker answers at kafka.bootstrap_servers: {reason}") from None
+        admin.poll(0)
+        causes = dict.fromkeys(one.str() for one in heard if one.code() != KafkaError._ALL_BROKERS_DOWN)  # noqa: SLF001 - librdkafka's own
+        raise StreamError(f"no broker answers at kafka.bootstrap_servers: {'; '.join([reason, *causes])}") from None

@@ -141,11 +141,12 @@ class Clients:
         }
         return self._made(Consumer, self._config(defaults, fixed), logger=_Log(self.notes), error_cb=self.log_error)
 
-    def admin(self) -> AdminClient:
-        """Makes and alters topics, and asks what the cluster is."""
+    def admin(self, on_error: OnError | None = None) -> AdminClient:
+        """Makes and alters topics, and asks what the cluster is; ``poll`` tells ``on_error`` what stands in the way."""
         # It is not polled, so a logger would never be told. What it would write to the terminal, twenty lines a second
         # while no broker is there, its calls raise.
-        return self._made(AdminClient, self._config({"log_level": 0}, {}))
+        config = self._config({"log_level": 0}, {})
+        return self._made(AdminClient, config if on_error is None else {**config, "error_cb": on_error})
 
     def check(self) -> None:
         """Makes every client once. Talks to no broker.
@@ -169,7 +170,7 @@ class Clients:
         config = self._config({}, {"group.id": self.group("bounds"), "isolation.level": "read_uncommitted"})
         with (
             closing(self._made(Consumer, config, logger=_Log(self.notes), error_cb=self.log_error)) as consumer,
-            broker_errors(f"offsets of {topic} (a topic without {SEEING} on it looks as if it were not there)"),
+            broker_errors(f"offsets of {topic}", SEEING, topic),
         ):
             return {n: consumer.get_watermark_offsets(TopicPartition(topic, n), timeout_s) for n in partitions}
 

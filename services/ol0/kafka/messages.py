@@ -136,10 +136,12 @@ def broker_errors(what: str, operation: str = "", *names: str) -> Iterator[None]
         yield
     except KafkaException as exception:
         error = error_of(exception)
-        if is_denied(error) and names:
-            raise Denied(f"{what}: {error.str()}{missing_right(error, operation, names)}") from exception
+        right = missing_right(error, operation, names) if names else ""
+        if is_denied(error) and right:
+            raise Denied(f"{what}: {error.str()}{right}") from exception
         raise StreamError(
-            f"{what}: {error.str()}; is the broker up at kafka.bootstrap_servers, and was `ol0 topics apply` run?"
+            f"{what}: {error.str()}{right}; is the broker up at kafka.bootstrap_servers, and was `ol0 topics apply` "
+            "run?"
         ) from exception
     except TimeoutError as error:
         raise StreamError(f"{what}: no answer in time; is the broker up at kafka.bootstrap_servers?") from error

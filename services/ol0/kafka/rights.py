@@ -12,6 +12,8 @@ KINDS: Final = {
     KafkaError.GROUP_AUTHORIZATION_FAILED: "group",
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "transactional id",
 }
+UNSEEN: Final = frozenset({KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC})  # noqa: SLF001 - its own
+"""What librdkafka says of a topic that its user may not see, as of one that does not exist."""
 SEEING: Final = "Read, Write or Describe"
 """Any of them lets somebody see a topic."""
 PAGE: Final = 'docs/operating.md, "Secure broker and store", lists the rights'
@@ -37,5 +39,7 @@ def missing_right(error: KafkaError, operation: str, names: Collection[str]) -> 
     """
     if error.code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
         return f": Write on any topic at all is missing; {PAGE}"
+    if error.code() in UNSEEN:
+        return f": it is not there, or {operation} on topic {' or '.join(sorted(names))} is missing; {PAGE}"
     kind = KINDS.get(error.code())
     return "" if kind is None else f": {operation} on {kind} {' or '.join(sorted(names))} is missing; {PAGE}"

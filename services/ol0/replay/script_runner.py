@@ -193,7 +193,8 @@ def refused(what: str, error: RedisError) -> StoreError:
     match error:
         case AuthenticationError() | NoPermissionError():
             remedy = (
-                "give the user of redis.url the right password, the keys of the lineage, and +@all -@dangerous +info"
+                "give the user of redis.url the right password, the keys of the lineage, and the commands that "
+                'docs/operating.md lists under "Secure broker and store"'
             )
         case RedisConnectionError() | RedisTimeoutError():
             remedy = "check that redis.url points to a server that is up"

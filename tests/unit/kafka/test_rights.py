@@ -15,6 +15,7 @@ TOPIC = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
 GROUP = KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED)
 TRANSACTIONS = KafkaError(KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
 CLUSTER = KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+UNSEEN = KafkaError(KafkaError._UNKNOWN_PARTITION)
 DOWN = KafkaError(KafkaError._ALL_BROKERS_DOWN)
 
 
@@ -22,6 +23,7 @@ def test_a_denial_says_operation_kind_and_names_and_another_error_nothing() -> N
     assert missing_right(TOPIC, "Write", {"b", "a"}).startswith(": Write on topic a or b is missing; docs/operating.md")
     assert missing_right(DOWN, "Write", {"a"}) == ""
     assert "Write on any topic at all" in missing_right(CLUSTER, "Write", {"a"})
+    assert "it is not there, or Read on topic a is missing" in missing_right(UNSEEN, "Read", {"a"})
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,14 @@ def test_a_url_that_leads_nowhere_is_a_wrong_setting(url: str, reason: str) -> N
         connect(config(url))
 
 
+@pytest.mark.parametrize("password", ["gehe/im", "gehe#im", "gehe?im", "gehe[im", "gehe@im"])
+def test_no_error_shows_a_password_that_should_have_been_encoded_nor_a_piece_of_it(password: str) -> None:
+    for url in (f"redis://ann:{password}@a:port/0", f"redis+sentinel://ann:{password}@a"):
+        with pytest.raises(ConfigError, match="%2F") as refusal:
+            connect(RedisConfig(url=SecretStr(url)))
+        assert "gehe" not in str(refusal.value)
+
+
 def test_no_error_shows_a_password() -> None:
     with pytest.raises(ConfigError) as refusal:
         connect(config("reddis://ann:geheim@a:1"))

@@ -14,12 +14,15 @@ from ol0.errors import ContractError, StreamError
 from ol0.kafka.clients import Clients
 from ol0.kafka.logs.identities import Identities
 from ol0.kafka.messages import broker_errors, coordinates
+from ol0.kafka.rights import missing_right
 from ol0.records import Partition, Record, Tick
 from ol0.wire.codec import Codec
 from ol0.wire.topics import Topics
 
 Followed = tuple[str, Record, int]
 """Logical topic, record, and the broker's timestamp in milliseconds."""
+READER: Final = "follow"
+"""Names the consumer group, of which nothing is kept."""
 WAIT_S: Final = 0.25
 """Four rounds a second are soon enough for people, and cost next to nothing."""
 BATCH: Final = 500
@@ -59,7 +62,7 @@ class LogReader:
             self._unread = {place: self._end(TopicPartition(*place)) for place in places}
 
     def _begin(self) -> None:
-        self._consumer = self._clients.assigned_consumer("follow", reset="earliest")
+        self._consumer = self._clients.assigned_consumer(READER, reset="earliest")
         self._consumer.assign([TopicPartition(*place, offset) for place, offset in self._next.items()])
 
     @property
@@ -99,6 +102,11 @@ class LogReader:
         """Gives the connection back."""
         self._consumer.close()
 
+    def _wanted(self, error: KafkaError, message: Message) -> tuple[str, list[str]]:
+        if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            return "Describe", [self._clients.group(READER)]
+        return "Read", [str(message.topic())]
+
     def _end(self, place: TopicPartition) -> int:
         """The offset after the last record that may be read now."""
         return int(self._consumer.get_watermark_offsets(place, ANSWER_S)[1])
@@ -108,7 +116,8 @@ class LogReader:
             if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own codes begin so
                 self._unread.pop(Partition(*coordinates(message)[:2]), None)
             else:
-                self._log.warning("cannot read", topic=message.topic(), reason=error.str())
+                right = missing_right(error, *self._wanted(error, message))
+                self._log.warning("cannot read", topic=message.topic(), reason=f"{error.str()}{right}")
             return None
         topic, number, offset = coordinates(message)
         partition = Partition(topic, number)
