@@ -1,7 +1,6 @@
 """The page over HTTP, as a browser without JavaScript sees it, in every state of a lineage."""
 
 import re
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -18,7 +17,7 @@ from ol0.console.web.rendering import coded, render, script, style
 from ol0.evaluator.figures import Brief, Comparison
 from support.made_up_run import digest
 from unit.console import pictures
-from unit.console.browser import Browser, console
+from unit.console.browser import console
 from unit.console.pictures import EVIL, MINUTE_MS, NOON_MS, SETTINGS
 
 STATES = {
@@ -137,7 +136,7 @@ def test_lists_are_cut_and_a_link_shows_the_whole() -> None:
     assert "Show all" not in whole
 
 
-def test_a_thousand_transitions_are_a_page_in_less_than_a_third_of_a_second() -> None:
+def test_of_a_thousand_transitions_the_newest_are_shown_and_all_where_they_are_asked_for() -> None:
     # Given 250 candidates of four transitions each.
     story = pictures.learning()
     for step in range(1, 251):
@@ -147,17 +146,11 @@ def test_a_thousand_transitions_are_a_page_in_less_than_a_third_of_a_second() ->
         story.release(f"c{step}", step, at_ms + 20)
     picture = story.picture()
     assert len(picture.known.transitions) >= 1_000
-    # When it is asked for, once the templates are read, then it is there soon. The best of three: others share the CPU.
+    # When it is asked for, then it is there, in short and in full: benchmarks/results.md says how soon.
     with console(picture) as browser:
-        took = {path: min(timed(browser, path) for _ in range(3)) for path in ("/", "/?full=1")}
-    assert took["/"] < 0.3
-    assert took["/?full=1"] < 0.3
-
-
-def timed(browser: Browser, path: str) -> float:
-    began_s = time.perf_counter()
-    assert browser.get(path).status == 200
-    return time.perf_counter() - began_s
+        short, full = (browser.get(path) for path in ("/", "/?full=1"))
+    assert (short.status, full.status) == (200, 200)
+    assert full.text.count("serves in place of") >= 250 > short.text.count("serves in place of") > 0
 
 
 def test_a_page_that_is_not_there_and_a_wrong_id_are_told_in_words() -> None:

@@ -13,6 +13,8 @@ from ol0.kafka.lineage import Lineage
 from ol0.kafka.messages import broker_errors, coordinates, is_usable
 from ol0.records import Partition, Record
 
+READER: Final = "trace"
+"""Names the consumer group, of which nothing is kept."""
 ANSWER_S: Final = 10.0
 WAIT_S: Final = 0.25
 BATCH: Final = 500
@@ -61,7 +63,8 @@ class SpanReader:
     def __init__(self, lineage: Lineage, names: Sequence[str], span: Span, text: bytes) -> None:
         self._specs = {lineage.topics.full(name): lineage.topics.spec(name) for name in names}
         self._codec, self._span, self._text = lineage.codec, span, text
-        self._consumer = lineage.clients.assigned_consumer("trace", reset="earliest")
+        self._group = lineage.clients.group(READER)
+        self._consumer = lineage.clients.assigned_consumer(READER, reset="earliest")
         self.searched: Mapping[str, Searched] = {name: Searched() for name in names}
         places = [Partition(topic, n) for topic, spec in self._specs.items() for n in range(spec.partitions)]
         with broker_errors("where a span of time begins"):
@@ -103,7 +106,7 @@ class SpanReader:
     def _take(self, message: Message) -> Record | None:
         error = message.error()
         if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own code
-            is_usable(message)
+            is_usable(message, self._group)
             return None
         topic, number, offset = coordinates(message)
         partition = Partition(topic, number)
