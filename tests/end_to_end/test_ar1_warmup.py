@@ -41,7 +41,7 @@ def test_a_checkpoint_that_is_refused_is_named_with_its_tensors_and_nothing_is_w
 def test_without_calibration_and_suite_nothing_is_offered_and_the_remedy_is_told(tmp_path: Path) -> None:
     refused = ol0("warmup", SMALL, "--out", tmp_path / "out")
     assert refused.returncode == WRONG_SETTING
-    assert "--calibration FILE makes a suite of logged decisions" in refused.stderr
+    assert "--calibration FILE makes one" in refused.stderr
     assert not (tmp_path / "out").exists()
 
 
