@@ -13,13 +13,21 @@ D = 6
 
 
 def a_trunk(
-    sizes: tuple[int, ...] = (5,), activation: str = "relu", *, norm: bool = False, gain: float = 1.0, seed: int = 0
+    sizes: tuple[int, ...] = (5,),
+    activation: str = "relu",
+    *,
+    norm: bool = False,
+    gain: float = 1.0,
+    seed: int = 0,
+    features: int = D,
+    spread: float = 1.0,
 ) -> Trunk:
+    """``spread``: standard deviation of the weights."""
     rng = np.random.default_rng(seed)
     layers = []
-    for below, size in zip((D, *sizes), sizes, strict=False):
+    for below, size in zip((features, *sizes), sizes, strict=False):
         scale, shift = (_random(rng, size), _random(rng, size)) if norm else (None, None)
-        layers.append(Layer(_random(rng, size, below), _random(rng, size), scale, shift))
+        layers.append(Layer(spread * _random(rng, size, below), _random(rng, size), scale, shift))
     return Trunk(TrunkForm(len(sizes), activation, norm, gain), tuple(layers))
 
 

@@ -375,6 +375,18 @@ class OperatorCommand:
     time_ms: int
 
 
+CHUNK_BYTES: Final = 900_000
+"""With its envelope a chunk stays below the 1 MiB that brokers take by default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A part of the tensors of checkpoints, named by its SHA-256. One without data deletes what was there before."""
+
+    digest: Digest
+    data: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """The state of one service, written in the transaction that made it true."""
@@ -397,4 +409,5 @@ Record = (
     | Transition
     | OperatorCommand
     | Snapshot
+    | Chunk
 )

@@ -1,17 +1,29 @@
 """The limits of single fields against the sizes of topics: with every field at its limit, a record still fits."""
 
 from dataclasses import fields, replace
+from hashlib import sha256
 from typing import Any, get_args
 
 import pytest
 
 from ol0.config import KafkaConfig
-from ol0.controller.checkpoint import MAX_BYTES
 from ol0.errors import ContractError
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.messages import to_message
-from ol0.records import Action, OperatorKind, Reason, Record, Release, Snapshot, Staged, Tick
-from ol0.wire.validation import LATEST_MS
+from ol0.records import (
+    CHUNK_BYTES,
+    Action,
+    Chunk,
+    Digest,
+    OperatorKind,
+    Reason,
+    Record,
+    Release,
+    Snapshot,
+    Staged,
+    Tick,
+)
+from ol0.wire.validation import LATEST_MS, MAX_HEADS_BYTES
 from support.examples import (
     CANDIDATE,
     DECISION,
@@ -42,7 +54,7 @@ CHOICE: dict[str, Any] = {
 WHO: dict[str, Any] = {"feedback_id": LABEL, "session_id": LABEL, "source": LABEL, "time_ms": LATEST_MS}
 REASONS = tuple(Reason(LABEL, 1.0, 1.0, 1.0, "é" * 128) for _ in range(32))
 LONG_VERDICT = replace(VERDICT, reasons=REASONS, signature=SIGNATURE)
-LONG_RELEASE = Release(VERDICT.digest, 2**62, bytes(MAX_BYTES), (LONG_VERDICT, LONG_VERDICT))
+LONG_RELEASE = Release(VERDICT.digest, 2**62, bytes(MAX_HEADS_BYTES), (LONG_VERDICT, LONG_VERDICT))
 LARGEST: tuple[Record, ...] = (
     replace(DECISION, **CHOICE, features=bytes(4 * 250_000)),  # a million bytes; the base says how many there are
     replace(OUTCOME, **CHOICE, window_end_ms=LATEST_MS, sequence=2**63 - 1),
@@ -51,7 +63,7 @@ LARGEST: tuple[Record, ...] = (
     replace(IMPLICIT_FEEDBACK, **WHO),
     replace(
         CANDIDATE,
-        heads=bytes(MAX_BYTES),
+        heads=bytes(MAX_HEADS_BYTES),
         summary={f"{number:0256}": 1.0 for number in range(256)},
         signature=SIGNATURE,
     ),
@@ -59,6 +71,7 @@ LARGEST: tuple[Record, ...] = (
     replace(SERVING_STATE, base=LONG_RELEASE, live=LONG_RELEASE, staged=Staged(LONG_RELEASE, 0.5, 1)),
     replace(TRANSITION, cause=TEXT),
     replace(OPERATOR_COMMAND, kind=OperatorKind.FORGET, value=LABEL, actor=LABEL, reason=TEXT),
+    Chunk(Digest(sha256(bytes(CHUNK_BYTES)).hexdigest()), bytes(CHUNK_BYTES)),
 )
 
 

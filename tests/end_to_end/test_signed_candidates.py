@@ -12,7 +12,7 @@ import pytest
 
 from ol0.clock import wall_clock_ms
 from ol0.config import SecurityConfig, Signer, load_settings
-from ol0.controller.checkpoint import MAX_BYTES, digest_of, write_checkpoint
+from ol0.controller.checkpoint import digest_of, write_checkpoint
 from ol0.controller.controller import Manifest
 from ol0.controller.heads import Head, Mixer
 from ol0.controller.signing import Keyring
@@ -21,6 +21,7 @@ from ol0.kafka.sending.record_sender import RecordSender
 from ol0.records import Candidate, Digest, Gate, Judgement, Mode, Phase, Reason, Release, ServingState, Verdict
 from ol0.sdk.router import Router
 from ol0.stacks.native import NativeStack
+from ol0.wire.validation import MAX_HEADS_BYTES
 from support.hostile import hostile_files
 from support.keyrings import keyring, new_keys
 from support.trials import Trials, mixer_for, new_security, sending
@@ -154,7 +155,7 @@ def test_every_hostile_file_that_the_learner_could_sign_is_refused_by_its_flaw_a
     # Given a learner that somebody has taken over, and every hostile file that there is.
     good = trials.good_candidate()
     # What is larger than a checkpoint may be is no candidate: no record takes it.
-    files = {flaw: it for flaw, it in hostile_files(good.heads).items() if len(it[0]) <= MAX_BYTES}
+    files = {flaw: it for flaw, it in hostile_files(good.heads).items() if len(it[0]) <= MAX_HEADS_BYTES}
     offers = {
         flaw: trials.keys.sign(replace(with_heads(good, data), step=good.step + number))
         for number, (flaw, (data, _)) in enumerate(files.items())

@@ -1,10 +1,13 @@
 """One record of each kind, small and right, for tests to vary with ``dataclasses.replace``."""
 
+from hashlib import sha256
+
 import numpy as np
 
 from ol0.records import (
     Arm,
     Candidate,
+    Chunk,
     Decision,
     DecisionId,
     Digest,
@@ -122,6 +125,7 @@ SERVING_STATE = ServingState(
 TRANSITION = Transition(STAGED, Phase.OFFERED, Phase.STAGED, "both gates approved", TIME_MS, 7, 12)
 OPERATOR_COMMAND = OperatorCommand(OperatorKind.FORGET, "5f2b9c", "ana", "asked for it", TIME_MS)
 SNAPSHOT = Snapshot("drift", TIME_MS, b"\x00state\xff")
+CHUNK = Chunk(Digest(sha256(b"tensors").hexdigest()), b"tensors")
 TICK = Tick(TIME_MS)
 
 EXAMPLES: tuple[Record, ...] = (
@@ -137,4 +141,5 @@ EXAMPLES: tuple[Record, ...] = (
     TRANSITION,
     OPERATOR_COMMAND,
     SNAPSHOT,
+    CHUNK,
 )

@@ -43,7 +43,7 @@ def hostile_files(good: bytes) -> Mapping[str, tuple[bytes, str]]:
         "bytes behind the end": (good + b"\0\0\0\0", "4 bytes over|leave some of its"),
         "a header of 2^63 bytes": (struct.pack("<Q", 2**63) + good[8:], "its header claims 9223372036854775808"),
         "a header of 800 KB": (file_of(b" " * 800_000 + b"{}", b""), "its header claims 800002"),
-        "more than 2.5 MB": (good + bytes(2_500_000), "at most 2500000"),
+        "more than 64 MB": (good + bytes(64_000_000), "at most 64000000"),
         "JSON nested deeply": (file_of(b"[" * 60_000, body), "nested too deeply"),
         "a list for a header": (file_of(b"[]", body), "the header is no JSON object"),
         "no JSON": (file_of(b"{'a': 1}", body), "the header is no JSON"),

@@ -12,6 +12,7 @@ from ol0.canary.offline import Finding, judge_base, judge_candidate, run_suite
 from ol0.canary.plan import TrialPlan
 from ol0.canary.trial import Trial, TrialState
 from ol0.config import SafetyConfig
+from ol0.controller.checkpoint import Opener, read_checkpoint
 from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.controller.signing import OPEN, Keyring
 from ol0.controller.suite import Suite
@@ -63,7 +64,8 @@ class CanaryGate:
         canary_threshold: share of the suite's worth that the base itself must have (``warmup.canary_threshold``).
         holdback: share of all sessions that the base serves (``serving.holdback``); must be what the SDK uses.
         keys: what it signs with, and whom it believes.
-        newest: what serves by the log; asked once after a restart that needs it.
+        newest: what serves by the log; asked once after a restart that needs it, and where a state cannot be opened.
+        opener: opens checkpoints.
 
     Raises:
         ConfigError: a stage leaves no session to live.
@@ -76,7 +78,9 @@ class CanaryGate:
         canary_threshold: float,
         holdback: float,
         keys: Keyring = OPEN,
+        *,
         newest: Callable[[], ServingState | None] = lambda: None,
+        opener: Opener = read_checkpoint,
     ) -> None:
         for stage in safety.stages:
             if stage.share >= 1 - holdback:
@@ -85,7 +89,7 @@ class CanaryGate:
                     f"keep it below {1 - holdback:.2f}"
                 )
         self._suite, self._safety = suite, safety
-        self._keys, self._checkpoints = keys, CheckpointManager(keys)
+        self._keys, self._opener, self._checkpoints = keys, opener, CheckpointManager(keys, opener=opener)
         self._verdicts, self._serving = Verdicts(Gate.CANARY, suite), ServingNow(newest)
         self._canary_threshold, self._holdback = canary_threshold, holdback
         self._clock = OutcomeClock.for_sessions(safety.session_gap_s)
@@ -119,7 +123,7 @@ class CanaryGate:
             self._checkpoints.open(candidate)
         except CheckpointError as error:
             return [self._verdicts.offline(candidate, reject(Check.CHECKPOINT, str(error)))]
-        result = run_suite(self._suite, candidate.digest, candidate.heads, self._safety)
+        result = run_suite(self._suite, candidate.digest, candidate.heads, self._safety, self._opener)
         offer = Offer(*names_of(candidate), result)
         if self._state.standing is None and offer.step and not result.flaw:
             self._state.pending = with_offer(self._state.pending, offer)
@@ -147,7 +151,12 @@ class CanaryGate:
         previous = self._state.standing
         if previous is not None and state.sequence < previous.sequence:
             return []
-        self._state.standing = Standing.of(state, previous, self._suite, self._safety)
+        try:
+            self._state.standing = Standing.of(state, previous, self._suite, self._safety, self._opener)
+        except CheckpointError:
+            if self._serving.is_past(state):
+                return []  # what it served is deleted since, and the state after it is on its way
+            raise
         if previous is None or self._state.standing.live_step > previous.live_step:
             self._state.place = 0
         verdicts = self._follow(state)

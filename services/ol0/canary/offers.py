@@ -7,6 +7,7 @@ from pydantic import AliasChoices, AliasPath, Field
 
 from ol0.canary.offline import SuiteResult, run_suite
 from ol0.config import SafetyConfig
+from ol0.controller.checkpoint import Opener, read_checkpoint
 from ol0.controller.suite import OF_ANOTHER_SUITE, Suite
 from ol0.errors import CheckpointError
 from ol0.gates import offers as gates
@@ -31,7 +32,14 @@ class Standing:
     live: SuiteResult
 
     @classmethod
-    def of(cls, state: ServingState, previous: Self | None, suite: Suite, safety: SafetyConfig) -> Self:
+    def of(
+        cls,
+        state: ServingState,
+        previous: Self | None,
+        suite: Suite,
+        safety: SafetyConfig,
+        opener: Opener = read_checkpoint,
+    ) -> Self:
         """What a serving state says; the suite is asked only about checkpoints that are new in it.
 
         Raises:
@@ -42,7 +50,7 @@ class Standing:
         def result(release: Release) -> SuiteResult:
             found = known.get(release.digest)
             if found is None:
-                found = run_suite(suite, release.digest, release.heads, safety)
+                found = run_suite(suite, release.digest, release.heads, safety, opener)
             if found.flaw:
                 raise CheckpointError(f"serving state {state.sequence} serves what cannot be used: {found.flaw}")
             return found

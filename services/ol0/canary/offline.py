@@ -9,7 +9,7 @@ from pydantic import PlainSerializer, PlainValidator
 
 from ol0.canary.paired import Differences, lower_bound
 from ol0.config import SafetyConfig
-from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.checkpoint import Opener, read_checkpoint
 from ol0.controller.controller import Controller
 from ol0.controller.heads import Floats
 from ol0.controller.suite import KINDS, Suite, share_of
@@ -71,17 +71,20 @@ class SuiteResult:
         return cls(digest, flaw, np.zeros(0, np.float32), np.zeros(0, np.bool_))
 
 
-def run_suite(suite: Suite, digest: Digest, heads: bytes, safety: SafetyConfig) -> SuiteResult:
+def run_suite(
+    suite: Suite, digest: Digest, heads: bytes, safety: SafetyConfig, opener: Opener = read_checkpoint
+) -> SuiteResult:
     """Verifies a checkpoint and asks it every prompt. A checkpoint that cannot be used is a result with a flaw.
 
     Args:
         suite: the trusted prompts.
         digest: what the checkpoint is said to be.
-        heads: its bytes.
+        heads: its bytes, or a reference to them.
         safety: says which prompts are critical.
+        opener: opens it.
     """
     try:
-        controller = read_checkpoint(heads, expected=digest)
+        controller = opener(heads, digest)
     except CheckpointError as error:
         return SuiteResult.flawed(digest, str(error))
     if flaw := suite.misfit(controller):

@@ -7,6 +7,7 @@ from ol0.config import Settings, Signer
 from ol0.controller.signing import Keyring
 from ol0.controller.suite import read_suite
 from ol0.kafka.lineage import Lineage
+from ol0.kafka.topic_readers.checkpoints import CheckpointReader
 from ol0.kafka.topic_readers.serving_state import read_serving
 from ol0.kafka.transaction_loop import TransactionalLoop
 from ol0.observability.rounds import Rounds
@@ -27,6 +28,7 @@ def run(settings: Settings, stop: Event, rounds: Rounds) -> None:
         settings.serving.holdback,
         keys,
         newest=lambda: read_serving(lineage),
+        opener=CheckpointReader(lineage),
     )
     rounds.listen(VerdictFigures("canary"))
     TransactionalLoop("canary", SOURCES, gate, lineage=lineage, streaming=settings.streaming, on_round=rounds).run(stop)

@@ -47,6 +47,8 @@ def releases_show(digest: Named, config: Config = None) -> None:
     Example: `ol0 releases show 7b67b2fa`
     """
     from ol0.controller.signing import Keyring
+    from ol0.kafka.lineage import Lineage
+    from ol0.kafka.topic_readers.checkpoints import CheckpointReader
     from ol0.operator.releases.history import find_digest, read_history
     from ol0.operator.releases.pages import show_page
 
@@ -54,7 +56,8 @@ def releases_show(digest: Named, config: Config = None) -> None:
         settings = on_broker(config)
         keys = Keyring.of(settings.security, settings.kafka.topic_prefix)
         history = read_history(settings, ("transitions", "releases", "candidates", "verdicts"))
-        page_console().print(show_page(history, find_digest(history.digests(), digest), keys))
+        opener = CheckpointReader(Lineage.of(settings.kafka))
+        page_console().print(show_page(history, find_digest(history.digests(), digest), keys, opener))
 
 
 @releases_app.command("rollback")

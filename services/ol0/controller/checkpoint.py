@@ -6,7 +6,7 @@ this order, before a tensor is used.
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from ol0.controller.chunks import MAX_BYTES, is_reference
 from ol0.controller.controller import Controller, Manifest
 from ol0.controller.header import HYSTERESIS, ITEM_BYTES, MAX_LAYERS, TRUNK, Header, Shape, read_header
 from ol0.controller.heads import Floats, Head, Mixer
@@ -22,8 +23,8 @@ from ol0.controller.trunk import Layer, Trunk, TrunkForm
 from ol0.errors import CheckpointError, ConfigError
 from ol0.records import Digest
 
-MAX_BYTES = 2_500_000
-"""A serving state holds three, and is one record: of 8 MiB, the most that managed brokers take."""
+Opener = Callable[[bytes, Digest | None], Controller]
+"""Verifies and opens what a record says of a checkpoint, as ``read_checkpoint`` does where it holds the whole of it."""
 HEADER_BYTES = 8_192  # four parts need 3 KB
 MAX_NAMED = 8  # of unknown tensors: a header has room for a thousand
 
@@ -102,6 +103,8 @@ def read_checkpoint(data: bytes, expected: Digest | None = None) -> Controller:
             mis-shaped, of another type or not finite; the message names it.
     """
     digest = digest_of(data)
+    if is_reference(data):
+        raise CheckpointError("this is a reference to a checkpoint: its chunks are in Kafka, and only there it opens")
     if len(data) > MAX_BYTES:
         raise CheckpointError(f"checkpoint {digest[:12]} has {len(data)} bytes; at most {MAX_BYTES} are taken")
     if expected is not None and digest != expected:

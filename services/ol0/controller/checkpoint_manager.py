@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.checkpoint import Opener, read_checkpoint
 from ol0.controller.controller import Controller
 from ol0.controller.signing import OPEN, Keyring
 from ol0.errors import CheckpointError
@@ -16,9 +16,17 @@ class CheckpointManager:
         keys: whose signatures are believed.
         keep: releases whose snapshot stays (``online_learning.max_checkpoints``).
         snapshots: what the log has: the learner's state when it offered a checkpoint, by digest.
+        opener: opens what their records say.
     """
 
-    def __init__(self, keys: Keyring = OPEN, keep: int = 10, snapshots: Mapping[Digest, bytes] | None = None) -> None:
+    def __init__(
+        self,
+        keys: Keyring = OPEN,
+        keep: int = 10,
+        snapshots: Mapping[Digest, bytes] | None = None,
+        opener: Opener = read_checkpoint,
+    ) -> None:
+        self._open = opener
         self._keys = keys
         self._keep = keep
         self._snapshots = dict(snapshots or {})
@@ -31,7 +39,7 @@ class CheckpointManager:
             CheckpointError: the first of the others that is wrong, by name. No tensor has been used then.
         """
         self._keys.check(candidate)
-        controller = read_checkpoint(candidate.heads, expected=candidate.digest)
+        controller = self._open(candidate.heads, candidate.digest)
         if (flaw := _contradiction(candidate, controller)) is not None:
             raise CheckpointError(f"checkpoint {candidate.digest[:12]}: {flaw}")
         return controller

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from ol0.config import SecurityConfig, Signer
 from ol0.controller.checkpoint import digest_of
+from ol0.controller.chunks import is_reference
 from ol0.controller.keys import key_id, private_key, public_key, public_text
 from ol0.errors import ConfigError, SignatureError
 from ol0.records import Candidate, Verdict
@@ -106,7 +107,7 @@ class Keyring:
                 f"{name} is not signed by a trusted key of the {signer} ({known}), or was changed since: if its key is "
                 f"new, add its public half to security.trusted.{signer}; else find out who wrote it"
             )
-        if isinstance(record, Candidate) and digest_of(record.heads) != record.digest:
+        if isinstance(record, Candidate) and not _says_its_bytes(record):
             return f"{name} is signed, but its bytes were changed since: find out who wrote this copy"
         return None
 
@@ -119,7 +120,8 @@ def signed_bytes(record: Candidate | Verdict, lineage: str) -> bytes:
     """What is signed: every field but the signature, each with its type and length, so that none can flow into another.
 
     The heads stand in it by their digest, which ``Keyring.flaw`` holds against their bytes: else a copy of a good
-    candidate with other bytes would pass for what the learner said.
+    candidate with other bytes would pass for what the learner said. Of a reference to chunks, whose bytes have another
+    digest than the checkpoint, that digest is signed as well.
     """
     match record:
         case Candidate():
@@ -133,6 +135,8 @@ def signed_bytes(record: Candidate | Verdict, lineage: str) -> bytes:
 
 def _candidate_values(candidate: Candidate) -> Iterator[Value]:
     yield from (candidate.digest, candidate.parent, candidate.base, candidate.step, candidate.time_ms)
+    if is_reference(candidate.heads):
+        yield digest_of(candidate.heads)
     yield len(candidate.summary)
     for name, figure in sorted(candidate.summary.items()):
         yield from (name, float(figure))
@@ -162,6 +166,11 @@ def _encode(value: Value) -> bytes:
         case float():
             tag, content = b"f", struct.pack(">d", math.nan if math.isnan(value) else value)
     return tag + struct.pack(">Q", len(content)) + content
+
+
+def _says_its_bytes(candidate: Candidate) -> bool:
+    """Whether the digest that was signed is that of the bytes; those of a reference were signed themselves."""
+    return is_reference(candidate.heads) or digest_of(candidate.heads) == candidate.digest
 
 
 def _signer(record: Candidate | Verdict) -> Signer:

@@ -6,7 +6,8 @@ from math import floor
 from random import Random
 from uuid import UUID
 
-from ol0.controller.checkpoint import MAX_BYTES, check_checkpoint_size, digest_of, write_checkpoint
+from ol0.controller.checkpoint import check_checkpoint_size, digest_of, write_checkpoint
+from ol0.controller.chunks import MAX_BYTES
 from ol0.controller.controller import Controller, Manifest
 from ol0.controller.exploration import Draw
 from ol0.controller.heads import Floats, Head, Mixer

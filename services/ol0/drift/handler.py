@@ -8,7 +8,7 @@ import structlog
 from pydantic import TypeAdapter
 
 from ol0.config import SafetyConfig
-from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.checkpoint import Opener, read_checkpoint
 from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.controller.compatibility import Structure
 from ol0.controller.signing import OPEN, Keyring
@@ -84,6 +84,7 @@ class DriftMonitor:
             none there is no yardstick and nothing is watched live.
         keys: what it signs with, and whom it believes.
         newest: what serves by the log; asked once after a restart with another holdback.
+        opener: opens checkpoints.
     """
 
     def __init__(
@@ -93,8 +94,9 @@ class DriftMonitor:
         holdback: float,
         keys: Keyring = OPEN,
         newest: Callable[[], ServingState | None] = lambda: None,
+        opener: Opener = read_checkpoint,
     ) -> None:
-        self._keys, self._checkpoints = keys, CheckpointManager(keys)
+        self._keys, self._opener, self._checkpoints = keys, opener, CheckpointManager(keys, opener=opener)
         self._verdicts, self._serving_now = Verdicts(Gate.DRIFT, probes), ServingNow(newest)
         self._probes, self._safety, self._holdback = probes, safety, holdback
         self._clock = OutcomeClock.for_sessions(safety.session_gap_s)
@@ -176,7 +178,7 @@ class DriftMonitor:
         known.sequence, known.serving = state.sequence, state.live.digest
         if state.base.digest != known.base:
             known.base = state.base.digest
-            known.structure = Structure.of(read_checkpoint(state.base.heads, expected=state.base.digest))
+            known.structure = Structure.of(self._opener(state.base.heads, state.base.digest))
         if self._holdback:
             if self._assignment.note(state):
                 self._begin_anew()
@@ -203,12 +205,16 @@ class DriftMonitor:
         self._staged.move_to(staged.stage)
 
     def _watch_live(self, state: ServingState) -> LiveWatch:
-        parent = read_checkpoint(state.live.heads, expected=state.live.digest).manifest.parent or state.base.digest
         stage = len(self._safety.stages) + 1
-        digests = (state.live.digest, Digest(parent), state.base.digest)
+        digests = (state.live.digest, self._parent(state), state.base.digest)
         watched = Watched(*digests, stage, state.sequence, self._counted_from_ms)
         known = LiveState(watched, self._state.references.get(state.live.digest))
         return LiveWatch(known, self._assignment, self._safety)
+
+    def _parent(self, state: ServingState) -> Digest:
+        """Of what is live, as its approvals say: its chunks may be deleted where this state is an old one."""
+        approved = next((verdict.parent for verdict in state.live.approvals), None)
+        return approved or self._opener(state.live.heads, state.live.digest).manifest.parent or state.base.digest
 
     def _begin_anew(self) -> None:
         """Evidence does not move between odds: what is watched stays, what was seen of it is collected anew."""

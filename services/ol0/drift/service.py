@@ -7,6 +7,7 @@ from ol0.controller.signing import Keyring
 from ol0.controller.suite import read_suite
 from ol0.drift.handler import DriftMonitor
 from ol0.kafka.lineage import Lineage
+from ol0.kafka.topic_readers.checkpoints import CheckpointReader
 from ol0.kafka.topic_readers.serving_state import read_serving
 from ol0.kafka.transaction_loop import TransactionalLoop
 from ol0.observability.rounds import Rounds
@@ -23,7 +24,12 @@ def run(settings: Settings, stop: Event, rounds: Rounds) -> None:
     keys = Keyring.of(settings.security, settings.kafka.topic_prefix, Signer.DRIFT)
     lineage = Lineage.of(settings.kafka)
     monitor = DriftMonitor(
-        suite, settings.safety, settings.serving.holdback, keys, newest=lambda: read_serving(lineage)
+        suite,
+        settings.safety,
+        settings.serving.holdback,
+        keys,
+        newest=lambda: read_serving(lineage),
+        opener=CheckpointReader(lineage),
     )
     rounds.listen(VerdictFigures("drift"))
     TransactionalLoop(

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from ol0.ar1.baseline import BaselineMetrics
 from ol0.config import EvaluationConfig, SafetyConfig, ServingConfig
+from ol0.controller.checkpoint import Opener, read_checkpoint
 from ol0.controller.signing import OPEN, Keyring
 from ol0.errors import ContractError, flaw_of
 from ol0.evaluator.figures import EvaluationFigures, improvement_percent, shift, summary
@@ -60,6 +61,7 @@ class OnlineEvaluator:
         safety: when a session is complete.
         serving: share of the holdback.
         keys: whose verdicts it believes.
+        opener: opens checkpoints.
     """
 
     def __init__(
@@ -68,8 +70,9 @@ class OnlineEvaluator:
         safety: SafetyConfig | None = None,
         serving: ServingConfig | None = None,
         keys: Keyring = OPEN,
+        opener: Opener = read_checkpoint,
     ) -> None:
-        self._keys = keys
+        self._keys, self._opener = keys, opener
         self._evaluation = evaluation or EvaluationConfig()
         self._safety = safety or SafetyConfig()
         self._holdback = (serving or ServingConfig()).holdback
@@ -100,7 +103,7 @@ class OnlineEvaluator:
             case Transition():
                 self._state.transitions[record.to_phase] += 1
             case ServingState():
-                self._state.served.take(record)
+                self._state.served.take(record, self._opener)
             case Verdict(gate=Gate.DRIFT) if self._keys.flaw(record) is None:
                 self._note_inputs(record)
             case _:

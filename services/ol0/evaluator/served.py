@@ -5,7 +5,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Final
 
-from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.checkpoint import Opener, read_checkpoint
 from ol0.controller.exploration import propensity
 from ol0.errors import CheckpointError
 from ol0.records import Action, Digest, Mode, Outcome, ServingState
@@ -40,8 +40,8 @@ class Served:
     exploration: Exploration | None = None
     trials: list[tuple[int, Digest | None, float]] = field(default_factory=list)
 
-    def take(self, state: ServingState) -> None:
-        """Takes a serving state, in the order of sequence."""
+    def take(self, state: ServingState, opener: Opener = read_checkpoint) -> None:
+        """Takes a serving state, in the order of sequence; opens its base where that is another one."""
         outside = bool(self.outside) and self.outside[-1][1] is None
         if state.mode is not Mode.APPLY and not outside:
             self.outside.append((state.sequence, None))
@@ -51,7 +51,7 @@ class Served:
         if not self.trials or (state.sequence > self.trials[-1][0] and staged != self.trials[-1][1:]):
             self.trials = [*self.trials, (state.sequence, *staged)][-REMEMBERED:]
         if self.exploration is None or self.exploration.base != state.base.digest:
-            self.exploration = _exploration(state)
+            self.exploration = _exploration(state, opener)
 
     def applied(self, sequence: int) -> bool:
         """Whether a decision under this serving sequence belongs to an arm."""
@@ -77,10 +77,10 @@ class Served:
         return math.prod(propensity(action, greedy, known.choices, known.epsilon))
 
 
-def _exploration(state: ServingState) -> Exploration | None:
+def _exploration(state: ServingState, opener: Opener) -> Exploration | None:
     """What the base says, for every release has it from there. Hosts refuse a base that cannot be read, too."""
     try:
-        base = read_checkpoint(state.base.heads, state.base.digest)
+        base = opener(state.base.heads, state.base.digest)
     except CheckpointError:
         return None
     return Exploration(base=base.digest, epsilon=base.manifest.epsilon, choices=list(base.choices))

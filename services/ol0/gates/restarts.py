@@ -1,4 +1,4 @@
-"""What a gate has to do when it starts again: read its snapshot, and ask for what the log does not bring again."""
+"""What a gate has to do when it starts again: read its snapshot, and ask for what the log does not bring (any more)."""
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -42,3 +42,8 @@ class ServingNow:
         self.is_missing = False
         state = self._newest()
         return (record,) if state is None else (state, record)
+
+    def is_past(self, state: ServingState) -> bool:
+        """Whether a newer state serves by the log: chunks that only this one needs may be deleted."""
+        newest = self._newest()
+        return newest is not None and newest.sequence > state.sequence

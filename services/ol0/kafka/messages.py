@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from ol0.errors import Fenced, RangeError, StreamError
 from ol0.kafka.rights import Denied, is_denied, missing_right
-from ol0.records import Partition, Record
+from ol0.records import Chunk, Partition, Record
 from ol0.wire.codec import Codec
 from ol0.wire.topics import Topics
 
@@ -148,12 +148,14 @@ def broker_errors(what: str, operation: str = "", *names: str) -> Iterator[None]
 
 
 def to_message(record: Record, topics: Topics, codec: Codec) -> Outgoing:
-    """A record as the message that carries it to its topic.
+    """A record as the message that carries it to its topic; a chunk without data as the tombstone of its name.
 
     Raises:
         ContractError: no reader would take it: a value may not be, or it is too long for its topic.
     """
     route = topics.route(record)
+    if isinstance(record, Chunk) and not record.data:
+        return Outgoing(route.topic, route.key, None, route.partition)
     value = codec.encode(record)
     limit = topics.spec(topics.logical(route.topic)).max_message_bytes - ENVELOPE_BYTES
     if len(value) > limit:

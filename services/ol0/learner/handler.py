@@ -6,8 +6,9 @@ from dataclasses import replace
 import structlog
 
 from ol0.config import OnlineLearningConfig, Signer
-from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.checkpoint import Opener, read_checkpoint
 from ol0.controller.checkpoint_manager import CheckpointManager
+from ol0.controller.chunks import chunks_of, split
 from ol0.controller.signing import OPEN, Keyring
 from ol0.learning.cadence import after_state, budget_share, may_offer, with_key
 from ol0.learning.engines import trainer_of
@@ -15,7 +16,7 @@ from ol0.learning.progress import Progress
 from ol0.learning.replay import Replay
 from ol0.learning.trainer import Proposal
 from ol0.learning.training import Training
-from ol0.records import Candidate, Digest, Record, ServingState, Snapshot
+from ol0.records import Candidate, Chunk, Digest, Record, ServingState, Snapshot
 
 SERVICE = "learner"
 
@@ -46,6 +47,7 @@ class LearnerHandler:
         seed: int,
         clock: Callable[[], float],
         keys: Keyring = OPEN,
+        opener: Opener = read_checkpoint,
     ) -> None:
         """Goes on where the snapshots end.
 
@@ -57,6 +59,7 @@ class LearnerHandler:
             seed: of the learner.
             clock: seconds, for the figure ``seconds_per_step`` alone.
             keys: what candidates are signed with.
+            opener: opens checkpoints.
 
         Raises:
             CheckpointError: the base or a snapshot cannot be read, or they do not fit each other.
@@ -65,13 +68,14 @@ class LearnerHandler:
         self._replay = replay
         self._config = config
         self._keys = keys
+        self._opener = opener
         self._log = structlog.get_logger("ol0.learner")
-        base = read_checkpoint(state.base.heads, state.base.digest)
+        base = opener(state.base.heads, state.base.digest)
         anchors = replay.anchors()
         if not len(anchors):
             self._log.warning("no anchors: nothing holds the learnt heads to the base; run the warm-up again")
         self._learner = trainer_of(base, anchors, config, seed)
-        self._learner.follow(read_checkpoint(state.live.heads, state.live.digest))
+        self._learner.follow(opener(state.live.heads, state.live.digest))
         prefix = snapshot_key(Digest(""))
         kept = {Digest(key.removeprefix(prefix)): body for key, body in snapshots.items() if key.startswith(prefix)}
         self._varied = True
@@ -93,7 +97,7 @@ class LearnerHandler:
     def handle(self, state: ServingState) -> list[Record]:
         """Takes in what serves; returns the progress to write if that settled anything."""
         if state.live.digest != self._state.live.digest:
-            self._learner.follow(read_checkpoint(state.live.heads, state.live.digest))
+            self._learner.follow(self._opener(state.live.heads, state.live.digest))
         self._state = state
         progress, takes_back = after_state(self._progress, state)
         if takes_back:
@@ -110,10 +114,10 @@ class LearnerHandler:
         return self._training.update_due()
 
     def offer(self) -> list[Record]:
-        """The next candidate with progress and snapshot, or nothing when none may be offered or nothing was learnt.
+        """The next candidate with its chunks, progress and snapshot.
 
-        A learner that is not convinced that there is anything to learn offers nothing: its candidate would answer as
-        the base does, and cost a trial.
+        Nothing where none may be offered or nothing was learnt; nor where the learner is not convinced that there is
+        anything to learn: its candidate would answer as the base does, and cost a trial.
         """
         examples, watermark_ms = self._replay.examples, self._replay.watermark_ms
         allowed = may_offer(
@@ -130,13 +134,14 @@ class LearnerHandler:
         proposal = self._learner.candidate(self._state.live.digest, step, budget_share(self._progress))
         self._note_offer(proposal, step)
         digest = proposal.controller.digest
+        heads, chunks = split(proposal.data)
         candidate = Candidate(
             digest=digest,
             parent=self._state.live.digest,
             base=self._state.base.digest,
             step=step,
             time_ms=watermark_ms,
-            heads=proposal.data,
+            heads=heads,
             summary=self._training.figures() | dict(proposal.summary),
         )
         self.offers, self.summary = self.offers + 1, candidate.summary
@@ -144,7 +149,8 @@ class LearnerHandler:
         self._log.info("candidate", digest=digest, step=step, examples=examples, key=self._signer)
         body = self._learner.snapshot()
         self._checkpoints.keep(digest, body)
-        return [self._keys.sign(candidate), self._progress_record(), Snapshot(snapshot_key(digest), watermark_ms, body)]
+        snapshot = Snapshot(snapshot_key(digest), watermark_ms, body)
+        return [*self._new(chunks), self._keys.sign(candidate), self._progress_record(), snapshot]
 
     def prune(self) -> list[str]:
         """Forgets snapshots that no rollback can ask for; returns their keys, to be tombstoned.
@@ -155,6 +161,11 @@ class LearnerHandler:
         progress = self._progress
         stale = self._checkpoints.prune((progress.offered, progress.serving, progress.resume), progress.releases)
         return [snapshot_key(digest) for digest in stale]
+
+    def _new(self, chunks: Mapping[Digest, bytes]) -> list[Chunk]:
+        """Those that neither base nor live keeps on the log. What else was written once may be deleted by now."""
+        kept = {*chunks_of(self._state.base.heads), *chunks_of(self._state.live.heads)}
+        return [Chunk(digest, data) for digest, data in chunks.items() if digest not in kept]
 
     def _note_variety(self) -> None:
         """Says once that prompts do not differ, until they do."""
@@ -188,7 +199,7 @@ class LearnerHandler:
         if not at_base:
             self._log.warning("no snapshot of this release: learning starts from the heads that serve", digest=digest)
         release = state.base if at_base else state.live
-        self._learner.start_from(read_checkpoint(release.heads, release.digest))
+        self._learner.start_from(self._opener(release.heads, release.digest))
 
     def _progress_record(self) -> Snapshot:
         return Snapshot(SERVICE, self._replay.watermark_ms, self._progress.pack())

@@ -14,11 +14,12 @@ from threading import Event
 from typing import Protocol
 
 from ol0.config import OnlineLearningConfig, Settings, Signer
-from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.checkpoint import Opener, read_checkpoint
 from ol0.controller.controller import Controller
 from ol0.controller.signing import OPEN, Keyring
 from ol0.errors import ConfigError
 from ol0.kafka.lineage import Lineage
+from ol0.kafka.topic_readers.checkpoints import CheckpointReader
 from ol0.kafka.topic_readers.compacted_reader import LatestValue
 from ol0.kafka.transactional_writer import TransactionalWriter
 from ol0.learner.decoding import DecodedReplay
@@ -63,7 +64,7 @@ OpenReplay = Callable[[Controller], Replay]
 class LearnerService:
     """Waits for a base, then goes round: refresh, take in releases, train, offer."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one keyword for each dependency
         self,
         *,
         releases: Releases,
@@ -74,6 +75,7 @@ class LearnerService:
         keys: Keyring = OPEN,
         clock: Callable[[], float] = time.perf_counter,
         ask: Callable[[Source], None] = lambda _: None,
+        opener: Opener = read_checkpoint,
     ) -> None:
         """Does nothing yet.
 
@@ -86,6 +88,7 @@ class LearnerService:
             keys: what candidates are signed with.
             clock: seconds, for a figure in the summary.
             ask: is given the source of the metrics.
+            opener: opens checkpoints.
         """
         self._releases = releases
         self._writer = writer
@@ -95,6 +98,7 @@ class LearnerService:
         self._keys = keys
         self._clock = clock
         self._ask = ask
+        self._opener = opener
 
     def run(self, stop: Event) -> None:
         """Runs until ``stop`` is set; then finishes the round, at most a second of work.
@@ -107,10 +111,17 @@ class LearnerService:
         if state is None:
             return
         check_keys(state, self._keys)
-        replay = self._open_replay(read_checkpoint(state.base.heads, state.base.digest))
+        replay = self._open_replay(self._opener(state.base.heads, state.base.digest))
         snapshots = self._writer.read_snapshots(SERVICE)
         handler = LearnerHandler(
-            state, snapshots, replay, self._config, seed=self._seed, clock=self._clock, keys=self._keys
+            state,
+            snapshots,
+            replay,
+            self._config,
+            seed=self._seed,
+            clock=self._clock,
+            keys=self._keys,
+            opener=self._opener,
         )
         replay.refresh()
         self._ask(lambda: learner_figures(handler, replay))
@@ -186,6 +197,7 @@ def run(settings: Settings, stop: Event, rounds: Rounds) -> None:
             seed=0,
             keys=keys,
             ask=rounds.ask,
+            opener=CheckpointReader(lineage),
         ).run(stop)
 
 

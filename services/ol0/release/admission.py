@@ -1,6 +1,6 @@
 """Whether a candidate may be put before the gates at all."""
 
-from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.checkpoint import Opener, read_checkpoint
 from ol0.controller.compatibility import differences
 from ol0.errors import CheckpointError
 from ol0.records import Candidate
@@ -23,9 +23,9 @@ def is_next(state: ReleaseState, candidate: Candidate) -> bool:
     return state.base is not None and candidate.base == state.base.digest and candidate.step == last + 1
 
 
-def objection(state: ReleaseState, candidate: Candidate) -> str | None:
+def objection(state: ReleaseState, candidate: Candidate, opener: Opener = read_checkpoint) -> str | None:
     """What speaks against offering the candidate, in words; None where nothing does."""
-    return _wrong_place(state, candidate) or _wrong_time(state, candidate) or _wrong_bytes(state, candidate)
+    return _wrong_place(state, candidate) or _wrong_time(state, candidate) or _wrong_bytes(state, candidate, opener)
 
 
 def _wrong_place(state: ReleaseState, candidate: Candidate) -> str | None:
@@ -52,10 +52,10 @@ def _wrong_time(state: ReleaseState, candidate: Candidate) -> str | None:
     return None
 
 
-def _wrong_bytes(state: ReleaseState, candidate: Candidate) -> str | None:
+def _wrong_bytes(state: ReleaseState, candidate: Candidate, opener: Opener) -> str | None:
     try:
-        controller = read_checkpoint(candidate.heads, candidate.digest)
-        base = controller if state.base is None else read_checkpoint(state.base.heads, state.base.digest)
+        controller = opener(candidate.heads, candidate.digest)
+        base = controller if state.base is None else opener(state.base.heads, state.base.digest)
     except CheckpointError as error:
         return str(error)
     manifest = controller.manifest

@@ -6,9 +6,11 @@ from dataclasses import replace
 from pydantic import TypeAdapter, ValidationError
 
 from ol0.config import SafetyConfig
+from ol0.controller.checkpoint import Opener, read_checkpoint
+from ol0.controller.chunks import chunks_of
 from ol0.controller.signing import OPEN, Keyring
 from ol0.errors import ContractError
-from ol0.records import Candidate, OperatorCommand, Record, Transition, Verdict
+from ol0.records import Candidate, Chunk, OperatorCommand, Record, Transition, Verdict
 from ol0.release.machine import judge, offer
 from ol0.release.orders import obey
 from ol0.release.state import ReleaseState, Rules, Step, serving_state
@@ -19,16 +21,21 @@ class ReleaseHandler:
     """Turns candidates, verdicts and orders into the serving state. Pure: same records in, same states out.
 
     Every change of the serving state is written whole, with the next sequence; every step of a checkpoint becomes a
-    Transition that carries its cause. All time comes from the records.
+    Transition that carries its cause. Chunks that nothing refers to any more are deleted in the same transaction. All
+    time comes from the records.
 
     Args:
         config: stages (of which a trial keeps the share that it has), cooldown, failures that freeze.
         max_checkpoints: releases to which one can go back, the live one among them.
         keys: whose signatures it believes.
+        opener: opens checkpoints.
     """
 
-    def __init__(self, config: SafetyConfig, max_checkpoints: int, keys: Keyring = OPEN) -> None:
+    def __init__(
+        self, config: SafetyConfig, max_checkpoints: int, keys: Keyring = OPEN, opener: Opener = read_checkpoint
+    ) -> None:
         self._keys = keys
+        self._opener = opener
         self._rules = Rules.of(config, max_checkpoints)
         self._adapter = TypeAdapter(ReleaseState)
         self._state = ReleaseState()
@@ -40,15 +47,20 @@ class ReleaseHandler:
         return self._state
 
     def handle(self, record: Record) -> Sequence[Record]:
-        """The new serving state, if it changed, and the transitions that led to it.
+        """The new serving state, if it changed, the transitions that led to it, and deletions of chunks.
 
         Raises:
             SignatureError: a candidate or verdict that nobody who is trusted has signed; nothing came of it.
         """
+        before = self._state
+        outputs = self._respond(record)
+        return (*outputs, *_deletions(before, self._state, record))
+
+    def _respond(self, record: Record) -> Sequence[Record]:
         match record:
             case Candidate():
                 self._keys.check(record)
-                return self._publish(offer(self._state, record, self._rules), record.time_ms)
+                return self._publish(offer(self._state, record, self._rules, self._opener), record.time_ms)
             case Verdict():
                 self._keys.check(record)
                 return self._publish(judge(self._state, record, self._rules), record.time_ms)
@@ -96,3 +108,14 @@ class ReleaseHandler:
         )
         latest = serving_state(state, self._rules)
         return (latest, *transitions) if changed and latest is not None else transitions
+
+
+def _deletions(before: ReleaseState, after: ReleaseState, record: Record) -> Sequence[Chunk]:
+    """Of chunks that this record or the state before it needed and the state after it does not.
+
+    Those of a candidate that was turned away are among them. Its learner writes the next one only after it knows.
+    """
+    offered = chunks_of(record.heads) if isinstance(record, Candidate) else ()
+    if after is before and not offered:
+        return ()
+    return [Chunk(digest, b"") for digest in sorted({*before.chunks(), *offered} - after.chunks())]

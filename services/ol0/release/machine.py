@@ -5,6 +5,7 @@ Every rule is a pure function of the state and one record, and returns the state
 
 from dataclasses import replace
 
+from ol0.controller.checkpoint import Opener, read_checkpoint
 from ol0.records import Candidate, Check, Digest, Gate, Judgement, Phase, Release, Verdict
 from ol0.release.admission import is_known, is_next, objection
 from ol0.release.state import HISTORY_BYTES, Move, ReleaseState, Rules, Step, Trial, verdict_cause
@@ -121,11 +122,11 @@ EARLY_VERDICTS = 8
 """Two gates, and a few candidates that were turned away before their verdicts came."""
 
 
-def offer(state: ReleaseState, candidate: Candidate, rules: Rules) -> Step:
+def offer(state: ReleaseState, candidate: Candidate, rules: Rules, opener: Opener = read_checkpoint) -> Step:
     """Puts a candidate before the gates, or turns it away with the cause."""
     if is_known(state, candidate):
         return state, ()
-    if cause := objection(state, candidate):
+    if cause := objection(state, candidate, opener):
         return _turn_away(state, candidate, cause)
     early = tuple(verdict for verdict in state.early if verdict.digest == candidate.digest)
     others = tuple(verdict for verdict in state.early if verdict.digest != candidate.digest)

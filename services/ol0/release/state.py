@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 from pydantic import ConfigDict
 
 from ol0.config import SafetyConfig
-from ol0.controller.checkpoint import MAX_BYTES
+from ol0.controller.chunks import chunks_of
 from ol0.records import (
     Candidate,
     Digest,
@@ -21,9 +21,9 @@ from ol0.records import (
     Verdict,
 )
 
-HISTORY_BYTES = 2 * MAX_BYTES
-"""Largest history: two of the largest checkpoints, or all that ``max_checkpoints`` allows of small ones. With three
-beside it, a snapshot has 17 MB at most, in parts, once for every change of what serves."""
+HISTORY_BYTES = 5_000_000
+"""Of the records' heads in the history: five of the largest that are whole in them, or all that ``max_checkpoints``
+allows of small ones and of references. A snapshot has 17 MB at most, in parts, once for every change of what serves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +139,12 @@ class ReleaseState:
     def former(self) -> tuple[Release, ...]:
         """Base and history: what can be made live again."""
         return self.history if self.base is None else (self.base, *self.history)
+
+    def chunks(self) -> set[Digest]:
+        """Everything in ``tensors`` that what serves, is on trial or can be made live again consists of."""
+        trial = [] if self.trial is None else [self.trial.candidate.heads]
+        releases = [release.heads for release in (*self.former(), self.live) if release is not None]
+        return {chunk for heads in (*releases, *trial) for chunk in chunks_of(heads)}
 
     def known(self) -> set[Digest]:
         """Everything that an order may name: what serves, is on trial, served before, or never may again."""

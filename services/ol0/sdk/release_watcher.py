@@ -46,7 +46,7 @@ class Latest(Protocol):
 
 
 class ReleaseWatcher:
-    """Hands every newer state to ``take``, which may refuse it but must not raise.
+    """Hands every newer state to ``take``, which may refuse it; where it raises, the state comes again.
 
     Nothing that happens here may reach the host: whatever fails is logged and tried again, and what served goes on.
 
@@ -66,6 +66,7 @@ class ReleaseWatcher:
         self._notes = notes
         self._since_s = since_s
         self._began_s = time.monotonic()
+        self._new: ServingState | None = None
         self._stop = threading.Event()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ol0-releases", daemon=True)
@@ -97,10 +98,11 @@ class ReleaseWatcher:
         self._latest.close()
 
     def _follow(self) -> None:
-        newer = self._latest.poll(POLL_S)
-        state = self._latest.value
-        if newer and state is not None:
-            self._take(state)
+        if self._latest.poll(POLL_S):
+            self._new = self._latest.value
+        if self._new is not None:  # from an earlier round too, where Kafka did not answer for its chunks
+            self._take(self._new)
+            self._new = None
         if self._latest.caught_up:
             self._ready.set()
         current_at_s = self.current_at_s

@@ -13,6 +13,7 @@ from typing import Final, Self
 
 from ol0.config import FORMER_KEY, KNOWN_KEY, HostKey, ServingConfig, Settings
 from ol0.controller.arms import ArmPicker, pseudonym
+from ol0.controller.checkpoint import Opener, read_checkpoint
 from ol0.controller.numbering import Numbering
 from ol0.controller.signing import OPEN, Keyring
 from ol0.errors import CheckpointError, ConfigError, ContractError, OL0Error
@@ -20,6 +21,7 @@ from ol0.kafka.forks import call_in_children
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.sending.host_sender import HostSender
 from ol0.kafka.sending.producer_thread import Account
+from ol0.kafka.topic_readers.checkpoints import CheckpointReader
 from ol0.kafka.topic_readers.compacted_reader import LatestValue
 from ol0.observability.log_throttle import LogThrottle
 from ol0.records import Action, Decision, DecisionId, Digest, Mode, ServingState
@@ -52,6 +54,7 @@ class Router:
         options: see there.
         sender: takes decisions and feedback; None: nothing is logged.
         keys: whose verdicts it believes.
+        opener: opens the checkpoints of serving states.
 
     Attributes:
         refused: why the newest serving state does not serve; None while it does.
@@ -64,10 +67,12 @@ class Router:
         options: Options,
         sender: Sender | None,
         keys: Keyring = OPEN,
+        opener: Opener = read_checkpoint,
     ) -> None:
         self.refused: str | None = None
         self._view = view
         self._keys = keys
+        self._opener = opener
         self._picker = ArmPicker(_key(config, HostKey.ARM), config.holdback)
         self._user_key = _key(config, HostKey.USER)
         self._options = options
@@ -90,7 +95,8 @@ class Router:
         """
         lineage, keys = Lineage.of(settings.kafka), Keyring.of(settings.security, settings.kafka.topic_prefix)
         connect = partial(LatestValue, "releases", lineage, "serving", ServingState)
-        return cls.following(connect, settings.serving, options or Options(), HostSender(lineage), keys)
+        sender, opener = HostSender(lineage), CheckpointReader(lineage)
+        return cls.following(connect, settings.serving, options or Options(), sender, keys, opener)
 
     @classmethod
     def following(
@@ -100,10 +106,11 @@ class Router:
         options: Options,
         sender: Sender,
         keys: Keyring = OPEN,
+        opener: Opener = read_checkpoint,
     ) -> Self:
         """``open`` with the connections given; ``connect`` makes the one to the releases, in each process anew."""
         known = [name for name in HostKey if config.key(name) == FORMER_KEY.encode()]
-        router = cls(None, config, options, sender, keys)
+        router = cls(None, config, options, sender, keys, opener)
         for name in known:
             router._notes.note(f"serving.{name} is {FORMER_KEY!r}", KNOWN_KEY)
         router._connect = connect
@@ -194,9 +201,13 @@ class Router:
         return self._sender is not None and self._sender.send(record)
 
     def take(self, state: ServingState) -> None:
-        """Makes a newer serving state visible to the next prompt; a flawed one is refused, and what served goes on."""
+        """Makes a newer serving state visible to the next prompt; a flawed one is refused, and what served goes on.
+
+        Raises:
+            StreamError: its chunks cannot be read for now.
+        """
         try:
-            view = view_of_state(state, self._keys)
+            view = view_of_state(state, self._keys, self._opener)
         except CheckpointError as error:
             self.refused = str(error)
             self._notes.note("refused a serving state", self.refused, logging.ERROR)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from ol0.controller.arms import ArmPicker
-from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.checkpoint import Opener, read_checkpoint
 from ol0.controller.compatibility import differences
 from ol0.controller.controller import Controller
 from ol0.controller.signing import OPEN, Keyring
@@ -50,32 +50,28 @@ def view_of_file(data: bytes, expected: Digest | None = None) -> View:
     return View(sequence=0, mode=Mode.APPLY, base=policy, live=policy)
 
 
-def view_of_state(state: ServingState, keys: Keyring = OPEN) -> View:
+def view_of_state(state: ServingState, keys: Keyring = OPEN, opener: Opener = read_checkpoint) -> View:
     """Verifies everything that may serve; one flaw refuses the whole state, for its parts belong together.
 
     Raises:
         CheckpointError: bytes, base, parent, shapes, approvals or their signatures are wrong; says which.
     """
-    base = _open(state.base)
+    base = opener(state.base.heads, state.base.digest)
     if base.manifest.base not in (None, base.digest):
         raise CheckpointError(f"base {base.digest[:12]} names {base.manifest.base} as its own base")
     _require_approvals(state.base, base.digest, base.digest, keys)
-    live = base if state.live.digest == base.digest else _open_release(state.live, base, keys)
+    live = base if state.live.digest == base.digest else _open_release(state.live, base, keys, opener)
     view = View(state.sequence, state.mode, GreedyPolicy(base), GreedyPolicy(live))
     if state.staged is None:
         return view
-    staged = _open_release(state.staged.release, base, keys)
+    staged = _open_release(state.staged.release, base, keys, opener)
     if staged.manifest.parent != live.digest:
         raise CheckpointError(f"staged {staged.digest[:12]} has another parent than live, {live.digest[:12]}")
     return replace(view, staged=GreedyPolicy(staged), share=state.staged.share)
 
 
-def _open(release: Release) -> Controller:
-    return read_checkpoint(release.heads, release.digest)
-
-
-def _open_release(release: Release, base: Controller, keys: Keyring) -> Controller:
-    controller = _open(release)
+def _open_release(release: Release, base: Controller, keys: Keyring, opener: Opener) -> Controller:
+    controller = opener(release.heads, release.digest)
     manifest = controller.manifest
     if manifest.base != base.digest:
         raise CheckpointError(f"release {release.digest[:12]} has base {manifest.base}, not {base.digest[:12]}")

@@ -6,10 +6,10 @@ from importlib.metadata import version
 from time import monotonic
 
 from ol0.config import Settings
-from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.controller import Controller
 from ol0.errors import StreamError
 from ol0.kafka.lineage import Lineage
+from ol0.kafka.topic_readers.checkpoints import CheckpointReader
 from ol0.kafka.topic_readers.compacted_reader import CompactedReader
 from ol0.operator.observation import Observer
 from ol0.operator.setup.prompts import Prompts, Split
@@ -67,11 +67,13 @@ def policy(settings: Settings, split: Split) -> Policy:
     Raises:
         StreamError: there is no serving state.
     """
-    with CompactedReader("releases", Lineage.of(settings.kafka)) as reader:
+    lineage = Lineage.of(settings.kafka)
+    with CompactedReader("releases", lineage) as reader:
         state = reader.read_to_end(READ_S).get("serving")
     if not isinstance(state, ServingState):
         raise StreamError("the releases topic holds no serving state at the end of the run")
-    base, live = (read_checkpoint(release.heads, release.digest) for release in (state.base, state.live))
+    opener = CheckpointReader(lineage)
+    base, live = (opener(release.heads, release.digest) for release in (state.base, state.live))
     return Policy(new=kind_policy(split.new_test, base, live), old=kind_policy(split.old_test, base, live))
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 from ol0.errors import ConfigError, StreamError
 from ol0.records import (
     Candidate,
+    Chunk,
     Decision,
     Gate,
     ImplicitFeedback,
@@ -109,7 +110,7 @@ class Topics:
             raise StreamError(f"{full!r} is no topic of the lineage {self.prefix!r}")
         return name
 
-    def route(self, record: Record) -> Route:  # noqa: C901, PLR0911 - one line for each record there is
+    def route(self, record: Record) -> Route:  # noqa: C901, PLR0911, PLR0912 - one line for each record there is
         """Where ``record`` goes.
 
         Raises:
@@ -139,6 +140,8 @@ class Topics:
                 return self._route("operator", _operator_key(record))
             case Snapshot(service=key):
                 return self._route("state", key)
+            case Chunk(digest=key):
+                return self._route("tensors", key)
             case Tick():
                 raise StreamError("a tick has no topic of its own: send it with send_to(record, topic, partition)")
 

@@ -8,15 +8,17 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Final, NoReturn
 
 import numpy as np
 
-from ol0.controller.checkpoint import MAX_BYTES
 from ol0.errors import RangeError
 from ol0.records import (
+    CHUNK_BYTES,
     Action,
     Candidate,
+    Chunk,
     Decision,
     FeaturesDtype,
     Gate,
@@ -58,6 +60,9 @@ MAX_FIGURES: Final = 256
 """Of a candidate's summary: the learner names thirty."""
 MAX_SIGNATURE_BYTES: Final = 64
 """Ed25519."""
+MAX_HEADS_BYTES: Final = 2_500_000
+"""Of a checkpoint that is whole in its record, or of a reference to one (controller/chunks.py writes .9 MB at most). A
+serving state holds three, and is one record: of 8 MiB, the most that managed brokers take."""
 MAX_RATING: Final = 5
 EARLIEST_MS: Final = 946_684_800_000
 """The year 2000. What is before it was given in seconds, or by a clock that nobody has set."""
@@ -222,6 +227,14 @@ def _snapshot(record: Snapshot) -> None:
     _time(record.time_ms)
 
 
+def _chunk(record: Chunk) -> None:
+    """What is read under a name is what the name says, or nothing."""
+    if not 0 < len(record.data) <= CHUNK_BYTES:
+        raise RangeError(f"data: {len(record.data)} bytes; 1 to {CHUNK_BYTES} are right")
+    if (found := sha256(record.data).hexdigest()) != record.digest:
+        raise RangeError(f"digest: {record.digest[:80]}, but the bytes are {found}")
+
+
 def _tick(record: Tick) -> None:
     if record.time_ms is not None:
         _time(record.time_ms)
@@ -264,8 +277,8 @@ def _at_most(name: str, found: Sequence[object] | Mapping[str, object], limit: i
 
 
 def _heads(heads: bytes) -> None:
-    if len(heads) > MAX_BYTES:
-        raise RangeError(f"heads: {len(heads)} bytes; {MAX_BYTES} at most")
+    if len(heads) > MAX_HEADS_BYTES:
+        raise RangeError(f"heads: {len(heads)} bytes; {MAX_HEADS_BYTES} at most")
 
 
 def _signature(signature: bytes | None) -> None:
@@ -306,4 +319,5 @@ CHECKS: Final[Mapping[type[Record], Callable[..., None]]] = {
     Transition: _transition,
     OperatorCommand: _operator_command,
     Snapshot: _snapshot,
+    Chunk: _chunk,
 }

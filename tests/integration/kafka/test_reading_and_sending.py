@@ -9,7 +9,6 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from ol0.config import KafkaConfig, Settings
-from ol0.controller.checkpoint import MAX_BYTES
 from ol0.errors import ContractError, Fenced, StreamError
 from ol0.feedback.forgotten import ForgottenUsers
 from ol0.kafka import topic_admin
@@ -23,6 +22,7 @@ from ol0.kafka.topic_readers.log_reader import LogReader
 from ol0.kafka.topic_readers.serving_state import read_serving
 from ol0.kafka.transactional_writer import TransactionalWriter, read_snapshots
 from ol0.records import Outcome, Record, ServingState
+from ol0.wire.validation import MAX_HEADS_BYTES
 from support.examples import CANDIDATE, DECISION, OPERATOR_COMMAND, OUTCOME, SERVING_STATE, SNAPSHOT, TICK, TIME_MS
 from support.kafka_log import make_anew, put_bytes, read_messages, read_records
 from testbed.waiting import wait_until
@@ -67,7 +67,7 @@ def test_a_record_that_no_reader_takes_leaves_nothing_of_its_transaction(lineage
 
 
 def test_snapshots_of_any_size_and_the_largest_candidate_go_through(lineage: Lineage) -> None:
-    writer, heads = TransactionalWriter("learner", lineage), Random(0).randbytes(MAX_BYTES)
+    writer, heads = TransactionalWriter("learner", lineage), Random(0).randbytes(MAX_HEADS_BYTES)
     writer.init()
     snapshot = replace(SNAPSHOT, service="learner/c", body=Random(1).randbytes(9_000_000))
     writer.write([replace(CANDIDATE, heads=heads), snapshot])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from ol0.controller.checkpoint import MAX_BYTES, check_checkpoint_size, digest_of, read_checkpoint, write_checkpoint
+from ol0.controller.checkpoint import check_checkpoint_size, digest_of, read_checkpoint, write_checkpoint
+from ol0.controller.chunks import MAX_BYTES
 from ol0.controller.controller import Manifest
 from ol0.controller.heads import Head, Mixer
 from ol0.controller.warmup import base_checkpoint
@@ -97,9 +98,9 @@ def test_64_choices_over_4096_features_are_taken() -> None:
 @pytest.mark.parametrize("dimension", [384, 1_024, 1_536, 4_096])
 def test_heads_are_refused_with_what_would_fit_and_that_fits(dimension: int) -> None:
     with pytest.raises(ConfigError, match=r"up to [\d,]+ choices.*up to [\d,]+\)") as refusal:
-        check_checkpoint_size(dimension, [900])
+        check_checkpoint_size(dimension, [30_000])
     most, widest = (int(found.replace(",", "")) for found in re.findall(r"up to ([\d,]+)", str(refusal.value)))
-    check_checkpoint_size(widest, [900])
+    check_checkpoint_size(widest, [30_000])
     head = Head(np.zeros((most, dimension), np.float32), np.zeros(most, np.float32))
     assert MAX_BYTES * 0.95 < len(base_checkpoint(("expert",), (head,), 0.1)) <= MAX_BYTES
     one_more = Head(np.zeros((most + 1, dimension), np.float32), np.zeros(most + 1, np.float32))

@@ -140,8 +140,8 @@ def test_every_flaw_of_a_trunk_is_named(data: bytes, complaint: str) -> None:
 
 def test_a_base_that_is_too_large_is_refused_with_the_way_out() -> None:
     rng = np.random.default_rng(0)
-    sizes = (400, 400, 400, 400, 400)
+    sizes = (2_500, 2_500, 2_500, 2_500)
     trunk = a_trunk(sizes)
-    head = trunk.head(Head(rng.normal(size=(3, 400)).astype(np.float32), np.zeros(3, np.float32)))
+    head = trunk.head(Head(rng.normal(size=(3, 2_500)).astype(np.float32), np.zeros(3, np.float32)))
     with pytest.raises(ConfigError, match="take narrower layers, or let the host compute the first ones"):
         base_checkpoint(["expert"], (head,), ServingConfig().epsilon, trunk=trunk)

@@ -71,7 +71,7 @@ def test_a_decoded_record_has_the_types_that_it_says(codec: Codec) -> None:
         (b"\x01\x00\x00\x00\x01abc", r"first byte 1; a framed Avro record begins with 0"),
         (
             b"\x00\x00\x00\x00\x63abc",
-            r"schema id 99; schemas/ids.json has 2 to 14\. OL0 uses no registry",
+            r"schema id 99; schemas/ids.json has 2 to 15\. OL0 uses no registry",
         ),
         (CODEC.encode(DECISION)[:-1], r"truncated or no Decision"),
         (CODEC.encode(DECISION) + b"\x00\x00", r"2 bytes are left over after the Decision"),

@@ -7,6 +7,7 @@ from ol0.records import Gate, OperatorKind, Record, Tick
 from ol0.wire.topics import DAY_MS, Route, Topics, load_specs
 from support.examples import (
     CANDIDATE,
+    CHUNK,
     DECISION,
     EXAMPLES,
     IMPLICIT_FEEDBACK,
@@ -38,6 +39,7 @@ from support.examples import (
         (TRANSITION, Route("lin.transitions.v1", STAGED.encode())),
         (OPERATOR_COMMAND, Route("lin.operator.v1", b"forget/5f2b9c")),
         (SNAPSHOT, Route("lin.state.v1", b"drift")),
+        (CHUNK, Route("lin.tensors.v1", CHUNK.digest.encode())),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, Route) else value.topic,
 )

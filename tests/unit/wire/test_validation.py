@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ol0.controller.checkpoint import MAX_BYTES
 from ol0.errors import RangeError
-from ol0.records import DecisionId, FeaturesDtype, Reason, Record, RewardParts, Staged, Tick
+from ol0.records import CHUNK_BYTES, Chunk, DecisionId, FeaturesDtype, Reason, Record, RewardParts, Staged, Tick
 from ol0.replay import layout
-from ol0.wire.validation import EARLIEST_MS, LATEST_MS, MAX_TEXT_BYTES, cut, validate
+from ol0.wire.validation import EARLIEST_MS, LATEST_MS, MAX_HEADS_BYTES, MAX_TEXT_BYTES, cut, validate
 from support.examples import (
     CANDIDATE,
+    CHUNK,
     DECISION,
     EXAMPLES,
     IMPLICIT_FEEDBACK,
@@ -95,14 +95,17 @@ def test_right_records_pass(record: Record) -> None:
         (replace(OUTCOME, reward=1.5), "reward and its parts: 1.5"),
         (replace(OUTCOME, parts=RewardParts(thumb=NAN)), "reward and its parts: nan"),
         (replace(OUTCOME, propensity=(2.0, 0.5)), "propensity: 2.0"),
-        (replace(CANDIDATE, heads=bytes(MAX_BYTES + 1)), "heads: 2500001 bytes"),
+        (replace(CANDIDATE, heads=bytes(MAX_HEADS_BYTES + 1)), "heads: 2500001 bytes"),
         (replace(CANDIDATE, summary=dict.fromkeys(map(str, range(257)), 0.0)), "summary: 257 figures; 256 at most"),
         (replace(CANDIDATE, signature=bytes(65)), "signature: 65 bytes; 64 at most"),
         (replace(VERDICT, signature=bytes(65)), "signature: 65 bytes; 64 at most"),
         (replace(VERDICT, reasons=VERDICT.reasons * 17), "reasons: 34 of them; 32 at most"),
         (replace(SERVING_STATE, live=replace(LIVE, approvals=(VERDICT,) * 3)), "approvals: 3 of them; 2 at most"),
-        (replace(SERVING_STATE, live=replace(LIVE, heads=bytes(MAX_BYTES + 1))), "heads: 2500001 bytes"),
+        (replace(SERVING_STATE, live=replace(LIVE, heads=bytes(MAX_HEADS_BYTES + 1))), "heads: 2500001 bytes"),
         (replace(SERVING_STATE, staged=Staged(SERVING_STATE.live, 1.5, 1)), "staged.share: 1.5"),
+        (Chunk(CHUNK.digest, b"tensorS"), f"digest: {CHUNK.digest}, but the bytes are"),
+        (Chunk(CHUNK.digest, b""), "data: 0 bytes; 1 to 900000"),
+        (Chunk(CHUNK.digest, bytes(CHUNK_BYTES + 1)), "data: 900001 bytes; 1 to 900000"),
         (Tick(0), "time_ms: 0 is before the year 2000; expected milliseconds since 1970 UTC"),
         (Tick(-1), "time_ms: -1 is before the year 2000; expected milli"),
         (Tick(946_684_799_999), "time_ms: 946684799999 is before the year 2000; expected milli"),

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Generic, Self, TypeVar
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartition
@@ -46,9 +46,20 @@ class CompactedReader:
         lineage: where it is and how its records are written.
         on_garbage: called with key and error where a record cannot be decoded; by default it is logged. It may raise.
             Where it does not, the key keeps its last good record.
+        wanted: which keys are read; by default all. The records of others are not decoded.
+        batch: messages in memory at a time.
     """
 
-    def __init__(self, name: str, lineage: Lineage, on_garbage: OnGarbage | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        lineage: Lineage,
+        on_garbage: OnGarbage | None = None,
+        *,
+        wanted: Callable[[str], bool] = lambda _: True,
+        batch: int = 100,
+    ) -> None:
+        self._wanted, self._batch = wanted, batch
         self._spec = lineage.topics.spec(name)
         self._topic = lineage.topics.full(name)
         self._reader = f"reader.{name}"
@@ -87,7 +98,7 @@ class CompactedReader:
             self._consumer.close()
             self._begin()
         first = self._consumer.consume(1, timeout_s)
-        messages = first + self._consumer.consume(100, 0) if first else []
+        messages = first + self._consumer.consume(self._batch, 0) if first else []
         changes = [change for message in messages if (change := self._change(message)) is not None]
         if self._identities.changed():
             self._again_at_s = 0.0
@@ -96,6 +107,17 @@ class CompactedReader:
 
     def read_to_end(self, timeout_s: float) -> dict[str, Record]:
         """Everything that the topic holds at this moment: key -> newest record.
+
+        Raises:
+            StreamError: the end was not reached in time.
+        """
+        table: dict[str, Record] = {}
+        for changes in self.changes_to_end(timeout_s):
+            apply_changes(table, changes)
+        return table
+
+    def changes_to_end(self, timeout_s: float) -> Iterator[list[Change]]:
+        """What the topic holds at this moment, in the order of the log.
 
         Waits for transactions that are open: what was committed after one of them began is not to be read before it
         ends, so the end that a reader sees may lie before the newest committed record.
@@ -106,15 +128,13 @@ class CompactedReader:
         deadline = time.monotonic() + timeout_s
         bounds = self._clients.bounds(self._topic, self._partitions, timeout_s)
         ends = {number: end for number, (_, end) in bounds.items()}
-        table: dict[str, Record] = {}
         while any(self._next.get(number, -1) < end for number, end in ends.items()):
             if time.monotonic() > deadline:
                 raise StreamError(
                     f"{self._topic}: read to {self._next} within {timeout_s:g} s of {ends} (partition: "
                     "offset); a transaction that stays open holds readers back, `kafka-transactions.sh` names it"
                 )
-            apply_changes(table, self.poll(POLL_S))
-        return table
+            yield self.poll(POLL_S)
 
     def close(self) -> None:
         """Gives the connection back."""
@@ -133,6 +153,8 @@ class CompactedReader:
         _, partition, offset = coordinates(message)
         self._next[partition] = offset + 1
         key = (message.key() or b"").decode(errors="replace")
+        if not self._wanted(key):
+            return None
         value = message.value()
         if value is None:
             return key, None

@@ -8,7 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.checkpoint import Opener, read_checkpoint
+from ol0.controller.chunks import size_of
 from ol0.controller.signing import Keyring
 from ol0.errors import CheckpointError
 from ol0.operator.releases.history import History
@@ -52,7 +53,7 @@ def list_json(history: History, limit: int) -> str:
     return json.dumps({"serving": serving, "transitions": transitions}, indent=2)
 
 
-def show_page(history: History, digest: Digest, keys: Keyring) -> RenderableType:
+def show_page(history: History, digest: Digest, keys: Keyring, opener: Opener = read_checkpoint) -> RenderableType:
     """One checkpoint: what it says of itself, its training, its verdicts, its life."""
     copies = [one for one in history.candidates if one.digest == digest]
     # Anybody may have written another copy under its name: the genuine one stands last.
@@ -63,7 +64,7 @@ def show_page(history: History, digest: Digest, keys: Keyring) -> RenderableType
     return Group(
         Text(f"checkpoint {digest}", style="bold"),
         Text(f"  serves as {role}" if role else "  does not serve"),
-        *_lines(_candidate_lines(candidates[-1], keys) if candidates else ["  no longer on the log"]),
+        *_lines(_candidate_lines(candidates[-1], keys, opener) if candidates else ["  no longer on the log"]),
         Text(),
         Text("verdicts", style="bold"),
         *_lines(line for verdict in verdicts for line in _verdict_lines(verdict, keys)),
@@ -73,10 +74,11 @@ def show_page(history: History, digest: Digest, keys: Keyring) -> RenderableType
     )
 
 
-def _candidate_lines(candidate: Candidate, keys: Keyring) -> Iterator[str]:
-    yield f"  offered {moment(candidate.time_ms)}, {len(candidate.heads):,} bytes; {_signature(candidate, keys)}"
+def _candidate_lines(candidate: Candidate, keys: Keyring, opener: Opener) -> Iterator[str]:
     try:
-        controller = read_checkpoint(candidate.heads, candidate.digest)
+        size = size_of(candidate.heads)
+        yield f"  offered {moment(candidate.time_ms)}, {size:,} bytes; {_signature(candidate, keys)}"
+        controller = opener(candidate.heads, candidate.digest)
     except CheckpointError as error:
         yield f"  {error}"
         return

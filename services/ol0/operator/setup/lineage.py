@@ -10,6 +10,7 @@ from ol0.ar1.warmup import Imported
 from ol0.canary.size import check_suite_size
 from ol0.clock import wall_clock_ms
 from ol0.config import Settings, Signer
+from ol0.controller.chunks import split
 from ol0.controller.controller import Controller
 from ol0.controller.heads import Floats
 from ol0.controller.signing import Keyring
@@ -25,7 +26,7 @@ from ol0.kafka.topic_changes import Change
 from ol0.operator.setup.base_folder import BASE, SUITE, SavedBase, write_base
 from ol0.operator.setup.base_from_labels import prepare, write_labelled_suite
 from ol0.operator.setup.prompts import Split
-from ol0.records import Digest, Partition
+from ol0.records import Chunk, Digest, Partition
 from ol0.replay.anchors import AnchorStore
 from ol0.replay.budget import MOST_OPEN, Budget
 from ol0.replay.connection import connect
@@ -224,6 +225,10 @@ def offer_base(settings: Settings, warmup: Warmup, out: Path) -> Digest:
     AnchorStore(connect(settings.redis), settings.kafka.topic_prefix).add_anchors(
         [(payloads.pack(anchor.decision, NOBODY), anchor.reward) for anchor in warmup.anchors]
     )
-    candidate = keys.sign(warmup.candidate(wall_clock_ms()))
-    RecordSender(lineage).send_all([candidate])
+    candidate = warmup.candidate(wall_clock_ms())
+    heads, chunks = split(candidate.heads)
+    sender = RecordSender(lineage)
+    for chunk in chunks.items():
+        sender.send_all([Chunk(*chunk)])
+    sender.send_all([keys.sign(replace(candidate, heads=heads))])
     return candidate.digest

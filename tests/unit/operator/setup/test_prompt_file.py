@@ -106,8 +106,8 @@ def test_what_means_the_same_is_taken(tmp_path: Path, changed: Arrays) -> None:
         ),
         ({"P": np.zeros((COUNT, 0))}, "P has 0 columns; with fewer than two experts"),
         (
-            {"X": np.ones((COUNT, 4_096), "f2"), "P": np.eye(COUNT, 120)},
-            "D = 4,096 features and K = 120 choices",
+            {"X": np.ones((COUNT, 4_096), "f2"), "P": np.eye(COUNT, 2_000)},
+            "D = 4,096 features and K = 2,000 choices",
         ),
     ],
 )
