@@ -1,10 +1,12 @@
 """Checkpoints that are too large for a record, from the warm-up to the host and back."""
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ import pytest
 from ol0.clock import wall_clock_ms
 from ol0.config import load_settings
 from ol0.controller.checkpoint import digest_of, read_checkpoint, write_checkpoint
-from ol0.controller.chunks import chunks_of, join, split
+from ol0.controller.chunks import Reference, chunks_of, join, split
 from ol0.controller.controller import Manifest
 from ol0.controller.heads import Floats, Head, Mixer
 from ol0.controller.warmup import base_checkpoint
@@ -30,12 +32,15 @@ from ol0.records import (
     Judgement,
     OperatorCommand,
     OperatorKind,
+    Phase,
     Record,
     ServingState,
+    Transition,
     Verdict,
 )
 from ol0.sdk.router import Router
 from ol0.stacks.native import NativeStack
+from support.kafka_log import put_bytes
 from testbed.lineages import Journal, Place, services, write_settings
 from testbed.trunks import a_trunk
 from testbed.waiting import wait_until
@@ -111,6 +116,15 @@ class Lives:
     def live(self, digest: Digest) -> ServingState:
         return self.journal.first(ServingState, lambda it: it.live.digest == digest, within_s=WITHIN_S)
 
+    def complaints(self, bad: Candidate) -> list[str]:
+        """What gates and release have to say of a candidate that none of them takes, once its step is settled."""
+        verdicts = self.journal.at_least(2, Verdict, lambda it: it.digest == bad.digest, within_s=WITHIN_S)
+        self.journal.first(ServingState, lambda it: it.decided_step >= bad.step, within_s=WITHIN_S)
+        end = self.journal.first(Transition, lambda it: it.digest == bad.digest)
+        assert (end.from_phase, end.to_phase) == (None, Phase.REJECTED)
+        assert {it.judgement for it in verdicts} == {Judgement.REJECT}
+        return [end.cause, *(reason.text for it in verdicts for reason in it.reasons)]
+
     def serve(self, router: Router, seed: int) -> tuple[Candidate, bytes, float]:
         """Offers the next candidate; returns it with the seconds from both approvals to the host that serves it."""
         candidate, data = self.candidate(seed)
@@ -183,6 +197,101 @@ def test_a_large_base_and_its_candidates_are_judged_released_served_and_rolled_b
         assert join(state.live.heads, found.get) == first_data
         assert policies(router, prompts) == before
         assert set(tensors(place.lineage())) == {*known, *chunks_of(first.heads)}
+
+
+@dataclass(frozen=True)
+class Flaw:
+    """One way in which the chunks of a candidate are not what they should be, and what is said of it."""
+
+    reference: Callable[[Reference, Mapping[Digest, bytes]], Reference]
+    written: Callable[[Reference, Mapping[Digest, bytes]], Mapping[Digest, bytes]]
+    complaint: str
+
+
+def with_last(reference: Reference, chunk: bytes) -> Reference:
+    return replace(reference, chunks=(*reference.chunks[:-1], Digest(sha256(chunk).hexdigest())))
+
+
+def last_of(reference: Reference, found: Mapping[Digest, bytes]) -> bytes:
+    return found[reference.chunks[-1]]
+
+
+def named(*chunks: bytes) -> Mapping[Digest, bytes]:
+    return {Digest(sha256(chunk).hexdigest()): chunk for chunk in chunks}
+
+
+def without_last(reference: Reference, found: Mapping[Digest, bytes]) -> Mapping[Digest, bytes]:
+    return {digest: chunk for digest, chunk in found.items() if digest != reference.chunks[-1]}
+
+
+TOGETHER = r"its 3 chunks are there, but together they are"
+FLAWS: Mapping[str, Flaw] = {
+    "missing": Flaw(lambda it, _: it, without_last, r"chunk 3 of 3 \([0-9a-f]{12}\) is missing"),
+    "other bytes under its name": Flaw(
+        lambda it, _: it,
+        lambda it, found: {**found, it.chunks[-1]: last_of(it, found)[::-1]},
+        r"chunk 3 of 3 \([0-9a-f]{12}\) is missing",  # no reader takes what is not what its name says
+    ),
+    "reordered": Flaw(
+        lambda it, _: replace(it, chunks=(it.chunks[1], it.chunks[0], it.chunks[2])), lambda _, found: found, TOGETHER
+    ),
+    "truncated": Flaw(
+        lambda it, found: with_last(it, last_of(it, found)[:-1]),
+        lambda it, found: {**without_last(it, found), **named(last_of(it, found)[:-1])},
+        r"chunk 3 of 3 has \d+ bytes, not \d+",
+    ),
+    "of another digest": Flaw(
+        lambda it, found: with_last(it, last_of(it, found)[::-1]),
+        lambda it, found: {**without_last(it, found), **named(last_of(it, found)[::-1])},
+        TOGETHER,
+    ),
+    "with another header": Flaw(
+        lambda it, _: replace(it, header=it.header.replace(b"0.1", b"0.9")), lambda _, found: found, TOGETHER
+    ),
+    "named by another digest": Flaw(
+        lambda it, _: replace(it, digest=Digest("e" * 64)),
+        lambda _, found: found,
+        r"checkpoint is eeeeeeeeeeee, not [0-9a-f]{12}: its bytes were changed",
+    ),
+}
+
+
+def put(lineage: Lineage, chunks: Mapping[Digest, bytes]) -> None:
+    """Writes chunks under these names, whatever is in them."""
+    for digest, data in chunks.items():
+        put_bytes(lineage, "tensors", lineage.codec.encode_valid(Chunk(digest, data)), digest.encode())
+
+
+def test_a_candidate_whose_chunks_are_not_what_they_should_be_is_refused_by_everybody_and_the_next_one_serves(
+    stack: NativeStack, tmp_path: Path
+) -> None:
+    # Given a large base, and candidates whose chunks somebody has got at, each in another way.
+    with lineage_of(stack, tmp_path, wide_base()) as lives:
+        for number, flaw in enumerate(FLAWS.values()):
+            good, data = lives.candidate(seed=10 + number)
+            heads, found = split(data)
+            reference = Reference.unpack(heads)
+            bad = replace(good, heads=flaw.reference(reference, found).pack())
+            # When one is offered.
+            put(lives.place.lineage(), flaw.written(reference, found))
+            lives.send(bad)
+            # Then gates and release each say what is wrong with it.
+            assert [it for it in lives.complaints(bad) if not re.search(flaw.complaint, it)] == []
+        # And nothing of them is left, nor is anything the matter with the next one.
+        base = set(chunks_of(lives.journal.all(ServingState)[-1].base.heads))
+        assert set(tensors(lives.place.lineage())) == base
+        with Router.open(lives.place.settings) as router:
+            good, _, _ = lives.serve(router, seed=1)
+            check_host(lives, router, lives.live(good.digest))
+
+
+def check_host(lives: Lives, router: Router, state: ServingState) -> None:
+    """A host refuses a state of which a chunk is missing, and serves on."""
+    unwritten, _ = lives.candidate(seed=3)
+    live = replace(state.live, digest=unwritten.digest, heads=unwritten.heads)
+    router.take(replace(state, sequence=state.sequence + 1, live=live))
+    assert "is missing" in str(router.refused)
+    assert serves(router, state.live.digest)
 
 
 def say_memory(stack: NativeStack, folder: Path, size: int, latencies_s: tuple[float, ...]) -> None:

@@ -6,8 +6,10 @@ import pytest
 from ol0.canary.handler import CanaryGate
 from ol0.canary.offline import run_suite
 from ol0.config import SafetyConfig
-from ol0.controller.checkpoint import digest_of, write_checkpoint
+from ol0.controller.checkpoint import digest_of, read_checkpoint, write_checkpoint
+from ol0.controller.controller import Controller
 from ol0.controller.suite import Suite, known_good
+from ol0.errors import CheckpointError
 from ol0.records import Candidate, Digest, Judgement, Verdict
 from testbed.trunks import a_base_on, a_trunk
 from testbed.worlds import (
@@ -199,3 +201,23 @@ def test_what_a_base_with_hidden_layers_is_sure_of_is_critical() -> None:
     critical = run_suite(suite, digest_of(data), data, SAFETY).critical
     assert critical.any()
     assert sure[critical].min() > sure[~critical].max() - 1e-6
+
+
+def test_a_state_whose_chunks_are_deleted_since_is_passed_over_where_a_newer_one_serves() -> None:
+    # Given a gate that reads of a release which was rolled back since, and its chunks deleted.
+    gone, newer = make_candidate(BASE), serving_state(BASE, sequence=3)
+
+    def opener(heads: bytes, digest: Digest | None) -> Controller:
+        if digest == gone.digest:
+            raise CheckpointError("chunk 1 of 3 is missing")
+        return read_checkpoint(heads, digest)
+
+    canary = CanaryGate(make_suite(), SAFETY, 0.9, 0.1, newest=lambda: newer, opener=opener)
+    canary.handle(serving_state(BASE, sequence=1))
+    # When it comes to that state, then it goes on, and judges as before.
+    assert canary.handle(serving_state(BASE, live=gone, sequence=2)) == []
+    canary.handle(newer)
+    assert verdict(canary, make_candidate(BASE, step=2).candidate()).judgement is Judgement.APPROVE
+    # What serves now and cannot be opened still ends it.
+    with pytest.raises(CheckpointError, match="serving state 4 serves what cannot be used: chunk 1 of 3 is missing"):
+        canary.handle(serving_state(BASE, live=gone, sequence=4))

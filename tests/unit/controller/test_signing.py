@@ -6,6 +6,8 @@ import pytest
 
 from ol0.config import Signer
 from ol0.controller.checkpoint import digest_of
+from ol0.controller.chunks import Reference, split
+from ol0.controller.header import LENGTH
 from ol0.controller.signing import OPEN, Keyring, signed_bytes
 from ol0.errors import SignatureError
 from ol0.records import Candidate, Digest, Gate, Judgement, Reason, Verdict
@@ -131,3 +133,20 @@ def test_any_nan_is_signed_as_the_one_that_json_knows() -> None:
     negative = -math.nan
     one, other = (replace(VERDICT, reasons=(Reason("x", nan, None, None, ""),)) for nan in (math.nan, negative))
     assert signed_bytes(one, "x") == signed_bytes(other, "x")
+
+
+def test_of_a_reference_to_chunks_its_own_bytes_are_signed_too() -> None:
+    # Given a signed candidate that is in chunks: its digest says nothing of the bytes in its record.
+    data = LENGTH.pack(8) + bytes(8) + bytes(range(256)) * 8_000
+    heads, _ = split(data)
+    signed = RING.sign(replace(CANDIDATE, heads=heads, digest=digest_of(data)))
+    assert RING.flaw(signed) is None
+    # When a copy names other chunks, or holds the whole in their place; then it is not believed.
+    reference = Reference.unpack(heads)
+    turned = replace(reference, chunks=reference.chunks[::-1]).pack()
+    for copy in (turned, data, heads + b"x"):
+        assert "was changed since" in str(RING.flaw(replace(signed, heads=copy)))
+    # Nor is one that names chunks in the place of what was signed whole.
+    whole = RING.sign(replace(CANDIDATE, heads=data, digest=digest_of(data)))
+    assert RING.flaw(whole) is None
+    assert "was changed since" in str(RING.flaw(replace(whole, heads=heads)))

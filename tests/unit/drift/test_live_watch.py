@@ -6,9 +6,11 @@ from random import Random
 import pytest
 
 from ol0.config import SafetyConfig, StageConfig
+from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.controller import Controller
 from ol0.drift.handler import DriftMonitor
 from ol0.errors import ContractError
-from ol0.records import Arm, Judgement, Outcome, Record, Tick, Verdict
+from ol0.records import Arm, Digest, Gate, Judgement, Outcome, Record, Tick, Verdict
 from testbed.worlds import (
     NEW,
     WINDOW_MS,
@@ -325,3 +327,19 @@ def test_without_a_holdback_any_more_nothing_is_watched() -> None:
     second = DriftMonitor(PROBES, SAFETY, holdback=0.0)
     second.restore(first.snapshot())
     assert (second._live, second._staged) == (None, None)
+
+
+def test_what_is_live_need_not_be_opened_to_be_watched() -> None:
+    # Given a release whose chunks are deleted since, as its approvals name its parent.
+    def opener(heads: bytes, digest: Digest | None) -> Controller:
+        assert digest == BASE.digest
+        return read_checkpoint(heads, digest)
+
+    parent = Digest("e" * 64)
+    approval = Verdict(GOOD.digest, BASE.digest, parent, 0, None, Gate.DRIFT, Judgement.APPROVE, (), 1, 1)
+    state = serving_state(BASE, live=GOOD)
+    drift = DriftMonitor(PROBES, SAFETY, HOLDBACK, opener=opener)
+    # When it serves, then it is watched.
+    drift.handle(replace(state, live=replace(state.live, approvals=(approval,))))
+    assert drift._live is not None
+    assert drift._live.watched.digests == (GOOD.digest, BASE.digest, parent)

@@ -7,11 +7,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from ol0.config import OnlineLearningConfig
-from ol0.controller.checkpoint import digest_of, read_checkpoint
+from ol0.controller import chunks
+from ol0.controller.checkpoint import Opener, digest_of, read_checkpoint
+from ol0.controller.chunks import chunks_of, join, split
 from ol0.learner.handler import SERVICE, LearnerHandler, snapshot_key
 from ol0.learning.gradient.trainer import HeadTrainer
 from ol0.learning.progress import Progress
-from ol0.records import Candidate, Record, Release, ServingState, Snapshot
+from ol0.records import Candidate, Chunk, Digest, Record, Release, ServingState, Snapshot
 from unit.learning.learner_world import SMALL, logged, make_base, make_replay, release_of, serving
 
 BASE = make_base()
@@ -28,12 +30,19 @@ class Lineage:
         self.state = serving(BASE)
         self.log: dict[str, bytes] = {}
         self.candidates: list[Candidate] = []
+        self.opener: Opener = read_checkpoint
         self.start()
 
     def start(self) -> None:
         ticks = count()
         self.handler = LearnerHandler(
-            self.state, self.log, self.replay, self.config, seed=3, clock=lambda: float(next(ticks))
+            self.state,
+            self.log,
+            self.replay,
+            self.config,
+            seed=3,
+            clock=lambda: float(next(ticks)),
+            opener=self.opener,
         )
         self.write(self.handler.handle(self.state))
 
@@ -325,3 +334,35 @@ def test_the_learner_of_values_offers_once_votes_on_new_prompts_convince_it() ->
     new = logged(BASE, 300, seed=9, new=True).features
     shipped = read_checkpoint(lineage.offer().heads)
     assert (shipped.greedy(new) != BASE.greedy(new)).mean() > 0.5
+
+
+def test_a_large_candidate_brings_the_chunks_that_neither_base_nor_live_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given checkpoints that are in chunks, and a base whose chunks are on the log.
+    monkeypatch.setattr(chunks, "INLINE_BYTES", 10)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 16)
+    lineage = Lineage()
+    tensors: dict[Digest, bytes] = {}
+    lineage.opener = lambda heads, digest: read_checkpoint(join(heads, tensors.get), digest)
+    heads, found = split(lineage.state.base.heads)
+    tensors |= found
+    base = replace(lineage.state.base, heads=heads)
+    lineage.state = replace(lineage.state, base=base, live=base)
+    lineage.start()
+    lineage.train()
+    # When it offers one, then the chunks come before it, and none of those of its base.
+    *written, candidate, _, _ = lineage.handler.offer()
+    assert isinstance(candidate, Candidate)
+    new = {one.digest: one.data for one in written if isinstance(one, Chunk)}
+    assert len(new) == len(written) > 0
+    assert new.keys() == set(chunks_of(candidate.heads)) - set(chunks_of(heads))
+    assert set(chunks_of(candidate.heads)) & set(chunks_of(heads))
+    assert digest_of(join(candidate.heads, {**tensors, **new}.get)) == candidate.digest
+    # When it was rejected, and what only it had is deleted, then the next one brings again what it needs.
+    lineage.candidates.append(candidate)
+    lineage.tell(base)
+    lineage.more()
+    lineage.train()
+    *again, second, _, _ = lineage.handler.offer()
+    assert isinstance(second, Candidate)
+    tensors |= {one.digest: one.data for one in again if isinstance(one, Chunk)}
+    assert lineage.opener(second.heads, second.digest).manifest.step == second.step

@@ -14,9 +14,10 @@ from pydantic import SecretStr
 
 from ol0 import Router
 from ol0.config import FORMER_KEY, HostKey, KafkaConfig, ServingConfig, Settings
-from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.checkpoint import Opener, read_checkpoint
+from ol0.controller.controller import Controller
 from ol0.controller.numbering import number_of
-from ol0.errors import CheckpointError, ConfigError, ContractError, RangeError
+from ol0.errors import CheckpointError, ConfigError, ContractError, RangeError, StreamError
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.sending.host_sender import HostSender
 from ol0.kafka.sending.producer_thread import FULL, Account
@@ -24,6 +25,7 @@ from ol0.records import (
     Arm,
     Decision,
     DecisionId,
+    Digest,
     ImplicitFeedback,
     ImplicitKind,
     Mode,
@@ -78,12 +80,19 @@ class Releases:
         self.closed = True
 
 
-def following(releases: Releases, log: Log | None = None, base: Path | None = None, wait_s: float = 2.0) -> Router:
+def following(
+    releases: Releases,
+    log: Log | None = None,
+    base: Path | None = None,
+    wait_s: float = 2.0,
+    opener: Opener = read_checkpoint,
+) -> Router:
     return Router.following(
         lambda: releases,
         ServingConfig(base=base, arm_key=KEY, user_key=KEY),
         Options(wait_s=wait_s, rng=Random(1)),
         log or Log(),
+        opener=opener,
     )
 
 
@@ -373,3 +382,32 @@ def test_arms_get_their_shares() -> None:
     arms = [router.prompt(f"s{n}")._arm for n in range(4_000)]
     for arm, share in ((Arm.HOLDBACK, 0.25), (Arm.STAGED, 0.3), (Arm.LIVE, 0.45)):
         assert arms.count(arm) / len(arms) == pytest.approx(share, abs=0.03)
+
+
+def test_a_state_whose_chunks_cannot_be_read_for_now_is_opened_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ol0.sdk.release_watcher.RETRY_S", 0.01)
+    failures = [StreamError("Kafka does not answer")] * 3
+
+    def opener(heads: bytes, digest: Digest | None) -> Controller:
+        if digest == STAGED.digest and failures:
+            raise failures.pop()
+        return read_checkpoint(heads, digest)
+
+    releases = Releases(a_state())
+    with following(releases, opener=opener) as router:
+        releases.write(a_state(sequence=2, staged=STAGED))
+        wait_until(lambda: router.serving == (2, LIVE.digest), 5)
+    assert not failures
+
+
+def test_a_state_of_which_a_chunk_is_missing_is_refused_and_the_last_good_one_serves_on() -> None:
+    def opener(heads: bytes, digest: Digest | None) -> Controller:
+        if digest == STAGED.digest:
+            raise CheckpointError("chunk 3 of 12 is missing")
+        return read_checkpoint(heads, digest)
+
+    releases = Releases(a_state())
+    with following(releases, opener=opener) as router:
+        releases.write(a_state(sequence=2, staged=STAGED))
+        wait_until(lambda: router.refused, 5)
+        assert (router.refused, router.serving) == ("chunk 3 of 12 is missing", (1, LIVE.digest))
