@@ -1,13 +1,14 @@
 """Checkpoints in chunks, through a real broker."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from threading import Timer
 
 import numpy as np
 import pytest
 
 from ol0.controller.checkpoint import digest_of, write_checkpoint
-from ol0.controller.chunks import MAX_BYTES, chunks_of, split
+from ol0.controller.chunks import MAX_BYTES, Reference, chunks_of, split
 from ol0.controller.controller import Manifest
 from ol0.controller.heads import Head, Mixer
 from ol0.errors import CheckpointError
@@ -101,6 +102,10 @@ def test_what_was_opened_before_is_not_read_again_and_what_is_misnamed_not_even_
     send(lineage, *CHUNKS)
     opener = CheckpointReader(lineage)
     first = opener(HEADS, DIGEST)
+    reference = Reference.unpack(HEADS)
+    turned = replace(reference, chunks=(*reference.chunks[1::-1], *reference.chunks[2:]))
+    with pytest.raises(CheckpointError, match="its 3 chunks are there, but together they are"):
+        opener(turned.pack(), DIGEST)
 
     def refuse(_: Lineage, names: Collection[Digest]) -> None:
         pytest.fail(f"{len(names)} chunks were read again")

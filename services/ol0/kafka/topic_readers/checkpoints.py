@@ -26,7 +26,7 @@ class CheckpointReader:
 
     def __init__(self, lineage: Lineage) -> None:
         self._lineage = lineage
-        self._kept: OrderedDict[Digest, Controller] = OrderedDict()
+        self._kept: OrderedDict[bytes, Controller] = OrderedDict()
 
     def __call__(self, heads: bytes, expected: Digest | None = None) -> Controller:
         """Verifies and opens what a record holds, or names.
@@ -41,13 +41,13 @@ class CheckpointReader:
         reference = Reference.unpack(heads)
         if expected is not None and reference.digest != expected:
             raise CheckpointError(f"checkpoint is {reference.digest[:12]}, not {expected[:12]}: its bytes were changed")
-        if reference.digest not in self._kept:
+        if heads not in self._kept:  # not its digest: another reference to the same must open by itself
             found = read_chunks(self._lineage, set(reference.chunks))
-            self._kept[reference.digest] = read_checkpoint(join(heads, found.get), reference.digest)
-        self._kept.move_to_end(reference.digest)
+            self._kept[heads] = read_checkpoint(join(heads, found.get), reference.digest)
+        self._kept.move_to_end(heads)
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)
-        return self._kept[reference.digest]
+        return self._kept[heads]
 
 
 def read_chunks(lineage: Lineage, names: Collection[Digest], timeout_s: float = READ_S) -> dict[Digest, bytes]:
