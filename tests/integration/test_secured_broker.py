@@ -2,7 +2,6 @@
 
 import re
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -120,7 +119,7 @@ def use_every_command(lineage: SecuredLineage) -> None:
     say(lineage, "operator", "releases", "thaw")
     say(lineage, "operator", "replay", "stats")
     say(lineage, "operator", "replay", "exclude", "--user", "user-1", "--apply")
-    say(lineage, "operator", "forget", "user-2")
+    say(lineage, "operator", "forget", "user-2", "--yes")
     say(lineage, "operator", "report")
     say(lineage, "sender", "send", *decision)
 
@@ -243,11 +242,11 @@ def names(text: str, right: Right) -> bool:
     [
         (Right("operator", TOPIC, "AlterConfigs", "ol0.*"), ("topics", "diff")),
         (Right("operator", TOPIC, "Read", "ol0.*"), ("releases", "list")),
-        (Right("operator", TOPIC, "Write", "ol0.operator.v1"), ("forget", "ann")),
+        (Right("operator", TOPIC, "Write", "ol0.operator.v1"), ("forget", "ann", "--yes")),
         (Right("operator", GROUP, "Describe", "ol0.*"), ("replay", "rebuild")),
         (
             Right("sender", TOPIC, "Write", "ol0.feedback.user.v1"),
-            ("send", str(uuid.uuid4()), "--session", "s", "--thumb", "1"),
+            ("send", "58647b19-1ef1-4c79-86f1-57bbcbb7de03", "--session", "s", "--thumb", "1"),
         ),
     ],
     ids=str,
