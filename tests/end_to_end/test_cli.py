@@ -59,11 +59,16 @@ def test_config_check_names_the_lineage_and_what_a_service_still_misses(tmp_path
     config = write(tmp_path, {"kafka": {"topic_prefix": "shop", "bootstrap_servers": "log:9092"}})
     checked = ol0("config", "check", "--offline", "--config", config, env={"OL0_SAFETY__SUITE": "none.safetensors"})
     assert checked.returncode == 0
-    no_base, no_suite, right = checked.stdout.splitlines()
+    no_base, no_suite, no_arm_key, no_user_key, right = checked.stdout.splitlines()
     assert no_base.startswith("not yet: serving.base is not set, and feedback and every host cannot start without it")
     assert no_suite.startswith(
         "not yet: safety.suite none.safetensors does not exist, and canary and drift cannot start"
     )
+    assert (
+        no_arm_key
+        == "not yet: serving.arm_key is not set, and no host can start without it: `ol0 keys host` prints one"
+    )
+    assert no_user_key.startswith("not yet: serving.user_key is not set")
     assert right == "ok: lineage shop on log:9092"
 
 
