@@ -3,6 +3,7 @@ import re
 import stat
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from ol0.clock import wall_clock_ms
 from ol0.config import SecurityConfig, Signer
 from ol0.controller.signing import Keyring
 from ol0.controller.warmup import base_checkpoint
+from ol0.errors import StoreError
 from ol0.kafka.sending.record_sender import RecordSender
+from ol0.operator.setup.lineage import warm_up
 from ol0.records import Outcome, ServingState
 from ol0.stacks.native import NativeStack
 from support.trials import new_security
@@ -36,6 +39,15 @@ def place(stack: NativeStack, tmp_path_factory: pytest.TempPathFactory) -> Itera
     with services(place, ("feedback", "canary", "drift", "release")), Journal(place.settings, "releases") as journal:
         journal.first(ServingState)
         yield place
+
+
+def test_a_warm_up_with_another_base_is_refused_and_leaves_the_files_of_the_one_that_serves(place: Place) -> None:
+    files = (place.config.parent / "base.safetensors", place.config.parent / "suite.safetensors")
+    before = [file.read_bytes() for file in files]
+    others = replace(place.split, suite=place.split.suite.rows(np.arange(len(place.split.suite) - 1)))
+    with pytest.raises(StoreError, match="other anchors: they belong to the base of this lineage"):
+        warm_up(place.settings, others, place.config.parent, seed=1)
+    assert [file.read_bytes() for file in files] == before
 
 
 def test_config_show_prints_every_setting_and_masks_secrets(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def warm_up_folder(settings: Settings, folder: Path, written: Path | None, *, dr
     if written is not None and (threshold := missing.get(("warmup", "canary_threshold"))) is not None:
         warmup = settings.warmup.model_copy(update={"canary_threshold": threshold})
         settings = settings.model_copy(update={"warmup": warmup})
-    offered = bring_in(settings, saved, folder)
+    offered = bring_in(settings, saved)
     if written is None:
         tell_offer(settings, offered, folder)
         return

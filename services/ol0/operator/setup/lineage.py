@@ -1,6 +1,6 @@
 """Everything that has to exist before the services of a lineage can start."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,8 +23,8 @@ from ol0.kafka.lineage import Lineage
 from ol0.kafka.ports import Log
 from ol0.kafka.sending.record_sender import RecordSender
 from ol0.kafka.topic_changes import Change
-from ol0.operator.setup.base_folder import BASE, SUITE, SavedBase, write_base
-from ol0.operator.setup.base_from_labels import prepare, write_labelled_suite
+from ol0.operator.setup.base_folder import SUITE, SavedBase, write_base
+from ol0.operator.setup.base_from_labels import prepare
 from ol0.operator.setup.prompts import Split
 from ol0.records import Chunk, Digest, Partition
 from ol0.replay.anchors import AnchorStore
@@ -105,7 +105,7 @@ class Offered:
 
 
 def warm_up(settings: Settings, split: Split, out: Path, seed: int, checkpoint: bytes | None = None) -> Offered:
-    """Brings a base in: trains it, writes its files, puts the anchors into the store, offers it as candidate 0.
+    """Brings a base in: trains it, puts the anchors into the store, writes its files, offers it as candidate 0.
 
     May be repeated with the same prompts and seed.
 
@@ -125,13 +125,11 @@ def warm_up(settings: Settings, split: Split, out: Path, seed: int, checkpoint: 
     check_suite_share(warmup.suite_pass_share, settings.warmup.canary_threshold)
     few = check_suite_size(split.suite.best, settings.safety)
     _check_room(settings, split.base.features.shape[1])
-    out.mkdir(parents=True, exist_ok=True)
-    write_labelled_suite(split.suite, out / SUITE)
-    return Offered(offer_base(settings, warmup, out), few)
+    return Offered(offer_base(settings, warmup, lambda: write_base(out, warmup.checkpoint, (), split.suite, ())), few)
 
 
 def bring_in_ar1(settings: Settings, imported: Imported, out: Path) -> Offered:
-    """Brings an AR1 policy in as the base: writes its files, puts the anchors into the store, offers it as candidate 0.
+    """Brings an AR1 policy in as the base: puts the anchors into the store, writes its files, offers it as candidate 0.
 
     May be repeated with the same files.
 
@@ -148,8 +146,7 @@ def bring_in_ar1(settings: Settings, imported: Imported, out: Path) -> Offered:
     check_suite_share(share, settings.warmup.canary_threshold)
     few = check_suite_size(best, settings.safety)
     _check_room(settings, imported.base.dimension)
-    write_ar1(imported, out)
-    return Offered(offer_base(settings, imported.warmup(share), out), few)
+    return Offered(offer_base(settings, imported.warmup(share), lambda: write_ar1(imported, out)), few)
 
 
 def write_ar1(imported: Imported, out: Path) -> None:
@@ -160,7 +157,7 @@ def write_ar1(imported: Imported, out: Path) -> None:
         imported.baseline.write_suite(out / SUITE)
 
 
-def bring_in(settings: Settings, saved: SavedBase, folder: Path) -> Offered:
+def bring_in(settings: Settings, saved: SavedBase) -> Offered:
     """Brings in a base that ``ol0 base`` made: puts the anchors into the store, offers it as candidate 0.
 
     May be repeated with the same folder.
@@ -168,7 +165,6 @@ def bring_in(settings: Settings, saved: SavedBase, folder: Path) -> Offered:
     Args:
         settings: of the lineage; its topics and its store exist.
         saved: what the folder holds.
-        folder: of the base.
 
     Raises:
         ConfigError: the base fails its suite, or that is too small to approve anything, or there is none.
@@ -181,7 +177,7 @@ def bring_in(settings: Settings, saved: SavedBase, folder: Path) -> Offered:
     check_suite_share(warmup.suite_pass_share, settings.warmup.canary_threshold)
     few = check_suite_size(suite.best, settings.safety)
     _check_room(settings, saved.controller.dimension)
-    return Offered(offer_base(settings, warmup, folder), few)
+    return Offered(offer_base(settings, warmup), few)
 
 
 def _check_room(settings: Settings, dimension: int) -> None:
@@ -211,20 +207,27 @@ def _own_suite(settings: Settings, base: Controller, maker: str) -> Suite:
     return suite
 
 
-def offer_base(settings: Settings, warmup: Warmup, out: Path) -> Digest:
-    """Writes ``base.safetensors``, puts the anchors into the store, offers the base as candidate 0; may be repeated.
+def offer_base(settings: Settings, warmup: Warmup, write: Callable[[], None] | None = None) -> Digest:
+    """Puts the anchors into the store, writes the files, offers the base as candidate 0; may be repeated.
+
+    Args:
+        settings: of the lineage.
+        warmup: the base and its anchors.
+        write: writes the base's files; None: they are there. Called only after the store has taken the anchors: the
+            files of a lineage that runs with another base stay as they are.
 
     Raises:
         ConfigError: keys are configured, but not the learner's, which signs the base.
         StoreError: the store holds the anchors of another base.
     """
     keys = Keyring.of(settings.security, settings.kafka.topic_prefix, Signer.LEARNER)
-    (out / BASE).write_bytes(warmup.checkpoint)
     lineage = Lineage.of(settings.kafka)
     payloads = Payloads(lineage.codec)
     AnchorStore(connect(settings.redis), settings.kafka.topic_prefix).add_anchors(
         [(payloads.pack(anchor.decision, NOBODY), anchor.reward) for anchor in warmup.anchors]
     )
+    if write is not None:
+        write()
     candidate = warmup.candidate(wall_clock_ms())
     heads, chunks = split(candidate.heads)
     sender = RecordSender(lineage)
