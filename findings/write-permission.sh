@@ -75,7 +75,7 @@ def permit(topic, operation=AclOperation.WRITE, given=True):
     whom = (ResourcePatternType.LITERAL, "User:clerk", "*", operation, AclPermissionType.ALLOW)
     rule = AclBindingFilter(ResourceType.TOPIC, topic, *whom)
     wish = admin.create_acls([AclBinding(ResourceType.TOPIC, topic, *whom)]) if given else admin.delete_acls([rule])
-    wish.popitem()[1].result(30)
+    [future.result(30) for future in wish.values()]
     while len(admin.describe_acls(rule).result(30)) != given:
         time.sleep(0.1)
 
