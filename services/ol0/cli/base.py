@@ -1,5 +1,6 @@
 """``ol0 base``: makes a base out of labels, a linear layer, a torch network or an AR1 checkpoint."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -142,9 +143,7 @@ def from_ar1(
         imported = WarmupManager(settings.warmup, settings.online_learning, settings.serving).import_ar1(file)
         for line in describe(imported, settings.warmup.canary_threshold):
             typer.echo(line)
-        if not dry_run:
-            write_ar1(imported, out)
-            typer.echo(f"wrote {out}; next: `ol0 warmup {out} --config ol0.toml --write`")
+        _write(lambda folder: write_ar1(imported, folder), out, dry_run=dry_run)
 
 
 def _made(
@@ -171,12 +170,17 @@ def _made(
 def _finish(base: "Base", settings: "Settings", out: Path, *, dry_run: bool) -> None:
     for line in (*base.found, *_said(base, settings)):
         typer.echo(line)
+    _write(base.save, out, dry_run=dry_run)
+
+
+def _write(save: Callable[[Path], None], out: Path, *, dry_run: bool) -> None:
+    """Saves unless it is a dry run, and says what comes next."""
     if dry_run:
         typer.echo("nothing was written: --dry-run")
         return
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out} is a file; name a folder")
-    base.save(out)
+    save(out)
     typer.echo(f"wrote {out}; next: `ol0 warmup {out} --config ol0.toml --write`")
 
 

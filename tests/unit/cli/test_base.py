@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from testbed.processes import ol0
+from unit.ar1.worlds import SMALL
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(400, 6)).astype(np.float32)
@@ -67,3 +68,13 @@ def test_what_helps_is_in_the_one_line_of_an_error(files: Path, words: tuple[str
     assert said in done.stderr
     assert done.returncode in {1, 2}
     assert "Traceback" not in done.stderr
+
+
+def test_an_ar1_policy_is_written_as_every_other_base(tmp_path: Path) -> None:
+    words = ("base", "from-ar1", str(SMALL), "--out")
+    assert "nothing was written: --dry-run" in ol0(*words, "mine", "--dry-run", cwd=tmp_path).stdout
+    assert not (tmp_path / "mine").exists()
+    (tmp_path / "taken").write_text("mine")
+    done = ol0(*words, "taken", cwd=tmp_path)
+    assert "--out taken is a file; name a folder" in done.stderr
+    assert "next: `ol0 warmup mine --config ol0.toml --write`" in ol0(*words, "mine", cwd=tmp_path).stdout
