@@ -31,7 +31,7 @@ from benchmarks.adversaries.candidates import (
     unsigned,
     wrong_base,
 )
-from benchmarks.adversaries.lineage import EPSILON, Lineage, why
+from benchmarks.lineage import EPSILON, Lineage, why
 from ol0.config import Signer
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.signing import Keyring

@@ -82,6 +82,11 @@ class OnlineLearningConfig(Section):
         "worth more than the base's, for any change; "
         "0 disables the check",
     )
+    lead_errors: NotNegative = Field(
+        1.0,
+        description="standard errors by which a candidate is expected to be worth more than what serves before it is "
+        "offered (values)",
+    )
     replay_size: Count = 10_000
     anchors: Count = 2_000
     min_replay: Count = Field(1_000, description="examples before the first candidate")

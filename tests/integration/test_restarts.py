@@ -49,6 +49,7 @@ SETTINGS: Mapping[str, Mapping[str, object]] = {
         "batch_size": 32,
         "steps_per_update": 2,
         "evidence_errors": 0.0,  # what few examples say is no matter here, only what becomes of it
+        "lead_errors": 0.0,
     },
 }
 EXAMPLES = 48

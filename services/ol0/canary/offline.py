@@ -153,17 +153,23 @@ def judge_candidate(
 
 
 def _not_worse(suite: Suite, safety: SafetyConfig, result: SuiteResult, name: str, reference: SuiteResult) -> Finding:
-    """In units of what the best answers are worth, so that a margin means the same where rewards are rare."""
+    """In units of what the best answers are worth, so that a margin means the same where rewards are rare.
+
+    Against the base a loss beyond the margin has to be ruled out. Against the parent none may be seen: asked for proof
+    there too, what serves kept every later candidate out once chance had been kind to it on these few prompts, and the
+    trial beside it comes next.
+    """
     change = result.worth.astype(np.float64) - reference.worth
     unit, largest = float(suite.best.mean()), float(suite.best.max())
     difference, low = change.mean() / unit, lower_bound(Differences.of(change), largest, SUITE_ALPHA) / unit
+    held, figure = (low, "at worst") if name == "base" else (difference, "on average")
     text = (
         f"against the {name} it gains on {(change > 0).sum()} and loses on {(change < 0).sum()} of {len(suite)} "
-        f"prompts: {difference:+.1%} of what the best answers are worth, at worst {low:+.1%} (one-sided 95 %); down to "
-        f"{-safety.suite_margin:.1%} is allowed"
+        f"prompts: {difference:+.1%} of what the best answers are worth, at worst {low:+.1%} (one-sided 95 %); "
+        f"{figure} {-safety.suite_margin:.1%} is allowed"
     )
     reason = Reason(SUITE[name], float(difference), low, -safety.suite_margin, text)
-    return Finding(reason, low >= -safety.suite_margin)
+    return Finding(reason, held >= -safety.suite_margin)
 
 
 def _kept_by_kind(

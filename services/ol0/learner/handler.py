@@ -117,7 +117,8 @@ class LearnerHandler:
         """The next candidate with its chunks, progress and snapshot.
 
         Nothing where none may be offered or nothing was learnt; nor where the learner is not convinced that there is
-        anything to learn: its candidate would answer as the base does, and cost a trial.
+        anything to learn (its candidate would answer as the base does), nor before other answers are expected to be
+        worth more than those that serve: a trial costs thousands of decisions, and the next one's level.
         """
         examples, watermark_ms = self._replay.examples, self._replay.watermark_ms
         allowed = may_offer(
@@ -128,7 +129,7 @@ class LearnerHandler:
             min_replay=self._config.min_replay,
         )
         self._note_variety()
-        if not allowed or not self._training.steps or not self._learner.convinced:
+        if not (allowed and self._training.steps and self._learner.convinced and self._learner.ahead):
             return []
         step = max(self._progress.step, self._state.decided_step) + 1
         proposal = self._learner.candidate(self._state.live.digest, step, budget_share(self._progress))

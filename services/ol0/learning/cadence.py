@@ -16,7 +16,9 @@ The rules, in order:
 7. An offer that was signed with another key than the learner has now is not waited for, unless one sees that it was
    believed: whoever does not know its key counts it for nothing (docs/adr/0011), and no answer would ever come.
 8. Each candidate that does not go live makes the next one more careful with the old kinds, each that does less so: a
-   learner that kept to its budget offered candidate after candidate that canary's suite had just turned down.
+   learner that kept to its budget offered candidate after candidate that canary's suite had just turned down. After
+   ``MOST_CAREFUL`` of them it begins at the whole budget again: care never ends learning for good. (What serves may
+   itself do more for the old kinds than a careful candidate, which then loses to it every time.)
 
 Debt (1) is never rolled back: the examples of a bad time are evidence, but each is paid for once.
 """
@@ -31,6 +33,8 @@ from ol0.records import Mode, ServingState
 UPDATES_PER_ROUND = 16
 CAUTION = 0.8
 """Of the budget of regret, what is left after a candidate was turned down."""
+MOST_CAREFUL = 8
+"""Shares of the budget, down to a fifth, that are tried in turn."""
 
 
 def catch_up(examples: int, drawable: int, trained: int, config: OnlineLearningConfig) -> tuple[int, int]:
@@ -56,7 +60,7 @@ def may_offer(state: ServingState, progress: Progress, *, examples: int, waterma
 
 def budget_share(progress: Progress) -> float:
     """Rule 8: the share of the regret budget that the next candidate may use."""
-    return float(CAUTION**progress.turned_down)
+    return float(CAUTION ** (progress.turned_down % MOST_CAREFUL))
 
 
 def after_state(progress: Progress, state: ServingState) -> tuple[Progress, bool]:

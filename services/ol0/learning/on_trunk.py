@@ -34,6 +34,11 @@ class OnTrunk:
         """See ``Trainer``."""
         return self._trainer.convinced
 
+    @property
+    def ahead(self) -> bool:
+        """See ``Trainer``."""
+        return self._trainer.ahead
+
     def start_from(self, controller: Controller) -> None:
         """See ``Trainer``."""
         self._trainer.start_from(controller.above_trunk)

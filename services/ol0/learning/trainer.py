@@ -47,6 +47,10 @@ class Trainer(Protocol):
     def convinced(self) -> bool:
         """Whether there is anything to learn: if not, a candidate would answer as the base does."""
 
+    @property
+    def ahead(self) -> bool:
+        """Whether a candidate is expected to be worth more than what serves; if not, a trial would hardly show it."""
+
     def start_from(self, controller: Controller) -> None:
         """Forgets everything that it may not go on with when this controller serves."""
 

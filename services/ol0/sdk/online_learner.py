@@ -169,6 +169,11 @@ class OnlineLearner:
                 f"{config.evidence_errors:g} standard errors, that other answers than the base's are worth more: a "
                 "candidate would answer as the base does"
             )
+        if not warm.trainer.ahead:
+            return (
+                f"other answers are not expected to be worth more than those that serve by lead_errors = "
+                f"{config.lead_errors:g} standard errors: more examples may show it"
+            )
         return None
 
     def candidate(self, budget_share: float = 1.0) -> Proposal | None:

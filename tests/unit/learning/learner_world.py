@@ -31,6 +31,7 @@ SMALL = OnlineLearningConfig(
     examples_per_update=8,
     min_replay=16,
     evidence_errors=0.0,
+    lead_errors=0.0,
     priority_alpha=0.6,
 )
 

@@ -3,7 +3,16 @@ from dataclasses import replace
 import pytest
 
 from ol0.errors import CheckpointError
-from ol0.learning.cadence import UPDATES_PER_ROUND, after_state, budget_share, catch_up, may_offer, with_key
+from ol0.learning.cadence import (
+    CAUTION,
+    MOST_CAREFUL,
+    UPDATES_PER_ROUND,
+    after_state,
+    budget_share,
+    catch_up,
+    may_offer,
+    with_key,
+)
 from ol0.learning.progress import Progress
 from ol0.records import Digest, Mode, ServingState, Staged
 from unit.learning.learner_world import SMALL, make_base, serving
@@ -101,6 +110,12 @@ def test_each_candidate_that_is_turned_down_makes_the_next_more_careful_and_each
     assert budget_share(worse) < budget_share(careful) < budget_share(better) < budget_share(OUTSTANDING) == 1
     assert after_state(OUTSTANDING, state(OWN))[0].turned_down == 0
     assert after_state(careful, state(A, decided_step=4))[0] == careful
+
+
+def test_care_never_ends_learning_for_good() -> None:
+    shares = [budget_share(replace(OUTSTANDING, turned_down=count)) for count in range(3 * MOST_CAREFUL)]
+    assert min(shares) == pytest.approx(CAUTION ** (MOST_CAREFUL - 1))
+    assert shares[MOST_CAREFUL] == shares[2 * MOST_CAREFUL] == 1
 
 
 def test_after_harm_what_serves_is_taken_back_once() -> None:

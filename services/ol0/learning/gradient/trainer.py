@@ -83,6 +83,11 @@ class HeadTrainer:
         return not errors or (self.varied and (strength >= errors or not len(self._anchors.held_out)))
 
     @property
+    def ahead(self) -> bool:
+        """Always: it has no measure of its own doubt."""
+        return True
+
+    @property
     def varied(self) -> bool:
         """Whether the last live prompts differ from each other: see ``evidence``."""
         return self._state.evidence.varied

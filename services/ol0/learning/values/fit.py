@@ -57,15 +57,16 @@ class Fit:
         scales = Scales.start(float(rewards.var()), features - 1)
         return cls(np.zeros((choices, features)), scales, UNKNOWN)
 
-    def after(self, live: Votes, anchors: Votes, cell: Numbers, rounds: int) -> Self:
-        """The fit to all of these; ``cell``: numbers equal where prompt and served choice are, shape (n,)."""
+    def after(self, live: Votes, anchors: Votes, cell: Numbers, rounds: int) -> tuple[Self, Posterior]:
+        """The fit to all of these, and how sure it is; ``cell``: equal where prompt and served choice are, (n,)."""
         choices, scales = len(self.weights), self.scales
         moments = live.moments(choices, live.weights * repeat_weights(cell, self.alike))
         moments = moments + anchors.moments(choices, anchors.weights)
         for _ in range(rounds):
             scales = scales.after(Posterior.of(moments, scales), moments)
-        fitted = replace(self, weights=Posterior.of(moments, scales).weights, scales=scales)
-        return replace(fitted, alike=alikeness(cell, live.rewards - fitted.served(live)))
+        posterior = Posterior.of(moments, scales)
+        fitted = replace(self, weights=posterior.weights, scales=scales)
+        return replace(fitted, alike=alikeness(cell, live.rewards - fitted.served(live))), posterior
 
     def served(self, votes: Votes) -> Doubles:
         """What was served is worth, shape (n,)."""

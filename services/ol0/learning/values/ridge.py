@@ -98,6 +98,17 @@ class Posterior:
         through = np.eye(len(self.common)) - self.inverse * (self.scales.noise / self.scales.own_prior)
         return np.asarray(direct + ((through @ self.shared) * through).sum(axis=2))
 
+    def difference(self, contrast: Doubles) -> tuple[float, float]:
+        """Mean and variance of sum_a c_a.(g + d_a), what one way of answering is worth above another.
+
+        Args:
+            contrast: mean features of the prompts that get choice a in the one way, less those in the other, (K, m).
+        """
+        reached = np.einsum("kij,kj->ki", self.inverse, contrast)
+        through = (self.scales.noise / self.scales.own_prior) * reached.sum(axis=0)
+        variance = self.scales.noise * float((contrast * reached).sum()) + float(through @ self.shared @ through)
+        return float((contrast * self.weights).sum()), max(variance, 0.0)
+
     def residual_squares(self, moments: Moments) -> float:
         """Weighted sum of squares that the means leave of the observations."""
         fitted = np.einsum("kij,kj->ki", moments.gram, self.weights) - 2 * moments.targets

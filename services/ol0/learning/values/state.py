@@ -34,12 +34,14 @@ class Policy:
         mixer: at the threshold of ``THRESHOLDS`` that is 0.
         regrets: points that the anchors lose at each of ``THRESHOLDS``.
         live: the base's belief as live votes have it, by part.
+        lead: standard errors by which its answers are expected to be worth more than those of what serves.
     """
 
     heads: tuple[Head, ...]
     mixer: Mixer
     regrets: Floats
     live: tuple[Platt, ...]
+    lead: float = 0.0
 
     def closed_by(self, budget: float) -> float:
         """The smallest threshold that loses no more, in points."""
@@ -92,6 +94,7 @@ def pack(state: State) -> bytes:
     tensors["known.tags"] = state.known.tags
     if policy is not None:
         numbers |= {"threshold": policy.mixer.threshold, "live": [asdict(it) for it in policy.live]}
+        numbers |= {"lead": policy.lead}
         numbers |= {"fits": [{"alike": it.alike, "scales": asdict(it.scales)} for it in state.fits]}
         tensors |= {"mixer": policy.mixer.weight, "regrets": policy.regrets}
         for part, (head, fit) in enumerate(zip(policy.heads, state.fits, strict=True)):
@@ -127,7 +130,8 @@ def unpack(data: bytes, base: Controller) -> State:
             for part, it in enumerate(numbers["fits"])
         )
         mixer = Mixer(tensors["mixer"], float(numbers["threshold"]))
-        policy = Policy(heads, mixer, tensors["regrets"], tuple(Platt(**it) for it in numbers["live"]))
+        live, lead = tuple(Platt(**it) for it in numbers["live"]), float(numbers.get("lead", 0.0))  # earlier: none
+        policy = Policy(heads, mixer, tensors["regrets"], live, lead)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"learner snapshot cannot be read: {error}; tombstone it in the state topic") from None
     found, wanted = [head.weight.shape for head in heads], [head.weight.shape for head in base.base]

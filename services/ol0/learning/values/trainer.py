@@ -1,5 +1,6 @@
 """The learner of values: refits everything that the replay buffer holds, and says when that is worth an offer."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -24,6 +25,7 @@ from ol0.learning.values.evidence import SURE, Bet
 from ol0.learning.values.fit import FIRST_ROUNDS, ROUNDS, Fit, Votes
 from ol0.learning.values.novelty import Novelty
 from ol0.learning.values.repeats import cells
+from ol0.learning.values.ridge import Posterior
 from ol0.learning.values.state import Policy, State, pack, unpack
 from ol0.records import Digest
 
@@ -55,7 +57,7 @@ class ValueTrainer:
             logged: anchors: decisions of it on its own prompts.
             config: every number.
         """
-        self._base, self._config, self._logged = base, config, logged
+        self._base, self._config, self._logged, self._serving = base, config, logged, base
         self._shares = tuple(softmax(head.logits(self._logged.features)) for head in base.base)
         first = np.unique(prompt_hashes(self._logged.features), return_index=True)[1]
         order = np.random.default_rng(0).permutation(first)
@@ -89,13 +91,22 @@ class ValueTrainer:
         new = min(state.evidence.novelty(len(self._held_out)), state.evidence.skill())
         return state.policy is not None and (not errors or (self.varied and max(new, state.bet.errors) >= errors))
 
+    @property
+    def ahead(self) -> bool:
+        """See ``Trainer``; by ``lead_errors`` standard errors of the last refit."""
+        policy = self._state.policy
+        return policy is not None and policy.lead >= self._config.lead_errors
+
     def start_from(self, controller: Controller) -> None:
         """Forgets everything: examples are evidence, whatever serves."""
         del controller
         self._state = State()
 
     def follow(self, live: Controller) -> None:
-        """Nothing: values do not depend on what serves."""
+        """Notes what serves: the next refit finds by how much other answers would be better."""
+        self._serving = live
+        if self._state.policy is not None:
+            self._state = replace(self._state, policy=replace(self._state.policy, lead=0.0))
 
     def update(self, replay: Replay) -> list[StepReport]:
         """Looks at what is new, then refits if there is enough of it."""
@@ -186,19 +197,22 @@ class ValueTrainer:
         weights = cap_users(trusted, live.users, self._config.user_cap).astype(np.float64)
         own = np.full(len(logged), self._config.anchor_weight)
         directions = basis.directions.astype(np.float64)
-        slopes, fits = directions.shape[1], list[Fit]()
+        slopes, fits, known = directions.shape[1], list[Fit](), list[tuple[Doubles, Posterior]]()
         for part, base in enumerate(self._base.base):
             votes, anchors = _votes(live, inside, part, weights), _votes(logged, anchored, part, own)
             nothing = Fit.nothing(votes.rewards, base.choices, slopes + 1)
             before = state.fits[part] if state.fits else nothing
             before = before if before.scales.slopes == slopes else nothing
             rounds = ROUNDS if state.fits else FIRST_ROUNDS
-            fits.append(before.after(votes, anchors, cells(hashes, votes.actions), rounds))
+            fit, posterior = before.after(votes, anchors, cells(hashes, votes.actions), rounds)
+            fits.append(fit)
+            known.append((votes.x, posterior))
         heads = tuple(fit.head(directions, TEMPERATURE) for fit in fits)
         mixer = Mixer((directions @ novelty.weight).astype(np.float32), -novelty.bias)
         served = _served(heads, live)
         believed = tuple(Platt.fit(share, live.rewards) for share in self._served_shares(live))
         policy = Policy(heads, mixer, self._regrets(heads, mixer), believed)
+        policy = replace(policy, lead=self._lead(policy, live, known))
         trust = replace(Trust.nobody(), votes=state.trust.votes).drawn(
             live.users, live.rewards, served.astype(np.float32)
         )
@@ -211,6 +225,21 @@ class ValueTrainer:
             refits=state.refits + 1,
             trust=trust,
         )
+
+    def _lead(self, policy: Policy, live: Batch, known: Sequence[tuple[Doubles, Posterior]]) -> float:
+        """Standard errors by which live prompts are expected to get better answers than from what serves."""
+        candidate = policy.on(self._base, policy.closed_by(self._config.regret_budget))
+        taken, kept = (it.greedy(live.features) for it in (candidate, self._serving))
+        mean = variance = 0.0
+        for part, (x, posterior) in enumerate(known):
+            # Where both answer alike nothing is added and taken away again: what rounding left would be a lead.
+            other = np.flatnonzero(taken[:, part] != kept[:, part])
+            contrast = np.zeros_like(posterior.weights)
+            np.add.at(contrast, taken[other, part], x[other] / len(x))
+            np.subtract.at(contrast, kept[other, part], x[other] / len(x))
+            more, doubt = posterior.difference(contrast)
+            mean, variance = mean + more, variance + doubt
+        return float(mean / np.sqrt(variance)) if variance else 0.0
 
     def _served_shares(self, batch: Batch) -> list[Floats]:
         """The base's probabilities of what was served, shape (n,) for each part."""
@@ -249,6 +278,7 @@ class ValueTrainer:
             "novelty": self._state.evidence.novelty(len(self._held_out)),
             "skill": self._state.evidence.skill(),
             "bet": self._state.bet.errors,
+            "lead": policy.lead,
             "alike": self._state.evidence.alike,
             "refits": float(self._state.refits),
         }

@@ -54,6 +54,7 @@ ELSEWHERE = {
     "learner",
     "examples_per_update",
     "min_replay",
+    "lead_errors",
     "max_checkpoints",
     "anchors",
     "regret_budget",

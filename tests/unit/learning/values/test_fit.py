@@ -31,7 +31,7 @@ def right(features: np.ndarray) -> np.ndarray:
 
 def fit(live: Votes, anchors: Votes) -> Fit:
     nothing = Fit.nothing(live.rewards, K, R + 1)
-    return nothing.after(live, anchors, np.arange(len(live.rewards)), FIRST_ROUNDS)
+    return nothing.after(live, anchors, np.arange(len(live.rewards)), FIRST_ROUNDS)[0]
 
 
 def head(it: Fit) -> Head:
@@ -81,5 +81,5 @@ def test_many_votes_on_one_prompt_count_for_what_they_tell(alike: float, least: 
     live = Votes(x, np.zeros(n, np.intp), rewards, np.ones(n))
     cell = np.concatenate([np.zeros(30, np.intp), np.arange(1, 5)])
     nothing = replace(Fit.nothing(rewards, K, R + 1), alike=alike)
-    it = nothing.after(live, replace(SILENT, weights=np.zeros(64)), cell, 1)
+    it, _ = nothing.after(live, replace(SILENT, weights=np.zeros(64)), cell, 1)
     assert least <= it.served(live)[0] <= most

@@ -44,6 +44,17 @@ def test_the_closed_form_is_the_ridge_of_all_parts_at_once() -> None:
     np.testing.assert_allclose(posterior.own_variances().ravel(), np.diag(covariance)[M:], atol=1e-9)
 
 
+def test_the_doubt_of_a_difference_is_that_of_the_whole_covariance() -> None:
+    seen, contrast = observations(), np.random.default_rng(3).normal(size=(K, M))
+    mean, covariance = brute_force(seen, SCALES)
+    # In (g, d_1, ..., d_K) a contrast of the g + d_a has its sum at g.
+    along = np.concatenate([contrast.sum(axis=0), contrast.ravel()])
+
+    found = Posterior.of(moments_of(seen), SCALES).difference(contrast)
+
+    np.testing.assert_allclose(found, (along @ mean, along @ covariance @ along), atol=1e-9)
+
+
 def test_moments_of_two_sets_add_up_to_those_of_both() -> None:
     first, second = observations(seed=1), observations(25, seed=2)
     both = moments_of(tuple(np.concatenate(pair) for pair in zip(first, second, strict=True)))

@@ -23,7 +23,7 @@ def policy() -> Policy:
     rng = np.random.default_rng(0)
     mixer = Mixer(rng.normal(size=DIMENSION).astype(np.float32), 0.1 + 0.2)
     regrets = np.linspace(2, -0.1, len(THRESHOLDS)).astype(np.float32)
-    return Policy(BASE.base, mixer, regrets, (Platt(1 / 3, -0.2), Platt(0.0, 0.7)))
+    return Policy(BASE.base, mixer, regrets, (Platt(1 / 3, -0.2), Platt(0.0, 0.7)), lead=1 / 7)
 
 
 def state(*, refitted: bool = True) -> State:

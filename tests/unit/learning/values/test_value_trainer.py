@@ -80,6 +80,19 @@ def test_what_new_prompts_want_convinces_it(choices: tuple[int, ...]) -> None:
     assert (world.shipped().greedy(fresh) != base.greedy(fresh)).any(axis=1).mean() > 0.5
 
 
+def test_it_is_ahead_of_what_serves_until_that_is_its_own_candidate() -> None:
+    # Given what new prompts want, learnt beside the base
+    world = World(BASE, ASKED).learn(new(BASE, 2_000))
+    proposal = world.trainer.candidate(BASE.digest, 1)
+    assert world.trainer.ahead
+    # When its candidate serves
+    world.trainer.follow(proposal.controller)
+    # Then the next one has to be refitted, and has less to gain
+    assert not world.trainer.ahead
+    world.learn(new(BASE, 600, seed=3))
+    assert world.trainer.candidate(BASE.digest, 1).summary["lead"] < proposal.summary["lead"] / 2
+
+
 def test_a_candidate_is_a_checkpoint_beside_the_bases_own_heads() -> None:
     proposal = World().learn(new(BASE, 320)).trainer.candidate(BASE.digest, 4)
     read = read_checkpoint(proposal.data)

@@ -35,7 +35,6 @@ from ol0.release.handler import ReleaseHandler
 from ol0.sdk.view import View, view_of_state
 
 START_MS: Final = 1_800_000_000_000
-WINDOW_MS: Final = 60_000
 EPSILON: Final = 0.1
 HOLDBACK: Final = 0.1
 SILENT: Final = 0.2
@@ -54,6 +53,9 @@ class Lineage:
         keys: whom gates, release and SDK believe, and what gates sign with.
         prompts: what people ask.
         seed: of everything that is drawn.
+        safety: rules of the gates.
+        interval_ms: event time between two decisions.
+        window_ms: from a decision to the end of its window.
         said: every verdict and transition so far.
         served: digests that ever were live for the SDK, which checks for itself.
     """
@@ -62,14 +64,17 @@ class Lineage:
     keys: Keyring
     prompts: Prompts
     seed: int
+    safety: SafetyConfig = SAFETY
+    interval_ms: int = 1_000
+    window_ms: int = 60_000
     said: list[Verdict | Transition] = field(default_factory=list)
     served: set[Digest] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         suite = read_suite(self.suite)
-        self._canary = CanaryGate(suite, SAFETY, 0.0, HOLDBACK, self.keys)
-        self._drift = DriftMonitor(suite, SAFETY, HOLDBACK, self.keys)
-        self._release = ReleaseHandler(SAFETY, 10, self.keys)
+        self._canary = CanaryGate(suite, self.safety, 0.0, HOLDBACK, self.keys)
+        self._drift = DriftMonitor(suite, self.safety, HOLDBACK, self.keys)
+        self._release = ReleaseHandler(self.safety, 10, self.keys)
         self._picker = ArmPicker(b"ol0", HOLDBACK)
         self._random = Random(self.seed)
         self._state: ServingState | None = None
@@ -104,7 +109,7 @@ class Lineage:
         while self._sequence < end:
             session = f"s{self._random.getrandbits(64):016x}"
             for _ in range(self._random.randint(1, LONGEST)):
-                self.tell(self._outcome(session))
+                self.tell(self.decide(session)[0])
 
     def try_out(self) -> None:
         """People ask until nothing is on trial, or for as long as a stage may last."""
@@ -124,8 +129,16 @@ class Lineage:
                 controller = read_checkpoint(release.heads, release.digest)
                 self._actions[release.digest] = controller.greedy(self.prompts.features)[:, 0]
 
-    def _outcome(self, session: str) -> Outcome:
-        """What becomes of one decision: the arm by its hash, an action by epsilon-greedy, a thumb or none."""
+    def decide(self, session: str, wrong_share: float = 0.0) -> tuple[Outcome, int]:
+        """One decision and what becomes of it: the arm by its hash, an action by epsilon-greedy, a thumb or none.
+
+        Args:
+            session: whose.
+            wrong_share: of the thumbs, that say the opposite.
+
+        Returns:
+            The outcome, which nobody has heard of yet, and the row of its prompt.
+        """
         draw, state, view = self._random, self.state, self._view
         assert view is not None
         arm, _ = view.assign(session, self._picker)
@@ -138,10 +151,12 @@ class Lineage:
         taken = (draw.randrange(experts),) if draw.random() < EPSILON else greedy[arm]
         is_greedy = taken == greedy[arm]
         good = draw.random() < self.prompts.success[row, taken[0]]
+        if wrong_share and draw.random() < wrong_share:
+            good = not good
         reward = None if draw.random() < SILENT else float(good)
         number, self._sequence = self._sequence, self._sequence + 1
-        self._time_ms += 1_000
-        return Outcome(
+        self._time_ms += self.interval_ms
+        outcome = Outcome(
             decision_id=DecisionId(str(uuid.UUID(int=draw.getrandbits(128)))),
             sequence=number,
             session_id=session,
@@ -159,8 +174,9 @@ class Lineage:
             reward=reward,
             parts=RewardParts(thumb=reward),
             group=str(self.prompts.groups[row]),
-            window_end_ms=self._time_ms + WINDOW_MS,
+            window_end_ms=self._time_ms + self.window_ms,
         )
+        return outcome, row
 
 
 def why(said: Sequence[Verdict | Transition], digest: Digest) -> str:
