@@ -82,6 +82,14 @@ class OnlineLearningConfig(Section):
         "worth more than the base's, for any change; "
         "0 disables the check",
     )
+    engine: Literal["auto", "numpy", "torch"] = Field(
+        "auto",
+        description="what trains the hidden layers of a base that lets them be tuned (values): torch, which auto "
+        "takes; or numpy, which leaves them as they are",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where torch trains; auto: cuda if there is one")
+    tuning_rate: Positive = Field(1e-3, description="Adam step on hidden layers")
+    tuning_steps: Count = Field(200, description="steps on hidden layers before each refit")
     lead_errors: NotNegative = Field(
         1.0,
         description="standard errors by which a candidate is expected to be worth more than what serves before it is "

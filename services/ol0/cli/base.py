@@ -99,6 +99,9 @@ def from_torch(
         str, typer.Option(help="Names of the router's layers in their order, such as gate.0,gate.2. Default: all.")
     ] = "",
     labels: LabelFile = None,
+    trainable: Annotated[
+        bool, typer.Option("--trainable", help="Let a copy of the hidden layers learn too: the learner needs torch.")
+    ] = False,  # noqa: FBT002 - how typer writes a flag
     seed: Seed = 0,
     dry_run: DryRun = False,  # noqa: FBT002 - how typer writes a flag
 ) -> None:
@@ -117,7 +120,7 @@ def from_torch(
         for line in tensors.lines():
             typer.echo(line)
         network = network_of(tensors.named, activation, [name for name in layers.split(",") if name])
-        _made([], network, config, labels, out, seed, dry_run=dry_run)
+        _made([], network, config, labels, out, seed, trainable=trainable, dry_run=dry_run)
 
 
 @base_app.command("from-ar1")
@@ -154,6 +157,7 @@ def _made(
     out: Path,
     seed: int,
     *,
+    trainable: bool = False,
     dry_run: bool,
 ) -> None:
     from ol0.operator.setup.base import Base
@@ -164,7 +168,8 @@ def _made(
     settings = logging_apart(config)
     labelled: Labelled | None = None if labels is None else read_labelled(labels)
     epsilon, anchors = settings.serving.epsilon, settings.online_learning.anchors
-    _finish(Base.of(network, labelled, seed=seed, epsilon=epsilon, anchors=anchors), settings, out, dry_run=dry_run)
+    base = Base.of(network, labelled, trainable=trainable, seed=seed, epsilon=epsilon, anchors=anchors)
+    _finish(base, settings, out, dry_run=dry_run)
 
 
 def _finish(base: "Base", settings: "Settings", out: Path, *, dry_run: bool) -> None:

@@ -40,6 +40,9 @@ def demo(
     head: Annotated[
         str, typer.Option(help="The base that is trained: linear, or mlp:WIDTH,WIDTH... in torch (`ol0[torch]`).")
     ] = "linear",
+    trainable: Annotated[
+        bool, typer.Option("--trainable", help="Let the learner train the hidden layers of --head mlp:... as well.")
+    ] = False,  # noqa: FBT002 - how typer writes a flag
 ) -> None:
     """Run the whole system on simulated users, with a real Kafka and Valkey, in about two minutes. No Docker.
 
@@ -61,7 +64,9 @@ def demo(
             if base is not None:
                 raise ConfigError("--head says what to train, and --base brings a trained one: give one of them")
             with extra("torch"):
-                make_base = base_with_hidden_layers(hidden, seed, ServingConfig().epsilon)
+                make_base = base_with_hidden_layers(hidden, seed, ServingConfig().epsilon, trainable=trainable)
+        elif trainable:
+            raise ConfigError("--trainable is about hidden layers: give --head mlp:WIDTH too")
         plan = demo_plan(data, out, seed, decisions, UserHabits(rate_per_s=rate), make_base)
         report = play(plan, NativeStack, Console())
     raise typer.Exit(exit_status(report.verdict))

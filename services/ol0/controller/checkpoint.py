@@ -54,8 +54,9 @@ def write_checkpoint(
             f"learnt.{name}.weight": learnt_head.weight,
             f"learnt.{name}.bias": learnt_head.bias,
         }
-    for number, layer in enumerate(() if trunk is None else trunk.layers):
-        tensors |= {f"trunk.{number}.{name}": tensor for name, tensor in layer.tensors.items()}
+    for side, layers in (("trunk", trunk.layers), ("tuned", trunk.tuned)) if trunk is not None else ():
+        for number, layer in enumerate(layers):
+            tensors |= {f"{side}.{number}.{name}": tensor for name, tensor in layer.tensors.items()}
     contiguous = {name: np.ascontiguousarray(tensor, np.float32) for name, tensor in tensors.items()}
     # One metadata key: safetensors does not promise an order among several.
     return save(contiguous, metadata={"ol0": json.dumps(_fields(manifest), sort_keys=True)})
@@ -64,7 +65,10 @@ def write_checkpoint(
 def _fields(manifest: Manifest) -> dict[str, object]:
     """What a manifest does not have it does not name: earlier versions read it, and digests stay."""
     optional = {name for name in (HYSTERESIS, TRUNK) if getattr(manifest, name) is None}
-    return {name: value for name, value in asdict(manifest).items() if name not in optional}
+    fields = {name: value for name, value in asdict(manifest).items() if name not in optional}
+    if manifest.trunk is not None and not manifest.trunk.tuned:
+        del fields[TRUNK]["tuned"]
+    return fields
 
 
 def check_checkpoint_size(dimension: int, choices: Sequence[int]) -> None:
@@ -151,7 +155,8 @@ def _problems(header: Header) -> list[str]:
 def _trunk_names(form: TrunkForm | None) -> set[str]:
     if form is None:
         return set()
-    return {f"trunk.{number}.{kind}" for number in range(form.layers) for kind in form.tensors}
+    sides = ("trunk", "tuned") if form.tuned else ("trunk",)
+    return {f"{side}.{number}.{kind}" for side in sides for number in range(form.layers) for kind in form.tensors}
 
 
 def _flaw(name: str, shapes: Mapping[str, Shape]) -> str | None:
@@ -170,16 +175,16 @@ def _shape(name: str, shapes: Mapping[str, Shape]) -> Shape:
     if name == "mixer.weight":
         return (dimension,)
     side, part, kind = name.split(".")
-    if side == "trunk":
+    if side in ("trunk", "tuned"):
         return _trunk_shape(int(part), kind, dimension, shapes)
     choices = math.prod(shapes.get(f"base.{part}.bias", (0,)))
     return (choices, dimension) if kind == "weight" else (choices,)
 
 
 def _trunk_shape(number: int, kind: str, width: int, shapes: Mapping[str, Shape]) -> Shape:
-    """Heads see the last layer and, beside it, what the first one sees."""
+    """Heads see the last layer, once or twice, and beside it what the first one sees."""
     sizes = [math.prod(shapes.get(f"trunk.{layer}.bias", (0,))) for layer in range(MAX_LAYERS)]
-    last = next((size for size in reversed(sizes) if size), 0)
+    last = next((size for size in reversed(sizes) if size), 0) * (2 if "tuned.0.bias" in shapes else 1)
     below = sizes[number - 1] if number else max(width - last, 0)
     return (sizes[number], below) if kind == "weight" else (sizes[number],)
 
@@ -196,5 +201,8 @@ def _assemble(digest: Digest, manifest: Manifest, tensors: Mapping[str, Floats])
 def _trunk(form: TrunkForm | None, tensors: Mapping[str, Floats]) -> Trunk | None:
     if form is None:
         return None
-    layers = (Layer(*(tensors[f"trunk.{number}.{kind}"] for kind in form.tensors)) for number in range(form.layers))
-    return Trunk(form, tuple(layers))
+    frozen, tuned = (
+        tuple(Layer(*(tensors[f"{side}.{number}.{kind}"] for kind in form.tensors)) for number in range(form.layers))
+        for side in ("trunk", "tuned" if form.tuned else "trunk")
+    )
+    return Trunk(form, frozen, tuned if form.tuned else ())

@@ -152,13 +152,19 @@ def _manifest(fields: Mapping[str, object]) -> Manifest:
 def _trunk(value: object) -> TrunkForm:
     match value:
         case {"layers": int(layers), "activation": str(activation), "norm": bool(norm), "gain": gain, **rest} if (
-            not rest and 1 <= layers <= MAX_LAYERS and layers is not True and activation in ACTIVATIONS
+            set(rest) <= {"tuned"} and rest.get("tuned", True) is True and 1 <= layers <= MAX_LAYERS
         ):
-            if isinstance(gain, int | float) and not isinstance(gain, bool) and 0 < gain <= MAX_MEASURE:
-                return TrunkForm(layers, activation, norm, float(gain))
+            measured = (
+                layers is not True
+                and isinstance(gain, int | float)
+                and not isinstance(gain, bool)
+                and 0 < gain <= MAX_MEASURE
+            )
+            if measured and activation in ACTIVATIONS:
+                return TrunkForm(layers, activation, norm, float(gain), tuned=bool(rest))
     raise ValueError(
         f"trunk {value!r:.200} is not 1 to {MAX_LAYERS} layers, an activation of {', '.join(ACTIVATIONS)}, whether "
-        "there is a norm, and a gain above 0"
+        "there is a norm, a gain above 0, and at most tuned = true"
     )
 
 

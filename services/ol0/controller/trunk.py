@@ -1,15 +1,18 @@
-"""Hidden layers below the heads, as a network of the host's own has them: declared, frozen, served in numpy."""
+"""Hidden layers below the heads, as a network of the host's own has them: declared, served in numpy."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import erf
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
 from ol0.controller.heads import Doubles, Floats, Head
 
 NORM_EPSILON: Final = 1e-5  # torch's default
+
+Doubled = tuple[tuple[Doubles, ...], ...]
+"""Layers in float64, each as its tensors in the order of ``Layer``."""
 
 _erf = np.frompyfunc(erf, 1, 1)  # numpy has none; a layer of 128 takes 10 us
 
@@ -66,12 +69,14 @@ class TrunkForm:
         activation: of every layer, a key of ``ACTIVATIONS``.
         norm: whether every layer has a layer norm.
         gain: what the hidden features are multiplied by, so that they are about as long as the features beside them.
+        tuned: whether a checkpoint has the layers a second time, as training changed them.
     """
 
     layers: int
     activation: str
     norm: bool
     gain: float
+    tuned: bool = False
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -84,17 +89,25 @@ class Trunk:
     """Features (n, D) to what the heads see, (n, H + D): the last layer's output, and the features beside it.
 
     The base's heads look at the hidden part alone. Learnt heads see both, because what a network learnt to keep of old
-    kinds of prompts may be little of a new kind. It computes in float64 and rounds once: a prompt gives the same
-    numbers alone as in any batch, so that one that repeats is known again. Immutable; belongs to the base for good.
+    kinds of prompts may be little of a new kind. Where the form is tuned, they see a third part, (n, 2 H + D): the
+    output of the same layers as training changed them. It computes in float64 and rounds once: a prompt gives the same
+    numbers alone as in any batch, so that one that repeats is known again. Immutable.
+
+    Attributes:
+        form: as the manifest has it.
+        layers: belong to the base for good.
+        tuned: as training changed them; empty where the form is not tuned.
     """
 
     form: TrunkForm
     layers: tuple[Layer, ...]
-    _doubles: tuple[tuple[Doubles, ...], ...] = field(init=False, repr=False, compare=False)
+    tuned: tuple[Layer, ...] = ()
+    _doubles: Doubled = field(init=False, repr=False, compare=False)
+    _tuned_doubles: Doubled = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        wide = tuple(tuple(tensor.astype(np.float64) for tensor in layer.tensors.values()) for layer in self.layers)
-        object.__setattr__(self, "_doubles", wide)
+        object.__setattr__(self, "_doubles", _in_doubles(self.layers))
+        object.__setattr__(self, "_tuned_doubles", _in_doubles(self.tuned))
 
     @property
     def dimension(self) -> int:
@@ -106,22 +119,43 @@ class Trunk:
         """H, the width of the last layer."""
         return int(self.layers[-1].weight.shape[0])
 
+    @property
+    def trainable(self) -> Self:
+        """The same layers, to be tuned from where they are."""
+        return replace(self, form=replace(self.form, tuned=True), tuned=self.layers)
+
     def head(self, hidden: Head) -> Head:
         """A head of the last layer's output, as a head of what this trunk gives."""
-        beside = np.zeros((hidden.choices, self.dimension), np.float32)
+        width = self.dimension + (self.hidden if self.form.tuned else 0)
+        beside = np.zeros((hidden.choices, width), np.float32)
         weight = np.concatenate([hidden.weight / np.float32(self.form.gain), beside], axis=1)
         return Head(np.asarray(weight, np.float32), hidden.bias)
 
     def __call__(self, features: Floats) -> Floats:
-        """Shape (n, D) to (n, H + D), or (D,) to (H + D,)."""
+        """Shape (n, D) to (n, H + D) or (n, 2 H + D); (D,) likewise."""
+        parts = [self._hidden(features, self._doubles), features]
+        if self.form.tuned:
+            parts.append(self._hidden(features, self._tuned_doubles))
+        return np.concatenate(parts, axis=-1)
+
+    def as_tuned(self, inputs: Floats) -> Floats:
+        """What this trunk gives, of what another with the same frozen layers gave: shape (n, 2 H + D) to the same."""
+        kept, features = inputs[:, : -self.hidden], inputs[:, self.hidden : -self.hidden]
+        return np.concatenate([kept, self._hidden(features, self._tuned_doubles)], axis=1)
+
+    def _hidden(self, features: Floats, layers: Doubled) -> Floats:
         activation = ACTIVATIONS[self.form.activation]
         values = np.asarray(features, np.float64)
-        for weight, bias, *norm in self._doubles:
+        for weight, bias, *norm in layers:
             values = values @ weight.T + bias
             if norm:
                 values = _normed(values) * norm[0] + norm[1]
             values = activation(values)
-        return np.concatenate([(self.form.gain * values).astype(np.float32), features], axis=-1)
+        return np.asarray(self.form.gain * values, np.float32)
+
+
+def _in_doubles(layers: tuple[Layer, ...]) -> Doubled:
+    return tuple(tuple(tensor.astype(np.float64) for tensor in layer.tensors.values()) for layer in layers)
 
 
 def _normed(values: Doubles) -> Doubles:

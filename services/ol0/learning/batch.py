@@ -49,6 +49,10 @@ class Batch:
             self.users[rows],
         )
 
+    def shown(self, features: Floats) -> Self:
+        """The same examples as other heads see them, shape (n, D)."""
+        return replace(self, features=features)
+
     def weighted(self, weights: Floats) -> Self:
         """The same examples with other weights, shape (n,)."""
         return replace(self, weights=weights)

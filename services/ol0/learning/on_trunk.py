@@ -1,4 +1,4 @@
-"""Learning above a frozen trunk: what learns heads of features learns heads of what the trunk makes of them."""
+"""Learning above hidden layers: what learns heads of features learns heads of what the trunk makes of them."""
 
 from ol0.controller.checkpoint import read_checkpoint, write_checkpoint
 from ol0.controller.controller import Controller
@@ -45,7 +45,7 @@ class OnTrunk:
 
     def follow(self, live: Controller) -> None:
         """See ``Trainer``."""
-        self._trainer.follow(live.above_trunk)
+        self._trainer.follow(live)
 
     def update(self, replay: Replay) -> list[StepReport]:
         """See ``Trainer``."""
@@ -55,8 +55,9 @@ class OnTrunk:
         """See ``Trainer``."""
         made = self._trainer.candidate(parent, step, budget_share)
         heads = made.controller
-        data = write_checkpoint(heads.manifest, heads.base, heads.learnt, heads.mixer, self._base.trunk)
-        return Proposal(data, read_checkpoint(data), made.summary)
+        trunk = made.trunk or self._base.trunk
+        data = write_checkpoint(heads.manifest, heads.base, heads.learnt, heads.mixer, trunk)
+        return Proposal(data, read_checkpoint(data), made.summary, trunk)
 
     def snapshot(self) -> bytes:
         """See ``Trainer``."""

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from ol0.controller.controller import Controller
 from ol0.controller.heads import Floats
+from ol0.controller.trunk import Trunk
 from ol0.learning.replay import Replay
 from ol0.records import Digest
 
@@ -29,11 +30,12 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A checkpoint that may be offered, its controller, and its figures by name."""
+    """A checkpoint that may be offered, its controller, its figures by name; and the trunk, where that was tuned."""
 
     data: bytes
     controller: Controller
     summary: Mapping[str, float]
+    trunk: Trunk | None = None
 
 
 class Trainer(Protocol):

@@ -42,8 +42,8 @@ def base_in(folder: Path) -> MakeBase:
     return taken
 
 
-def base_with_hidden_layers(hidden: tuple[int, ...], seed: int, epsilon: float) -> MakeBase:
-    """A base that is trained in torch, of hidden layers of these widths.
+def base_with_hidden_layers(hidden: tuple[int, ...], seed: int, epsilon: float, *, trainable: bool = False) -> MakeBase:
+    """A base that is trained in torch, of hidden layers of these widths; trainable ones may be tuned later.
 
     Raises:
         ModuleNotFoundError: torch is not installed.
@@ -51,7 +51,7 @@ def base_with_hidden_layers(hidden: tuple[int, ...], seed: int, epsilon: float) 
     from ol0.operator.setup.torch_training import train_mlp  # noqa: PLC0415 - only here is torch needed
 
     def trained(prompts: Prompts) -> bytes:
-        head, trunk = train_mlp(prompts, hidden, seed).above(prompts.features)
+        head, trunk = train_mlp(prompts, hidden, seed).above(prompts.features, trainable=trainable)
         return base_checkpoint((PART,), (head,), epsilon, trunk=trunk)
 
     return trained

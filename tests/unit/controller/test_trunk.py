@@ -90,6 +90,27 @@ def test_a_checkpoint_brings_its_trunk_and_serves_alike_in_a_batch_and_prompt_by
     assert digest_of(written(base)) == digest_of(data)
 
 
+def test_a_tuned_checkpoint_brings_both_and_the_base_answers_through_it_as_ever() -> None:
+    plain, base = a_base_on(TRUNK), a_base_on(TRUNK.trainable)
+    changed = replace(base.trunk or TRUNK, tuned=a_trunk((5, 4), norm=True, seed=3).layers)
+    data = write_checkpoint(base.manifest, base.base, base.learnt, base.mixer, changed)
+    controller = read_checkpoint(data)
+    assert controller.dimension == base.dimension == plain.dimension
+    assert differences(controller, base) == []
+    np.testing.assert_array_equal(controller.greedy(PROMPTS), plain.greedy(PROMPTS))
+    # The third part is what the changed layers give, alone as in a batch, and of what other layers gave
+    seen = controller.inputs(PROMPTS)
+    np.testing.assert_array_equal(seen[:, :-4], plain.inputs(PROMPTS))
+    np.testing.assert_array_equal(seen[:, -4:], replace(TRUNK, layers=changed.tuned)(PROMPTS)[:, :4])
+    np.testing.assert_array_equal(controller.inputs(PROMPTS[3]), seen[3])
+    np.testing.assert_array_equal(changed.as_tuned(base.inputs(PROMPTS)), seen)
+
+
+def test_a_checkpoint_that_is_not_tuned_has_the_bytes_that_it_always_had() -> None:
+    assert b"tuned" not in written(a_base_on(TRUNK))
+    assert any(it.startswith("trunk: ") for it in differences(a_base_on(TRUNK), a_base_on(TRUNK.trainable)))
+
+
 def test_what_is_above_the_trunk_is_a_controller_of_what_the_trunk_gives() -> None:
     base = a_base_on(TRUNK)
     above = base.above_trunk
@@ -131,6 +152,10 @@ def tampered(manifest: dict[str, object] | None = None, **tensors: object) -> by
         (tampered({"gain": 0}), "a gain above 0"),
         (tampered({"gain": True}), "a gain above 0"),
         (tampered({"more": 0}), "trunk .* is not"),
+        (tampered({"tuned": False}), "at most tuned = true"),
+        (tampered({"tuned": 1}), "at most tuned = true"),
+        (tampered({"tuned": True}), r"tuned\.0\.bias is missing"),
+        (tampered(tuned__0__bias=np.zeros(5, np.float32)), r"tuned\.0\.bias is unknown"),
     ],
 )
 def test_every_flaw_of_a_trunk_is_named(data: bytes, complaint: str) -> None:

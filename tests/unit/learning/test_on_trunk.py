@@ -1,3 +1,4 @@
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from ol0.config import OnlineLearningConfig
 from ol0.controller.compatibility import differences
 from ol0.controller.controller import Controller
+from ol0.errors import ConfigError
 from ol0.learning.batch import Batch
 from ol0.learning.engines import trainer_of
 from ol0.learning.on_trunk import OnTrunk
@@ -14,32 +16,33 @@ from ol0.learning.trainer import Trainer
 from testbed.trunks import D, a_base_on, a_trunk
 
 BASE = a_base_on(a_trunk((5,), "tanh"), (3,))
+TUNED = a_base_on(a_trunk((5,), "tanh").trainable, (3,))
 CONFIGS = {
     "values": OnlineLearningConfig(evidence_errors=0.0, min_replay=16, regret_budget=100.0),
     "gradient": OnlineLearningConfig(learner="gradient", evidence_errors=0.0, learning_rate=0.02, regret_budget=100.0),
 }
 
 
-def votes(count: int, seed: int, *, new: bool) -> Batch:
+def votes(count: int, seed: int, *, new: bool, base: Controller = BASE) -> Batch:
     """On old prompts the base is right; on new ones, which lie elsewhere, expert 2 is."""
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(count, D)).astype(np.float32)
     features[:, 0] += 4 if new else -4
     taken = rng.integers(0, 3, count)
-    right = np.full(count, 2) if new else BASE.greedy(features)[:, 0]
+    right = np.full(count, 2) if new else base.greedy(features)[:, 0]
     ones = np.ones(count, np.float32)
     users = np.asarray(rng.integers(0, 50, count), np.uint64)
     propensity = np.full((count, 1), 1 / 3, np.float32)
     rewards = (taken == right).astype(np.float32)
-    return Batch(BASE.inputs(features), taken[:, None], propensity, rewards, ones, users)
+    return Batch(base.inputs(features), taken[:, None], propensity, rewards, ones, users)
 
 
-def trained(config: OnlineLearningConfig) -> tuple[Trainer, LocalReplay]:
-    anchors = votes(300, 1, new=False)
+def trained(config: OnlineLearningConfig, base: Controller = BASE) -> tuple[Trainer, LocalReplay]:
+    anchors = votes(300, 1, new=False, base=base)
     replay = LocalReplay(2_000, anchors, config.priority_epsilon)
-    trainer = trainer_of(BASE, anchors, config, 0)
+    trainer = trainer_of(base, anchors, config, 0)
     for start in range(12):
-        replay.add(votes(50, 10 + start, new=True), start + 1)
+        replay.add(votes(50, 10 + start, new=True, base=base), start + 1)
         trainer.update(replay)
     return trainer, replay
 
@@ -77,3 +80,82 @@ def test_a_snapshot_brings_the_same_candidate_back(learner: str) -> None:
 def test_a_base_without_a_trunk_has_the_learner_itself() -> None:
     plain: Controller = replace(BASE.above_trunk)
     assert not isinstance(trainer_of(plain, votes(100, 1, new=False), CONFIGS["values"], 0), OnTrunk)
+
+
+# -- hidden layers that learn -------------------------------------------------------------------------------------
+
+
+def test_tuned_layers_travel_in_candidates_that_belong_to_the_base() -> None:
+    trainer, _ = trained(CONFIGS["values"], TUNED)
+    made = trainer.candidate(TUNED.digest, 1)
+    assert differences(made.controller, TUNED) == []
+    assert made.controller.trunk is not None
+    assert TUNED.trunk is not None
+    assert not np.array_equal(made.controller.trunk.tuned[0].weight, TUNED.trunk.tuned[0].weight)
+    np.testing.assert_array_equal(made.controller.trunk.layers[0].weight, TUNED.trunk.layers[0].weight)
+    prompts = new_prompts()
+    assert (TUNED.greedy(prompts)[:, 0] == 2).mean() < 0.5
+    assert (made.controller.greedy(prompts)[:, 0] == 2).mean() > 0.8
+    # And the base's own heads answer through them as they did
+    seen = made.controller.inputs(prompts)
+    for mine, its in zip(made.controller.base, TUNED.base, strict=True):
+        np.testing.assert_array_equal(mine.logits(seen), its.logits(TUNED.inputs(prompts)))
+
+
+def test_a_snapshot_brings_tuned_layers_back_and_they_go_on_alike() -> None:
+    config = CONFIGS["values"]
+    trainer, replay = trained(config, TUNED)
+    before, snapshot = trainer.candidate(TUNED.digest, 1), trainer.snapshot()
+    other = trainer_of(TUNED, replay.anchors(), config, 0)
+    other.restore(snapshot)
+    assert other.candidate(TUNED.digest, 1).data == before.data
+    replay.add(votes(400, 77, new=True, base=TUNED), 99)
+    for each in (trainer, other):
+        each.update(replay)
+    assert trainer.candidate(TUNED.digest, 2).data == other.candidate(TUNED.digest, 2).data != before.data
+
+
+def test_what_is_excluded_is_forgotten_by_tuned_layers_too() -> None:
+    # Given a learner that learnt from everything
+    trainer, replay = trained(CONFIGS["values"], TUNED)
+    learnt = trainer.candidate(TUNED.digest, 1)
+    # When half of it is excluded
+    replay.exclude(np.arange(300, 600))
+    trainer.update(replay)
+    # Then its layers are those of one that never saw it
+    fresh = trainer_of(TUNED, replay.anchors(), CONFIGS["values"], 0)
+    fresh.update(replay)
+    found, wanted, before = (it.trunk for it in (*(one.candidate(TUNED.digest, 1) for one in (trainer, fresh)), learnt))
+    assert found is not None
+    assert wanted is not None
+    assert before is not None
+    np.testing.assert_array_equal(found.tuned[0].weight, wanted.tuned[0].weight)
+    assert not np.array_equal(found.tuned[0].weight, before.tuned[0].weight)
+
+
+def test_ahead_is_held_against_what_serves_through_its_own_layers() -> None:
+    trainer, replay = trained(CONFIGS["values"], TUNED)
+    proposal = trainer.candidate(TUNED.digest, 1)
+    assert trainer.ahead
+    trainer.follow(proposal.controller)
+    replay.add(votes(400, 78, new=True, base=TUNED), 99)
+    trainer.update(replay)
+    assert trainer.candidate(TUNED.digest, 2).summary["lead"] < proposal.summary["lead"] / 2
+
+
+def test_the_numpy_engine_leaves_the_layers_as_they_are() -> None:
+    trainer, _ = trained(CONFIGS["values"].model_copy(update={"engine": "numpy"}), TUNED)
+    trunk = trainer.candidate(TUNED.digest, 1).controller.trunk
+    assert trunk is not None
+    np.testing.assert_array_equal(trunk.tuned[0].weight, trunk.layers[0].weight)
+
+
+def test_without_torch_a_base_whose_layers_are_to_be_tuned_is_refused_with_the_cure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(sys.modules, "ol0.learning.tuning.torch_tuner", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in [name for name in sys.modules if name.startswith("ol0.learning.tuning.")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(ConfigError, match=r"pip install 'ol0\[torch\]', or set online_learning.engine to numpy"):
+        trainer_of(TUNED, votes(100, 1, new=False, base=TUNED), CONFIGS["values"], 0)

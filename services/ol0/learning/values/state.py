@@ -1,6 +1,7 @@
 """All that a learner of values knows beyond what it was made from, and its bytes."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from safetensors.numpy import load, save
 
 from ol0.controller.controller import Controller
 from ol0.controller.heads import Floats, Head, Mixer
+from ol0.controller.trunk import Layer, Trunk
 from ol0.errors import CheckpointError
 from ol0.learning.calibration import CLOSED, THRESHOLDS, Platt
 from ol0.learning.evidence import Evidence
@@ -35,6 +37,7 @@ class Policy:
         regrets: points that the anchors lose at each of ``THRESHOLDS``.
         live: the base's belief as live votes have it, by part.
         lead: standard errors by which its answers are expected to be worth more than those of what serves.
+        trunk: with hidden layers as they were tuned; None where they are frozen, or there are none.
     """
 
     heads: tuple[Head, ...]
@@ -42,6 +45,11 @@ class Policy:
     regrets: Floats
     live: tuple[Platt, ...]
     lead: float = 0.0
+    trunk: Trunk | None = None
+
+    def inputs(self, features: Floats) -> Floats:
+        """What its heads see of what the base's heads see, of the same shape (n, D)."""
+        return features if self.trunk is None else self.trunk.as_tuned(features)
 
     def closed_by(self, budget: float) -> float:
         """The smallest threshold that loses no more, in points."""
@@ -97,14 +105,21 @@ def pack(state: State) -> bytes:
         numbers |= {"lead": policy.lead}
         numbers |= {"fits": [{"alike": it.alike, "scales": asdict(it.scales)} for it in state.fits]}
         tensors |= {"mixer": policy.mixer.weight, "regrets": policy.regrets}
+        for number, layer in enumerate(() if policy.trunk is None else policy.trunk.tuned):
+            tensors |= {f"tuned.{number}.{name}": tensor for name, tensor in layer.tensors.items()}
         for part, (head, fit) in enumerate(zip(policy.heads, state.fits, strict=True)):
             tensors |= {f"{part}.weight": head.weight, f"{part}.bias": head.bias, f"{part}.values": fit.weights}
     tensors["numbers"] = np.frombuffer(json.dumps(numbers, sort_keys=True).encode(), np.uint8)
     return save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
 
 
-def unpack(data: bytes, base: Controller) -> State:
+def unpack(data: bytes, base: Controller, trunk: Trunk | None = None) -> State:
     """The inverse of ``pack``.
+
+    Args:
+        data: what it gave.
+        base: whose heads the learnt ones are like.
+        trunk: the base's, where it is tuned.
 
     Raises:
         CheckpointError: not such bytes, or of another base.
@@ -131,7 +146,9 @@ def unpack(data: bytes, base: Controller) -> State:
         )
         mixer = Mixer(tensors["mixer"], float(numbers["threshold"]))
         live, lead = tuple(Platt(**it) for it in numbers["live"]), float(numbers.get("lead", 0.0))  # earlier: none
-        policy = Policy(heads, mixer, tensors["regrets"], live, lead)
+        if trunk is not None:
+            trunk = replace(trunk, tuned=tuple(_layer(tensors, number, trunk) for number in range(len(trunk.layers))))
+        policy = Policy(heads, mixer, tensors["regrets"], live, lead, trunk)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"learner snapshot cannot be read: {error}; tombstone it in the state topic") from None
     found, wanted = [head.weight.shape for head in heads], [head.weight.shape for head in base.base]
@@ -141,3 +158,7 @@ def unpack(data: bytes, base: Controller) -> State:
             "the state topic belongs to another base; give the new base a topic_prefix of its own"
         )
     return replace(state, policy=policy, fits=fits)
+
+
+def _layer(tensors: Mapping[str, Floats], number: int, trunk: Trunk) -> Layer:
+    return Layer(*(tensors[f"tuned.{number}.{name}"] for name in trunk.form.tensors))

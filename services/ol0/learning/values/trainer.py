@@ -10,6 +10,7 @@ from ol0.config import OnlineLearningConfig
 from ol0.controller.checkpoint import read_checkpoint, write_checkpoint
 from ol0.controller.controller import Controller
 from ol0.controller.heads import Doubles, Floats, Head, Mixer, sigmoid, softmax
+from ol0.controller.trunk import Trunk
 from ol0.errors import RangeError
 from ol0.learning.batch import Batch, cap_users
 from ol0.learning.calibration import CLOSED, POINTS, THRESHOLDS, Platt
@@ -27,6 +28,7 @@ from ol0.learning.values.novelty import Novelty
 from ol0.learning.values.repeats import cells
 from ol0.learning.values.ridge import Posterior
 from ol0.learning.values.state import Policy, State, pack, unpack
+from ol0.learning.values.tuner import Tuner
 from ol0.records import Digest
 
 RANK: Final = 192
@@ -49,14 +51,18 @@ class ValueTrainer:
     A refit looks at every example that may be drawn: nothing is learnt twice, and what is excluded is forgotten.
     """
 
-    def __init__(self, base: Controller, logged: Batch, config: OnlineLearningConfig) -> None:
+    def __init__(
+        self, base: Controller, logged: Batch, config: OnlineLearningConfig, tuner: Tuner | None = None
+    ) -> None:
         """Starts from the base; the same arguments and examples give the same candidates.
 
         Args:
             base: the frozen controller that everything is measured against.
             logged: anchors: decisions of it on its own prompts.
             config: every number.
+            tuner: trains hidden layers below the heads; None: there are none, or they are frozen.
         """
+        self._tuner = tuner
         self._base, self._config, self._logged, self._serving = base, config, logged, base
         self._shares = tuple(softmax(head.logits(self._logged.features)) for head in base.base)
         first = np.unique(prompt_hashes(self._logged.features), return_index=True)[1]
@@ -120,7 +126,9 @@ class ValueTrainer:
             live = replay.drawable()
             if excluded:
                 # They must not live on in where a fit begins, nor in who is believed: so first a fit, then a second.
-                self._state = replace(state, fits=(), trust=replace(Trust.nobody(), votes=state.trust.votes))
+                self._state = replace(
+                    state, policy=None, fits=(), trust=replace(Trust.nobody(), votes=state.trust.votes)
+                )
                 self._refit(live, replay)
             self._refit(live, replay)
         return [StepReport(self._terms(), _NO_ERRORS)]
@@ -141,7 +149,7 @@ class ValueTrainer:
         manifest = replace(self._base.manifest, base=self._base.digest, parent=parent, step=step)
         data = write_checkpoint(manifest, self._base.base, shipped.learnt, shipped.mixer)
         controller = read_checkpoint(data)
-        return Proposal(data, controller, self._summary(policy, controller, threshold))
+        return Proposal(data, controller, self._summary(policy, controller, threshold), policy.trunk)
 
     def snapshot(self) -> bytes:
         """Everything that changes; not the examples, which are the replay buffer's."""
@@ -153,17 +161,18 @@ class ValueTrainer:
         Raises:
             CheckpointError: not a snapshot of such a learner of this base.
         """
-        self._state = unpack(data, self._base)
+        self._state = unpack(data, self._base, None if self._tuner is None else self._tuner.trunk)
 
     def _observe(self, fresh: Batch, seen: int) -> None:
         """Bets on examples that nothing was fitted to yet."""
         state = self._state
         bet, evidence = state.bet, state.evidence
         if (policy := state.policy) is not None:
-            first = fresh.take(np.flatnonzero(state.known.first_times(fresh.features)))
+            shown = fresh.shown(policy.inputs(fresh.features))
+            first = shown.take(np.flatnonzero(state.known.first_times(fresh.features)))
             bet = self._bet(policy, first)
-            scores, among = (policy.mixer.scores(it) for it in (first.features, self._held_out))
-            predicted = _served(policy.heads, fresh).astype(np.float32)
+            scores, among = (policy.mixer.scores(it) for it in (first.features, policy.inputs(self._held_out)))
+            predicted = _served(policy.heads, shown).astype(np.float32)
             evidence = evidence.after(ranks(scores, among), predicted, fresh.rewards)
         self._state = replace(
             state,
@@ -175,7 +184,7 @@ class ValueTrainer:
         )
 
     def _bet(self, policy: Policy, fresh: Batch) -> Bet:
-        """On prompts that would be answered otherwise."""
+        """On prompts that would be answered otherwise, as the policy's heads see them."""
         shipped = policy.on(self._base, policy.closed_by(self._config.regret_budget))
         other = np.flatnonzero((shipped.greedy(fresh.features) != self._base.greedy(fresh.features)).any(axis=1))
         changed = fresh.take(other)
@@ -188,14 +197,18 @@ class ValueTrainer:
         if len(live) < min(LEAST_EXAMPLES, self._config.min_replay):
             self._state = replace(state, policy=None, fits=(), fitted=0, excluded=replay.excluded)
             return
-        hashes = prompt_hashes(live.features)
+        hashes, seen = prompt_hashes(live.features), live
+        trusted = live.weights * state.trust.weights(live.users, self._config.trust_floor)
+        weights = cap_users(trusted, live.users, self._config.user_cap).astype(np.float64)
+        own = np.full(len(logged), self._config.anchor_weight)
+        trunk = None
+        if self._tuner is not None:
+            trunk = self._tuned(self._tuner, live, weights, own)
+            live, logged = (it.shown(trunk.as_tuned(it.features)) for it in (live, logged))
         basis = Basis.of(np.concatenate([logged.features, live.features]), RANK)
         inside, anchored = (basis.inside(it.features).astype(np.float64) for it in (live, logged))
         firsts = np.unique(hashes, return_index=True)[1]
         novelty = Novelty.between(anchored[self._known], inside[firsts])
-        trusted = live.weights * state.trust.weights(live.users, self._config.trust_floor)
-        weights = cap_users(trusted, live.users, self._config.user_cap).astype(np.float64)
-        own = np.full(len(logged), self._config.anchor_weight)
         directions = basis.directions.astype(np.float64)
         slopes, fits, known = directions.shape[1], list[Fit](), list[tuple[Doubles, Posterior]]()
         for part, base in enumerate(self._base.base):
@@ -211,8 +224,8 @@ class ValueTrainer:
         mixer = Mixer((directions @ novelty.weight).astype(np.float32), -novelty.bias)
         served = _served(heads, live)
         believed = tuple(Platt.fit(share, live.rewards) for share in self._served_shares(live))
-        policy = Policy(heads, mixer, self._regrets(heads, mixer), believed)
-        policy = replace(policy, lead=self._lead(policy, live, known))
+        policy = Policy(heads, mixer, self._regrets(heads, mixer, logged.features), believed, trunk=trunk)
+        policy = replace(policy, lead=self._lead(policy, seen, known))
         trust = replace(Trust.nobody(), votes=state.trust.votes).drawn(
             live.users, live.rewards, served.astype(np.float32)
         )
@@ -226,10 +239,21 @@ class ValueTrainer:
             trust=trust,
         )
 
-    def _lead(self, policy: Policy, live: Batch, known: Sequence[tuple[Doubles, Posterior]]) -> float:
+    def _tuned(self, tuner: Tuner, live: Batch, weights: Doubles, own: Doubles) -> Trunk:
+        """Layers trained under the heads of the last refit; before there was one, the base's."""
+        policy = self._state.policy
+        if policy is None or policy.trunk is None:
+            return tuner.trunk
+        values = (Head(TEMPERATURE * head.weight, TEMPERATURE * head.bias) for head in policy.heads)
+        heads = list(zip(values, (fit.scales for fit in self._state.fits), strict=True))
+        return tuner.tune(policy.trunk, heads, live, weights, self._logged, own)
+
+    def _lead(self, policy: Policy, seen: Batch, known: Sequence[tuple[Doubles, Posterior]]) -> float:
         """Standard errors by which live prompts are expected to get better answers than from what serves."""
         candidate = policy.on(self._base, policy.closed_by(self._config.regret_budget))
-        taken, kept = (it.greedy(live.features) for it in (candidate, self._serving))
+        serves = self._serving.trunk
+        inputs = seen.features if serves is None or not serves.form.tuned else serves.as_tuned(seen.features)
+        taken, kept = candidate.greedy(policy.inputs(seen.features)), self._serving.above_trunk.greedy(inputs)
         mean = variance = 0.0
         for part, (x, posterior) in enumerate(known):
             # Where both answer alike nothing is added and taken away again: what rounding left would be a lead.
@@ -246,9 +270,8 @@ class ValueTrainer:
         rows, pairs = np.arange(len(batch)), zip(self._base.base, batch.actions.T, strict=True)
         return [softmax(head.logits(batch.features))[rows, actions] for head, actions in pairs]
 
-    def _regrets(self, heads: tuple[Head, ...], mixer: Mixer) -> Floats:
+    def _regrets(self, heads: tuple[Head, ...], mixer: Mixer, features: Floats) -> Floats:
         """Points that the anchors lose at each threshold, summed over the parts."""
-        features = self._logged.features
         if not len(features):
             return np.zeros(len(THRESHOLDS), np.float32)
         rows, total = np.arange(len(features)), np.zeros(len(THRESHOLDS))
@@ -272,7 +295,7 @@ class ValueTrainer:
 
     def _summary(self, policy: Policy, controller: Controller, threshold: float) -> dict[str, float]:
         return {
-            "kl_to_base": kl_to_base(self._base, controller, self._logged.features),
+            "kl_to_base": kl_to_base(self._base, controller, policy.inputs(self._logged.features)),
             "regret": float(policy.regrets[THRESHOLDS.index(threshold)]),
             "mixer_threshold": controller.mixer.threshold,
             "novelty": self._state.evidence.novelty(len(self._held_out)),

@@ -127,19 +127,21 @@ class Base:
         labels: Labels | None = None,
         *,
         activation: str | None = None,
+        trainable: bool = False,
         seed: int = 0,
         epsilon: float = EPSILON,
         anchors: int = ANCHORS,
     ) -> Self:
         """Takes a torch module of linear layers, layer norms and activations, as it is.
 
-        Its last linear layer becomes the head, and the layers below are frozen. Random vectors are put to the module,
-        and what it answers is compared with the base.
+        Its last linear layer becomes the head, and the layers below are frozen; trainable ones are there a second time,
+        for the learner to change. Random vectors are put to the module, and what it answers is compared with the base.
 
         Args:
             module: an ``nn.Module`` whose forward maps (n, D) to (n, K).
             labels: prompts for the canary suite and the anchors, as ``from_labels`` takes them.
             activation: relu, gelu, silu or tanh, where the forward calls it as a function; None: as its modules say.
+            trainable: whether a copy of the hidden layers learns as well, which takes torch in the learner.
             seed: see ``Base``.
             epsilon: see ``Base``.
             anchors: see ``Base``.
@@ -147,7 +149,7 @@ class Base:
         tensors, found = tensors_of(module)
         network = network_of(tensors, activation or found)
         check_answers(module, network)
-        return cls.of(network, _labelled(labels), seed=seed, epsilon=epsilon, anchors=anchors)
+        return cls.of(network, _labelled(labels), trainable=trainable, seed=seed, epsilon=epsilon, anchors=anchors)
 
     @classmethod
     def of(
@@ -155,21 +157,23 @@ class Base:
         network: Network,
         labelled: Labelled | None,
         *,
+        trainable: bool = False,
         seed: int = 0,
         epsilon: float = EPSILON,
         anchors: int = ANCHORS,
     ) -> Self:
         """Takes a network that was put together already."""
-        head, trunk = network.above(None if labelled is None else labelled.prompts.features)
+        features = None if labelled is None else labelled.prompts.features
+        head, trunk = network.above(features, trainable=trainable)
         data = base_checkpoint((PART,), (head,), epsilon, trunk=trunk)
         if labelled is None:
-            return cls(data, found=tuple(network.lines()))
+            return cls(data, found=tuple(network.lines(trainable=trainable)))
         network.check_fit(labelled.prompts.features, labelled.prompts.success)
         suite, known = kept_back(labelled.prompts, seed)
         rng = Random(seed)  # noqa: S311 - simulated users, no secret
         rows = rng.sample(range(len(known)), min(anchors, len(known)))
         logged = log_anchors(read_checkpoint(data), known.rows(np.array(rows, np.intp)), rng)
-        found = (*network.lines(), *_label_lines(labelled, len(suite), len(logged)))
+        found = (*network.lines(trainable=trainable), *_label_lines(labelled, len(suite), len(logged)))
         return cls(data, logged, suite, labelled.names, found)
 
     def save(self, folder: Path | str) -> None:

@@ -35,11 +35,12 @@ class Network:
         """D."""
         return int((self.layers[0].weight if self.layers else self.head.weight).shape[1])
 
-    def above(self, features: Floats | None) -> tuple[Head, Trunk | None]:
+    def above(self, features: Floats | None, *, trainable: bool = False) -> tuple[Head, Trunk | None]:
         """What a checkpoint holds: the head, and the trunk that it is above.
 
         Args:
             features: of some prompts, shape (n, D): hidden features are scaled to be as long as these.
+            trainable: whether the learner may tune a copy of the hidden layers.
         """
         if not self.layers:
             return self.head, None
@@ -49,6 +50,7 @@ class Network:
             hidden = trunk(features)[:, : trunk.hidden]
             gain = _length(features) / max(_length(hidden), 1e-12)
             trunk = Trunk(TrunkForm(form.layers, form.activation, form.norm, gain), self.layers)
+        trunk = trunk.trainable if trainable else trunk
         return trunk.head(self.head), trunk
 
     def check_fit(self, features: Floats, values: Floats) -> None:
@@ -64,13 +66,13 @@ class Network:
                 "the columns of P, or the numbers in y, are the router's outputs in their order"
             )
 
-    def lines(self) -> list[str]:
+    def lines(self, *, trainable: bool = False) -> list[str]:
         """What was understood, a layer per line."""
-        lines = []
+        lines, fate = [], "tuned by the learner, beside the frozen ones" if trainable else "frozen"
         for layer in self.layers:
             norm = ", layer norm" if layer.scale is not None else ""
             lines.append(
-                f"hidden layer   {layer.weight.shape[1]} to {layer.weight.shape[0]}{norm}, {self.activation}; frozen"
+                f"hidden layer   {layer.weight.shape[1]} to {layer.weight.shape[0]}{norm}, {self.activation}; {fate}"
             )
         return [*lines, f"head           {self.head.weight.shape[1]} to {self.head.choices} choices"]
 
