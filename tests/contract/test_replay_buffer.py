@@ -4,6 +4,7 @@ from numpy.typing import NDArray
 from pydantic import SecretStr
 from redis import Redis
 
+from contract.store_calls import commit, due_windows
 from ol0.config import RedisConfig
 from ol0.errors import NothingToDraw, StoreError
 from ol0.records import Partition
@@ -46,10 +47,10 @@ class Lineage:
             feedback=b"",
             counts={"decisions": count},
         )
-        self.store.apply(DECISIONS, claim, claim.next_offset + 1, batch)
-        while due := self.store.due(self.capacity):
+        self.store.apply(DECISIONS, claim, claim.next_offset + 1, batch).result()
+        while due := due_windows(self.store, self.capacity):
             closed = [ClosedWindow(w.decision_key, int(w.head) / 100, b"outcome") for w in due.windows]
-            self.store.commit(due.sequence, closed, {})
+            commit(self.store, due.sequence, closed, {})
         self.added = numbers.stop
 
     def exclude(self, *payloads: int) -> None:
@@ -401,7 +402,7 @@ def test_a_ring_without_a_fresh_example_says_why_it_cannot_be_drawn_from(
     lineage.add(1)
     fresh = ReplayBuffer(client, prefix, lineage.incarnation, epsilon=0.5, max_age_s=0.002)
     claim = lineage.store.claim(DECISIONS)
-    lineage.store.apply(DECISIONS, claim, claim.next_offset + 1, Arrivals(1_000, 1, b"", "", [], b"", b"", {}))
+    lineage.store.apply(DECISIONS, claim, claim.next_offset + 1, Arrivals(1_000, 1, b"", "", [], b"", b"", {})).result()
     fresh.refresh()
 
     with pytest.raises(NothingToDraw, match="max_age_s"):

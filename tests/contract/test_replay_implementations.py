@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
+from contract.store_calls import commit, due_windows
 from ol0.controller.controller import Controller
 from ol0.errors import NothingToDraw
 from ol0.learner.decoding import DecodedReplay
@@ -81,10 +82,10 @@ class Both:
             feedback=b"",
             counts={"decisions": count},
         )
-        self._store.apply(DECISIONS, claim, claim.next_offset + 1, arrivals)
-        while due := self._store.due(CAPACITY):
+        self._store.apply(DECISIONS, claim, claim.next_offset + 1, arrivals).result()
+        while due := due_windows(self._store, CAPACITY):
             closed = [ClosedWindow(w.decision_key, int(w.head) / 128, b"outcome") for w in due.windows]
-            self._store.commit(due.sequence, closed, {})
+            commit(self._store, due.sequence, closed, {})
         self._added = numbers.stop
         for replay in self:
             replay.refresh()

@@ -86,7 +86,7 @@ class FeedbackJoin:
             )
         self._fed = True
         arrivals = self._handler.arrivals(claim.watermark_ms, records)
-        applied = self._store.begin_apply(partition, claim, next_offset, arrivals)
+        applied = self._store.apply(partition, claim, next_offset, arrivals)
 
         def taken() -> bool:
             if applied.result() is Applied.FULL:

@@ -7,7 +7,7 @@ but between which others may come. Safe to share between processes, not between 
 import math
 import secrets
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final, cast
 
 from redis import Redis
@@ -25,7 +25,6 @@ from ol0.replay.protocol import (
     Applied,
     Arrivals,
     Claim,
-    ClosedWindow,
     Commit,
     Due,
     DueWindow,
@@ -141,18 +140,14 @@ class ReplayStore:
         reply = self._scripts.call("claim", str(partition), self.incarnation)
         return Claim(*map(_integer, taken(reply, str(partition))))
 
-    def apply(self, partition: Partition, claim: Claim, next_offset: int, arrivals: Arrivals) -> Applied:
-        """Takes in the records from ``claim.next_offset`` up to ``next_offset``, exactly once.
+    def apply(self, partition: Partition, claim: Claim, next_offset: int, arrivals: Arrivals) -> Pending[Applied]:
+        """Takes in the records from ``claim.next_offset`` up to ``next_offset``, exactly once. Does not wait.
 
         Raises:
-            Fenced: another process has the partition by now.
-            Gap: the store is at another offset: claim again and seek there.
-            StoreError: the store is damaged, wiped, or out of reach.
+            Fenced: from ``result``: another process has the partition by now.
+            Gap: from ``result``: the store is at another offset: claim again and seek there.
+            StoreError: from ``result``: the store is damaged or wiped; from here or from there: it is out of reach.
         """
-        return self.begin_apply(partition, claim, next_offset, arrivals).result()
-
-    def begin_apply(self, partition: Partition, claim: Claim, next_offset: int, arrivals: Arrivals) -> Pending[Applied]:
-        """``apply`` without the wait: its errors come from ``result``, but for a store that is out of reach already."""
         sent = self._scripts.send(
             self._scripts.command(
                 "apply",
@@ -234,27 +229,6 @@ class ReplayStore:
 
         return Pending(found)
 
-    def due(self, limit: int) -> Due:
-        """Windows that have closed, the earliest first, at most ``limit``.
-
-        Raises:
-            StoreError: the store is damaged or out of reach.
-        """
-        return self._due(self._scripts.call("due", limit))
-
-    def commit(
-        self, sequence: int, windows: Sequence[ClosedWindow], counts: Mapping[str, int], user_limit: int = 0
-    ) -> bool:
-        """Closes windows of ``due``; arguments as the fields of ``Commit``.
-
-        Returns:
-            Whether it was this call. False: another process closed them, or a repeated call found its own work.
-
-        Raises:
-            StoreError: the store is damaged or out of reach.
-        """
-        return self._committed(self._scripts.call("commit", *_words(Commit(sequence, windows, counts, user_limit))))
-
     def _due(self, reply: object) -> Due:
         fields = taken(reply_of("due", reply), store_key(self._prefix, "*"))
         sequence, next_outcome, frontier, watermark, keys, deadlines, heads, piles, expired = fields
@@ -267,11 +241,10 @@ class ReplayStore:
             windows.append(DueWindow(key, int(deadline), head, pile or b"", published))
         return Due(_integer(sequence), _integer(next_outcome), _integer(watermark), windows, _integer(expired))
 
-    def _committed(self, reply: object) -> bool:
+    def _committed(self, reply: object) -> None:
         fields = reply_of("commit", reply)
         if fields[0] not in (b"OK", b"STALE"):
             raise refusal(fields, store_key(self._prefix, "*"))
-        return fields[0] == b"OK"
 
     def counters(self) -> Counters:
         """All counters, of one moment."""
