@@ -47,19 +47,15 @@ CODED: Final = SignalBits.RATING | SignalBits.CORRECTION
 """Parts whose values stand in the code."""
 
 
-def feedback_entry(record: Feedback, effective_ms: int) -> FeedbackEntry:
-    """What the store keeps of a record.
+def packed_entry(record: Feedback, effective_ms: int) -> bytes:
+    """The bytes of a record's ``FeedbackEntry``; making the entry first would take twice the time.
 
     Args:
-        record: within its ranges; ``FeedbackHandler.check`` has seen it.
-        effective_ms: from when on it counts.
+        record: within its ranges, which ``FeedbackHandler.check`` verified.
+        effective_ms: the event time from which it counts.
     """
-    return FeedbackEntry(*_fields(record, effective_ms))
-
-
-def packed_entry(record: Feedback, effective_ms: int) -> bytes:
-    """``feedback_entry(...).pack()``, without the entry in between: that takes half of the time."""
-    return FEEDBACK.pack(*_fields(record, effective_ms))
+    source, value, code = _signal(record)
+    return FEEDBACK.pack(feedback_key(record.feedback_id), source, record.time_ms, effective_ms, value, code)
 
 
 def statements(entry: FeedbackEntry, taken: int) -> list[tuple[Part, float]]:
@@ -91,12 +87,6 @@ def share_right(corrected: int, taken: int) -> float:
         return 0.0
     others = [differ >> at & (1 << bits) - 1 for at in range(first_bits, first_bits + bits * (parts - 1), bits or 1)]
     return (1 + others.count(0)) / parts
-
-
-def _fields(record: Feedback, effective_ms: int) -> tuple[bytes, bytes, int, int, float, int]:
-    """Those of ``FeedbackEntry``, in its order."""
-    source, value, code = _signal(record)
-    return feedback_key(record.feedback_id), source, record.time_ms, effective_ms, value, code
 
 
 def _signal(record: Feedback) -> tuple[bytes, float, int]:
