@@ -18,6 +18,7 @@ from ol0.kafka.decoding import PartitionBatch, PartitionBatchReader
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.logs.holdups import HoldupWatch
 from ol0.kafka.logs.identities import TopicWatch
+from ol0.kafka.logs.questions import Asker
 from ol0.kafka.messages import LOST, broker_errors, by_partition, cached_lag, coordinates, is_usable
 from ol0.kafka.ports import Sink
 from ol0.kafka.ticks import Ticker
@@ -80,9 +81,9 @@ class ConsumeLoop:
         self._on_round = on_round
         self._member = member
         self._consumer = lineage.clients.group_consumer(service, member)
-        admin = lineage.clients.admin()
-        self._topics = TopicWatch(admin)
-        self._holdups = HoldupWatch(admin, ticking=streaming.clock == "wall")
+        asker = Asker(lineage.clients.admin)
+        self._topics = TopicWatch(asker)
+        self._holdups = HoldupWatch(asker, ticking=streaming.clock == "wall")
         self._dead_letters = DeadLetters(lineage)
         self._ticker = Ticker(lineage, streaming)
         self._bad = BadRecords(lineage.topics, streaming.bad_record_share)
