@@ -8,6 +8,7 @@ from contract.store_calls import commit, due_windows
 from ol0.config import RedisConfig
 from ol0.errors import NothingToDraw, StoreError
 from ol0.records import Partition
+from ol0.replay.anchors import AnchorStore
 from ol0.replay.buffer import FETCHED, Batch, ReplayBuffer
 from ol0.replay.connection import connect
 from ol0.replay.exclusion import Exclusion
@@ -30,6 +31,7 @@ class Lineage:
         self.store = ReplayStore(client, prefix)
         self.incarnation = self.store.register({DECISIONS: 0}, capacity, 2 * capacity)
         self.buffer = ReplayBuffer(client, prefix, self.incarnation, epsilon=0.5)
+        self.anchors = AnchorStore(client, prefix)
         self.exclusion = Exclusion(client, prefix)
         self.added = 0
 
@@ -362,22 +364,22 @@ def test_another_incarnation_is_not_learnt_from(lineage: Lineage, client: Redis,
 def test_anchors_come_back_as_they_went_in_and_may_be_added_twice(lineage: Lineage) -> None:
     anchors = [(b"first", 1.0), (b"second", 0.25)]
 
-    lineage.buffer.add_anchors(anchors)
-    lineage.buffer.add_anchors(anchors)
+    lineage.anchors.add_anchors(anchors)
+    lineage.anchors.add_anchors(anchors)
 
     assert lineage.buffer.anchors() == anchors
 
 
 def test_other_anchors_are_refused_and_the_first_ones_stay(lineage: Lineage) -> None:
-    lineage.buffer.add_anchors([(b"first", 1.0)])
+    lineage.anchors.add_anchors([(b"first", 1.0)])
 
     with pytest.raises(StoreError, match="1 other anchors"):
-        lineage.buffer.add_anchors([(b"other", 1.0)])
+        lineage.anchors.add_anchors([(b"other", 1.0)])
     assert lineage.buffer.anchors() == [(b"first", 1.0)]
 
 
 def test_live_traffic_never_evicts_anchors(lineage: Lineage) -> None:
-    lineage.buffer.add_anchors([(b"first", 1.0)])
+    lineage.anchors.add_anchors([(b"first", 1.0)])
     lineage.add(3 * CAPACITY)
 
     assert lineage.buffer.anchors() == [(b"first", 1.0)]

@@ -14,6 +14,7 @@ from ol0.learning.batch import Batch
 from ol0.learning.examples import Example, batch_of
 from ol0.learning.replay import LocalReplay, Replay
 from ol0.records import Arm, Decision, DecisionId, Digest, FeaturesDtype, Partition
+from ol0.replay.anchors import AnchorStore
 from ol0.replay.buffer import ReplayBuffer
 from ol0.replay.protocol import Arrivals, ClosedWindow
 from ol0.replay.store import ReplayStore
@@ -59,7 +60,7 @@ class Both:
         self._store = ReplayStore(client, prefix)
         incarnation = self._store.register({DECISIONS: 0}, CAPACITY, 2 * CAPACITY)
         buffer = ReplayBuffer(client, prefix, incarnation, EPSILON, max_age_s)
-        buffer.add_anchors([(b"%d" % number, number / 128) for number in ANCHORS])
+        AnchorStore(client, prefix).add_anchors([(b"%d" % number, number / 128) for number in ANCHORS])
         self.stored = DecodedReplay(buffer, base, unpack, 100)
         self.local = LocalReplay(CAPACITY, batch_of([example(number) for number in ANCHORS], base), EPSILON, max_age_s)
 

@@ -58,17 +58,6 @@ class AR1Heads:
         return self.value(features)[:, 0]
 
 
-def with_hysteresis(
-    logits: tuple[Floats, ...], new: Actions, previous: Actions, temperature: float = 1.0, tau: float = TAU
-) -> Actions:
-    """The action that is taken: all four parts of the new one where its score exceeds tau, else the previous one."""
-    return Hysteresis(WEIGHTS, tau).taken(_heated(logits, temperature), new, previous)
-
-
-def _heated(logits: tuple[Floats, ...], temperature: float) -> tuple[Floats, ...]:
-    return tuple(values / np.float32(temperature) for values in logits)
-
-
 def bias_with_hysteresis(new: Floats, previous: Floats, tau: float = TAU) -> Floats:
     """The bias scale flips by itself: where it would move by more than 0.2 tau. Shape (n,)."""
     return np.where(np.abs(new - previous) > BIAS_SHARE * tau, new, previous)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from ol0.ar1.checkpoint import AR1Checkpoint, read_ar1
 from ol0.ar1.encoder import AR1Encoder
 from ol0.ar1.encoder_file import fingerprint_of, read_encoder, write_encoder
-from ol0.ar1.policy import AR1Heads, bias_with_hysteresis, from_raw, to_raw, with_hysteresis
+from ol0.ar1.policy import TAU, WEIGHTS, AR1Heads, bias_with_hysteresis, from_raw, to_raw
 from ol0.ar1.states import States
+from ol0.controller.hysteresis import Hysteresis
 from ol0.errors import CheckpointError, RangeError
 from unit.ar1.torch_files import DATA, LAYOUTS
 from unit.ar1.worlds import made_up_states, small_policy
@@ -65,7 +66,8 @@ def test_features_heads_and_actions_are_those_of_torch(file: str, name: str, cas
         np.testing.assert_allclose(found, arrays[f"{case}.{output}"], rtol=0, atol=TOLERANCE, err_msg=output)
     actions = np.stack([values.argmax(axis=1) for values in logits], axis=1)
     if states.prev_action is not None:
-        actions = with_hysteresis(logits, actions, from_raw(states.prev_action, checkpoint.architecture))
+        previous = from_raw(states.prev_action, checkpoint.architecture)
+        actions = Hysteresis(WEIGHTS, TAU).taken(logits, actions, previous)
         bias = bias_with_hysteresis(bias, states.prev_action[:, 4])
     np.testing.assert_allclose(to_raw(actions, bias), arrays[f"{case}.actions"], rtol=0, atol=TOLERANCE)
 
