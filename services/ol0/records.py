@@ -16,12 +16,16 @@ from numpy.typing import NDArray
 Digest = NewType("Digest", str)
 DecisionId = NewType("DecisionId", str)
 Action = tuple[int, ...]
-DIGEST_LENGTH: Final = 8
 
 
 def short(digest: str) -> str:
-    """Enough of a digest to tell two checkpoints of a lineage apart."""
-    return digest[:DIGEST_LENGTH]
+    """8 characters of a digest or an id, for screens: they tell those of one lineage apart."""
+    return digest[:8]
+
+
+def brief(digest: str) -> str:
+    """12 characters of a digest, for messages: a log holds those of several lineages."""
+    return digest[:12]
 
 
 class Partition(NamedTuple):

@@ -16,6 +16,7 @@ from ol0.ar1.architecture import BUFFERS, PARTS, Architecture
 from ol0.ar1.checkpoint import AR1Checkpoint, flaws, not_finite
 from ol0.ar1.encoder import AR1Encoder
 from ol0.errors import CheckpointError
+from ol0.records import brief
 
 TRAINED: Final = frozenset(f"{part}_head.{kind}" for part in PARTS for kind in ("weight", "bias"))
 
@@ -51,7 +52,7 @@ def read_encoder(path: Path, expected: str | None = None) -> AR1Encoder:
     fingerprint = fingerprint_of(data)
     if expected is not None and fingerprint != expected:
         raise CheckpointError(
-            f"{path} is encoder {fingerprint[:12]}; the controller reads the features of {expected[:12]}"
+            f"{path} is encoder {brief(fingerprint)}; the controller reads the features of {brief(expected)}"
         )
     architecture = Architecture.of({name: tensor.shape for name, tensor in tensors.items()})
     shapes = {name: shape for name, shape in architecture.shapes().items() if name not in TRAINED | BUFFERS}

@@ -9,6 +9,7 @@ import typer
 from ol0.cli.command import Config, explained, logging_apart
 from ol0.cli.lineage import DryRun, with_calibration
 from ol0.errors import ConfigError
+from ol0.records import brief
 
 if TYPE_CHECKING:
     from ol0.config import Settings
@@ -186,7 +187,7 @@ def _write(save: Callable[[Path], None], out: Path, *, dry_run: bool) -> None:
 
 def _said(base: "Base", settings: "Settings") -> list[str]:
     """What the base is, and what it is worth beside the best single choice."""
-    lines = [f"base           {base.controller.digest[:12]}, {len(base.data):,} bytes"]
+    lines = [f"base           {brief(base.controller.digest)}, {len(base.data):,} bytes"]
     if base.suite is None:
         return [*lines, "no labels      so no canary suite and no anchors: --labels FILE makes both"]
     share, single = base.share, float(base.suite.success.mean(axis=0).max() / base.suite.best.mean())

@@ -38,6 +38,7 @@ from ol0.records import (
     ServingState,
     Tick,
     Verdict,
+    brief,
 )
 from ol0.statistics.outcome_clock import ClockState, OutcomeClock
 
@@ -163,7 +164,7 @@ class DriftMonitor:
         if self._state.structure is not None:
             problems = offer.structure.differences(self._state.structure)
             if offer.base != (base := self._state.base):
-                problems.append(f"its base is {offer.base[:12]}, but {str(base)[:12]} is the base that serves")
+                problems.append(f"its base is {brief(offer.base)}, but {brief(str(base))} is the base that serves")
         if problems:
             return self._verdicts.offline(offer, reject(Check.STRUCTURE, *problems))
         if offer.movement is None:

@@ -24,7 +24,7 @@ from ol0.kafka.sending.producer_thread import Account
 from ol0.kafka.topic_readers.checkpoints import CheckpointReader
 from ol0.kafka.topic_readers.compacted_reader import LatestValue
 from ol0.observability.log_throttle import LogThrottle
-from ol0.records import Action, Decision, DecisionId, Digest, Mode, ServingState
+from ol0.records import Action, Decision, DecisionId, Digest, Mode, ServingState, brief
 from ol0.sdk.feedback import About, Implicit, ToolResult, feedback_record, new_feedback_id
 from ol0.sdk.labels import require_label
 from ol0.sdk.options import Options, Sender
@@ -336,5 +336,5 @@ def _base_view(config: ServingConfig, wait_s: float, notes: LogThrottle, *, reac
         view = view_of_file(config.base.read_bytes())
     except (OSError, CheckpointError) as error:
         raise ConfigError(f"nothing to serve: {found}, and serving.base {config.base}: {error}") from None
-    notes.note("the base file serves", f"{view.base.digest[:12]}, for {found}")
+    notes.note("the base file serves", f"{brief(view.base.digest)}, for {found}")
     return view
