@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ol0.ar1.architecture import ROUTER_BUFFERS
-from ol0.ar1.pickled import PickledTensor, Value
+from ol0.ar1.tensors import PickledTensor, Value
 from ol0.errors import CheckpointError
 
 PREFIX: Final = "macro_policy."
