@@ -1,6 +1,6 @@
 """The encoder's own file: written once at warm-up, named in every checkpoint of the lineage by its SHA-256.
 
-A checkpoint that travels over Kafka holds the heads alone; what never changes stays behind as ``encoder.safetensors``:
+A checkpoint on Kafka holds only the heads. The parts that never change stay in ``encoder.safetensors``:
 the encoder and AR1's bias and value heads, by AR1's names, float32.
 """
 
@@ -22,13 +22,13 @@ TRAINED: Final = frozenset(f"{part}_head.{kind}" for part in PARTS for kind in (
 
 
 def write_encoder(checkpoint: AR1Checkpoint) -> bytes:
-    """The bytes of ``encoder.safetensors``; the same policy gives the same bytes."""
+    """Returns the bytes of ``encoder.safetensors``. The same policy gives the same bytes."""
     kept = {name: tensor for name, tensor in checkpoint.tensors.items() if name not in TRAINED | BUFFERS}
     return save({name: np.ascontiguousarray(tensor) for name, tensor in kept.items()})
 
 
 def fingerprint_of(data: bytes) -> str:
-    """What a checkpoint's manifest says of its encoder."""
+    """SHA-256 of an encoder's file, as a checkpoint's manifest names it."""
     return sha256(data).hexdigest()
 
 
@@ -37,10 +37,10 @@ def read_encoder(path: Path, expected: str | None = None) -> AR1Encoder:
 
     Args:
         path: of the file.
-        expected: its fingerprint, as the manifest of the controller that reads its features has it; None: any.
+        expected: its fingerprint in the manifest of the controller that reads its features; None: any.
 
     Raises:
-        CheckpointError: the file cannot be read, is another encoder, or its tensors are not those of one.
+        CheckpointError: the file cannot be read, is another encoder, or has the wrong tensors.
     """
     try:
         data = path.read_bytes()

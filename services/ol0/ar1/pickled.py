@@ -1,4 +1,4 @@
-"""What ``torch.save`` pickled, read without torch and without running anything that a pickle asks for.
+"""Reads pickles of ``torch.save`` without torch and without executing what a pickle asks for.
 
 A pickle is a program for a stack machine, and Python's own machine calls whatever the program names. The machine here
 knows the instructions that a file of tensors and plain values needs, and builds three inert things besides those
@@ -26,7 +26,7 @@ def read_pickle(archive: Archive, source: Path) -> Value:
     """The values that were saved.
 
     Raises:
-        CheckpointError: the pickle asks for anything but tensors and plain values, and says for what; or it is damaged.
+        CheckpointError: the pickle is damaged, or asks for more than tensors and plain values; names what it asks for.
     """
     data = archive.pickle()
     try:
@@ -107,7 +107,7 @@ class _Machine:
         return self._stack[-count:]
 
     def _marked(self, name: str) -> None:
-        """Instructions on everything since the last mark."""
+        """Executes an instruction on all values since the last mark."""
         items, self._stack = self._stack, self._below.pop()
         match name:
             case "TUPLE":
@@ -124,7 +124,7 @@ class _Machine:
             raise CheckpointError(f"its pickle sets attributes of {shown(self._stack[-1])}")
 
     def _global(self, module: str, name: str) -> Value:
-        """The inert thing that stands for a name; no other name is taken."""
+        """Returns the inert value for a name; refuses all other names."""
         match module, name:
             case "collections", "OrderedDict":
                 return _ordered_dict
@@ -230,7 +230,7 @@ def _size(arguments: Value) -> Value:
 
 
 def _set(target: Value, items: list[Value]) -> Value:
-    """Keys and values in turn, into a dictionary. Keys are words or whole numbers: others may take for ever to hash."""
+    """Puts alternating keys and values into a dictionary. Keys are text or whole numbers: others may hash endlessly."""
     if not isinstance(target, dict) or len(items) % 2:
         raise CheckpointError(f"its pickle sets items of {shown(target)}")
     for key, value in zip(items[::2], items[1::2], strict=True):
@@ -250,5 +250,5 @@ def _list(value: Value) -> list[Value]:
 
 def _int(value: Value) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise CheckpointError(f"{shown(value)} stands where a whole number should")
+        raise CheckpointError(f"a whole number is expected, and {shown(value)} was found")
     return value

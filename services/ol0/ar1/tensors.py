@@ -45,7 +45,7 @@ class Storage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PickledTensor:
-    """A tensor of which nothing has been read yet; that it lies within its storage has been checked.
+    """A tensor whose numbers were not read yet. It lies within its storage.
 
     Attributes:
         storage: where its numbers are.
@@ -67,7 +67,7 @@ class PickledTensor:
         return self.storage.dtype
 
     def read(self, archive: Archive) -> NDArray[np.generic]:
-        """The numbers, in the machine's byte order; bfloat16 comes as float32, which holds it exactly.
+        """Returns the numbers in the machine's byte order; bfloat16 as float32, which holds it exactly.
 
         Raises:
             CheckpointError: the bytes are damaged.
@@ -101,7 +101,7 @@ Function: TypeAlias = Callable[["Value"], "Value"]
 
 
 def within(storage: Storage, offset: int, shape: list[int], strides: list[int]) -> PickledTensor:
-    """A tensor that lies within its storage and has no more numbers than it."""
+    """Returns a tensor that lies within its storage and has no more numbers than it."""
     if len(shape) == len(strides) <= MAX_AXES and min([offset, *shape, *strides]) >= 0:
         steps = [stride if size > 1 else 0 for size, stride in zip(shape, strides, strict=True)]  # others step nowhere
         last = offset + sum((size - 1) * step for size, step in zip(shape, steps, strict=True))
@@ -142,7 +142,7 @@ def item_bytes(dtype: str) -> int:
 
 
 def shown(value: Value) -> str:
-    """A value in an error: its kind, and of a word its name; a value that holds itself many times is never printed."""
+    """Describes a value in an error by its kind, a word by its name. Prints no nested value: it may contain itself."""
     match value:
         case Word(module, name):
             return f"{module}.{name}"
