@@ -68,7 +68,7 @@ def demo(
 
 
 def _hidden_layers(head: str) -> tuple[int, ...]:
-    """Returns the widths of the layers of ``mlp:128`` or ``mlp:256,64``; none of ``linear``."""
+    """Returns the widths of the layers of ``mlp:128`` or ``mlp:256,64``; empty for ``linear``."""
     kind, _, widths = head.partition(":")
     sizes = widths.split(",")
     if kind == "mlp" and all(size.isdecimal() and 0 < int(size) <= MOST_WIDE for size in sizes):

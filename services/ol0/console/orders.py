@@ -53,7 +53,7 @@ class Rehearsal:
 
     @property
     def seal(self) -> str:
-        """Stands for exactly this rehearsal: another one means that the lineage has moved on."""
+        """Identifies exactly this rehearsal: another one means that the lineage has moved on."""
         text = "\n".join((self.wish.kind, self.digest, self.wish.actor, self.wish.reason, *self.waiting, *self.changes))
         return sha256(text.encode()).hexdigest()
 

@@ -218,7 +218,7 @@ class DriftMonitor:
         return approved or self._opener(state.live.heads, state.live.digest).manifest.parent or state.base.digest
 
     def _begin_anew(self) -> None:
-        """Evidence does not move between odds: what is watched stays, what was seen of it is collected anew."""
+        """Evidence does not move between odds: what is watched stays, its evidence starts from zero."""
         if self._staged is not None:
             watched = replace(self._staged.watched, counted_from_ms=self._counted_from_ms)
             self._staged = StagedWatch(StagedState(watched), self._assignment, self._safety)
@@ -262,7 +262,7 @@ class DriftMonitor:
         return STATE.dump_json(state)
 
     def restore(self, body: bytes) -> None:
-        """Goes on from ``snapshot``.
+        """Continues from ``snapshot``.
 
         Raises:
             ContractError: the body is not a snapshot of this monitor.

@@ -44,7 +44,7 @@ VALUE_PARTS: Final = (
     (SignalBits.IMPLICIT, Part.IMPLICIT),
 )
 CODED: Final = SignalBits.RATING | SignalBits.CORRECTION
-"""Parts whose values stand in the code."""
+"""Parts whose values are in the code."""
 
 
 def packed_entry(record: Feedback, effective_ms: int) -> bytes:
@@ -71,9 +71,9 @@ def statements(entry: FeedbackEntry, taken: int) -> list[tuple[Part, float]]:
 
 
 def share_right(corrected: int, taken: int) -> float:
-    """Which share of an action's parts a correction leaves as they were; none where it changes the first.
+    """The share of an action's parts that a correction keeps; 0 if it changes the first one.
 
-    The first part chooses who answers, and the others how: they say nothing of somebody else.
+    The first part chooses who answers, the others how: they mean nothing for another expert.
 
     Args:
         corrected: 24 bits of the code of the action that would have been right.

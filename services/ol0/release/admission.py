@@ -59,7 +59,7 @@ def _wrong_bytes(state: ReleaseState, candidate: Candidate, opener: Opener) -> s
     except CheckpointError as error:
         return str(error)
     manifest = controller.manifest
-    # The base cannot name itself in bytes that its own digest covers: there, none stands for itself.
+    # The base cannot name itself in bytes that its own digest covers: there, None means itself.
     names = (manifest.base or candidate.digest, manifest.parent or candidate.digest, manifest.step)
     if names != (candidate.base, candidate.parent, candidate.step):
         return "its manifest names another base, parent or step than its record"

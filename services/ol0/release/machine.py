@@ -141,7 +141,7 @@ def offer(state: ReleaseState, candidate: Candidate, rules: Rules, opener: Opene
 
 
 def _turn_away(state: ReleaseState, candidate: Candidate, cause: str) -> Step:
-    """Refuses a candidate before the gates are asked. Its step is settled all the same: its learner waits for that."""
+    """Refuses a candidate before the gates are asked. Its step is settled, too: its learner waits for that."""
     settled = _settle_step(state, candidate) if is_next(state, candidate) else state
     return settled, (Move(candidate.digest, candidate.step, None, Phase.REJECTED, cause),)
 

@@ -79,7 +79,7 @@ class Trial:
 
     @property
     def release(self) -> Release:
-        """The candidate as it stands in the serving state."""
+        """The candidate in the form of the serving state."""
         return Release(self.candidate.digest, self.candidate.step, self.candidate.heads, self.approvals)
 
     def approval(self, gate: Gate) -> Verdict | None:

@@ -38,7 +38,7 @@ class StoreStats:
 
     Attributes:
         incarnation: name of the store; another one means that it was rebuilt.
-        counters: what came in and what became of it.
+        counters: of all records.
         capacity: slots of the ring.
         max_open: windows that may be open.
         filled: slots with an example.

@@ -75,7 +75,7 @@ class OnlineLearner:
         return self
 
     def adopt(self, base: Controller, anchors: Sequence[Anchor]) -> None:
-        """Starts anew from this base, held to it by these anchors. What was learnt from another is gone.
+        """Restarts from this base and its anchors. What was learnt from another base is lost.
 
         Raises:
             RangeError: an anchor does not fit the base; the learner is what it was.

@@ -62,7 +62,7 @@ class GreedyPolicy:
             previous: the action before this one, which hysteresis may keep where the manifest has it.
 
         Raises:
-            RangeError: another shape, a number that is not finite, or a previous action that is none.
+            RangeError: another shape, a number that is not finite, or an invalid previous action.
         """
         best = self._best(features)
         if previous is None:

@@ -108,7 +108,7 @@ class Router:
         keys: Keyring = OPEN,
         opener: Opener = read_checkpoint,
     ) -> Self:
-        """``open`` with the connections given; ``connect`` makes the one to the releases, in each process anew."""
+        """``open`` with the connections given; ``connect`` makes the one to the releases, once in each process."""
         known = [name for name in HostKey if config.key(name) == FORMER_KEY.encode()]
         router = cls(None, config, options, sender, keys, opener)
         for name in known:
@@ -201,7 +201,7 @@ class Router:
         return self._sender is not None and self._sender.send(record)
 
     def take(self, state: ServingState) -> None:
-        """Makes a newer serving state visible to the next prompt; a flawed one is refused, and what served goes on.
+        """Makes a newer serving state visible to the next prompt; a flawed one is refused, and the former one stays.
 
         Raises:
             StreamError: its chunks cannot be read for now.
@@ -243,7 +243,7 @@ class Router:
 
     @property
     def account(self) -> Account:
-        """What became of the decisions and the feedback of this process: made = delivered + dropped + waiting."""
+        """The account of this process's decisions and feedback: made = delivered + dropped + waiting."""
         sent = Account() if self._sender is None else self._sender.account
         with self._lock:
             unsent = Counter(self._unsent)
@@ -257,7 +257,7 @@ class Router:
     def close(self) -> None:
         """Stops following and waits, for a while, until what was logged is delivered; the rest is dropped and counted.
 
-        Takes at most 17 s, whatever Kafka does. A router that is closed goes on serving and logs no more.
+        Takes at most 17 s, whatever Kafka does. A closed router continues to serve and logs nothing.
         """
         if self._follower is not None and not self._forked:
             self._follower.stop()
@@ -307,10 +307,10 @@ class Router:
                 self._forked = False
 
     def _log(self, forks: int, decision: Decision) -> None:
-        """A decision that cannot be logged is a counted loss; the host gets its choice all the same."""
+        """A decision that cannot be logged is a counted loss; the host still gets its choice."""
         assert self._sender is not None
         if forks != self._forks:
-            # The parent goes on counting from the same prefix: both would log the same ids.
+            # The parent continues to count with the same prefix: both would log the same ids.
             return self._lose(FORKED, "open a prompt in the process that decides")
         try:
             self._sender.send(decision)

@@ -60,7 +60,7 @@ class ExpectedReward:
                 self._sums[key] = count + 1, total + reward
 
     def snapshot(self) -> list[Column]:
-        """In plain JSON values; ``from_snapshot`` goes on from it to the bit."""
+        """In plain JSON values; ``from_snapshot`` continues from it, bit for bit."""
         return pack_columns(_row(key, *sums) for key, sums in self._sums.items())
 
     @classmethod

@@ -94,7 +94,7 @@ class ArmLosses:
         heard: decisions with a number.
         unnumbered: decisions without one.
         missing: numbers between two that were heard, which never came.
-        beginnings: routers, each as often as it was met anew: what is lost before the first number that was heard, and
+        beginnings: routers, each as often as it restarted: what is lost before the first number that was heard, and
             behind the last one, cannot be counted.
     """
 

@@ -121,7 +121,7 @@ class OutcomeClock:
         return True
 
     def _give_up(self, sequence: int) -> None:
-        """Goes on at this number without those before it."""
+        """Continues at this number without those before it."""
         self.state.holes.append((self.state.expected, sequence))
         self.state.expected = sequence
         self._forget_holes()

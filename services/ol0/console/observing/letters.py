@@ -1,4 +1,4 @@
-"""Dead letters by kind, with what helps: the newest of each stands for all of its kind."""
+"""Dead letters by kind, with what helps: the newest of each represents its kind."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What became of every checkpoint, read from the topics as any bystander may."""
+"""The history of every checkpoint, read from the topics."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -12,7 +12,7 @@ from ol0.records import Candidate, Digest, Record, ServingState, Transition, Ver
 
 READ_S: Final = 30.0
 SHORTEST: Final = 4
-"""Characters of a digest that may stand for it: fewer are a slip of the finger."""
+"""Shortest prefix of a digest that is accepted: a shorter one is a typing error."""
 
 
 @dataclass
