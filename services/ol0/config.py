@@ -148,7 +148,7 @@ class WarmupConfig(Section):
 
 
 class StageConfig(Section):
-    """One share of the traffic that a candidate must stand."""
+    """One stage of a trial: a share of the traffic."""
 
     share: Annotated[float, Field(gt=0, lt=1)]
     harm_only: bool = Field(default=False, description="moves on when no harm was seen after min_decisions")

@@ -67,7 +67,7 @@ class Gap(StoreError):  # noqa: N818 - same
 
 
 class NothingToDraw(StoreError):  # noqa: N818 - same
-    """No example may be drawn now: there is none, or all are excluded or too old. New ones end that."""
+    """No example can be drawn now: the ring is empty, or all are excluded or too old. New ones end that."""
 
 
 class StreamError(OL0Error):

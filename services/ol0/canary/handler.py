@@ -100,8 +100,8 @@ class CanaryGate:
         """Takes one record in and returns the verdicts that follow, signed.
 
         Raises:
-            SignatureError: a candidate that nobody who is trusted has signed. It is not judged: what is said of its
-                digest would be said of the genuine one, too.
+            SignatureError: a candidate without a trusted signature. It is not judged: a verdict on its
+                digest would apply to the genuine one, too.
         """
         return [self._keys.sign(verdict) for one in self._serving.before(record) for verdict in self._judge(one)]
 
@@ -195,7 +195,7 @@ class CanaryGate:
 
     def _no_comparison(self, plan: TrialPlan, time_ms: int) -> Verdict:
         text = (
-            f"a share of {plan.share} beside serving.holdback {plan.holdback} leaves live nothing: there is nobody to "
+            f"a share of {plan.share} beside serving.holdback {plan.holdback} leaves live nothing: there is no arm to "
             "compare with; give all services the same safety.stages and serving.holdback"
         )
         reason = Reason(Check.SHARES, plan.share, None, None, text)

@@ -32,7 +32,7 @@ class Wish:
         """A wish as a form holds it.
 
         Raises:
-            ConfigError: the kind is none of those that the page offers, or a text is missing or too long.
+            ConfigError: the page does not offer this kind, or a text is missing or too long.
         """
         kind, actor, reason = (fields.get(name, "").strip() for name in ("kind", "actor", "reason"))
         if kind not in KINDS:

@@ -112,8 +112,8 @@ class DriftMonitor:
         """Takes one record in and returns the verdicts that follow, signed.
 
         Raises:
-            SignatureError: a candidate that nobody who is trusted has signed. It is not judged: what is said of its
-                digest would be said of the genuine one, too.
+            SignatureError: a candidate without a trusted signature. It is not judged: a verdict on its
+                digest would apply to the genuine one, too.
         """
         return [self._keys.sign(verdict) for one in self._serving_now.before(record) for verdict in self._judge(one)]
 

@@ -88,7 +88,7 @@ def report_of(snapshot: Snapshot | None, lineage: str) -> str:
     """The figures of a snapshot for people and machines, with the lineage and when they were written.
 
     Raises:
-        StreamError: there is none, or no outcome in it.
+        StreamError: there is no snapshot, or no outcome in it.
         ContractError: it is not the evaluator's.
     """
     if snapshot is None:

@@ -80,7 +80,7 @@ def read_stats(client: Redis, prefix: str) -> StoreStats:
     """Looks at the store of a lineage; changes nothing.
 
     Raises:
-        StoreError: there is none, or it is damaged or out of reach.
+        StoreError: the store is missing, damaged or out of reach.
     """
     names = [*SCRIPT_KEYS, Key.ANCHORS]
     keys = {name: store_key(prefix, name) for name in names}

@@ -23,7 +23,7 @@ class Latest(Protocol):
 
     @property
     def value(self) -> ServingState | None:
-        """The newest one; None while there is none, or its topic is not read to the end."""
+        """The newest one; None before the first, or before its topic is read to the end."""
         ...
 
     @property

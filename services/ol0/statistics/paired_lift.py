@@ -44,7 +44,7 @@ class PairedReward:
         reward: within [0, 1].
         control: the probability that the holdback takes the action that was taken, whichever arm took it.
         treated: the probability that the learnt policy does.
-        taken: place of that action among the choices, None where it is none of them.
+        taken: place of that action among the choices, None if it is not among them.
         choices: those whose reward is worth predicting; none where both arms do the same.
     """
 

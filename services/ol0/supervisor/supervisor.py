@@ -154,7 +154,7 @@ class Supervisor:
         return self._refusal
 
     def failing(self, deaths: int) -> str | None:
-        """A command that has died so often in a row, and its last words; None: there is none."""
+        """A command that has died so often in a row, and its last words, or None."""
         for charge in self._charges.values():
             if charge.deaths_in_a_row >= deaths:
                 name, log = charge.command.name, charge.command.log
@@ -253,7 +253,7 @@ class Supervisor:
 
 
 def last_text(log: Path) -> str:
-    """The message with which the last ``ol0`` command that wrote into this log has ended; empty where there is none."""
+    """The message with which the last ``ol0`` command that wrote into this log has ended; empty without one."""
     with contextlib.suppress(OSError), log.open("rb") as file:
         file.seek(max(file.seek(0, os.SEEK_END) - LAST_BYTES, 0))
         end = file.read().decode(errors="replace")

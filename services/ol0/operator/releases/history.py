@@ -59,7 +59,7 @@ def find_digest(digests: set[Digest], start: str) -> Digest:
     """The one digest that begins so.
 
     Raises:
-        ConfigError: there is none, or more than one.
+        ConfigError: no checkpoint matches, or more than one.
     """
     found = sorted(digest for digest in digests if digest.startswith(start.lower()))
     if len(start) < SHORTEST or not found:

@@ -32,7 +32,7 @@ class SavedBase:
 
     Attributes:
         controller: the base.
-        warmup: the base's bytes, the anchors, and what it is worth on the suite; 0 where there is none.
+        warmup: the base's bytes, the anchors, and its share of the suite's value; 0 without a suite.
         suite: None where the folder has none.
     """
 

@@ -77,7 +77,7 @@ def read_prompts(path: Path | None) -> tuple[Prompts, NDArray[np.bool_]]:
 
 
 def kinds_of(groups: NDArray[np.str_], old: NDArray[np.bool_]) -> dict[str, str]:
-    """What kind of prompt each label is, ``new`` or ``old``; a label of both is none."""
+    """What kind of prompt each label is, ``new`` or ``old``; a label of both is left out."""
     new, known = set(groups[~old].tolist()), set(groups[old].tolist())
     return {**dict.fromkeys(new - known, "new"), **dict.fromkeys(known - new, "old")}
 

@@ -40,7 +40,7 @@ class Tensors:
         """The tensor of this name, or the only one of this rank.
 
         Raises:
-            ConfigError: there is none, or there are several.
+            ConfigError: no tensor matches, or several.
         """
         found = [key for key, array in self.named.items() if array.ndim == rank]
         if name is not None and name in self.named:

@@ -37,7 +37,7 @@ class RebuildPlan:
 
     Attributes:
         logs: first offset that the log has and the next one to be written, by source partition.
-        published: the newest outcome; None where there is none.
+        published: the newest outcome; None before the first.
         next_outcome: above every number that was ever given, also to outcomes that have expired.
         exists: whether there is a store.
         is_owned: whether a feedback process is in the consumer group.
