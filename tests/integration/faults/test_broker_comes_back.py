@@ -19,6 +19,7 @@ from ol0.kafka.logs.questions import Asker
 from ol0.records import Partition
 from ol0.stacks.native import NativeStack
 from support.kafka_log import put_bytes
+from testbed.restarts import restart_kafka
 from testbed.waiting import wait_until
 
 WITHIN_S = 30.0
@@ -63,8 +64,8 @@ def test_after_its_broker_was_killed_and_came_back_every_watch_gets_answers(
     for has_answer in answered.values():
         wait_until(has_answer, WITHIN_S)
 
-    os.kill(own_stack.kafka_pid, signal.SIGKILL)
-    own_stack.restart_kafka()
+    os.kill(own_stack.brokers[0].pid, signal.SIGKILL)
+    restart_kafka(own_stack)
 
     for has_answer in answered.values():
         wait_until(has_answer, WITHIN_S)
