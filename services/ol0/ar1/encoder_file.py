@@ -4,7 +4,6 @@ A checkpoint on Kafka holds only the heads. The parts that never change stay in 
 the encoder and AR1's bias and value heads, by AR1's names, float32.
 """
 
-from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +14,7 @@ from safetensors.numpy import load, save
 from ol0.ar1.architecture import BUFFERS, PARTS, Architecture
 from ol0.ar1.checkpoint import AR1Checkpoint, flaws, not_finite
 from ol0.ar1.encoder import AR1Encoder
+from ol0.controller.checkpoint import digest_of
 from ol0.errors import CheckpointError
 from ol0.records import brief
 
@@ -25,11 +25,6 @@ def write_encoder(checkpoint: AR1Checkpoint) -> bytes:
     """Returns the bytes of ``encoder.safetensors``. The same policy gives the same bytes."""
     kept = {name: tensor for name, tensor in checkpoint.tensors.items() if name not in TRAINED | BUFFERS}
     return save({name: np.ascontiguousarray(tensor) for name, tensor in kept.items()})
-
-
-def fingerprint_of(data: bytes) -> str:
-    """SHA-256 of an encoder's file, as a checkpoint's manifest names it."""
-    return sha256(data).hexdigest()
 
 
 def read_encoder(path: Path, expected: str | None = None) -> AR1Encoder:
@@ -49,7 +44,7 @@ def read_encoder(path: Path, expected: str | None = None) -> AR1Encoder:
         raise CheckpointError(f"{path}: {error.strerror}; `ol0 warmup` writes it") from None
     except SafetensorError as error:
         raise CheckpointError(f"{path} is no safetensors file: {error}") from None
-    fingerprint = fingerprint_of(data)
+    fingerprint = digest_of(data)
     if expected is not None and fingerprint != expected:
         raise CheckpointError(
             f"{path} is encoder {brief(fingerprint)}; the controller reads the features of {brief(expected)}"

@@ -14,10 +14,10 @@ from ol0.ar1.baseline import BaselineMetrics, Parted, anchors_of, fisher_of, met
 from ol0.ar1.calibration import Calibration, read_calibration
 from ol0.ar1.checkpoint import AR1Checkpoint, read_ar1
 from ol0.ar1.encoder import AR1Encoder
-from ol0.ar1.encoder_file import fingerprint_of, write_encoder
+from ol0.ar1.encoder_file import write_encoder
 from ol0.ar1.policy import SERVED, AR1Heads
 from ol0.config import OnlineLearningConfig, ServingConfig, WarmupConfig
-from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.checkpoint import digest_of, read_checkpoint
 from ol0.controller.controller import Controller
 from ol0.controller.heads import Floats
 from ol0.controller.suite import KINDS, known_good, write_suite
@@ -136,7 +136,7 @@ class WarmupManager:
         """
         checkpoint = read_ar1(path)
         encoder_file = write_encoder(checkpoint)
-        fingerprint = fingerprint_of(encoder_file)
+        fingerprint = digest_of(encoder_file)
         encoder = AR1Encoder(checkpoint.architecture, checkpoint.tensors, fingerprint)
         heads = AR1Heads.of(checkpoint.tensors).parts
         base_file = base_checkpoint(PARTS, heads, self._epsilon, fingerprint, SERVED)
@@ -150,35 +150,29 @@ class WarmupManager:
     async def warmup_from_ar1(self, checkpoint: Path | str, model: Model) -> WarmupResult:
         """Imports a checkpoint into a model; reads and checks in a thread beside the event loop.
 
-        What is refused is a result with ``error_message``, and the model stays as it was: a checkpoint that is not what
-        it should be, a calibration file that does not fit, a base that fails its own suite.
+        A refusal is a result with ``error_message``, and the model stays unchanged: of a wrong checkpoint, of a
+        calibration file that does not fit, or of a base that fails its own suite.
         """
         started = monotonic()
+        imported = error_message = None
         try:
-            imported = await asyncio.to_thread(self.import_ar1, Path(checkpoint))
-            baseline = imported.baseline
-            if baseline is not None:
-                check_suite_share(baseline.metrics.canary_pass_rate, self._config.canary_threshold)
+            found = await asyncio.to_thread(self.import_ar1, Path(checkpoint))
+            if found.baseline is not None:
+                check_suite_share(found.baseline.metrics.canary_pass_rate, self._config.canary_threshold)
         except OL0Error as error:
-            return WarmupResult(
-                success=False,
-                fisher_computed=False,
-                canary_baseline_established=False,
-                safety_validated=False,
-                duration_seconds=monotonic() - started,
-                baseline_metrics=None,
-                error_message=str(error),
-                imported=None,
-            )
-        model.adopt(imported.base, () if baseline is None else baseline.anchors)
+            error_message = str(error)
+        else:
+            imported = found
+            model.adopt(found.base, () if found.baseline is None else found.baseline.anchors)
+        baseline = None if imported is None else imported.baseline
         return WarmupResult(
-            success=True,
+            success=imported is not None,
             fisher_computed=baseline is not None,
             canary_baseline_established=baseline is not None,
             safety_validated=baseline is not None,
             duration_seconds=monotonic() - started,
             baseline_metrics=None if baseline is None else baseline.metrics,
-            error_message=None,
+            error_message=error_message,
             imported=imported,
         )
 

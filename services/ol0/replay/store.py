@@ -32,7 +32,17 @@ from ol0.replay.protocol import (
     Unsent,
 )
 from ol0.replay.registration import Registration
-from ol0.replay.script_runner import Argument, Command, Scripts, refusal, refused, reply_of, store_errors, taken
+from ol0.replay.script_runner import (
+    Argument,
+    Command,
+    Scripts,
+    refusal,
+    refused,
+    reply_of,
+    store_errors,
+    taken,
+    text_of,
+)
 
 LARGEST_BATCH: Final = 2_000  # as in prelude.lua
 COMMITS_AT_ONCE: Final = 4
@@ -94,7 +104,7 @@ class ReplayStore:
                 f"the ring has {_integer(found)} slots, online_learning.replay_size says {capacity}: set it back, or "
                 "stop the lineage and rebuild the store with `ol0 replay rebuild`"
             )
-        self._incarnation = _text(incarnation)
+        self._incarnation = text_of(incarnation)
         return self._incarnation
 
     def attach(self, expected: str | None = None) -> str:
@@ -117,7 +127,7 @@ class ReplayStore:
                 f"no replay store under {store_key(self._prefix, '*')}: `ol0 topics apply` makes one; if there was "
                 "one, it was wiped, and `ol0 replay rebuild` makes it again from the logs"
             )
-        incarnation = _text(found)
+        incarnation = text_of(found)
         if expected not in (None, incarnation):
             raise StoreError(
                 f"the replay store is {incarnation}, expected {expected}: it was wiped and recreated; "
@@ -170,7 +180,7 @@ class ReplayStore:
         def applied() -> Applied:
             (reply,) = sent.result()
             fields = reply_of("apply", reply)
-            status = _text(fields[0])
+            status = text_of(fields[0])
             if status not in APPLIED:
                 raise refusal(fields, f"{partition}, offset {claim.next_offset}, epoch {claim.epoch}")
             return Applied(status)
@@ -233,11 +243,11 @@ class ReplayStore:
         fields = taken(reply_of("due", reply), store_key(self._prefix, "*"))
         sequence, next_outcome, frontier, watermark, keys, deadlines, heads, piles, expired = fields
         windows = []
-        rows = zip(_bytes_list(keys), _bytes_list(deadlines), _bytes_list(heads), _bytes_list(piles), strict=True)
-        for key, deadline, head, pile in rows:
+        columns = cast("list[list[bytes]]", [keys, deadlines, heads, piles])
+        for key, deadline, head, pile in zip(*columns, strict=True):
             if head is None:
                 raise StoreError(f"open window {key.hex()} has no payload: the store is damaged; `ol0 replay rebuild`")
-            published = bool(frontier) and payload_field(int(deadline), key) <= _bytes(frontier)
+            published = bool(frontier) and payload_field(int(deadline), key) <= cast("bytes", frontier)
             windows.append(DueWindow(key, int(deadline), head, pile or b"", published))
         return Due(_integer(sequence), _integer(next_outcome), _integer(watermark), windows, _integer(expired))
 
@@ -259,7 +269,7 @@ class ReplayStore:
         """Names of all registered partitions, sorted."""
         with store_errors("HKEYS"):
             names = cast("list[bytes]", self._client.hkeys(store_key(self._prefix, Key.WATERMARKS)))
-        return sorted(_text(name) for name in names)
+        return sorted(text_of(name) for name in names)
 
 
 def _words(commit: Commit) -> tuple[Argument, ...]:
@@ -290,20 +300,6 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ",".join(f"{name}={count}" for name, count in counts.items())
 
 
-def _text(value: object) -> str:
-    assert isinstance(value, bytes)
-    return value.decode()
-
-
 def _integer(value: object) -> int:
     assert isinstance(value, int | bytes)
     return int(value)
-
-
-def _bytes(value: object) -> bytes:
-    assert isinstance(value, bytes)
-    return value
-
-
-def _bytes_list(value: object) -> list[bytes]:
-    return cast("list[bytes]", value)
