@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from ol0.config import StreamingConfig
 from ol0.feedback.handler import FUTURE_MS
 from ol0.feedback.reward import Reward, reward
-from ol0.feedback.signals import feedback_entry
+from ol0.feedback.signals import packed_entry
 from ol0.kafka.ports import SourceRecord
 from ol0.records import Decision, ImplicitFeedback, Partition, Tick, ToolFeedback, UserFeedback
 from ol0.replay.layout import FeedbackEntry, decision_key
@@ -71,8 +71,7 @@ class Log:
             if time <= source.append_time_ms + FUTURE_MS and not isinstance(record, Tick):
                 weak = isinstance(record, ImplicitFeedback) and record.strength < self._config.min_confidence
                 if not isinstance(record, Decision) and not weak:
-                    packed = feedback_entry(record, max(time, watermark)).pack()
-                    (entry,) = FeedbackEntry.unpack_pile(packed)  # its value is a float32
+                    (entry,) = FeedbackEntry.unpack_pile(packed_entry(record, max(time, watermark)))
                     yield decision_key(record.decision_id), entry
                 elif isinstance(record, Decision) and time + self._window > watermark:
                     yield record

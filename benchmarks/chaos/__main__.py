@@ -135,7 +135,7 @@ class Run:
                 **{f"feedback {member}": pid for member, pid in self._workers.pids.items()},
                 **{f"broker {number}": broker.pid for number, broker in enumerate(self._stack.brokers, 1)},
                 **{f"unlucky {name}": pid for name, pid in self._unlucky.pids.items()},
-                "store": self._stack.redis_pid,
+                "store": self._stack.valkey.pid,
                 "host and harness": os.getpid(),
             }
             self.memory.sample(time.monotonic() - self._began, pids)

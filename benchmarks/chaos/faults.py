@@ -17,6 +17,7 @@ from ol0.errors import OL0Error
 from ol0.stacks.native import NativeStack
 from testbed.faults.extra_member import join_and_leave
 from testbed.faults.world import Workers, World
+from testbed.restarts import restart_kafka, restart_redis
 
 STOPPED_S: Final = 8.0
 """Longer than the session timeout of 6 s."""
@@ -97,8 +98,8 @@ class Faults:
             self.ended[type(error).__name__] += 1
 
     def _kill_store(self) -> None:
-        os.kill(self._stack.redis_pid, signal.SIGKILL)
-        self._stack.restart_redis()
+        os.kill(self._stack.valkey.pid, signal.SIGKILL)
+        restart_redis(self._stack)
 
     def _kill_broker(self) -> None:
         """Whatever it led has another leader by the time it comes back."""
@@ -113,7 +114,7 @@ class Faults:
         with self._alone:
             for broker in self._stack.brokers:
                 os.kill(broker.pid, signal.SIGKILL)
-            self._stack.restart_kafka()
+            restart_kafka(self._stack)
 
     def _clock_ahead(self) -> None:
         traffic = self._world.traffic

@@ -31,6 +31,7 @@ from ol0.simulation.users import UserHabits, Users
 from ol0.stacks.native import NativeStack
 from testbed.lineages import Place, bring_in
 from testbed.processes import ol0
+from testbed.restarts import restart_kafka
 from testbed.waiting import wait_until
 
 RATE_PER_S: Final = 40.0
@@ -197,7 +198,7 @@ class Unlucky:
             for partition in broker.data.glob(f"{topic}-[0-9]*"):
                 newest = max(partition.glob("*.log"))
                 os.truncate(newest, int(newest.stat().st_size * CUT))
-        self._stack.restart_kafka()
+        restart_kafka(self._stack)
 
     def _change_shares(self) -> None:
         """An operator edits the settings and starts everything anew, the host too."""

@@ -11,7 +11,7 @@ from ol0.config import load_settings
 
 
 def main(arguments: list[str]) -> None:
-    """One command, or those that a legacy command line stands for, until one of them fails."""
+    """One command, or those that a legacy command line means, until one of them fails."""
     if not is_legacy_line(arguments):
         app(arguments)
     line = parse(arguments)

@@ -161,7 +161,7 @@ class WarmupConfig(Section):
 
 
 class StageConfig(Section):
-    """One share of the traffic that a candidate must stand."""
+    """One stage of a trial: a share of the traffic."""
 
     share: Annotated[float, Field(gt=0, lt=1)]
     harm_only: bool = Field(default=False, description="moves on when no harm was seen after min_decisions")
@@ -335,7 +335,7 @@ class SecurityConfig(Section):
     @field_validator("signing", mode="before")
     @classmethod
     def _names_files(cls, value: object) -> object:
-        """A key that stands here would be printed by ``ol0 config show``."""
+        """A key in this place would be printed by ``ol0 config show``."""
         if isinstance(value, Mapping) and any("PRIVATE KEY" in str(path) for path in value.values()):
             raise ValueError("contains a private key; give the path of the key file instead")
         return value
@@ -370,7 +370,7 @@ class Settings(BaseSettings):
         nested_model_default_partial_update=True,
     )
 
-    # Made anew: of a default that stands here its numbers would count as given, and go over a profile's.
+    # A factory: the numbers of a default instance would count as given, and override a profile's.
     online_learning: OnlineLearningConfig = Field(default_factory=OnlineLearningConfig)
     streaming: StreamingConfig = StreamingConfig()
     warmup: WarmupConfig = WarmupConfig()

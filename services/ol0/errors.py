@@ -16,7 +16,7 @@
     ├── StreamError           Kafka refuses or a topic is not what topics.toml says
     └── StackError            a local process did not come up
 
-``ContractError`` concerns one record and is recoverable: dead-letter it and go on. Every other one is fatal for the
+``ContractError`` concerns one record and is recoverable: dead-letter it and continue. Every other one is fatal for the
 process that raises it; the supervisor or the scheduler restarts it.
 """
 
@@ -55,7 +55,7 @@ class CheckpointError(OL0Error):
 
 
 class StoreError(OL0Error):
-    """The replay store refuses to go on."""
+    """The replay store refuses to continue."""
 
 
 class Fenced(StoreError):  # noqa: N818 - a state of the world, named as the protocol names it
@@ -67,7 +67,7 @@ class Gap(StoreError):  # noqa: N818 - same
 
 
 class NothingToDraw(StoreError):  # noqa: N818 - same
-    """No example may be drawn now: there is none, or all are excluded or too old. New ones end that."""
+    """No example can be drawn now: the ring is empty, or all are excluded or too old. New ones end that."""
 
 
 class StreamError(OL0Error):

@@ -16,12 +16,16 @@ from numpy.typing import NDArray
 Digest = NewType("Digest", str)
 DecisionId = NewType("DecisionId", str)
 Action = tuple[int, ...]
-DIGEST_LENGTH: Final = 8
 
 
 def short(digest: str) -> str:
-    """Enough of a digest to tell two checkpoints of a lineage apart."""
-    return digest[:DIGEST_LENGTH]
+    """8 characters of a digest or an id, for screens: they tell those of one lineage apart."""
+    return digest[:8]
+
+
+def brief(digest: str) -> str:
+    """12 characters of a digest, for messages: a log holds those of several lineages."""
+    return digest[:12]
 
 
 class Partition(NamedTuple):
@@ -91,7 +95,7 @@ class Mode(StrEnum):
 
 
 class Phase(StrEnum):
-    """Where a checkpoint stands."""
+    """The phase in a checkpoint's life."""
 
     OFFERED = "offered"
     STAGED = "staged"
@@ -141,7 +145,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class UserFeedback:
-    """What a person says of one decision. At least one of thumb, rating and correction is set."""
+    """A person's feedback on one decision. At least one of thumb, rating and correction is set."""
 
     feedback_id: str
     decision_id: DecisionId
@@ -155,7 +159,7 @@ class UserFeedback:
 
 @dataclass(frozen=True, slots=True)
 class ToolFeedback:
-    """How a tool call that the decision led to went."""
+    """The result of a tool call that the decision caused."""
 
     feedback_id: str
     decision_id: DecisionId
@@ -193,7 +197,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class RewardParts:
-    """What each source says, scaled to 0..1; None where it said nothing."""
+    """The reward of each source, scaled to 0..1; None without feedback from it."""
 
     thumb: float | None = None
     rating: float | None = None
@@ -204,7 +208,7 @@ class RewardParts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a decision when its feedback window closed. Reward 0..1, None where nobody said anything."""
+    """The result of a decision when its feedback window closed. Reward 0..1, None without feedback."""
 
     decision_id: DecisionId
     session_id: str
@@ -337,7 +341,7 @@ class Staged:
 
 @dataclass(frozen=True, slots=True)
 class ServingState:
-    """The whole of what serves: the newest one is all that a reader needs."""
+    """The complete serving state: a reader needs only the newest one."""
 
     sequence: int
     time_ms: int
@@ -353,7 +357,7 @@ class ServingState:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One step in the life of a checkpoint, with its cause."""
+    """A change of a checkpoint's phase, with its cause."""
 
     digest: Digest
     from_phase: Phase | None

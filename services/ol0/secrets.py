@@ -1,4 +1,4 @@
-"""What must not be printed: secrets among the settings, and where they stand in a text."""
+"""What must not be printed: secrets among the settings, and their places in a text."""
 
 import re
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ MASK: Final = "**********"
 # ssl.key.pem, sasl.oauthbearer.client.secret, sasl.oauthbearer.config, ...assertion.private.key.passphrase and so on.
 SECRET_NAME: Final = re.compile(r"password|passphrase|secret|key\.pem|oauthbearer\.config|credential|kinit\.cmd|_key$")
 NAMED_IN_URL: Final = re.compile(r"(?<=password=)[^&\s]+")
-# Up to the last @: where somebody forgot to write / as %2F and @ as %40, it belongs to the password all the same.
+# Up to the last @: a / or @ that was not written as %2F or %40 belongs to the password, too.
 PASSWORD_IN_URL: Final = re.compile(r"(?<=://)([^/@\s:]*:)(\S+)(?=@)")
 PIECES: Final = re.compile(r"[/?#@:\[\]]")
 SHORTEST_PIECE: Final = 3
-"""Characters: a shorter one stands in many words that are no secret."""
+"""Characters: a shorter one is part of many words that are no secret."""
 
 
 def is_secret(name: str) -> bool:

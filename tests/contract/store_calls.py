@@ -1,10 +1,11 @@
 """Batches for a store of two partitions, and what its outbox holds."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ol0.records import Partition
 from ol0.replay.layout import FeedbackEntry, feedback_key, source_key
-from ol0.replay.protocol import Arrivals, Unsent
+from ol0.replay.protocol import Arrivals, ClosedWindow, Commit, Due, Unsent
 from ol0.replay.store import ReplayStore
 
 DECISIONS = Partition("t.decisions.v1", 0)
@@ -34,6 +35,19 @@ def thumbs(watermark_ms: int, target: int, *names: str, time_ms: int = 10) -> Ar
         feedback=b"".join(entry.pack() for entry in entries),
         counts={"feedback": len(names)},
     )
+
+
+def due_windows(store: ReplayStore, limit: int) -> Due:
+    """Windows that have closed, the earliest first, at most ``limit``."""
+    return store.turn(limit, ask_unsent=False).result().due
+
+
+def commit(
+    store: ReplayStore, sequence: int, windows: Sequence[ClosedWindow], counts: Mapping[str, int], user_limit: int = 0
+) -> bool:
+    """Closes windows; whether it was this call, for the sequence counts the windows that were closed."""
+    before = due_windows(store, 0).sequence
+    return store.turn(0, Commit(sequence, windows, counts, user_limit)).result().due.sequence > before
 
 
 def unsent(store: ReplayStore) -> Unsent | None:

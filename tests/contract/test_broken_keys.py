@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from redis import Redis
 
+from contract.store_calls import commit, due_windows
 from contract.store_keys import ALL_KEYS, break_type, contents
 from ol0.errors import StoreError
 from ol0.records import Partition
 from ol0.replay.buffer import ReplayBuffer
 from ol0.replay.exclusion import Exclusion
 from ol0.replay.layout import SCRIPT_KEYS, Key, payload_field, store_key, user_key
-from ol0.replay.protocol import Arrivals, Claim, ClosedWindow
+from ol0.replay.protocol import Arrivals, Claim, ClosedWindow, Commit
 from ol0.replay.registration import Admitted
 from ol0.replay.script_runner import script_source
 from ol0.replay.stats import read_stats
@@ -53,12 +54,12 @@ class Calls:
 
     def _ready(self) -> None:
         """Three examples in the ring, one window that is due and one that is not, both with feedback."""
-        self.store.apply(PARTITION, self.claim, 1, batch(3, 1, 2, 3))
-        due = self.store.due(10)
+        self.store.apply(PARTITION, self.claim, 1, batch(3, 1, 2, 3)).result()
+        due = due_windows(self.store, 10)
         closed = [ClosedWindow(window.decision_key, 1.0, b"outcome", user_key("ann")) for window in due.windows]
-        self.store.commit(due.sequence, closed, {}, user_limit=5)
+        commit(self.store, due.sequence, closed, {}, user_limit=5)
         self.claim = replace(self.claim, next_offset=1)
-        self.store.apply(PARTITION, self.claim, 2, batch(8, 8, 20))
+        self.store.apply(PARTITION, self.claim, 2, batch(8, 8, 20)).result()
         self.claim = replace(self.claim, next_offset=2)
         self.buffer.refresh()
         self.examples = self.exclusion.examples(lambda _: True)
@@ -82,14 +83,14 @@ class Calls:
         return self.store.claim(PARTITION)
 
     def apply(self) -> None:
-        self.store.apply(PARTITION, self.claim, 3, batch(9, 30))
+        self.store.apply(PARTITION, self.claim, 3, batch(9, 30)).result()
 
     def due(self) -> None:
-        self.store.due(10)
+        due_windows(self.store, 10)
 
     def commit(self) -> None:
         closed = [ClosedWindow((8).to_bytes(16), 1.0, b"outcome", user_key("ann"))]
-        assert self.store.commit(3, closed, {"feedback_used": 1}, user_limit=5)
+        assert self.store.turn(0, Commit(3, closed, {"feedback_used": 1}, 5)).result().due.sequence == 4
 
     def exclude(self) -> None:
         assert self.exclusion.exclude(self.examples) == 3

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
+from contract.store_calls import commit, due_windows
 from contract.store_keys import contents
 from ol0.records import Partition
 from ol0.replay.counters import DecisionDrop, FeedbackDrop
@@ -42,14 +43,14 @@ class Lineage:
             feedback=b"".join(entries),
             counts={"decisions": len(numbers), "feedback": thumbs},
         )
-        self.store.apply(PARTITION, claim, claim.next_offset + 1, batch)
+        self.store.apply(PARTITION, claim, claim.next_offset + 1, batch).result()
 
     def add(self, *numbers: int) -> None:
         """Examples."""
         self.decide(*numbers, watermark_ms=max(numbers))
-        while due := self.store.due(CAPACITY):
+        while due := due_windows(self.store, CAPACITY):
             closed = [ClosedWindow(it.decision_key, 1.0, b"outcome") for it in due.windows]
-            self.store.commit(due.sequence, closed, {})
+            commit(self.store, due.sequence, closed, {})
 
     def left(self) -> list[int]:
         """Payloads that are still there."""
@@ -153,9 +154,9 @@ def test_feedback_that_comes_after_its_window_was_forgotten_is_an_orphan(lineage
     lineage.exclusion.forget(lineage.exclusion.windows(even))
     claim = lineage.store.claim(PARTITION)
     late = Arrivals(30, 5, b"", "", [], (20).to_bytes(16), THUMB.pack(), {"feedback": 1})
-    lineage.store.apply(PARTITION, claim, claim.next_offset + 1, late)
+    lineage.store.apply(PARTITION, claim, claim.next_offset + 1, late).result()
 
-    lineage.store.commit(lineage.store.due(1).sequence, [], {})
+    commit(lineage.store, due_windows(lineage.store, 1).sequence, [], {})
 
     counters = lineage.store.counters()
     assert (counters.feedback_dropped[FeedbackDrop.ORPHAN], counters.waiting) == (1, 0)
@@ -176,13 +177,13 @@ def test_a_window_that_is_forgotten_between_its_listing_and_the_commit_makes_the
     lineage: Lineage,
 ) -> None:
     lineage.decide(20, 21, watermark_ms=30)
-    due = lineage.store.due(10)
+    due = due_windows(lineage.store, 10)
     lineage.exclusion.forget(lineage.exclusion.windows(even))
 
     closed = [ClosedWindow(it.decision_key, 1.0, b"outcome") for it in due.windows]
 
-    assert not lineage.store.commit(due.sequence, closed, {})
-    assert [window.head for window in lineage.store.due(10).windows] == [b"21"]
+    assert not commit(lineage.store, due.sequence, closed, {})
+    assert [window.head for window in due_windows(lineage.store, 10).windows] == [b"21"]
 
 
 def test_more_than_one_round_trip_finds_and_takes_out_everything(client: Redis, prefix: str) -> None:
@@ -193,12 +194,13 @@ def test_more_than_one_round_trip_finds_and_takes_out_everything(client: Redis, 
     keys = b"".join(number.to_bytes(16) for number in numbers)
     deadlines = "".join(f"{number:013d}" for number in numbers)
     payloads = [b"%d" % number for number in numbers]
-    store.apply(PARTITION, claim, 1, Arrivals(5_000, 1, keys, deadlines, payloads, b"", b"", {"decisions": 1_200}))
+    decided = Arrivals(5_000, 1, keys, deadlines, payloads, b"", b"", {"decisions": 1_200})
+    store.apply(PARTITION, claim, 1, decided).result()
     assert exclusion.forget(exclusion.windows(even)) == 600
 
-    store.apply(QUIET, store.claim(QUIET), 1, Arrivals(5_000, 1, b"", "", [], b"", b"", {}))
-    due = store.due(2_000)
-    store.commit(due.sequence, [ClosedWindow(it.decision_key, 1.0, b"outcome") for it in due.windows], {})
+    store.apply(QUIET, store.claim(QUIET), 1, Arrivals(5_000, 1, b"", "", [], b"", b"", {})).result()
+    due = due_windows(store, 2_000)
+    commit(store, due.sequence, [ClosedWindow(it.decision_key, 1.0, b"outcome") for it in due.windows], {})
 
     assert exclusion.exclude(exclusion.examples(lambda _: True)) == 600
     assert client.hlen(store_key(prefix, Key.PAYLOADS)) == 0

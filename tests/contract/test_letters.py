@@ -16,7 +16,7 @@ def test_a_store_with_letters_is_renamed_when_it_is_attached_to_and_keeps_every_
     client: Redis, prefix: str, store: ReplayStore
 ) -> None:
     # Given a store with something in it, and its anchors, under the names of an earlier version
-    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(100, 1))
+    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(100, 1)).result()
     client.rpush(store_key(prefix, Key.ANCHORS), "anchor")
     before = contents(client, prefix)
     in_letters(client, prefix)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from redis import Redis
 
-from contract.store_calls import DECISIONS, FEEDBACK, arrivals
+from contract.store_calls import DECISIONS, FEEDBACK, arrivals, due_windows
 from contract.store_keys import contents
 from contract.store_world import Delivered
 from ol0.errors import Fenced, Gap, StoreError
@@ -30,7 +30,7 @@ def test_a_partition_that_nobody_registered_begins_where_its_log_does_and_where_
 ) -> None:
     for partition in (DECISIONS, FEEDBACK):
         claim = store.claim(partition)
-        store.apply(partition, claim, claim.next_offset + 1, arrivals(9_000))
+        store.apply(partition, claim, claim.next_offset + 1, arrivals(9_000)).result()
 
     assert store.registration.admit(NEWCOMER, OLD, 7) is Admitted.NEW
 
@@ -54,13 +54,13 @@ def test_a_topic_that_was_made_anew_is_refused_with_the_remedy_and_nothing_is_wr
 def test_where_it_is_ordered_such_a_partition_begins_anew_and_its_time_goes_on(store: ReplayStore) -> None:
     store.registration.admit(DECISIONS, OLD, 0)
     claim = store.claim(DECISIONS)
-    store.apply(DECISIONS, claim, 600, arrivals(9_000, 1, deadline_ms=20_000))
+    store.apply(DECISIONS, claim, 600, arrivals(9_000, 1, deadline_ms=20_000)).result()
 
     assert store.registration.begin_anew(DECISIONS, NEW, 3) is Admitted.ANEW
     assert store.registration.begin_anew(DECISIONS, NEW, 3) is Admitted.KNOWN, "once"
 
     with pytest.raises(Fenced):
-        store.apply(DECISIONS, Claim(claim.epoch, 600, 9_000), 601, arrivals(9_000, 2))
+        store.apply(DECISIONS, Claim(claim.epoch, 600, 9_000), 601, arrivals(9_000, 2)).result()
     again = store.claim(DECISIONS)
     assert (again.next_offset, again.watermark_ms) == (3, 9_000)
     assert store.counters().open == 1, "what came from the old log stays"
@@ -76,12 +76,12 @@ def test_a_broker_without_ids_is_believed(store: ReplayStore) -> None:
 
 def test_time_does_not_wait_for_a_partition_that_is_gone(store: ReplayStore) -> None:
     claim = store.claim(DECISIONS)
-    store.apply(DECISIONS, claim, 6, arrivals(9_000))
-    assert store.due(1).watermark_ms == 0
+    store.apply(DECISIONS, claim, 6, arrivals(9_000)).result()
+    assert due_windows(store, 1).watermark_ms == 0
 
     store.registration.retire(FEEDBACK)
 
-    assert store.due(1).watermark_ms == 9_000
+    assert due_windows(store, 1).watermark_ms == 9_000
     assert store.partitions() == [str(DECISIONS)]
 
 
@@ -102,7 +102,7 @@ def test_what_a_log_has_lost_is_passed_over_and_counted(
     store: ReplayStore, end: int, to: int, counted: dict[str, int]
 ) -> None:
     claim = store.claim(DECISIONS)
-    store.apply(DECISIONS, claim, 60, arrivals(9_000, 1, deadline_ms=20_000))
+    store.apply(DECISIONS, claim, 60, arrivals(9_000, 1, deadline_ms=20_000)).result()
     join = FeedbackJoin(store, cast("FeedbackHandler", None), lambda _: Delivered())
     place, first = Partition(*DECISIONS), to if "expired" in counted else 0
     join.claim(place, Log(OLD, first, end))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
+from contract.store_calls import commit, due_windows
 from ol0.controller.controller import Controller
 from ol0.errors import NothingToDraw
 from ol0.learner.decoding import DecodedReplay
@@ -13,6 +14,7 @@ from ol0.learning.batch import Batch
 from ol0.learning.examples import Example, batch_of
 from ol0.learning.replay import LocalReplay, Replay
 from ol0.records import Arm, Decision, DecisionId, Digest, FeaturesDtype, Partition
+from ol0.replay.anchors import AnchorStore
 from ol0.replay.buffer import ReplayBuffer
 from ol0.replay.protocol import Arrivals, ClosedWindow
 from ol0.replay.store import ReplayStore
@@ -58,7 +60,7 @@ class Both:
         self._store = ReplayStore(client, prefix)
         incarnation = self._store.register({DECISIONS: 0}, CAPACITY, 2 * CAPACITY)
         buffer = ReplayBuffer(client, prefix, incarnation, EPSILON, max_age_s)
-        buffer.add_anchors([(b"%d" % number, number / 128) for number in ANCHORS])
+        AnchorStore(client, prefix).add_anchors([(b"%d" % number, number / 128) for number in ANCHORS])
         self.stored = DecodedReplay(buffer, base, unpack, 100)
         self.local = LocalReplay(CAPACITY, batch_of([example(number) for number in ANCHORS], base), EPSILON, max_age_s)
 
@@ -81,10 +83,10 @@ class Both:
             feedback=b"",
             counts={"decisions": count},
         )
-        self._store.apply(DECISIONS, claim, claim.next_offset + 1, arrivals)
-        while due := self._store.due(CAPACITY):
+        self._store.apply(DECISIONS, claim, claim.next_offset + 1, arrivals).result()
+        while due := due_windows(self._store, CAPACITY):
             closed = [ClosedWindow(w.decision_key, int(w.head) / 128, b"outcome") for w in due.windows]
-            self._store.commit(due.sequence, closed, {})
+            commit(self._store, due.sequence, closed, {})
         self._added = numbers.stop
         for replay in self:
             replay.refresh()

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 from redis import Redis
 
-from contract.store_calls import DECISIONS, FEEDBACK, arrivals, trim, unsent
+from contract.store_calls import DECISIONS, FEEDBACK, arrivals, commit, due_windows, trim, unsent
 from contract.store_keys import contents
 from ol0.config import RedisConfig
 from ol0.errors import StoreError
@@ -25,14 +25,14 @@ from ol0.replay.store import ReplayStore
 def test_windows_close_once_and_in_order_of_deadline_then_id(store: ReplayStore) -> None:
     for partition, batch in ((DECISIONS, arrivals(5_000, 3, 1, 2)), (FEEDBACK, arrivals(5_000))):
         claim = store.claim(partition)
-        store.apply(partition, claim, claim.next_offset + 1, batch)
+        store.apply(partition, claim, claim.next_offset + 1, batch).result()
 
-    due = store.due(10)
+    due = due_windows(store, 10)
     assert [int.from_bytes(window.decision_key) for window in due.windows] == [1, 2, 3]
     closed = [ClosedWindow(window.decision_key, 0.5, b"outcome") for window in due.windows]
 
-    assert store.commit(due.sequence, closed, {})
-    assert not store.commit(due.sequence, closed, {}), "a second worker, or a repeated call"
+    assert commit(store, due.sequence, closed, {})
+    assert not commit(store, due.sequence, closed, {}), "a second worker, or a repeated call"
     assert store.counters().outcomes == 3
 
 
@@ -40,16 +40,16 @@ def test_windows_that_were_listed_at_another_sequence_are_not_closed(store: Repl
     # As after a store went back: the window is open and due, and yet others come before it.
     for partition, batch in ((DECISIONS, arrivals(5_000, 1, 2)), (FEEDBACK, arrivals(5_000))):
         claim = store.claim(partition)
-        store.apply(partition, claim, claim.next_offset + 1, batch)
+        store.apply(partition, claim, claim.next_offset + 1, batch).result()
 
-    assert not store.commit(1, [ClosedWindow((2).to_bytes(16), 0.5, b"outcome")], {})
-    assert len(store.due(10).windows) == 2
+    assert not commit(store, 1, [ClosedWindow((2).to_bytes(16), 0.5, b"outcome")], {})
+    assert len(due_windows(store, 10).windows) == 2
 
 
 def test_a_window_that_is_not_due_cannot_be_closed(store: ReplayStore) -> None:
-    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(0, 1))
+    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(0, 1)).result()
 
-    assert not store.commit(0, [ClosedWindow((1).to_bytes(16), 0.5, b"outcome")], {})
+    assert not commit(store, 0, [ClosedWindow((1).to_bytes(16), 0.5, b"outcome")], {})
 
 
 DUE = [number.to_bytes(16) for number in range(1, 6)]
@@ -75,7 +75,7 @@ def test_a_malformed_closing_is_refused_before_anything_is_written(
 ) -> None:
     store = ReplayStore(client, prefix)
     store.register({DECISIONS: 5}, capacity=4, max_open=9)
-    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(5_000, *range(1, 6)))
+    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(5_000, *range(1, 6))).result()
     before = contents(client, prefix)
 
     assert Scripts(client, prefix).call("commit", 0, *words)[0] == b"BAD"
@@ -84,7 +84,7 @@ def test_a_malformed_closing_is_refused_before_anything_is_written(
 
 @pytest.mark.parametrize("script", ["exclude", "forget"])
 def test_a_list_that_is_cut_off_takes_nothing_out(store: ReplayStore, client: Redis, prefix: str, script: str) -> None:
-    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(0, 1))
+    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(0, 1)).result()
     slot = b"\0\0\0\0" if script == "exclude" else b""
     field = payload_field(1_001, DUE[0])
     before = contents(client, prefix)
@@ -96,7 +96,7 @@ def test_a_list_that_is_cut_off_takes_nothing_out(store: ReplayStore, client: Re
 def test_a_window_with_another_deadline_is_not_the_one_to_forget(
     store: ReplayStore, client: Redis, prefix: str
 ) -> None:
-    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(0, 1))
+    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(0, 1)).result()
     before = contents(client, prefix)
 
     assert store.exclusion.forget([payload_field(999, DUE[0])]) == 0
@@ -110,12 +110,12 @@ def close_all(store: ReplayStore, first: int, *deadlines_ms: int, user: str | No
         decided = arrivals(deadline_ms, number, deadline_ms=deadline_ms - number)
         for partition, batch in ((DECISIONS, decided), (FEEDBACK, arrivals(deadline_ms))):
             claim = claims[partition]
-            store.apply(partition, claim, claim.next_offset + 1, batch)
+            store.apply(partition, claim, claim.next_offset + 1, batch).result()
             claims[partition] = replace(claim, next_offset=claim.next_offset + 1)
-        while due := store.due(2):
+        while due := due_windows(store, 2):
             made = [(it, b"" if it.published else b"outcome") for it in due.windows]
             closed = [ClosedWindow(it.decision_key, 1.0, outcome, user_key(user)) for it, outcome in made]
-            assert store.commit(due.sequence, closed, {}, limit)
+            assert commit(store, due.sequence, closed, {}, limit)
 
 
 def send_all(store: ReplayStore) -> tuple[int, int]:
@@ -162,11 +162,11 @@ def test_an_hour_that_ends_within_a_batch_is_counted_apart(store: ReplayStore) -
         (FEEDBACK, arrivals(9 * HOUR_MS)),
     ):
         claim = store.claim(partition)
-        store.apply(partition, claim, claim.next_offset + 1, batch)
-    due = store.due(10)
+        store.apply(partition, claim, claim.next_offset + 1, batch).result()
+    due = due_windows(store, 10)
 
     closed = [ClosedWindow(window.decision_key, 1.0, b"outcome", user_key("ann")) for window in due.windows]
-    store.commit(due.sequence, closed, {}, user_limit=1)
+    commit(store, due.sequence, closed, {}, user_limit=1)
 
     assert (store.counters().examples, store.counters().capped) == (2, 0)
 
@@ -218,9 +218,9 @@ def test_what_closed_before_the_newest_outcome_is_told_from_what_closed_after_by
     decisions = replace(arrivals(5_000, 1, 2, 3), deadlines="0000000001001" * 3)
     for partition, batch in ((DECISIONS, decisions), (FEEDBACK, arrivals(5_000))):
         claim = store.claim(partition)
-        store.apply(partition, claim, claim.next_offset + 1, batch)
+        store.apply(partition, claim, claim.next_offset + 1, batch).result()
 
-    due = store.due(10)
+    due = due_windows(store, 10)
 
     assert [window.published for window in due.windows] == [True, True, False]
     assert (due.sequence, due.next_outcome) == (0, 8)
@@ -252,11 +252,11 @@ def test_a_rebuild_takes_damaged_keys_away_and_leaves_anchors(
 def test_trimming_never_takes_outcomes_that_were_not_acknowledged(store: ReplayStore) -> None:
     for partition, batch in ((DECISIONS, arrivals(5_000, 1, 2, 3)), (FEEDBACK, arrivals(5_000))):
         claim = store.claim(partition)
-        store.apply(partition, claim, claim.next_offset + 1, batch)
+        store.apply(partition, claim, claim.next_offset + 1, batch).result()
     for limit in (2, 1):
-        due = store.due(limit)
+        due = due_windows(store, limit)
         outcomes = [ClosedWindow(it.decision_key, None, b"%d," % it.decision_key[-1]) for it in due.windows]
-        store.commit(due.sequence, outcomes, {})
+        commit(store, due.sequence, outcomes, {})
 
     # Two workers sent the outcomes of the first commit, and both trim.
     assert unsent(store) == Unsent(2, b"1,2,3,")
@@ -276,8 +276,8 @@ def test_scripts_that_the_server_forgot_are_sent_again(store: ReplayStore, clien
 
 
 def test_a_malformed_closing_is_refused_in_a_turn_too(store: ReplayStore, client: Redis, prefix: str) -> None:
-    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(5_000, 1))
-    store.apply(FEEDBACK, store.claim(FEEDBACK), 1, arrivals(5_000))
+    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(5_000, 1)).result()
+    store.apply(FEEDBACK, store.claim(FEEDBACK), 1, arrivals(5_000)).result()
     before = contents(client, prefix)
 
     with pytest.raises(StoreError, match="BAD"):
@@ -286,9 +286,9 @@ def test_a_malformed_closing_is_refused_in_a_turn_too(store: ReplayStore, client
 
 
 def test_a_turn_lists_what_is_due_behind_what_it_closes(store: ReplayStore) -> None:
-    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(5_000, 1, 2, 3))
-    store.apply(FEEDBACK, store.claim(FEEDBACK), 1, arrivals(5_000))
-    due = store.due(2)
+    store.apply(DECISIONS, store.claim(DECISIONS), 6, arrivals(5_000, 1, 2, 3)).result()
+    store.apply(FEEDBACK, store.claim(FEEDBACK), 1, arrivals(5_000)).result()
+    due = due_windows(store, 2)
     closed = [ClosedWindow(window.decision_key, 1.0, b"outcome") for window in due.windows]
 
     turn = store.turn(2, Commit(due.sequence, closed, {})).result()

@@ -31,7 +31,7 @@ def config(url: str, *accept: StoreRisk) -> RedisConfig:
 def take_in(store: ReplayStore, watermark_ms: int, decision: int) -> None:
     """One batch with one decision, as whoever owns the partition now."""
     claim = store.claim(DECISIONS)
-    taken = store.apply(DECISIONS, claim, claim.next_offset + 1, arrivals(watermark_ms, decision))
+    taken = store.apply(DECISIONS, claim, claim.next_offset + 1, arrivals(watermark_ms, decision)).result()
     assert taken is Applied.DONE
 
 

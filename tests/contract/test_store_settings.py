@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from contract.store_calls import DECISIONS, FEEDBACK, arrivals, trim, unsent
+from contract.store_calls import DECISIONS, FEEDBACK, arrivals, commit, due_windows, trim, unsent
 from ol0.config import StoreRisk
 from ol0.errors import ConfigError, StoreError
 from ol0.replay.budget import BYTES_PER_NUMBER, ENVELOPE_BYTES, MOST_OPEN, Budget
@@ -109,13 +109,13 @@ def test_where_nobody_says_how_many_windows_may_be_open_the_servers_memory_does(
 
 def test_the_bound_of_open_windows_follows_whoever_reads(store: ReplayStore) -> None:
     claim = store.claim(DECISIONS)
-    store.apply(FEEDBACK, store.claim(FEEDBACK), 1, arrivals(0))
-    store.apply(DECISIONS, claim, 6, arrivals(10, 1))
+    store.apply(FEEDBACK, store.claim(FEEDBACK), 1, arrivals(0)).result()
+    store.apply(DECISIONS, claim, 6, arrivals(10, 1)).result()
     claim = replace(claim, next_offset=6, watermark_ms=10)
     store.registration.bound(2)
-    assert store.apply(DECISIONS, claim, 7, arrivals(10, 2, 3)) is Applied.FULL
+    assert store.apply(DECISIONS, claim, 7, arrivals(10, 2, 3)).result() is Applied.FULL
     store.registration.bound(3)
-    assert store.apply(DECISIONS, claim, 7, arrivals(10, 2, 3)) is Applied.DONE
+    assert store.apply(DECISIONS, claim, 7, arrivals(10, 2, 3)).result() is Applied.DONE
 
 
 def test_a_server_at_its_limit_still_takes_records_in_closes_windows_and_frees_memory(
@@ -128,9 +128,9 @@ def test_a_server_at_its_limit_still_takes_records_in_closes_windows_and_frees_m
 
     for partition, batch in ((DECISIONS, arrivals(5_000, 1, 2)), (FEEDBACK, arrivals(5_000))):
         claim = store.claim(partition)
-        assert store.apply(partition, claim, claim.next_offset + 1, batch) is Applied.DONE
-    due = store.due(10)
-    assert store.commit(due.sequence, [ClosedWindow(it.decision_key, None, b"outcome") for it in due.windows], {})
+        assert store.apply(partition, claim, claim.next_offset + 1, batch).result() is Applied.DONE
+    due = due_windows(store, 10)
+    assert commit(store, due.sequence, [ClosedWindow(it.decision_key, None, b"outcome") for it in due.windows], {})
     sent = Unsent(1, b"outcome" * 2)
     assert unsent(store) == sent
     trim(store, sent)
@@ -146,12 +146,12 @@ def test_a_store_whose_budget_is_used_up_takes_no_more_memory_than_it_says(clien
     store.register({DECISIONS: 0, FEEDBACK: 0}, capacity=100, max_open=open_windows)
     ids = [number.to_bytes(16) for number in range(open_windows)]
     decided = replace(arrivals(0, *range(open_windows)), payloads=[b"x" * payload_bytes] * open_windows)
-    store.apply(DECISIONS, store.claim(DECISIONS), 1, decided)
+    store.apply(DECISIONS, store.claim(DECISIONS), 1, decided).result()
     claim = store.claim(FEEDBACK)
     for number in range(8):
         entry = FeedbackEntry(feedback_key(f"thumb-{number}"), source_key("user"), 10, 10, 1.0, 1).pack()
         said = replace(arrivals(0), targets=b"".join(ids), feedback=entry * open_windows)
-        store.apply(FEEDBACK, replace(claim, next_offset=number), number + 1, said)
+        store.apply(FEEDBACK, replace(claim, next_offset=number), number + 1, said).result()
     assert store.counters().open == open_windows
 
     taken = read_stats(client, prefix).memory_bytes

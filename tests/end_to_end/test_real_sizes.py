@@ -299,7 +299,7 @@ def say_memory(stack: NativeStack, folder: Path, size: int, latencies_s: tuple[f
     sys.stdout.write(
         f"\ncheckpoint {size / 1e6:.1f} MB; approval -> host serves {[round(it, 2) for it in latencies_s]} s\n"
     )
-    rows = {"kafka": stack.kafka_pid, "store": stack.redis_pid} | service_pids(folder)
+    rows = {"kafka": stack.brokers[0].pid, "store": stack.valkey.pid} | service_pids(folder)
     for name, pid in rows.items():
         status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
         sys.stdout.write(f"  {name}: {int(status.partition('VmHWM:')[2].split()[0]) / 1024:.0f} MiB at most\n")

@@ -27,6 +27,7 @@ from support.kafka_log import put_bytes
 from support.trials import Trials
 from testbed.lineages import Journal, Place, bring_in, services, write_settings
 from testbed.processes import Started, ol0
+from testbed.restarts import restart_kafka, restart_redis
 from testbed.waiting import wait_until
 
 TOKEN = "a token of the tests"  # noqa: S105 - of the tests
@@ -263,14 +264,14 @@ def test_broker_and_store_may_go_and_come_back(own_stack: NativeStack, tmp_path:
         apply_topics(settings)
         wait_until(lambda: well(*Part)() and watch.picture.caught_up, WITHIN_S)
         # When both are killed, then that is told, and what was known stays.
-        os.kill(own_stack.kafka_pid, signal.SIGKILL)
-        os.kill(own_stack.redis_pid, signal.SIGKILL)
+        os.kill(own_stack.brokers[0].pid, signal.SIGKILL)
+        os.kill(own_stack.valkey.pid, signal.SIGKILL)
         wait_until(lambda: trouble(Part.BROKER)() and trouble(Part.STORE)(), WITHIN_S)
         assert watch.picture.caught_up
         assert watch.picture.stats is not None
         # When they are back, then nothing is amiss, and news are seen.
-        own_stack.restart_kafka()
-        own_stack.restart_redis()
+        restart_kafka(own_stack)
+        restart_redis(own_stack)
         wait_until_well()
         order = OperatorCommand(OperatorKind.FREEZE, None, "ann", "launch day", wall_clock_ms())
         RecordSender(Lineage.of(settings.kafka)).send_all([order])

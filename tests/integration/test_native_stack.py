@@ -17,6 +17,7 @@ from ol0.errors import StackError
 from ol0.stacks.jars import kafka_jars
 from ol0.stacks.native import NativeStack
 from ol0.stacks.stack import Stack
+from testbed.restarts import restart_kafka, restart_redis
 from testbed.waiting import is_alive, wait_until
 
 TIMEOUT_S = 30.0
@@ -27,7 +28,7 @@ from pathlib import Path
 from ol0.stacks.native import NativeStack
 stack = NativeStack(Path(sys.argv[1]))
 stack.start()
-print(stack.kafka_pid, stack.redis_pid, flush=True)
+print(stack.brokers[0].pid, stack.valkey.pid, flush=True)
 sys.stdin.read()
 """
 
@@ -120,35 +121,35 @@ def test_the_store_keeps_an_append_only_file_and_never_evicts(own_stack: NativeS
 
 @pytest.mark.parametrize("killed", [False, True], ids=["stopped", "killed"])
 def test_a_restart_of_kafka_keeps_its_address_and_its_records(own_stack: NativeStack, *, killed: bool) -> None:
-    address, pid, topic = own_stack.bootstrap_servers, own_stack.kafka_pid, create_topic(own_stack)
+    address, pid, topic = own_stack.bootstrap_servers, own_stack.brokers[0].pid, create_topic(own_stack)
     produce(own_stack, topic, b"kept")
     if killed:
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not is_alive(pid), TIMEOUT_S)
-    own_stack.restart_kafka()
+    restart_kafka(own_stack)
     assert own_stack.bootstrap_servers == address
-    assert own_stack.kafka_pid != pid
+    assert own_stack.brokers[0].pid != pid
     assert consume(own_stack, topic) == b"kept"
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["stopped", "killed"])
 def test_a_restart_of_the_store_keeps_its_address_and_its_keys(own_stack: NativeStack, *, killed: bool) -> None:
-    url, pid, key = own_stack.redis_url, own_stack.redis_pid, str(uuid.uuid4())
+    url, pid, key = own_stack.redis_url, own_stack.valkey.pid, str(uuid.uuid4())
     with store_at(own_stack) as store:
         store.set(key, b"kept")
     if killed:
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not is_alive(pid), TIMEOUT_S)
-    own_stack.restart_redis()
+    restart_redis(own_stack)
     assert own_stack.redis_url == url
-    assert own_stack.redis_pid != pid
+    assert own_stack.valkey.pid != pid
     with store_at(own_stack) as store:
         assert store.get(key) == b"kept"
 
 
 def test_ports_are_open_on_the_loopback_address_only(own_stack: NativeStack) -> None:
     cluster = own_stack._cluster
-    for port in (*cluster.ports, *cluster.controller_ports, own_stack._valkey.port):
+    for port in (*cluster.ports, *cluster.controller_ports, own_stack.valkey.port):
         socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S).close()
         # A server that listens on every address is also found at another one of this machine.
         with pytest.raises(OSError, match=r"refused|unreachable|assign"):
@@ -158,7 +159,7 @@ def test_ports_are_open_on_the_loopback_address_only(own_stack: NativeStack) -> 
 def test_everything_is_gone_after_stop(tmp_path: Path) -> None:
     stack = NativeStack(tmp_path)
     stack.start()
-    pids = (stack.kafka_pid, stack.redis_pid)
+    pids = (stack.brokers[0].pid, stack.valkey.pid)
     assert all(is_alive(pid) for pid in pids)
     stack.stop()
     assert not any(is_alive(pid) for pid in pids)
@@ -194,14 +195,14 @@ def test_a_tampered_jar_is_refused(tmp_path: Path) -> None:
         StackError, match=r"org\.apache\.kafka:kafka-clients:4\.3\.1 .* expected [0-9a-f]{64}.* delete it"
     ):
         stack.start()
-    assert not is_alive(stack.redis_pid)
+    assert not is_alive(stack.valkey.pid)
 
 
 def test_a_server_that_does_not_come_up_shows_the_end_of_its_log(tmp_path: Path) -> None:
     stack = NativeStack(tmp_path)
-    with socket.create_server(("127.0.0.1", stack._valkey.port)):
+    with socket.create_server(("127.0.0.1", stack.valkey.port)):
         with pytest.raises(
             StackError, match=r"(?s)Valkey ended with exit code 1 .*valkey\.log.*Address already in use"
         ):
             stack.start()
-        assert not is_alive(stack.kafka_pid)
+        assert not is_alive(stack.brokers[0].pid)

@@ -18,14 +18,19 @@ from ol0.kafka.lineage import Lineage
 from ol0.kafka.rights import SEEING
 from ol0.operator.setup.lineage import apply_topics, warm_up
 from ol0.operator.setup.prompts import Split
-from ol0.operator.store.forget import forget_user
+from ol0.operator.store.forget import forget_user, user_pseudonym
+from ol0.operator.store.selection import Selection
 from ol0.records import Candidate, OperatorCommand, ServingState
 from ol0.replay import script_runner
+from ol0.replay.connection import connect
+from ol0.replay.exclusion import Exclusion
 from ol0.sdk.options import Options
 from ol0.sdk.router import Router
 from ol0.simulation.users import Users
 from ol0.supervisor.guard import GuardedProcess
 from ol0.supervisor.service_commands import SERVICES
+from ol0.wire.codec import Codec
+from ol0.wire.payloads import Payloads
 from support.acl_table import EVERY, PREFIX, Right, rights, store_commands
 from support.secured_broker import ADMIN
 from support.secured_lineage import HABITS, PASSWORD, LogIn, SecuredLineage, secured, with_certificate, with_password
@@ -74,7 +79,7 @@ def test_with_the_rights_of_the_page_all_of_a_lineage_works_and_each_of_them_is_
                 journal.first(Candidate, lambda it: it.step > 0)
                 assert host.refused is None
                 # And a user is forgotten whose window is still open
-                wait_until(lambda: forgotten_windows(operator, host, split), WITHIN_S)
+                assert forgotten_windows(operator, host, split) == 1
             assert host.account.delivered == host.account.made
             # And every command does what it says
             use_every_command(lineage)
@@ -106,7 +111,9 @@ def forgotten_windows(operator: Settings, host: Router, split: Split) -> int:
     """How many windows of a user were open who has just asked something."""
     with host.prompt("of ann", user="ann") as prompt:
         prompt.decide(split.stream.features[0])
-    time.sleep(0.2)
+    matches = Selection(pseudonym=user_pseudonym(operator, "ann")).matches(Payloads(Codec()))
+    exclusion = Exclusion(connect(operator.redis), PREFIX)
+    wait_until(lambda: exclusion.windows(matches), WITHIN_S)
     return forget_user(operator, "ann", "a test", "").windows
 
 

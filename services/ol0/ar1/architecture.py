@@ -9,7 +9,7 @@ from typing import Final, Self
 ATTENTION_HEADS: Final = 8  # fixed in AR1; hidden_dim is a multiple of it
 PARTS: Final = ("expert", "scope", "span", "rank")
 SCOPES: Final = 2  # local, global
-RANKS: Final = (8, 16, 32, 64)  # what the rank part's choices stand for
+RANKS: Final = (8, 16, 32, 64)  # the ranks that the rank part's choices mean
 ACTION_NUMBERS: Final = 5  # expert, scope, span, rank, bias scale
 HISTORY: Final = (10, ACTION_NUMBERS)
 

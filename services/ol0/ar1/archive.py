@@ -2,13 +2,13 @@
 
 ::
 
-    NAME/data.pkl       what was saved; where a storage stands, its number
+    NAME/data.pkl       what was saved; each storage is replaced by its number
     NAME/data/0 ...     the bytes of each storage, stored without compression
     NAME/byteorder      "little" or "big"; files of older versions have none and are little-endian
     NAME/version, NAME/.format_version, NAME/.storage_alignment, NAME/.data/serialization_id
 
-Nothing is extracted: members are only ever looked up by their exact names, and read after their sizes were checked.
-torch may be told to compute no checksums; then it writes 0 for each, which stands for none.
+Nothing is extracted: members are looked up by their exact names, and read after their sizes were checked.
+torch can leave the checksums out; it then writes 0 for each, which means that there is none.
 """
 
 import re
@@ -29,7 +29,7 @@ _NAMES: Final = re.compile(
 
 
 class Archive:
-    """An open file of torch's zip format whose members are all what they should be. ``open_archive`` makes one."""
+    """An open file of torch's zip format, its members checked. ``open_archive`` makes one."""
 
     def __init__(self, source: Path, opened: ZipFile, members: dict[str, ZipInfo]) -> None:
         self._source = source
@@ -43,7 +43,7 @@ class Archive:
         return self._read("data.pkl", MAX_PICKLE_BYTES)
 
     def storage_bytes(self, key: str) -> int | None:
-        """How many bytes the storage of this number has; None where there is none."""
+        """Bytes of the storage of this number; None if it is missing."""
         member = self._members.get(f"data/{key}")
         return None if member is None else member.file_size
 
@@ -53,7 +53,7 @@ class Archive:
         Their checksum is verified where the file has one.
 
         Raises:
-            CheckpointError: it is not there, or its bytes were changed.
+            CheckpointError: the storage is missing, or its bytes were changed.
         """
         if key not in self._storages:
             self._storages[key] = self._read(f"data/{key}", self.size)
@@ -72,7 +72,7 @@ class Archive:
     def _read(self, name: str, limit: int) -> bytes:
         member = self._members.get(name)
         if member is None:
-            raise CheckpointError(f"{self._source}: there is no {name} in it: it is not a file of torch.save")
+            raise CheckpointError(f"{self._source}: there is no {name} in it, so it is not a file of torch.save")
         if member.file_size > limit:
             raise CheckpointError(f"{self._source}: {name} has {member.file_size} bytes; at most {limit} are taken")
         try:
@@ -97,7 +97,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
     """Opens a file of torch's zip format.
 
     Raises:
-        CheckpointError: it cannot be read, is no such file, or a member is not what it should be.
+        CheckpointError: the file cannot be read or has another format, or a member is wrong.
     """
     try:
         with path.open("rb") as file:
@@ -115,7 +115,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
 
 
 def _checked_members(path: Path, members: list[ZipInfo]) -> dict[str, ZipInfo]:
-    """The members by their names below the one folder that all are in."""
+    """The members by their names below the folder that contains all of them."""
     if len(members) > MAX_MEMBERS:
         raise CheckpointError(f"{path} has {len(members)} members; at most {MAX_MEMBERS} are taken")
     folder = members[0].filename.partition("/")[0] + "/" if members else "/"
@@ -136,7 +136,7 @@ def _checked_members(path: Path, members: list[ZipInfo]) -> dict[str, ZipInfo]:
 
 
 def _require_own_bytes(path: Path, members: list[ZipInfo]) -> None:
-    """No two members lie over each other, so that together they are no larger than the file."""
+    """Refuses members that overlap, so that together they are no larger than the file."""
     end, last = 0, ""
     for member in sorted(members, key=lambda one: one.header_offset):
         if member.header_offset < end:

@@ -1,4 +1,4 @@
-"""What the base does before anything is learnt: its suite, its anchors, its Fisher information, its figures."""
+"""The base before learning: its canary suite, anchors, Fisher information and figures."""
 
 from dataclasses import dataclass
 from random import Random
@@ -21,14 +21,14 @@ SMALLEST_SUITE: Final = 50  # below it no share means anything
 
 @dataclass(frozen=True, slots=True)
 class BaselineMetrics:
-    """Figures of the base, named as the evaluator of the legacy code names them.
+    """Figures of the base, under the names of the legacy code's evaluator.
 
     Attributes:
         task_success_rate: mean reward where the base would choose what was served; None where it never would.
         canary_pass_rate: share of the suite whose good action the base takes.
         coherence_score: mean of exp(-entropy of the policy), over the parts together.
         agreement_rate: share of the logged decisions that the base would have made.
-        samples: rows that the figures stand on.
+        samples: rows from which the figures are computed.
     """
 
     task_success_rate: float | None
@@ -40,11 +40,11 @@ class BaselineMetrics:
 
 @dataclass(frozen=True, slots=True)
 class Parted:
-    """A calibration file in two: nothing is in both.
+    """A calibration file, split into two disjoint parts.
 
     Attributes:
         kept: for anchors and the Fisher information.
-        suite: held out, and well rewarded: prompts whose good action is known.
+        suite: held-out rows with a high reward: prompts whose good action is known.
     """
 
     kept: Calibration
@@ -52,10 +52,10 @@ class Parted:
 
     @classmethod
     def of(cls, calibration: Calibration, suite_share: float, seed: int) -> Self:
-        """Holds a share back, by a seeded permutation.
+        """Holds out a share of the rows, chosen by a seeded permutation.
 
         Raises:
-            ConfigError: too few of the rows held back have a reward that makes their action a good one.
+            ConfigError: too few of the held-out rows have a reward of at least ``GOOD``.
         """
         order = np.random.default_rng(seed).permutation(len(calibration))
         held = round(suite_share * len(calibration))
@@ -70,7 +70,7 @@ class Parted:
 
 
 def anchors_of(base: Controller, kept: Calibration, count: int, seed: int) -> tuple[Anchor, ...]:
-    """The first rows as logged decisions; the same rows and seed give the same anchors."""
+    """Returns the first rows as logged decisions. The same rows and seed give the same anchors."""
     rng = Random(seed)  # noqa: S311 - names, no secret
     return tuple(
         log_anchor(
@@ -87,7 +87,7 @@ def anchors_of(base: Controller, kept: Calibration, count: int, seed: int) -> tu
 
 
 def fisher_of(base: Controller, features: Floats) -> Floats:
-    """Of the heads side by side, the bias in the last row: features (n, D) to (D + 1, K)."""
+    """Fisher information of the stacked heads, the bias in the last row: features (n, D) to (D + 1, K)."""
     with_bias = np.append(features, np.ones((len(features), 1), np.float32), axis=1)
     return softmax_fisher(with_bias, np.concatenate(base.policy(features), axis=1))
 

@@ -1,6 +1,6 @@
-"""The calibration file: decisions that a host's AR1 policy has made, and what became of them.
+"""The calibration file: logged decisions of a host's AR1 policy, with their rewards.
 
-An ``.npz`` (without pickled objects) of n rows, named as AR1 names them; ``[ ]`` may be missing:
+An ``.npz`` (without pickled objects) of n rows, under AR1's names; arrays in ``[ ]`` are optional:
 
 ====================== ============ ==================================================================================
 array                  shape        meaning
@@ -9,9 +9,9 @@ chunk_summary          (n, 512)     content
 retrieval_features     (n, 64)
 value_features         (n, 32)
 [vision_features]      (n, 768)     zeros where missing
-[prev_action]          (n, 5)       raw numbers: expert, scope 0/1, span from 1, rank 8/16/32/64, bias scale; a row of
-                                    NaN where nothing came before
-[chunk_index]          (n,)         taken and not used: it has no influence (ADR 7)
+[prev_action]          (n, 5)       raw numbers: expert, scope 0/1, span from 1, rank 8/16/32/64, bias scale; rows of
+                                    NaN for first decisions
+[chunk_index]          (n,)         accepted and ignored (ADR 7)
 action                 (n, 4 or 5)  what was served, in the same raw numbers
 reward                 (n,)         within 0..1
 [propensity]           (n, 4)       probability of each part when it was served, within (0, 1]; 1 where missing, for
@@ -47,7 +47,7 @@ class Calibration:
     """n decisions with their rewards.
 
     Attributes:
-        features: what the encoder makes of their states, shape (n, hidden_dim).
+        features: the encoded states, shape (n, hidden_dim).
         actions: index of every part, shape (n, 4).
         propensities: of every part, shape (n, 4).
         rewards: shape (n,).
@@ -64,7 +64,7 @@ class Calibration:
         return len(self.rewards)
 
     def rows(self, index: NDArray[np.intp]) -> Self:
-        """Those rows, in that order."""
+        """Returns these rows, in this order."""
         groups = None if self.groups is None else self.groups[index]
         return type(self)(
             self.features[index], self.actions[index], self.propensities[index], self.rewards[index], groups
@@ -72,10 +72,10 @@ class Calibration:
 
 
 def read_calibration(path: Path, encoder: AR1Encoder, architecture: Architecture) -> Calibration:
-    """Opens a calibration file and encodes its states.
+    """Reads a calibration file and encodes its states.
 
     Raises:
-        ConfigError: no such file, not an .npz, an array is missing, unknown, does not fit or is out of range.
+        ConfigError: the file is missing or no .npz, or an array is missing, unknown, of a wrong shape or out of range.
     """
     arrays = read_npz(path, REQUIRED)
     if unknown := sorted(arrays.keys() - {*REQUIRED, *OPTIONAL}):

@@ -1,4 +1,4 @@
-"""An AR1 checkpoint, opened: every tensor accounted for, or an error that names those that are not."""
+"""Reads AR1 checkpoints: each tensor is checked, and an error names all that are wrong."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ class AR1Checkpoint:
     """A policy as numpy arrays.
 
     Attributes:
-        layout: where in the file it was.
+        layout: its place in the file.
         architecture: inferred from its shapes.
         tensors: parameters and ``action_history`` as float32, by AR1's names without a prefix; see Architecture.shapes.
         counters: hysteresis_count and, of a router, flip_count and step_count: whole numbers that change no decision.
         dtypes: how many of its tensors the file holds in each type.
-        checksums: whether the file has them, so that a changed byte among its numbers would have been found.
-        differing: tensors of which a second state_dict in the file holds other numbers; the first one is used.
+        checksums: whether the file has checksums, which reveal changed bytes.
+        differing: tensors whose numbers differ in a second state_dict of the file; the first one is used.
     """
 
     layout: Layout
@@ -45,12 +45,12 @@ class AR1Checkpoint:
 
     @property
     def numbers(self) -> int:
-        """How many numbers the policy has, its counters among them (not the router's)."""
+        """Numbers in the policy, including its counters but not the router's."""
         return sum(tensor.size for tensor in self.tensors.values()) + 1
 
 
 def read_ar1(path: Path) -> AR1Checkpoint:
-    """Opens and checks a ``.pt`` file; nothing of it is run.
+    """Opens and checks a ``.pt`` file. Executes nothing of it.
 
     Raises:
         CheckpointError: no file of torch.save, a pickle that wants more than tensors, no policy in it, or tensors
@@ -116,7 +116,7 @@ class _Opened:
 
 
 class Described(Protocol):
-    """What a tensor says of itself before it is read."""
+    """Shape and type of a tensor whose numbers were not read."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -128,7 +128,7 @@ class Described(Protocol):
 
 
 def flaws(tensors: Mapping[str, Described], expected: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
-    """What is wrong with names, shapes and types, in words."""
+    """Yields a sentence for each wrong name, shape or type."""
     yield from (f"{name} is missing" for name in expected if name not in tensors)
     yield from (f"{name[:80]} is unknown" for name in sorted(tensors.keys() - expected.keys()))
     for name, shape in expected.items():
@@ -143,7 +143,7 @@ def flaws(tensors: Mapping[str, Described], expected: Mapping[str, tuple[int, ..
 
 
 def not_finite(arrays: Mapping[str, NDArray[np.generic]]) -> Iterator[str]:
-    """Names of the arrays that hold a number that is not finite, in words."""
+    """Yields a sentence for each array with a number that is not finite."""
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             yield f"{name} holds a number that is not finite"

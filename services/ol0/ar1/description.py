@@ -1,4 +1,4 @@
-"""What there is to say of a checkpoint before anything is done with it: the lines of ``ol0 warmup --dry-run``."""
+"""Describes a checkpoint before a warm-up: the lines of ``ol0 warmup --dry-run``."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""AR1's state encoder in numpy: what turns a state into the features that the heads read.
+"""AR1's state encoder in numpy: turns states into the features that the heads read.
 
     x = chunk_proj(summary) + [retrieval_proj | vision_proj | value_proj | action_proj]      (cut to hidden_dim: ADR 7)
     per layer:   x = norm1(x + out_proj(v(x)))        x = norm2(x + linear2(relu(linear1(x))))
@@ -58,7 +58,7 @@ class Norm:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer on one token. Queries and keys are not here: they have no influence."""
+    """One layer for one token. Queries and keys are left out: they have no influence."""
 
     values: Linear
     out: Linear
@@ -69,7 +69,7 @@ class Layer:
 
     @classmethod
     def of(cls, tensors: Mapping[str, Floats], number: int) -> Self:
-        """The layer of this number. Queries, keys and values are stacked in one projection, values last."""
+        """Returns the layer of this number. One projection stacks queries, keys and values, in this order."""
         name = f"state_encoder.layers.{number}"
         weight, bias = tensors[f"{name}.self_attn.in_proj_weight"], tensors[f"{name}.self_attn.in_proj_bias"]
         first = 2 * len(bias) // 3
@@ -89,7 +89,7 @@ class Layer:
 
 
 class AR1Encoder:
-    """Turns states into features, float32. Immutable; may be used from several threads.
+    """Turns states into features, float32. Immutable and thread-safe.
 
     Args:
         architecture: of the policy.
@@ -117,7 +117,7 @@ class AR1Encoder:
         return x
 
     def _auxiliary_features(self, states: States) -> Floats:
-        """Side by side, shape (n, hidden_dim). Without a previous action its quarter is zero: not even the bias."""
+        """Concatenated, shape (n, hidden_dim). Without a previous action its quarter is zero, without the bias too."""
         vision = states.vision_features
         if vision is None:
             vision = np.zeros((len(states), self.architecture.vision), np.float32)

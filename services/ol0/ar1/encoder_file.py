@@ -1,10 +1,9 @@
 """The encoder's own file: written once at warm-up, named in every checkpoint of the lineage by its SHA-256.
 
-A checkpoint that travels over Kafka holds the heads alone; what never changes stays behind as ``encoder.safetensors``:
+A checkpoint on Kafka holds only the heads. The parts that never change stay in ``encoder.safetensors``:
 the encoder and AR1's bias and value heads, by AR1's names, float32.
 """
 
-from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -15,20 +14,17 @@ from safetensors.numpy import load, save
 from ol0.ar1.architecture import BUFFERS, PARTS, Architecture
 from ol0.ar1.checkpoint import AR1Checkpoint, flaws, not_finite
 from ol0.ar1.encoder import AR1Encoder
+from ol0.controller.checkpoint import digest_of
 from ol0.errors import CheckpointError
+from ol0.records import brief
 
 TRAINED: Final = frozenset(f"{part}_head.{kind}" for part in PARTS for kind in ("weight", "bias"))
 
 
 def write_encoder(checkpoint: AR1Checkpoint) -> bytes:
-    """The bytes of ``encoder.safetensors``; the same policy gives the same bytes."""
+    """Returns the bytes of ``encoder.safetensors``. The same policy gives the same bytes."""
     kept = {name: tensor for name, tensor in checkpoint.tensors.items() if name not in TRAINED | BUFFERS}
     return save({name: np.ascontiguousarray(tensor) for name, tensor in kept.items()})
-
-
-def fingerprint_of(data: bytes) -> str:
-    """What a checkpoint's manifest says of its encoder."""
-    return sha256(data).hexdigest()
 
 
 def read_encoder(path: Path, expected: str | None = None) -> AR1Encoder:
@@ -36,10 +32,10 @@ def read_encoder(path: Path, expected: str | None = None) -> AR1Encoder:
 
     Args:
         path: of the file.
-        expected: its fingerprint, as the manifest of the controller that reads its features has it; None: any.
+        expected: its fingerprint in the manifest of the controller that reads its features; None: any.
 
     Raises:
-        CheckpointError: the file cannot be read, is another encoder, or its tensors are not those of one.
+        CheckpointError: the file cannot be read, is another encoder, or has the wrong tensors.
     """
     try:
         data = path.read_bytes()
@@ -48,10 +44,10 @@ def read_encoder(path: Path, expected: str | None = None) -> AR1Encoder:
         raise CheckpointError(f"{path}: {error.strerror}; `ol0 warmup` writes it") from None
     except SafetensorError as error:
         raise CheckpointError(f"{path} is no safetensors file: {error}") from None
-    fingerprint = fingerprint_of(data)
+    fingerprint = digest_of(data)
     if expected is not None and fingerprint != expected:
         raise CheckpointError(
-            f"{path} is encoder {fingerprint[:12]}; the controller reads the features of {expected[:12]}"
+            f"{path} is encoder {brief(fingerprint)}; the controller reads the features of {brief(expected)}"
         )
     architecture = Architecture.of({name: tensor.shape for name, tensor in tensors.items()})
     shapes = {name: shape for name, shape in architecture.shapes().items() if name not in TRAINED | BUFFERS}

@@ -1,4 +1,4 @@
-"""Where the policy's tensors stand in a checkpoint: every layout that AR1's and AR0's trainers write.
+"""Finds the policy's tensors in a checkpoint, in every layout that AR1's and AR0's trainers write.
 
 ============================  ==========================================  ================
 written by                    weights under                               prefix
@@ -11,7 +11,7 @@ AR1's own warm-up             model_state_dict, beside fisher_matrix      none
 Router.state_dict, saved bare nothing: the file is the state_dict         macro_policy.
 ============================  ==========================================  ================
 
-Under ``model_state_dict``, ``state_dict`` and ``model``, which AR1's own warm-up reads, either form is taken too; so is
+Under ``model_state_dict``, ``state_dict`` and ``model``, which AR1's own warm-up reads, either form is accepted; so is
 the file that this warm-up writes, whose Fisher information is not used. Names may have ``module.`` and ``_orig_mod.``
 in them, as those of a policy that DataParallel, DistributedDataParallel or torch.compile has wrapped, whole or in part.
 """
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ol0.ar1.architecture import ROUTER_BUFFERS
-from ol0.ar1.pickled import PickledTensor, Value
+from ol0.ar1.tensors import PickledTensor, Value
 from ol0.errors import CheckpointError
 
 PREFIX: Final = "macro_policy."
@@ -46,9 +46,9 @@ class Weights:
     """One state_dict of a policy.
 
     Attributes:
-        place: where in the file it stands, in words.
+        place: its key in the file, or "the file itself".
         prefixed: whether its names began with ``macro_policy.``.
-        wrappers: of ``WRAPPERS``, those that its names had in them.
+        wrappers: those of ``WRAPPERS`` that its names contained.
         tensors: by AR1's names without the prefix.
         router: the router's own counters.
     """
@@ -66,8 +66,8 @@ class Layout:
 
     Attributes:
         name: of the layout, in words.
-        weights: every state_dict in it; the first one is the policy, as for AR1's readers.
-        unused: what else there is: each key with the tensors under it.
+        weights: every state_dict in the file; the first one is the policy, as for AR1's readers.
+        unused: all other keys, with the number of tensors under each.
     """
 
     name: str
@@ -79,7 +79,7 @@ def find_layout(content: Value) -> Layout:
     """Finds the policy.
 
     Raises:
-        CheckpointError: there is none, or there are tensors that belong to nothing known; names them.
+        CheckpointError: there is no policy, or the file has unknown tensors; names them.
     """
     if not isinstance(content, dict):
         raise CheckpointError(
@@ -93,12 +93,12 @@ def find_layout(content: Value) -> Layout:
     unused = {str(key): _count_tensors(value) for key, value in content.items() if key not in places}
     strangers = [key for key, count in unused.items() if count and key not in UNUSED_TENSORS]
     if strangers:
-        raise CheckpointError(f"tensors that belong to no AR1 policy stand under {', '.join(sorted(strangers))}")
+        raise CheckpointError(f"tensors that belong to no AR1 policy are under {', '.join(sorted(strangers))}")
     return Layout(_name(content, found), found, unused)
 
 
 def unknown_keys(layout: Layout) -> list[str]:
-    """Keys without tensors that none of AR1's writers writes."""
+    """Returns the keys without tensors that no trainer of AR1 writes."""
     return sorted(layout.unused.keys() - UNUSED_TENSORS - FIGURES)
 
 
@@ -128,7 +128,7 @@ def _weights(place: str, content: Value) -> Weights:
         raise CheckpointError(f"{place} is no state_dict")
     strangers = sorted(str(key)[:80] for key, value in content.items() if not isinstance(value, PickledTensor))
     if strangers:
-        raise CheckpointError(f"{place} holds what is no tensor: {', '.join(strangers[:20])}")
+        raise CheckpointError(f"{place} holds entries that are not tensors: {', '.join(strangers[:20])}")
     wrapped = {str(key): value for key, value in content.items() if isinstance(value, PickledTensor)}
     tensors, wrappers = _unwrapped(place, wrapped)
     prefixed = any(name.startswith(PREFIX) for name in tensors)
@@ -143,7 +143,7 @@ def _weights(place: str, content: Value) -> Weights:
 
 
 def _unwrapped(place: str, wrapped: Mapping[str, PickledTensor]) -> tuple[dict[str, PickledTensor], tuple[str, ...]]:
-    """The tensors by their names without wrappers, and the wrappers that were there."""
+    """Returns the tensors by their names without wrappers, and the wrappers that were found."""
     tensors: dict[str, PickledTensor] = {}
     found: set[str] = set()
     for name, tensor in wrapped.items():
@@ -163,7 +163,7 @@ def _count_tensors(value: Value) -> int:
 
 
 def _walk(value: Value) -> Iterator[Value]:
-    """Everything within, each thing once: a pickle may hold one thing in many places, and within itself."""
+    """Yields every value inside, once each: a pickle may contain a value many times, also inside itself."""
     waiting, seen = [value], set()
     while waiting:
         one = waiting.pop()

@@ -1,6 +1,6 @@
-"""AR1's heads on the encoder's features, and how AR1 chooses with them: four softmaxes, then hysteresis.
+"""AR1's heads on the encoder's features, and how AR1 chooses: four softmaxes, then hysteresis.
 
-The learner trains copies of the four heads; bias and value stay as they came.
+The learner trains copies of the four heads; bias and value stay unchanged.
 """
 
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ from ol0.controller.heads import Floats, Head, sigmoid
 from ol0.controller.hysteresis import Hysteresis
 
 WEIGHTS: Final = (0.4, 0.2, 0.2, 0.2)
-"""How much each part counts in the score of a change: expert, scope, span, rank."""
+"""Weight of each part in the score of a change: expert, scope, span, rank."""
 TAU: Final = 0.5  # AR1's default hysteresis_tau; no file holds it
 SERVING_TEMPERATURE: Final = 0.1  # AR1's router takes the argmax of logits / T
 SERVED: Final = Hysteresis(WEIGHTS, TAU * SERVING_TEMPERATURE)
-"""As AR1's router serves: a score of logits / T above tau is one of logits above tau T."""
-BIAS_SHARE: Final = 0.2  # the bias scale moves when it would by more than this share of tau
+"""As in AR1's router: logits / T exceed tau where logits exceed tau T."""
+BIAS_SHARE: Final = 0.2  # the bias scale changes only by more than this share of tau
 BIAS_LOW, BIAS_RANGE = 0.1, 1.9
 
 
@@ -58,24 +58,13 @@ class AR1Heads:
         return self.value(features)[:, 0]
 
 
-def with_hysteresis(
-    logits: tuple[Floats, ...], new: Actions, previous: Actions, temperature: float = 1.0, tau: float = TAU
-) -> Actions:
-    """The action that is taken: all four parts of the new one where its score exceeds tau, else the previous one."""
-    return Hysteresis(WEIGHTS, tau).taken(_heated(logits, temperature), new, previous)
-
-
-def _heated(logits: tuple[Floats, ...], temperature: float) -> tuple[Floats, ...]:
-    return tuple(values / np.float32(temperature) for values in logits)
-
-
 def bias_with_hysteresis(new: Floats, previous: Floats, tau: float = TAU) -> Floats:
-    """The bias scale flips by itself: where it would move by more than 0.2 tau. Shape (n,)."""
+    """Returns the new bias scale where it differs by more than 0.2 tau, else the previous one. Shape (n,)."""
     return np.where(np.abs(new - previous) > BIAS_SHARE * tau, new, previous)
 
 
 def to_raw(actions: Actions, bias_scale: Floats) -> Floats:
-    """Actions as AR1 writes them: expert, scope, span from 1, rank 8/16/32/64, bias scale.
+    """Returns actions in AR1's numbers: expert, scope, span from 1, rank 8/16/32/64, bias scale.
 
     (n, 4) and (n,) to (n, 5).
     """
@@ -87,7 +76,7 @@ def from_raw(raw: Floats, architecture: Architecture) -> Actions:
     """The inverse for the four parts: (n, 4) or (n, 5) to (n, 4).
 
     Raises:
-        ValueError: a number that stands for no choice; says which.
+        ValueError: a number means no choice; names it.
     """
     expert, scope, span, rank = raw[:, : len(PARTS)].T
     index = np.stack([expert, scope, span - 1, np.searchsorted(RANKS, rank).clip(max=len(RANKS) - 1)], axis=1)

@@ -1,4 +1,4 @@
-"""What AR1's policy looks at: n states, by AR1's own names."""
+"""The inputs of AR1's policy: n states, under AR1's names."""
 
 from dataclasses import dataclass
 
@@ -17,9 +17,9 @@ class States:
         chunk_summary: content, shape (n, 512).
         retrieval_features: shape (n, 64).
         value_features: shape (n, 32).
-        vision_features: shape (n, 768); None where there are no pictures: zeros.
-        prev_action: expert, scope, span 1.., rank 8/16/32/64 and bias scale of the decision before, as raw numbers,
-            shape (n, 5); rows of NaN, or None for all, where there was none.
+        vision_features: shape (n, 768); None: zeros, for prompts without pictures.
+        prev_action: expert, scope, span 1.., rank 8/16/32/64 and bias scale of the previous decision, as raw numbers,
+            shape (n, 5); rows of NaN, or None for all, where there is no previous decision.
     """
 
     chunk_summary: Floats
@@ -32,7 +32,7 @@ class States:
         return len(self.chunk_summary)
 
     def check(self, architecture: Architecture) -> None:
-        """Shapes and finiteness.
+        """Checks shapes and finiteness.
 
         Raises:
             RangeError: an array does not fit the policy or the others, or holds a number that is not finite.

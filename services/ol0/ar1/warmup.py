@@ -1,4 +1,4 @@
-"""WarmupManager: an AR1 checkpoint comes in as the base of a lineage."""
+"""WarmupManager: makes an AR1 checkpoint the base of a lineage."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,26 +14,26 @@ from ol0.ar1.baseline import BaselineMetrics, Parted, anchors_of, fisher_of, met
 from ol0.ar1.calibration import Calibration, read_calibration
 from ol0.ar1.checkpoint import AR1Checkpoint, read_ar1
 from ol0.ar1.encoder import AR1Encoder
-from ol0.ar1.encoder_file import fingerprint_of, write_encoder
+from ol0.ar1.encoder_file import write_encoder
 from ol0.ar1.policy import SERVED, AR1Heads
 from ol0.config import OnlineLearningConfig, ServingConfig, WarmupConfig
-from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.checkpoint import digest_of, read_checkpoint
 from ol0.controller.controller import Controller
 from ol0.controller.heads import Floats
 from ol0.controller.suite import KINDS, known_good, write_suite
 from ol0.controller.warmup import Anchor, Warmup, base_checkpoint, check_suite_share
 from ol0.errors import OL0Error
 
-SEED: Final = 0  # of the split and of the anchors' names: a warm-up that is repeated brings the same
+SEED: Final = 0  # of the split and of the anchors' names: a repeated warm-up gives the same
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What a calibration file says of the base.
+    """What a calibration file tells about the base.
 
     Attributes:
         suite: held-out rows whose good action is known.
-        anchors: decisions that were well logged, for the replay store.
+        anchors: logged decisions for the replay store.
         fisher: diagonal of the Fisher information of the heads, shape (hidden_dim + 1, K of all parts).
         metrics: figures.
         choices: K of every part.
@@ -46,22 +46,22 @@ class Baseline:
     choices: tuple[int, ...]
 
     def write_suite(self, path: Path) -> None:
-        """Writes the suite file that ``safety.suite`` names: of other actions than those served nothing is known."""
+        """Writes the suite file that ``safety.suite`` names. Only the value of the served actions is known."""
         kinds = np.full(len(self.suite), KINDS.index("performance"), np.uint8)
         write_suite(path, self.suite.features, known_good(self.suite.actions, self.choices), kinds)
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """An AR1 checkpoint as OL0 uses it; nothing has been written yet.
+    """An AR1 checkpoint, converted. Nothing was written.
 
     Attributes:
         checkpoint: what was read.
-        encoder: what makes features of states.
+        encoder: turns states into features.
         encoder_file: bytes of ``encoder.safetensors``.
-        base: the controller of the four heads that learn.
+        base: the controller with the four heads that learn.
         base_file: bytes of ``base.safetensors``.
-        baseline: what the calibration file says; None where there is none.
+        baseline: from the calibration file; None without one.
     """
 
     checkpoint: AR1Checkpoint
@@ -77,25 +77,25 @@ class Imported:
 
 
 class Model(Protocol):
-    """What ``warmup_from_ar1`` puts the base into: a learner's model."""
+    """A learner's model, into which ``warmup_from_ar1`` puts the base."""
 
     def adopt(self, base: Controller, anchors: Sequence[Anchor]) -> None:
-        """Starts anew from this base, held to it by these anchors."""
+        """Restarts from this base and its anchors."""
 
 
 @dataclass(frozen=True, slots=True)
 class WarmupResult:
-    """What ``run_stream`` of the legacy code expects of a warm-up, and what came of it.
+    """The result of a warm-up, in the form that ``run_stream`` of the legacy code expects.
 
     Attributes:
-        success: everything that was asked for is there, and the model has it; else nothing was changed.
-        fisher_computed: there was a calibration file to compute the Fisher information on.
+        success: the model has the base; otherwise nothing was changed.
+        fisher_computed: the Fisher information was computed on a calibration file.
         canary_baseline_established: there is a canary suite.
         safety_validated: the base passes its share of the suite.
         duration_seconds: wall time.
         baseline_metrics: figures of the base; None without a calibration file.
-        error_message: why not; None after a success.
-        imported: the base and all that belongs to it; None after a failure.
+        error_message: the reason of a failure; None after a success.
+        imported: the converted checkpoint; None after a failure.
     """
 
     success: bool
@@ -109,12 +109,12 @@ class WarmupResult:
 
 
 class WarmupManager:
-    """Brings AR1 checkpoints in.
+    """Imports AR1 checkpoints.
 
     Args:
-        config: ``calibration`` names the calibration file; without one there are no anchors and no suite.
-        learning: how many anchors.
-        serving: exploration of the base.
+        config: ``calibration`` names the calibration file, from which anchors and suite are made.
+        learning: gives the number of anchors.
+        serving: gives the base's exploration.
     """
 
     def __init__(
@@ -128,15 +128,15 @@ class WarmupManager:
         self._epsilon = (serving or ServingConfig()).epsilon
 
     def import_ar1(self, path: Path) -> Imported:
-        """Reads and checks a checkpoint and, where there is one, the calibration file. Writes nothing.
+        """Reads and checks a checkpoint and, if configured, the calibration file. Writes nothing.
 
         Raises:
-            CheckpointError: the checkpoint is not what it should be: see ``read_ar1``.
-            ConfigError: the calibration file is not.
+            CheckpointError: the checkpoint is wrong: see ``read_ar1``.
+            ConfigError: the calibration file is wrong.
         """
         checkpoint = read_ar1(path)
         encoder_file = write_encoder(checkpoint)
-        fingerprint = fingerprint_of(encoder_file)
+        fingerprint = digest_of(encoder_file)
         encoder = AR1Encoder(checkpoint.architecture, checkpoint.tensors, fingerprint)
         heads = AR1Heads.of(checkpoint.tensors).parts
         base_file = base_checkpoint(PARTS, heads, self._epsilon, fingerprint, SERVED)
@@ -150,35 +150,29 @@ class WarmupManager:
     async def warmup_from_ar1(self, checkpoint: Path | str, model: Model) -> WarmupResult:
         """Imports a checkpoint into a model; reads and checks in a thread beside the event loop.
 
-        What is refused is a result with ``error_message``, and the model stays as it was: a checkpoint that is not what
-        it should be, a calibration file that does not fit, a base that fails its own suite.
+        A refusal is a result with ``error_message``, and the model stays unchanged: of a wrong checkpoint, of a
+        calibration file that does not fit, or of a base that fails its own suite.
         """
         started = monotonic()
+        imported = error_message = None
         try:
-            imported = await asyncio.to_thread(self.import_ar1, Path(checkpoint))
-            baseline = imported.baseline
-            if baseline is not None:
-                check_suite_share(baseline.metrics.canary_pass_rate, self._config.canary_threshold)
+            found = await asyncio.to_thread(self.import_ar1, Path(checkpoint))
+            if found.baseline is not None:
+                check_suite_share(found.baseline.metrics.canary_pass_rate, self._config.canary_threshold)
         except OL0Error as error:
-            return WarmupResult(
-                success=False,
-                fisher_computed=False,
-                canary_baseline_established=False,
-                safety_validated=False,
-                duration_seconds=monotonic() - started,
-                baseline_metrics=None,
-                error_message=str(error),
-                imported=None,
-            )
-        model.adopt(imported.base, () if baseline is None else baseline.anchors)
+            error_message = str(error)
+        else:
+            imported = found
+            model.adopt(found.base, () if found.baseline is None else found.baseline.anchors)
+        baseline = None if imported is None else imported.baseline
         return WarmupResult(
-            success=True,
+            success=imported is not None,
             fisher_computed=baseline is not None,
             canary_baseline_established=baseline is not None,
             safety_validated=baseline is not None,
             duration_seconds=monotonic() - started,
             baseline_metrics=None if baseline is None else baseline.metrics,
-            error_message=None,
+            error_message=error_message,
             imported=imported,
         )
 

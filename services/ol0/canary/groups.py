@@ -64,7 +64,7 @@ class GroupComparisons:
                 self.by_name[group].add(evidence)
 
     def harmed(self) -> GroupHarm | None:
-        """The first group whose loss is beyond the margin, None if there is none."""
+        """The first group whose loss is beyond the margin, or None."""
         for group, comparison, alpha in with_levels(self.by_name, self.alpha):
             if comparison.large_harm.rejects(alpha):
                 figures = comparison.figures(alpha, alpha)
@@ -82,6 +82,6 @@ class GroupComparisons:
         return {group: self.earlier.get(group, 0.0) + now.get(group, 0.0) for group in {**self.earlier, **now}}
 
     def suspected(self) -> str | None:
-        """A group that looks harmed at this moment, though nothing is proven; None if there is none."""
+        """A group that looks harmed at this moment, though nothing is proven, or None."""
         least = log_threshold(SUSPICION)
         return next((group for group, capital in self.capital().items() if capital >= least), None)

@@ -25,7 +25,7 @@ from ol0.statistics.outcome_clock import ClockState, OutcomeClock
 
 HOLD_EVERY = 500  # decisions of a trial between two verdicts that only say what is missing
 HOLD_EVERY_MS = 86_400_000  # and a day where there are fewer
-LAYOUT = 3  # of a trial in the snapshot; evidence of another one is collected anew
+LAYOUT = 3  # of a trial in the snapshot; evidence of another one starts from zero
 
 
 @dataclass
@@ -56,7 +56,7 @@ class CanaryGate:
 
     Evidence belongs to the shares under which it was drawn: a serving state with another share, or another holdback
     than the snapshot's, begins a new trial. A snapshot holds no heads, and the log is not read twice: with another
-    suite the results of base and live are made anew from the newest ``ServingState``, which ``newest`` fetches.
+    suite the results of base and live are recomputed from the newest ``ServingState``, which ``newest`` fetches.
 
     Args:
         suite: the trusted prompts.
@@ -100,8 +100,8 @@ class CanaryGate:
         """Takes one record in and returns the verdicts that follow, signed.
 
         Raises:
-            SignatureError: a candidate that nobody who is trusted has signed. It is not judged: what is said of its
-                digest would be said of the genuine one, too.
+            SignatureError: a candidate without a trusted signature. It is not judged: a verdict on its
+                digest would apply to the genuine one, too.
         """
         return [self._keys.sign(verdict) for one in self._serving.before(record) for verdict in self._judge(one)]
 
@@ -137,7 +137,7 @@ class CanaryGate:
             return self._verdicts.offline(offer, refusal)
         findings = self._findings(offer)
         judgement = Judgement.APPROVE if all(finding.passed for finding in findings) else Judgement.REJECT
-        # What stands against a candidate comes first: that is what a person looks for.
+        # Reasons against a candidate come first: a person looks for them.
         ordered = sorted(findings, key=lambda finding: finding.passed)
         return self._verdicts.offline(offer, (judgement, tuple(finding.reason for finding in ordered)))
 
@@ -164,7 +164,7 @@ class CanaryGate:
         return [*verdicts, *(self._judge_offer(offer) for offer in pending)]
 
     def _follow(self, state: ServingState) -> list[Verdict]:
-        """Begins a trial, goes on with it or drops it, so that no verdict can concern a stage that is over."""
+        """Begins, continues or drops a trial, so that no verdict can concern a stage that is over."""
         staged = state.staged
         if staged is None:
             self._trial, self._state.open = None, False
@@ -195,7 +195,7 @@ class CanaryGate:
 
     def _no_comparison(self, plan: TrialPlan, time_ms: int) -> Verdict:
         text = (
-            f"a share of {plan.share} beside serving.holdback {plan.holdback} leaves live nothing: there is nobody to "
+            f"a share of {plan.share} beside serving.holdback {plan.holdback} leaves live nothing: there is no arm to "
             "compare with; give all services the same safety.stages and serving.holdback"
         )
         reason = Reason(Check.SHARES, plan.share, None, None, text)
@@ -224,7 +224,7 @@ class CanaryGate:
         return zlib.compress(STATE.dump_json(replace(self._state, trial=trial, layout=LAYOUT)))
 
     def restore(self, body: bytes) -> None:
-        """Goes on from ``snapshot``.
+        """Continues from ``snapshot``.
 
         Raises:
             ContractError: the body is not a snapshot of this gate.

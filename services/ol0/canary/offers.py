@@ -12,7 +12,7 @@ from ol0.controller.suite import OF_ANOTHER_SUITE, Suite
 from ol0.errors import CheckpointError
 from ol0.gates import offers as gates
 from ol0.gates.verdicts import Opinion, reject
-from ol0.records import Check, Digest, Release, ServingState
+from ol0.records import Check, Digest, Release, ServingState, brief
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ class Offer(gates.Offer):
         if standing is None:
             return None
         if self.base != standing.base.digest:
-            text = f"its base is {self.base[:12]}, but {standing.base.digest[:12]} is the base that serves"
+            text = f"its base is {brief(self.base)}, but {brief(standing.base.digest)} is the base that serves"
             return reject(Check.BASE, text)
         if self.step and self.parent != standing.live.digest:
-            text = f"stale parent: trained from {self.parent[:12]}, but {standing.live.digest[:12]} is live"
+            text = f"stale parent: trained from {brief(self.parent)}, but {brief(standing.live.digest)} is live"
             return reject(Check.PARENT, text)
         return None

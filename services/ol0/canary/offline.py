@@ -17,7 +17,7 @@ from ol0.errors import CheckpointError
 from ol0.records import Check, Digest, Reason
 
 Flags = NDArray[np.bool_]
-# One-sided, for each candidate anew. The learner sees of the suite only that a candidate was rejected.
+# One-sided, separately for each candidate. The learner sees of the suite only that a candidate was rejected.
 SUITE_ALPHA: Final = 0.05
 ROUNDING: Final = 1e-9  # of a sum of probabilities, which depends on the order of the choices
 SUITE: Final = {"base": Check.SUITE_BASE, "parent": Check.SUITE_PARENT}
@@ -119,14 +119,14 @@ def _critical(controller: Controller, suite: Suite, safety: SafetyConfig) -> Fla
 
 @dataclass(frozen=True)
 class Finding:
-    """One check: its reason, and whether it stands against the candidate."""
+    """One check: its reason, and whether it speaks against the candidate."""
 
     reason: Reason
     passed: bool
 
 
 def judge_base(suite: Suite, result: SuiteResult, threshold: float) -> list[Finding]:
-    """Candidate 0 has nobody to be held against: it must be worth its share of the suite."""
+    """Candidate 0 has nothing to be compared with: it must be worth its share of the suite."""
     share = share_of(result.worth, suite.best)
     text = (
         f"on {len(suite)} prompts the base is worth {share:.1%} of the best answers; warmup.canary_threshold wants "

@@ -14,7 +14,7 @@ from ol0.statistics.balance import LONGEST, Balance, HeardSession
 from ol0.statistics.staged import ArmComparison
 
 SILENT_ALPHA: Final = 0.4
-"""Level of ``silent``, beside which ``voted`` stands at its own. By simulation (ADR 14): a stricter one delays good
+"""Level of ``silent``; ``voted`` has its own. By simulation (ADR 14): a stricter one delays good
 candidates by more than a tenth where four in five vote."""
 LOST_ERRORS: Final = 0.5
 """Standard errors by which heard successes per due session, or per decision, must clear the margin, chosen likewise."""
@@ -47,14 +47,14 @@ class Opponent:
     """Compares the candidate with one arm: by its votes, by its silence, by what is lost, and by how much is heard.
 
     ``voted`` compares what was voted on, and takes for granted that both arms are heard of alike. Where failures of the
-    candidate are not reported, or not even logged, it looks good. Two more comparisons stand in for that. ``silent`` is
-    the same one with every decision that nobody voted on taken for a failure. The third takes what is lost for a
+    candidate are not reported, or not even logged, it looks good. Two more comparisons cover this case. ``silent`` is
+    the same one with every decision without a vote taken for a failure. The third takes what is lost for a
     failure too. Hiding failures gains nothing in either, so a loss beyond the margin stays one; both are noisier than
     ``voted``, and so are held to a milder level. Their margin is in heard successes, hence scaled with how much is
     heard of the other arm.
 
     What is lost is counted where routers number their decisions (``Losses``): successes per decision that was made.
-    Elsewhere nobody knows how many were made, and the successes per session that is *due* stand in for that: noisier
+    Elsewhere the number made is unknown, and the successes per session that is *due* replace it: noisier
     again, as sessions are of any length. Where only some are numbered, both have to clear the margin.
 
     Approval asks for all of it, and for sessions of both arms. ``balance`` finds what is certainly broken, and ends the

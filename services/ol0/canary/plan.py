@@ -9,7 +9,7 @@ from ol0.records import Digest, Outcome, ServingState, Staged
 
 @dataclass(frozen=True)
 class TrialPlan:
-    """What is tried, and against whom. Evidence belongs to its shares: others are another plan, and begin anew.
+    """What is tried, and against whom. Evidence belongs to its shares: other shares are another plan, without evidence.
 
     Attributes:
         digest: the candidate.
@@ -19,7 +19,7 @@ class TrialPlan:
         share: of all sessions, that the candidate serves.
         holdback: share of all sessions that the base serves. With none there is no comparison with the base.
         sequence: of the serving state with which the stage began; earlier decisions were drawn under other shares.
-        place: which attempt since the last release this is, counted from 1: candidates, and trials that began anew.
+        place: which attempt since the last release this is, counted from 1: candidates, and trials that were restarted.
         began_ms: event time of that serving state.
         counted_from_ms: decisions before it do not count, where the holdback was changed and no serving state says so.
     """

@@ -44,11 +44,11 @@ class Trial:
     """Collects what outcomes say of a candidate on one stage.
 
     Counted are the outcomes of decisions that knew of this very stage, served by whom their arm promises: a host that
-    is pinned or switched off serves somebody else under the same arm.
+    is pinned or switched off serves another checkpoint under the same arm.
 
     Half of ``safety.alpha`` is for harm in the total and half for harm to a group that the host named. Approval waits
     as long as a group looks harmed, or what the candidate sends to one and the same action where live would take
-    another: of a fault that nobody has a name for, one can still see where it leads. The same is asked once more of
+    another: a fault without a name is visible in its effect. The same is asked again of
     what live does well alone, lest a gain that leads to the same action hides it (see ``Mastery``). Approval has its
     own alpha, spent over the attempts since the last release. So an equally good candidate is wrongly stopped with
     probability alpha at most on each stage (and a tenth of alpha more for each pair of arms that is wrongly found
@@ -87,7 +87,7 @@ class Trial:
         self._sessions = SessionCollector[Vote](round(1000 * safety.session_gap_s))
         if state.open is not None:
             self._sessions.restore(state.open, Vote.from_row)
-        self._now_ms = 0  # up to here every outcome came; not kept over a restart, for the next record says it anew
+        self._now_ms = 0  # up to here every outcome came; not kept over a restart, for the next record gives it again
 
     @property
     def opponents(self) -> tuple[Opponent, ...]:

@@ -16,7 +16,7 @@ class Vote:
 
     Attributes:
         arm: who served it.
-        reward: 0..1, None where nobody said anything.
+        reward: 0..1, None without feedback.
         from_live: whether the candidate would have done something else than live.
         from_base: whether it would have done something else than the base.
         group: label for reports, None where the host gives none.
@@ -34,7 +34,7 @@ class Vote:
 
     @classmethod
     def of(cls, outcome: Outcome) -> Self:
-        """What an outcome says, whoever served it: which actions differ depends on the prompt, not on the arm."""
+        """What an outcome says, whichever arm served it: which actions differ depends on the prompt, not on the arm."""
         return cls(
             outcome.arm,
             outcome.reward,
@@ -71,7 +71,7 @@ def evidence(votes: Sequence[Vote], control: Arm) -> SessionEvidence | None:
 
 
 def silent_evidence(votes: Sequence[Vote], control: Arm) -> SessionEvidence | None:
-    """The same if everything that nobody voted on had failed, in both arms."""
+    """The same if every decision without a vote had failed, in both arms."""
     rewards = [(vote.reward or 0.0, vote.differs_from(control)) for vote in votes]
     return _evidence(votes[0].arm, control, rewards)
 
@@ -96,7 +96,7 @@ def by_group(votes: Sequence[Vote], of: Callable[[Vote], str | None]) -> Iterato
 
 
 def _evidence(arm: Arm, control: Arm, rewards: Sequence[tuple[float, bool]]) -> SessionEvidence | None:
-    """A session counts for the arm that it began in, whatever became of it later."""
+    """A session counts for the arm that it began in, whatever happens to it later."""
     if not rewards or arm not in (Arm.STAGED, control):
         return None
     differing = tuple(reward for reward, differs in rewards if differs)

@@ -9,6 +9,7 @@ import typer
 from ol0.cli.command import Config, explained, logging_apart
 from ol0.cli.lineage import DryRun, with_calibration
 from ol0.errors import ConfigError
+from ol0.records import brief
 
 if TYPE_CHECKING:
     from ol0.config import Settings
@@ -31,6 +32,10 @@ LabelFile = Annotated[
         "--labels",
         help="Labelled prompts (.npz, .csv, .parquet) for the canary suite and the anchors: see `from-labels`.",
     ),
+]
+Trainable = Annotated[
+    bool,
+    typer.Option("--trainable", help="Let the learner train a copy of the hidden layers too: it needs `ol0[torch]`."),
 ]
 OUT = Path("base")
 
@@ -99,9 +104,7 @@ def from_torch(
         str, typer.Option(help="Names of the router's layers in their order, such as gate.0,gate.2. Default: all.")
     ] = "",
     labels: LabelFile = None,
-    trainable: Annotated[
-        bool, typer.Option("--trainable", help="Let a copy of the hidden layers learn too: the learner needs torch.")
-    ] = False,  # noqa: FBT002 - how typer writes a flag
+    trainable: Trainable = False,  # noqa: FBT002 - how typer writes a flag
     seed: Seed = 0,
     dry_run: DryRun = False,  # noqa: FBT002 - how typer writes a flag
 ) -> None:
@@ -191,7 +194,7 @@ def _write(save: Callable[[Path], None], out: Path, *, dry_run: bool) -> None:
 
 def _said(base: "Base", settings: "Settings") -> list[str]:
     """What the base is, and what it is worth beside the best single choice."""
-    lines = [f"base           {base.controller.digest[:12]}, {len(base.data):,} bytes"]
+    lines = [f"base           {brief(base.controller.digest)}, {len(base.data):,} bytes"]
     if base.suite is None:
         return [*lines, "no labels      so no canary suite and no anchors: --labels FILE makes both"]
     share, single = base.share, float(base.suite.success.mean(axis=0).max() / base.suite.best.mean())

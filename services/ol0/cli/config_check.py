@@ -18,7 +18,7 @@ from ol0.kafka.topic_changes import CreateTopic, MorePartitions
 from ol0.kafka.topic_readers.compacted_reader import CompactedReader
 from ol0.observability.health import check_address
 from ol0.operator.evaluation import evaluator_report
-from ol0.records import Arm, ServingState
+from ol0.records import Arm, ServingState, brief
 from ol0.replay.budget import Budget
 from ol0.replay.connection import connect
 from ol0.replay.server_checks import check_memory, open_store
@@ -129,8 +129,8 @@ def _look_at_base(path: Path | None, lineage: Lineage) -> Iterator[Finding]:
         state = reader.read_to_end(READ_S).get("serving")
     if isinstance(state, ServingState) and state.base.digest != read_base(path).digest:
         text = (
-            f"serving.base {path} is {read_base(path).digest[:12]}, but this lineage runs with base "
-            f"{state.base.digest[:12]}: set serving.base to that file, or start a new lineage with another "
+            f"serving.base {path} is {brief(read_base(path).digest)}, but this lineage runs with base "
+            f"{brief(state.base.digest)}: set serving.base to that file, or start a new lineage with another "
             "kafka.topic_prefix"
         )
         yield DIFFERS, text

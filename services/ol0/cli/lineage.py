@@ -17,6 +17,7 @@ from ol0.cli.command import (
 )
 from ol0.config import Settings
 from ol0.errors import ConfigError
+from ol0.records import brief
 
 if TYPE_CHECKING:
     from ol0.operator.setup.lineage import Offered
@@ -89,7 +90,7 @@ def tell_offer(settings: Settings, offered: "Offered", folder: Path) -> None:
 
     if offered.few:
         typer.echo(offered.few)
-    typer.echo(f"offered base {offered.digest[:12]} from {folder / BASE}; it serves as soon as both gates approve")
+    typer.echo(f"offered base {brief(offered.digest)} from {folder / BASE}; it serves as soon as both gates approve")
     for line in settings_to_paste(settings_that_miss(settings, folder)):
         typer.echo(line)
 
@@ -113,7 +114,7 @@ def warm_up_folder(settings: Settings, folder: Path, written: Path | None, *, dr
     saved = read_saved_base(folder)
     share = saved.warmup.suite_pass_share
     typer.echo(
-        f"base {saved.controller.digest[:12]}: {saved.controller.dimension:,} features, "
+        f"base {brief(saved.controller.digest)}: {saved.controller.dimension:,} features, "
         f"{', '.join(map(str, saved.controller.choices))} choices, {len(saved.warmup.anchors):,} anchors; worth "
         f"{share:.1%} of its suite"
     )
@@ -129,7 +130,7 @@ def warm_up_folder(settings: Settings, folder: Path, written: Path | None, *, dr
         return
     if offered.few:
         typer.echo(offered.few)
-    typer.echo(f"offered base {offered.digest[:12]}; it serves as soon as both gates approve")
+    typer.echo(f"offered base {brief(offered.digest)}; it serves as soon as both gates approve")
     typer.echo(write_settings(written, missing))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from ol0.cli.base import Trainable
 from ol0.cli.command import EXIT_FAILED, EXIT_NOT_PROVEN, Config, explained, extra, on_broker, stop_on_signals
 from ol0.config import ServingConfig
 from ol0.errors import ConfigError
@@ -40,9 +41,7 @@ def demo(
     head: Annotated[
         str, typer.Option(help="The base that is trained: linear, or mlp:WIDTH,WIDTH... in torch (`ol0[torch]`).")
     ] = "linear",
-    trainable: Annotated[
-        bool, typer.Option("--trainable", help="Let the learner train the hidden layers of --head mlp:... as well.")
-    ] = False,  # noqa: FBT002 - how typer writes a flag
+    trainable: Trainable = False,  # noqa: FBT002 - how typer writes a flag
 ) -> None:
     """Run the whole system on simulated users, with a real Kafka and Valkey, in about two minutes. No Docker.
 
@@ -73,7 +72,7 @@ def demo(
 
 
 def _hidden_layers(head: str) -> tuple[int, ...]:
-    """Returns the widths of the layers of ``mlp:128`` or ``mlp:256,64``; none of ``linear``."""
+    """Returns the widths of the layers of ``mlp:128`` or ``mlp:256,64``; empty for ``linear``."""
     kind, _, widths = head.partition(":")
     sizes = widths.split(",")
     if kind == "mlp" and all(size.isdecimal() and 0 < int(size) <= MOST_WIDE for size in sizes):

@@ -37,7 +37,7 @@ def run_service(name: str, config: Path | None, **options: str | None) -> None:
 
 
 def probes(name: str, settings: Settings) -> list[Probe]:
-    """Returns the dependency probes of a service; none if it has no health port."""
+    """Returns the dependency probes of a service; empty if it has no health port."""
     if not settings.observability.port:
         return []
     found = [broker_probe(Lineage.of(settings.kafka).clients)]

@@ -32,7 +32,7 @@ class Wish:
         """A wish as a form holds it.
 
         Raises:
-            ConfigError: the kind is none of those that the page offers, or a text is missing or too long.
+            ConfigError: the page does not offer this kind, or a text is missing or too long.
         """
         kind, actor, reason = (fields.get(name, "").strip() for name in ("kind", "actor", "reason"))
         if kind not in KINDS:
@@ -53,7 +53,7 @@ class Rehearsal:
 
     @property
     def seal(self) -> str:
-        """Stands for exactly this rehearsal: another one means that the lineage has moved on."""
+        """Identifies exactly this rehearsal: another one means that the lineage has moved on."""
         text = "\n".join((self.wish.kind, self.digest, self.wish.actor, self.wish.reason, *self.waiting, *self.changes))
         return sha256(text.encode()).hexdigest()
 

@@ -21,7 +21,7 @@ from ol0.controller.header import HYSTERESIS, ITEM_BYTES, MAX_LAYERS, TRUNK, Hea
 from ol0.controller.heads import Floats, Head, Mixer
 from ol0.controller.trunk import Layer, Trunk, TrunkForm
 from ol0.errors import CheckpointError, ConfigError
-from ol0.records import Digest
+from ol0.records import Digest, brief
 
 Opener = Callable[[bytes, Digest | None], Controller]
 """Verifies and opens what a record says of a checkpoint, as ``read_checkpoint`` does where it holds the whole of it."""
@@ -110,19 +110,19 @@ def read_checkpoint(data: bytes, expected: Digest | None = None) -> Controller:
     if is_reference(data):
         raise CheckpointError("this is a reference to a checkpoint: its chunks are in Kafka, and only there it opens")
     if len(data) > MAX_BYTES:
-        raise CheckpointError(f"checkpoint {digest[:12]} has {len(data)} bytes; at most {MAX_BYTES} are taken")
+        raise CheckpointError(f"checkpoint {brief(digest)} has {len(data)} bytes; at most {MAX_BYTES} are taken")
     if expected is not None and digest != expected:
-        raise CheckpointError(f"checkpoint is {digest[:12]}, not {expected[:12]}: its bytes were changed")
+        raise CheckpointError(f"checkpoint is {brief(digest)}, not {brief(expected)}: its bytes were changed")
     try:
         header = read_header(data)
         if problems := _problems(header):
-            raise CheckpointError(f"checkpoint {digest[:12]}: {'; '.join(problems):.2000}")
+            raise CheckpointError(f"checkpoint {brief(digest)}: {'; '.join(problems):.2000}")
         tensors = load(data)
     except (SafetensorError, ValueError) as error:
-        raise CheckpointError(f"checkpoint {digest[:12]} cannot be read: {error}") from None
+        raise CheckpointError(f"checkpoint {brief(digest)} cannot be read: {error}") from None
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
-            raise CheckpointError(f"checkpoint {digest[:12]}: {name} holds a number that is not finite")
+            raise CheckpointError(f"checkpoint {brief(digest)}: {name} holds a number that is not finite")
     return _assemble(digest, header.manifest, tensors)
 
 

@@ -6,7 +6,7 @@ from ol0.controller.checkpoint import Opener, read_checkpoint
 from ol0.controller.controller import Controller
 from ol0.controller.signing import OPEN, Keyring
 from ol0.errors import CheckpointError
-from ol0.records import Candidate, Digest
+from ol0.records import Candidate, Digest, brief
 
 
 class CheckpointManager:
@@ -41,7 +41,7 @@ class CheckpointManager:
         self._keys.check(candidate)
         controller = self._open(candidate.heads, candidate.digest)
         if (flaw := _contradiction(candidate, controller)) is not None:
-            raise CheckpointError(f"checkpoint {candidate.digest[:12]}: {flaw}")
+            raise CheckpointError(f"checkpoint {brief(candidate.digest)}: {flaw}")
         return controller
 
     def snapshot(self, digest: Digest) -> bytes | None:

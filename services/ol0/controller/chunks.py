@@ -14,7 +14,7 @@ from typing import Final, Self
 
 from ol0.controller.header import LENGTH, MAX_HEADER_BYTES
 from ol0.errors import CheckpointError
-from ol0.records import CHUNK_BYTES, Digest
+from ol0.records import CHUNK_BYTES, Digest, brief
 
 MAGIC: Final = b"OL0 chunks 1\n"
 """No safetensors file begins so: it would have a header of 10^18 bytes."""
@@ -63,12 +63,12 @@ class Reference:
             raise CheckpointError(f"a reference to a checkpoint has {start} bytes at least, this one {len(data)}")
         digest, size, header = FIXED.unpack_from(data, len(MAGIC))
         if size > MAX_BYTES:
-            raise CheckpointError(f"checkpoint {digest.hex()[:12]} has {size} bytes; at most {MAX_BYTES} are taken")
+            raise CheckpointError(f"checkpoint {brief(digest.hex())} has {size} bytes; at most {MAX_BYTES} are taken")
         names = data[start + header :]
         count = chunk_count(size - header)
         if not LENGTH.size <= header <= min(size, LENGTH.size + MAX_HEADER_BYTES) or len(names) != count * NAME_BYTES:
             raise CheckpointError(
-                f"the reference to checkpoint {digest.hex()[:12]} names {len(names) / NAME_BYTES:g} chunks after a "
+                f"the reference to checkpoint {brief(digest.hex())} names {len(names) / NAME_BYTES:g} chunks after a "
                 f"header of {header} bytes; {size} bytes in all make {count}"
             )
         chunks = (Digest(names[at : at + NAME_BYTES].hex()) for at in range(0, len(names), NAME_BYTES))
@@ -130,8 +130,8 @@ def join(heads: bytes, fetch: Fetch) -> bytes:
     data = b"".join(pieces)
     if len(data) != reference.size or sha256(data).hexdigest() != reference.digest:
         raise CheckpointError(
-            f"checkpoint {reference.digest[:12]}: its {len(reference.chunks)} chunks are there, but together they are "
-            f"{sha256(data).hexdigest()[:12]}: their order or the header was changed"
+            f"checkpoint {brief(reference.digest)}: its {len(reference.chunks)} chunks are there, but together they "
+            f"are {brief(sha256(data).hexdigest())}: their order or the header was changed"
         )
     return data
 
@@ -139,12 +139,12 @@ def join(heads: bytes, fetch: Fetch) -> bytes:
 def _verified(reference: Reference, number: int, name: Digest, chunk: bytes | None) -> bytes:
     """One chunk, as it should be."""
     count = len(reference.chunks)
-    where = f"checkpoint {reference.digest[:12]}: chunk {number + 1} of {count}"
+    where = f"checkpoint {brief(reference.digest)}: chunk {number + 1} of {count}"
     if chunk is None:
-        raise CheckpointError(f"{where} ({name[:12]}) is missing")
+        raise CheckpointError(f"{where} ({brief(name)}) is missing")
     rest = reference.size - len(reference.header) - number * CHUNK_BYTES
     if len(chunk) != min(rest, CHUNK_BYTES):
         raise CheckpointError(f"{where} has {len(chunk)} bytes, not {min(rest, CHUNK_BYTES)}")
     if (found := sha256(chunk).hexdigest()) != name:
-        raise CheckpointError(f"{where} is {found[:12]}, not {name[:12]}: its bytes were changed")
+        raise CheckpointError(f"{where} is {brief(found)}, not {brief(name)}: its bytes were changed")
     return chunk

@@ -19,7 +19,7 @@ from ol0.controller.checkpoint import digest_of
 from ol0.controller.chunks import is_reference
 from ol0.controller.keys import key_id, private_key, public_key, public_text
 from ol0.errors import ConfigError, SignatureError
-from ol0.records import Candidate, Verdict
+from ol0.records import Candidate, Verdict, brief
 
 Signed = TypeVar("Signed", bound=Candidate | Verdict)
 Value = str | int | float | bytes | None
@@ -95,7 +95,7 @@ class Keyring:
         if not self.trusted:
             return None
         signer = _signer(record)
-        name = f"{type(record).__name__.lower()} {record.digest[:12]}"
+        name = f"{type(record).__name__.lower()} {brief(record.digest)}"
         if record.signature is None:
             return (
                 f"{name} is not signed, but keys are configured: give the {signer} its key (security.signing.{signer})"

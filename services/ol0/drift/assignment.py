@@ -49,7 +49,7 @@ class Assignment:
         return list(self._shares)
 
     def restore(self, snapshot: Sequence[Sequence[float]]) -> None:
-        """Go on from ``snapshot``."""
+        """Continue from ``snapshot``."""
         self._shares = [(int(sequence), share) for sequence, share in snapshot]
         self.smallest = min(self.smallest, *(self._smallest_with(share) for _, share in self._shares), 1.0)
 

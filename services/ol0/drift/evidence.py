@@ -104,7 +104,7 @@ class LiftEvidence:
         self.squares += y * y
 
     def lower(self, alpha: float) -> float | None:
-        """The lower 1 - alpha bound of the average difference so far, None when there is none yet."""
+        """The lower 1 - alpha bound of the average difference so far; None before the first one."""
         return self.low.confidence_bound(alpha)
 
     def upper(self, alpha: float) -> float | None:

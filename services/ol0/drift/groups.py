@@ -45,7 +45,7 @@ class GroupLifts:
                 self._lifts[group].add(session)
 
     def harmed(self) -> Opinion | None:
-        """The rollback for the first group whose loss is beyond the margin; None: there is none."""
+        """The rollback for the first group whose loss is beyond the margin, or None."""
         for group, lift, alpha in with_levels(self._lifts, self.alpha):
             high = lift.upper(alpha) if lift.harmful(alpha) else None
             if high is not None and high < -self.margin:

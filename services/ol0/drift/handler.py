@@ -38,6 +38,7 @@ from ol0.records import (
     ServingState,
     Tick,
     Verdict,
+    brief,
 )
 from ol0.statistics.outcome_clock import ClockState, OutcomeClock
 
@@ -111,8 +112,8 @@ class DriftMonitor:
         """Takes one record in and returns the verdicts that follow, signed.
 
         Raises:
-            SignatureError: a candidate that nobody who is trusted has signed. It is not judged: what is said of its
-                digest would be said of the genuine one, too.
+            SignatureError: a candidate without a trusted signature. It is not judged: a verdict on its
+                digest would apply to the genuine one, too.
         """
         return [self._keys.sign(verdict) for one in self._serving_now.before(record) for verdict in self._judge(one)]
 
@@ -163,7 +164,7 @@ class DriftMonitor:
         if self._state.structure is not None:
             problems = offer.structure.differences(self._state.structure)
             if offer.base != (base := self._state.base):
-                problems.append(f"its base is {offer.base[:12]}, but {str(base)[:12]} is the base that serves")
+                problems.append(f"its base is {brief(offer.base)}, but {brief(str(base))} is the base that serves")
         if problems:
             return self._verdicts.offline(offer, reject(Check.STRUCTURE, *problems))
         if offer.movement is None:
@@ -217,7 +218,7 @@ class DriftMonitor:
         return approved or self._opener(state.live.heads, state.live.digest).manifest.parent or state.base.digest
 
     def _begin_anew(self) -> None:
-        """Evidence does not move between odds: what is watched stays, what was seen of it is collected anew."""
+        """Evidence does not move between odds: what is watched stays, its evidence starts from zero."""
         if self._staged is not None:
             watched = replace(self._staged.watched, counted_from_ms=self._counted_from_ms)
             self._staged = StagedWatch(StagedState(watched), self._assignment, self._safety)
@@ -261,7 +262,7 @@ class DriftMonitor:
         return STATE.dump_json(state)
 
     def restore(self, body: bytes) -> None:
-        """Goes on from ``snapshot``.
+        """Continues from ``snapshot``.
 
         Raises:
             ContractError: the body is not a snapshot of this monitor.

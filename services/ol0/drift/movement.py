@@ -15,7 +15,7 @@ from ol0.controller.suite import Suite, share_of
 from ol0.records import Reason
 
 SMALLEST_PROBABILITY: Final = 1e-12  # float32 policies reach 0, where the divergence would be infinite
-NO_DOUBT: Final = 0.01  # a doubt so small is none: of sharp heads nothing is left that could be lost
+NO_DOUBT: Final = 0.01  # a smaller doubt counts as zero: sharp heads have none to lose
 SPEAKS: Final = 0.01  # mean share of the policy below which learnt heads say nothing where no prompt lies
 
 
@@ -152,7 +152,7 @@ def _loudness(controller: Controller, features: Floats) -> float:
     """1 - doubt of the learnt heads / doubt of the base's, on random vectors of the probes' lengths.
 
     Doubt is the mean of 1 - max p, weighted by how much the mixer lets learnt heads say there; where it lets them say
-    nothing, it does not matter. Heads that are combinations of prompts respond little to a vector that is none,
+    nothing, it does not matter. Heads that are combinations of prompts respond little to a vector that is not one,
     whatever their norm: there they should be about as unsure as the base.
 
     Args:

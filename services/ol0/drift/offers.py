@@ -9,7 +9,7 @@ from ol0.controller.suite import Suite
 from ol0.drift.movement import Movement, measure
 from ol0.errors import CheckpointError
 from ol0.gates import offers as gates
-from ol0.records import Candidate
+from ol0.records import Candidate, brief
 
 
 @dataclass(frozen=True)
@@ -29,5 +29,5 @@ class Offer(gates.Offer):
         """
         controller = checkpoints.open(candidate)
         if flaw := probes.misfit(controller):
-            raise CheckpointError(f"checkpoint {candidate.digest[:12]}: {flaw}")
+            raise CheckpointError(f"checkpoint {brief(candidate.digest)}: {flaw}")
         return cls(*gates.names_of(candidate), Structure.of(controller), measure(controller, probes))

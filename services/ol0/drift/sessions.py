@@ -19,7 +19,7 @@ class Served:
     Attributes:
         treated: whether the arm served it, not the holdback.
         treated_share: the probability of that.
-        reward: 0..1, None where nobody said anything.
+        reward: 0..1, None without feedback.
         differs: whether the arm's controller and the base would act differently.
         group: as the host names it, None where it does not, or an earlier version kept none.
     """
@@ -48,7 +48,7 @@ class ArmSessions:
         stored: the sessions to continue.
 
     Attributes:
-        now_ms: the event time that ``due`` was last asked for; 0 after a restart, for the next record says it anew.
+        now_ms: the event time that ``due`` was last asked for; 0 after a restart, for the next record gives it again.
     """
 
     def __init__(self, gap_ms: int, stored: OpenSessions | None) -> None:

@@ -24,7 +24,7 @@ TELLING: Final = 0.7  # of unrelated vectors, the share that must lie beyond the
 SCALE: Final = 3.0  # times the longest anchor, or a third of the shortest: beyond, lengths are in other units
 FEWEST: Final = 20  # anchors, that quantiles mean anything
 DENSE: Final = 0.5  # of the coordinates, the share whose values rarely repeat
-COMMONEST: Final = 0.1  # a coordinate that is often the same says nothing when it stands still
+COMMONEST: Final = 0.1  # a coordinate that is often the same says nothing when it is constant
 STILL: Final = 8  # samples in a row: chance does that once in 10^8
 
 

@@ -47,7 +47,7 @@ class StagedWatch:
         return self.evidence.sessions
 
     def move_to(self, stage: int) -> None:
-        """Goes on to the next stage, with all the evidence so far."""
+        """Moves on to the next stage and keeps all evidence."""
         self.watched = replace(self.watched, stage=stage)
 
     def add(self, outcome: Outcome) -> None:

@@ -16,7 +16,7 @@ class Watched:
         digest: the arm's checkpoint.
         parent: what it was made from.
         base: what the holdback gets.
-        stage: where it stands.
+        stage: its stage.
         sequence: of the serving state since which it serves in this role.
         counted_from_ms: decisions before it do not count, where the holdback was changed and no serving state says so.
     """
@@ -39,7 +39,7 @@ class Watched:
 
 
 def unbalanced(balance: Balance, who: str) -> Opinion | None:
-    """The rollback of an arm of which nobody can say how it serves, because not all of it is heard."""
+    """The rollback of an arm whose quality is unknown, because part of its outcomes are missing."""
     if balance.found is None:
         return None
     text = f"the comparison of {who} with the holdback is broken: {balance.found}"

@@ -14,7 +14,7 @@ WEIGHTS: Mapping[str, float] = {"success": 0.3, "quality": 0.25, "satisfaction":
 
 @dataclass(frozen=True, slots=True)
 class ArmSummary:
-    """One arm. The feedback rate stands first: where it differs between arms, every other comparison is biased.
+    """One arm. The feedback rate comes first: where it differs between arms, every other comparison is biased.
 
     Attributes:
         feedback_rate: share of the decisions with a reward.
@@ -71,7 +71,7 @@ class EvaluationFigures:
         groups: by label.
         hours: by start of the hour in event time, ms.
         transitions: how often checkpoints came to each phase.
-        baseline: what the warm-up measured of the base; None where nobody said.
+        baseline: what the warm-up measured of the base; None if unknown.
         baseline_shift: mean reward of the holdback less that of the baseline. The base serves both: far from 0, live
             traffic or its feedback is not what the base was measured on.
         unbalanced: what was found amiss with the sample ratio or the vote rates of the arms, None while nothing is.

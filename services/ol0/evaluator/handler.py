@@ -1,4 +1,4 @@
-"""OnlineEvaluator: follows what became of decisions and says whether learning helps."""
+"""OnlineEvaluator: follows outcomes and reports whether learning helps."""
 
 import json
 from collections import Counter
@@ -54,7 +54,7 @@ class OnlineEvaluator:
     """Compares the arms. Pure: same records in, same figures out; it writes nothing but its snapshot.
 
     Takes outcomes, transitions, ticks, serving states for their mode, and verdicts for what drift says of the inputs: a
-    lift across a break between two spaces of prompts compares what cannot be compared, so it begins anew.
+    lift across a break between two spaces of prompts compares what cannot be compared, so it starts over.
 
     Args:
         evaluation: target and confidence.
@@ -153,7 +153,7 @@ class OnlineEvaluator:
         """Takes back what ``snapshot`` returned.
 
         Raises:
-            ContractError: the body is none.
+            ContractError: the body cannot be read.
         """
         try:
             self._restore(STATE.validate_python(json.loads(body)["state"]))

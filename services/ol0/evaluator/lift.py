@@ -54,7 +54,7 @@ class LiftState:
 
 @dataclass(frozen=True)
 class OtherLift:
-    """What another version kept: it cannot be continued, but its holdback can be told."""
+    """What another version kept: it cannot be continued, but its holdback is known."""
 
     holdback: float | None = None
     layout: int | None = None
@@ -70,7 +70,7 @@ class SessionLift:
     The lift is that of the pairs (see ``PairedLift``), as long as prompts do not depend on which arm answered. Where
     they were found to (``Pairing``), it is the plain comparison of sessions from then on, which is wider.
 
-    Beside it stands the balance of the arms: where they are not heard of alike, a lift is nothing that was shown.
+    It comes with the balance of the arms: where they are not heard of alike, a lift is nothing that was shown.
 
     Args:
         holdback: share of the sessions that the base serves, above 0.

@@ -28,7 +28,7 @@ class Served:
     """Remembers the serving sequences outside of mode apply, the shares of candidates, and how decisions explore.
 
     Outside of apply the base serves everybody and logs as holdback. To count that as holdback would compare hours, not
-    arms: the lift rests on a coin that was thrown for each session, and in those hours nobody threw it.
+    arms: the lift rests on a random arm for each session, and in those hours no arm was drawn.
 
     Attributes:
         outside: the first sequence outside of apply, and the first that was back; None: it lasts.

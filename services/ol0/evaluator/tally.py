@@ -12,7 +12,7 @@ HALF = 0.5
 
 @dataclass(slots=True)
 class Tally:
-    """What was said about some decisions. The properties are None where nobody said anything of the kind."""
+    """Feedback about some decisions. A property is None without feedback of its kind."""
 
     decisions: int = 0
     voted: int = 0

@@ -22,7 +22,7 @@ class Vote:
         treated: whether the learnt policy was to serve it.
         bucket: of its user, else of its session; see ``Clusters``.
         agrees: whether both arms are known to do the same.
-        said: its reward, paired; None where nobody said anything.
+        said: its reward, paired; None without feedback.
     """
 
     treated: bool
@@ -60,7 +60,7 @@ class Vote:
 
 
 def vote_of(outcome: Outcome, served: Served, holdback: float) -> Vote:
-    """What an outcome says, whoever served it: which actions differ depends on the prompt, not on the arm.
+    """What an outcome says, whichever arm served it: which actions differ depends on the prompt, not on the arm.
 
     Args:
         outcome: a decision in mode apply.

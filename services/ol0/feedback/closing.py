@@ -1,4 +1,4 @@
-"""Closing windows and sending their outcomes, in turns with the store that nobody waits for."""
+"""Closing windows and sending their outcomes, in turns with the store, without waiting."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -94,7 +94,7 @@ class WindowCloser:
             self._turn.wait()
 
     def rest(self) -> None:
-        """Leaves windows and outbox to somebody else, who will send again what is not trimmed by then.
+        """Leaves windows and outbox to another process, which sends again what is not trimmed by then.
 
         Raises:
             StoreError, StreamError: as ``step``.

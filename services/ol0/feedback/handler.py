@@ -45,7 +45,7 @@ OUTCOME_TAIL_BYTES: Final = 128
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """What became of windows that were due, and of the feedback about them.
+    """The result of closing due windows, and of the feedback about them.
 
     Attributes:
         windows: in the order in which they were listed.
@@ -184,7 +184,7 @@ class FeedbackHandler:
             number: of the first outcome.
 
         Raises:
-            ContractError: a window's head is none.
+            ContractError: a window's head cannot be read.
         """
         closed, forgotten, oversized, counts = [], [], [], Counter[str]()
         for window in windows:
@@ -252,7 +252,7 @@ class FeedbackHandler:
         if self._wall_clock:
             if not source.is_stamped:
                 return 0  # both times are its writer's
-            # Capped by the broker's clock: nobody can close other people's windows by claiming a time to come.
+            # Capped by the broker's clock: a host cannot close windows of others by claiming a future time.
             time_ms = source.append_time_ms if time_ms is None else min(time_ms, source.append_time_ms)
         # Where only the harness makes time, a tick without one says nothing.
         return 0 if time_ms is None else time_ms - self._lateness_ms

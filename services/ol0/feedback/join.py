@@ -18,7 +18,7 @@ class FeedbackJoin:
     """The sink of the feedback service: partitions in, outcomes out. Implements ``kafka.ports.Sink``.
 
     Any number of processes may share a store. Each applies its own partitions; windows are closed, and outcomes sent,
-    by whoever owns the first partition: all could, the store takes each outcome once, but they would all compute it.
+    by the owner of the first partition: all could, the store takes each outcome once, but they would all compute it.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class FeedbackJoin:
             publish: sends outcomes.
             batch_size: windows at a time.
             user_limit: examples that one user may make in an hour of event time; 0: any number.
-            watch: is told what is dropped for its time.
+            watch: hears of what is dropped for its time.
         """
         self._store = store
         self._watch = watch
@@ -48,12 +48,12 @@ class FeedbackJoin:
         self._forgets = False  # whether any user was forgotten
         self._to_search = False  # whether the ring may hold examples of theirs
         self._claims: dict[Partition, Claim] = {}
-        self._closers_partition = ""  # whoever owns it closes windows
+        self._closers_partition = ""  # its owner closes windows
         self._closes = False  # whether that is this process
         self._fed = False  # whether records came since the last ``idle``
 
     def claim(self, partition: Partition, log: Log) -> int:
-        """Takes a partition over and says at which offset to go on: where its log begins, if the store is new to it.
+        """Takes a partition over and says at which offset to continue: where its log begins, if the store is new to it.
 
         Raises as ``Registration.admit`` and ``ReplayStore.claim``.
         """
@@ -61,7 +61,7 @@ class FeedbackJoin:
         self._claims[partition] = self._store.claim(partition)
         self._closers_partition = self._store.partitions()[0]
         self._closes = any(str(claimed) == self._closers_partition for claimed in self._claims)
-        self._to_search = self._forgets  # the store may have been restored from before somebody was forgotten
+        self._to_search = self._forgets  # the store may have been restored from before a user was forgotten
         return self._claims[partition].next_offset
 
     def apply(self, partition: Partition, records: Sequence[SourceRecord], next_offset: int) -> Pending[bool]:
@@ -73,7 +73,7 @@ class FeedbackJoin:
             next_offset: where the next batch starts.
 
         Raises:
-            Fenced: from the result: somebody else has the partition.
+            Fenced: from the result: another process has the partition.
             Gap: from the result: the store is at another offset: claim, seek.
             StoreError: not claimed, or the store is out of reach; or, from the result, that or damaged or wiped.
         """
@@ -86,7 +86,7 @@ class FeedbackJoin:
             )
         self._fed = True
         arrivals = self._handler.arrivals(claim.watermark_ms, records)
-        applied = self._store.begin_apply(partition, claim, next_offset, arrivals)
+        applied = self._store.apply(partition, claim, next_offset, arrivals)
 
         def taken() -> bool:
             if applied.result() is Applied.FULL:
@@ -99,7 +99,7 @@ class FeedbackJoin:
         return Pending(taken)
 
     def skip(self, partition: Partition, log: Log) -> int:
-        """Goes on where the log begins, or ends, when it no longer has what comes next. Raises StoreError."""
+        """Continues at the beginning or end of a log that no longer has the next record. Raises StoreError."""
         claim = self._claims[partition]
         to = max(log.first_offset, min(claim.next_offset, log.end))
         if to != claim.next_offset:
@@ -108,7 +108,7 @@ class FeedbackJoin:
         return to
 
     def release(self, partition: Partition) -> None:
-        """Forgets a partition that somebody else takes over. Nothing is pending: every apply was whole."""
+        """Forgets a partition that another process takes over. Nothing is pending: every apply was whole."""
         self._claims.pop(partition, None)
         self._closes = any(str(claimed) == self._closers_partition for claimed in self._claims)
         if not self._closes:
@@ -117,8 +117,8 @@ class FeedbackJoin:
     def forget(self, users: Collection[str]) -> None:
         """Drops what there is of these users, and what will come: see ``FeedbackHandler.forget``.
 
-        Their windows go when they are due, their examples with the next ``idle``. Every process is told, so whatever
-        one of them let in before it knew goes too.
+        Their windows go when they are due, their examples with the next ``idle``. Every process hears of it and
+        removes what it let in before.
 
         Args:
             users: pseudonyms.

@@ -36,7 +36,7 @@ def run(settings: Settings, stop: Event, rounds: Rounds, member: str | None = No
     Args:
         settings: the whole tree.
         stop: ends it.
-        rounds: told after every round.
+        rounds: called after every round.
         member: names this process in the consumer group, the same after a restart and unlike any other; None: no name.
     """
     base = read_base(settings.serving.base)

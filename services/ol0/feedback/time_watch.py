@@ -87,7 +87,7 @@ class TimeWatch:
             self._log.warning(
                 "feedback is dropped because its time is before its decision",
                 share=_share(tally),
-                cause="the clock of whoever writes it is behind that of the hosts that decide: set it right, or raise "
+                cause="the clock of its writer is behind that of the hosts that decide: set it right, or raise "
                 "streaming.early_skew_s",
             )
             self._begin("feedback")

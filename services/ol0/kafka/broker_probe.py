@@ -54,7 +54,7 @@ def require_broker(clients: Clients) -> None:
 
 
 def _brokers(admin: AdminClient, heard: list[KafkaError], timeout_s: float) -> int:
-    """Asks; ``heard`` gets what stands in the way, such as a wrong password, of which the answer knows nothing."""
+    """Asks; ``heard`` gets the obstacle, such as a wrong password, which the answer does not mention."""
     heard.clear()
     try:
         return len(admin.describe_cluster(request_timeout=timeout_s).result(timeout_s).nodes)

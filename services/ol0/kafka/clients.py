@@ -142,7 +142,7 @@ class Clients:
         return self._made(Consumer, self._config(defaults, fixed), logger=_Log(self.notes), error_cb=self.log_error)
 
     def admin(self, on_error: OnError | None = None) -> AdminClient:
-        """Makes and alters topics, and asks what the cluster is; ``poll`` tells ``on_error`` what stands in the way."""
+        """Makes and alters topics, and asks what the cluster is; ``poll`` passes errors to ``on_error``."""
         # It is not polled, so a logger would never be told. What it would write to the terminal, twenty lines a second
         # while no broker is there, its calls raise.
         config = self._config({"log_level": 0}, {})
@@ -155,7 +155,7 @@ class Clients:
             ConfigError: one cannot be made with these options.
         """
         nowhere = Clients(self._kafka.model_copy(update={"bootstrap_servers": ""}), self._topics)
-        nowhere.admin()  # first: what all of them refuse is told without a line of librdkafka's own
+        nowhere.admin()  # first: an option that all of them refuse causes no log line of librdkafka
         nowhere.producer()
         nowhere.transactional_producer("check", self.log_error)
         for consumer in (nowhere.assigned_consumer("check"), nowhere.group_consumer("check", "0")):

@@ -18,6 +18,7 @@ from ol0.kafka.decoding import PartitionBatch, PartitionBatchReader
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.logs.holdups import HoldupWatch
 from ol0.kafka.logs.identities import TopicWatch
+from ol0.kafka.logs.questions import Asker
 from ol0.kafka.messages import LOST, broker_errors, by_partition, cached_lag, coordinates, is_usable
 from ol0.kafka.ports import Sink
 from ol0.kafka.ticks import Ticker
@@ -57,7 +58,7 @@ class ConsumeLoop:
         lineage: where the topics are and how their records are written.
         streaming: sizes, waits, and whose clock ticks.
         check: refuses a decoded record by a ContractError, which makes it a dead letter.
-        on_round: told after every round, also an empty one.
+        on_round: called after every round, also an empty one.
     """
 
     def __init__(
@@ -80,9 +81,9 @@ class ConsumeLoop:
         self._on_round = on_round
         self._member = member
         self._consumer = lineage.clients.group_consumer(service, member)
-        admin = lineage.clients.admin()
-        self._topics = TopicWatch(admin)
-        self._holdups = HoldupWatch(admin, ticking=streaming.clock == "wall")
+        asker = Asker(lineage.clients.admin)
+        self._topics = TopicWatch(asker)
+        self._holdups = HoldupWatch(asker, ticking=streaming.clock == "wall")
         self._dead_letters = DeadLetters(lineage)
         self._ticker = Ticker(lineage, streaming)
         self._bad = BadRecords(lineage.topics, streaming.bad_record_share)
@@ -225,7 +226,7 @@ class ConsumeLoop:
             self._under_way.append(_UnderWay(partition, batch, taken))
 
     def _settle(self) -> None:
-        """Waits for the batches that are under way, and looks what became of them."""
+        """Waits for the batches that are under way, and takes in their results."""
         while self._under_way:
             self._finish(self._under_way.pop(0))
 
@@ -280,7 +281,7 @@ class ConsumeLoop:
             self._consumer.seek(place)
 
     def _begin_at(self, partition: Partition, offset: int) -> None:
-        """Reads a partition that librdkafka has given up: it can no longer be told to seek in it."""
+        """Reads a partition that librdkafka has given up: it can no longer seek in it."""
         place = TopicPartition(partition.topic, partition.number, offset)
         with broker_errors(f"reading {partition} from {offset}"):
             self._consumer.incremental_unassign([place])
@@ -313,7 +314,7 @@ class ConsumeLoop:
                 self._log.warning("not released", partition=str(partition), reason=str(error))
 
     def _let_finish(self) -> None:
-        """Partitions change hands between two batches; what became of the last ones is for ``_settle``."""
+        """Partitions change hands between two batches; the results of the last ones are for ``_settle``."""
         for one in self._under_way:
             one.taken.wait()
 

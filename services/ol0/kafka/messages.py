@@ -63,7 +63,7 @@ def is_usable(message: Message, group: str) -> bool:
 
     Raises:
         Fenced: another process with this member name has taken its place.
-        StreamError: the log has a hole, or the topic is missing, or may not be read.
+        StreamError: the log has a hole, or the topic is missing, or reading it is not allowed.
     """
     error = message.error()
     if error is None:
@@ -151,7 +151,7 @@ def to_message(record: Record, topics: Topics, codec: Codec) -> Outgoing:
     """A record as the message that carries it to its topic; a chunk without data as the tombstone of its name.
 
     Raises:
-        ContractError: no reader would take it: a value may not be, or it is too long for its topic.
+        ContractError: no reader would take it: a value is not allowed, or it is too long for its topic.
     """
     route = topics.route(record)
     if isinstance(record, Chunk) and not record.data:

@@ -125,6 +125,6 @@ class Handler(Protocol):
         """Takes back a state that ``snapshot`` returned, of this or of an earlier version of the service.
 
         Raises:
-            ContractError: the body is none that this version reads. The service stops.
+            ContractError: this version cannot read the body. The service stops.
         """
         ...

@@ -15,12 +15,12 @@ KINDS: Final = {
 UNSEEN: Final = frozenset({KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC})  # noqa: SLF001 - its own
 """What librdkafka says of a topic that its user may not see, as of one that does not exist."""
 SEEING: Final = "Read, Write or Describe"
-"""Any of them lets somebody see a topic."""
+"""Any of them makes a topic visible."""
 PAGE: Final = 'docs/operating.md, "Secure broker and store", lists the rights'
 
 
 class Denied(StreamError):  # noqa: N818 - a state of the world, as Fenced and Gap are
-    """The broker knows who asks, and says no; it will until somebody grants the right."""
+    """The broker knows who asks, and refuses until the right is granted."""
 
 
 def is_denied(error: KafkaError) -> bool:

@@ -78,7 +78,7 @@ def head_of(service: str, time_ms: int, body: bytes, where: Positions) -> Snapsh
 
 
 def part_count(body: bytes) -> int:
-    """How many parts a body has; none where it is empty."""
+    """Number of parts of a body; 0 if it is empty."""
     return -(-len(body) // PART_BYTES)
 
 
@@ -96,8 +96,8 @@ def assemble(service: str, table: Mapping[str, Record]) -> Stored | None:
     """The snapshot of a service out of the newest record of each key; None: it has none.
 
     Raises:
-        ContractError: its head is none, or parts are missing or of another moment. On the way through a topic that is
-            so between the parts of one transaction and its head; at the topic's end it must not be.
+        ContractError: its head cannot be read, or parts are missing or of another moment. That is normal between the
+            parts of one transaction and its head, and an error at the end of the topic.
     """
     snapshot = table.get(service)
     if not isinstance(snapshot, Snapshot):
@@ -154,7 +154,7 @@ def surplus(service: str, before: Committed, after: Committed) -> list[str]:
 
 
 def moved_offsets(before: Committed, after: Committed) -> list[TopicPartition]:
-    """What Kafka is told of the group, for tools that show lag; nothing is read by it while there is a snapshot."""
+    """The offsets committed for the group, for tools that show lag; nothing is read by it while there is a snapshot."""
     was, now = next_offsets(before.where.topics), next_offsets(after.where.topics)
     return [
         TopicPartition(partition.topic, partition.number, offset)

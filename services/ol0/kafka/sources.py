@@ -9,7 +9,7 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, Message, Topic
 from ol0.errors import StreamError
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.logs.holdups import StallWatch
-from ol0.kafka.logs.questions import AskedTopics, Described, Repeated, describe
+from ol0.kafka.logs.questions import AskedTopics, Asker, Described, Repeated, describe
 from ol0.kafka.messages import GATHER_S, LOST, broker_errors, coordinates, is_usable
 from ol0.kafka.snapshots import TopicPlace, next_offsets
 from ol0.records import Partition
@@ -32,12 +32,12 @@ class Sources:
         self._clients = lineage.clients
         self._topics = [lineage.topics.full(name) for name in names]
         self.consumer: Consumer = lineage.clients.assigned_consumer(service)
-        self._admin = lineage.clients.admin()
+        self._asker = Asker(lineage.clients.admin)
         self._ids: dict[str, str] = {}
         self._retired: set[str] = set()  # ids from before a topic was recreated: a broker that lags may report them
         self._next: dict[Partition, int] = {}
         self._ended: set[Partition] = set()
-        self._stalls = StallWatch(self._admin)
+        self._stalls = StallWatch(self._asker)
         self._questions = Repeated[AskedTopics](LOOK_S)
         self._log = structlog.get_logger("ol0.sources").bind(service=service)
         self.missed = 0
@@ -135,7 +135,7 @@ class Sources:
             self.consumer.close()
             self.consumer = self._clients.assigned_consumer(self._service)
             self._assign()
-        asked = self._questions.answered(lambda: AskedTopics(self._admin, self._topics, BROKER_TIMEOUT_S))
+        asked = self._questions.answered(lambda: AskedTopics(self._asker.admin, self._topics, BROKER_TIMEOUT_S))
         if asked is None:
             return
         try:
@@ -237,7 +237,7 @@ class Sources:
         return offsets
 
     def _describe(self) -> dict[str, Described]:
-        described = describe(self._admin, self._topics, BROKER_TIMEOUT_S)
+        described = describe(self._asker.admin, self._topics, BROKER_TIMEOUT_S)
         missing = [topic for topic in self._topics if topic not in described]
         if missing:
             raise StreamError(f"{self._service}: no topic {missing[0]}; `ol0 topics apply` makes it")

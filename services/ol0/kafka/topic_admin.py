@@ -20,7 +20,7 @@ from ol0.config import Settings
 from ol0.errors import StreamError
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.logs.identities import source_logs
-from ol0.kafka.logs.questions import Described, describe
+from ol0.kafka.logs.questions import Asker, Described, describe
 from ol0.kafka.messages import BATCH_OVERHEAD_BYTES, broker_errors, error_of
 from ol0.kafka.ports import Log
 from ol0.kafka.rights import missing_right
@@ -111,11 +111,11 @@ def source_partitions(settings: Settings, names: Iterable[str]) -> dict[Partitio
         StreamError: the broker does not answer, or a topic is missing.
     """
     lineage = Lineage.of(settings.kafka)
-    admin = lineage.clients.admin()
+    asker = Asker(lineage.clients.admin)
     topics = [lineage.topics.full(name) for name in names]
-    described = describe(admin, topics, TIMEOUT_S)
+    described = describe(asker.admin, topics, TIMEOUT_S)
     return source_logs(
-        admin, [Partition(topic, number) for topic in topics for number in _numbers(described, topic)], TIMEOUT_S
+        asker, [Partition(topic, number) for topic in topics for number in _numbers(described, topic)], TIMEOUT_S
     )
 
 

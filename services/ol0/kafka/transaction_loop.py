@@ -51,7 +51,7 @@ class TransactionalLoop:
         lineage: where the topics are and how their records are written.
         streaming: sizes, waits, and who makes ticks.
         sampled: sources of which a part is looked at; see ``BatchReader``.
-        on_round: told after every round, also an empty one.
+        on_round: called after every round, also an empty one.
     """
 
     def __init__(

@@ -53,7 +53,7 @@ class TransactionalWriter:
         Raises:
             ContractError: no reader would take one of them.
             Fenced: another process writes for this service now.
-            StreamError: Kafka refuses; what became of the transaction shows in ``read_snapshots`` after a restart.
+            StreamError: Kafka refuses; the fate of the transaction shows in ``read_snapshots`` after a restart.
         """
         before, now = self._parts, dict(self._parts)
         pieces = [piece for record in records for piece in _in_pieces(record, now)]
@@ -91,7 +91,7 @@ def read_snapshots(prefix: str, lineage: Lineage) -> dict[str, Snapshot]:
 
 
 def read_stored(service: str, lineage: Lineage) -> Stored | None:
-    """The newest snapshot of a loop, with where it was; None: there is none.
+    """The newest snapshot of a loop, with where it was; None without one.
 
     Raises:
         StreamError: it cannot be read, or the topic was not read to its end in time.

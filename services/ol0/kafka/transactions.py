@@ -57,7 +57,7 @@ class Transactor:
     Args:
         service: whose writer it is.
         clients: of the lineage.
-        on_delivered: told of every message that a broker has taken.
+        on_delivered: called for every message that a broker has acknowledged.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Transactor:
             TooLarge: nothing was written; it may be tried again without the message that is too large for its topic.
             Aborted: nothing was written; it may be tried again.
             Fenced: another process is the writer now.
-            StreamError: what became of the transaction is unknown; the next writer's ``init`` settles it.
+            StreamError: the fate of the transaction is unknown; the next writer's ``init`` settles it.
         """
         self._undelivered, self._too_large = "", None
         self._topics = {message.topic for message in messages}

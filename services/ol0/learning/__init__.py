@@ -1,1 +1,1 @@
-"""What is learnt, and how, in numpy: no Kafka, no Redis, no clock."""
+"""The learning algorithms, in numpy: no Kafka, no Redis, no clock."""

@@ -1,4 +1,4 @@
-"""Adam: steps of about the same size for every weight, whatever the scale of its gradient."""
+"""Adam: steps of about the same size for every weight, independent of its gradient's scale."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -32,11 +32,11 @@ class Adam:
 
     @classmethod
     def like(cls, weights: Floats) -> Self:
-        """No memory yet, for weights of this shape."""
+        """An empty memory for weights of this shape."""
         return cls(np.zeros_like(weights), np.zeros_like(weights), 0)
 
     def step(self, gradient: Floats, rate: float) -> tuple[Self, Floats]:
-        """The memory after this gradient, and what to add to the weights: -rate m / (sqrt(v) + epsilon), unbiased."""
+        """Returns the new memory, and the step for the weights: -rate m / (sqrt(v) + epsilon), unbiased."""
         count = self.count + 1
         first = DECAY_FIRST * self.first + (1 - DECAY_FIRST) * gradient
         second = DECAY_SECOND * self.second + (1 - DECAY_SECOND) * gradient * gradient

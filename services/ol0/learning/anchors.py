@@ -1,4 +1,4 @@
-"""What the base already does well: the yardstick of every update and of the mixer."""
+"""Anchors: the yardstick of every update and of the mixer."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -13,9 +13,9 @@ class AnchorSet:
     """Logged decisions of the base on its own prompts.
 
     Attributes:
-        logged: all of them, in the order of the replay store.
-        train: those that updates draw from.
-        held_out: those that only calibrate and measure.
+        logged: all anchors, in the order of the replay store.
+        train: anchors for updates.
+        held_out: anchors for calibration and measurement only.
     """
 
     logged: Batch
@@ -24,7 +24,7 @@ class AnchorSet:
 
     @classmethod
     def split(cls, logged: Batch, held_out_share: float, seed: int) -> Self:
-        """Keeps a random share back; the same anchors and seed give the same split after every restart."""
+        """Holds out a random share. The same anchors and seed give the same split after every restart."""
         order = np.random.default_rng(seed).permutation(len(logged))
         kept = len(logged) - int(held_out_share * len(logged))
         return cls(logged, logged.take(np.sort(order[:kept])), logged.take(np.sort(order[kept:])))

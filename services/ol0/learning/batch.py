@@ -1,4 +1,4 @@
-"""Examples as arrays: what the learner sees of decisions and their rewards."""
+"""Examples as arrays: decisions and their rewards, as the learner reads them."""
 
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -20,12 +20,12 @@ class Batch:
     """n examples, live ones or anchors.
 
     Attributes:
-        features: float32, shape (n, D): what the heads see, made by the base's trunk where it has one.
+        features: input of the heads, float32, shape (n, D); output of the base's trunk if it has one.
         actions: the choice of every part that was served, shape (n, parts).
         propensities: probability of each of them when it was served, float32, shape (n, parts), within (0, 1].
         rewards: float32, shape (n,), within [0, 1].
-        weights: what each example counts in the objective, float32, shape (n,).
-        users: ``unit_of`` who gave the reward and in which session, shape (n,).
+        weights: of each example in the objective, float32, shape (n,).
+        users: ``unit_of`` the user and session that gave the reward, shape (n,).
     """
 
     features: Floats
@@ -39,7 +39,7 @@ class Batch:
         return len(self.rewards)
 
     def take(self, rows: NDArray[np.intp]) -> Self:
-        """The examples of these rows, in their order."""
+        """Returns the examples of these rows, in this order."""
         return type(self)(
             self.features[rows],
             self.actions[rows],
@@ -54,12 +54,12 @@ class Batch:
         return replace(self, features=features)
 
     def weighted(self, weights: Floats) -> Self:
-        """The same examples with other weights, shape (n,)."""
+        """Returns the same examples with these weights, shape (n,)."""
         return replace(self, weights=weights)
 
 
 def unit_of(user: str | None, session_id: str) -> int:
-    """Who is capped, in 64 bits: the user in the lower half (the session where no user is known), the session above.
+    """The unit that is capped, in 64 bits: the user in the lower half (else the session), the session above.
 
     Equal for equal names in every process. That two of a batch's hundred names meet in 32 bits happens once in half a
     million batches, and then they share one cap.
@@ -73,7 +73,7 @@ def _hash(name: str) -> int:
 
 
 def join(first: Batch, second: Batch) -> Batch:
-    """One batch of both, first ones first."""
+    """Concatenates two batches."""
     return Batch(
         np.concatenate([first.features, second.features]),
         np.concatenate([first.actions, second.actions]),
@@ -85,19 +85,19 @@ def join(first: Batch, second: Batch) -> Batch:
 
 
 def cap_users(weights: Floats, users: Users, cap: float) -> Floats:
-    """Scales the weights of each user, and of each session, down to a share of the batch.
+    """Scales down the weights of each user, and of each session, to a share of the batch.
 
         w_i  <-  w_i min(1, limit / sum_{j of the same user} w_j, limit / sum_{j of the same session} w_j)
         limit = max(cap, 1 / min(users, sessions)) sum_j w_j
 
-    Many sessions of one user share the user's cap, and many names in one session that session's. Where there are too
-    few of them for the cap, nobody counts for more than an even share: a host with three users must still learn from
-    them. The smaller count decides what is even, so that whoever invents names, or opens sessions under one name, does
+    All sessions of a user share the user's cap; all users in a session share the session's. If there are too
+    few of them for the cap, each counts for an even share at most: a host with three users must still learn from
+    them. The smaller count determines the even share, so that invented names, or many sessions under one name, do
     not make the others' share smaller. Sessions without a user are each their own: only their rate can be limited.
 
     Args:
         weights: shape (n,).
-        users: shape (n,), from ``unit_of``; a number below 2^32 is a user whose sessions are not told apart.
+        users: shape (n,), from ``unit_of``; a number below 2^32 is a user whose sessions count as one.
         cap: largest share of one user or session, within [0, 1].
     """
     people = users & LOWER
@@ -109,7 +109,7 @@ def cap_users(weights: Floats, users: Users, cap: float) -> Floats:
 
 
 def _sums(names: Users, weights: Floats) -> tuple[NDArray[np.float64], int]:
-    """The weight of all examples with the same name, shape (n,), and how many names there are."""
+    """Returns the total weight of each example's name, shape (n,), and the number of names."""
     _, number = np.unique(names, return_inverse=True)
     sums = np.bincount(number, weights)
     return np.asarray(sums[number], np.float64), len(sums)

@@ -1,24 +1,24 @@
-"""When to train, when to offer, and what an answer means. Pure functions of records and counters.
+"""When to train and to offer, and what the answer to an offer means. Pure functions of records and counters.
 
 The rules, in order:
 
-1. Every ``examples_per_update`` new examples owe ``steps_per_update`` steps. What was evicted or excluded, or became
-   too old, before it was seen owes nothing.
-2. A candidate is offered when nobody forbids it (mode apply, not frozen), the last one was decided and nothing is
+1. Every ``examples_per_update`` new examples cause ``steps_per_update`` steps. Examples that were evicted, excluded or
+   became too old before they were read cause none.
+2. A candidate is offered when the mode is apply and not frozen, the last candidate was decided and nothing is
    staged, ``min_replay`` examples have come in, and the cooldown lies behind the store's watermark.
-3. The last offer goes live: learning goes on.
+3. The last offer goes live: learning continues.
 4. An older or foreign release serves instead of the one that was seen last (rolled back, or an operator's order): the
-   learner takes back the snapshot of the release that serves now.
+   learner restores the snapshot of the release that serves now.
 5. The last offer was decided, does not serve, and ``failures`` is not what it was when it was offered: harm was shown.
-   The learner takes back the snapshot of the release that serves. (Not "is larger": a release in between sets it to 0.)
-6. The last offer was decided, does not serve, and ``failures`` is what it was: undecided or plainly rejected. Learning
-   goes on; more examples may do.
-7. An offer that was signed with another key than the learner has now is not waited for, unless one sees that it was
-   believed: whoever does not know its key counts it for nothing (docs/adr/0011), and no answer would ever come.
-8. Each candidate that does not go live makes the next one more careful with the old kinds, each that does less so: a
-   learner that kept to its budget offered candidate after candidate that canary's suite had just turned down. After
-   ``MOST_CAREFUL`` of them it begins at the whole budget again: care never ends learning for good. (What serves may
-   itself do more for the old kinds than a careful candidate, which then loses to it every time.)
+   The learner restores the snapshot of the release that serves. (Not "is larger": a release in between sets it to 0.)
+6. The last offer was decided, does not serve, and ``failures`` is unchanged: undecided or plainly rejected. Learning
+   continues; more examples may suffice.
+7. An offer that was signed with another key than the learner's current one is not waited for, unless it serves: that
+   shows that its key is known. Readers ignore unknown keys (docs/adr/0011), and an answer would never come.
+8. Each candidate that does not go live makes the next one more careful with the old kinds, each that does less. A
+   learner with a constant budget offered candidates again and again that canary's suite had just rejected. After
+   ``MOST_CAREFUL`` of them it starts again at the whole budget, so that care never ends learning for good. (A release
+   may do more for the old kinds than a careful candidate, which then loses to it every time.)
 
 Debt (1) is never rolled back: the examples of a bad time are evidence, but each is paid for once.
 """
@@ -32,19 +32,19 @@ from ol0.records import Mode, ServingState
 # A round of catching up after an outage stays below a second, so that releases and the stop signal are seen.
 UPDATES_PER_ROUND = 16
 CAUTION = 0.8
-"""Of the budget of regret, what is left after a candidate was turned down."""
+"""Factor of the regret budget for each candidate that did not go live."""
 MOST_CAREFUL = 8
-"""Shares of the budget, down to a fifth, that are tried in turn."""
+"""Number of shares of the budget, down to a fifth, that are tried in turn."""
 
 
 def catch_up(examples: int, drawable: int, trained: int, config: OnlineLearningConfig) -> tuple[int, int]:
-    """Rule 1: updates to make in this round, and the examples that are paid for after them.
+    """Rule 1: returns the updates of this round, and the number of examples used after them.
 
     Args:
         examples: ever stored.
-        drawable: of these, those that can be drawn now.
-        trained: of these, paid for so far.
-        config: says how many examples make an update.
+        drawable: those of them that can be drawn now.
+        trained: those of them that were used so far.
+        config: gives the examples per update.
     """
     paid = min(max(trained, examples - drawable), examples)
     updates = min((examples - paid) // config.examples_per_update, UPDATES_PER_ROUND)
@@ -64,9 +64,9 @@ def budget_share(progress: Progress) -> float:
 
 
 def after_state(progress: Progress, state: ServingState) -> tuple[Progress, bool]:
-    """Rules 3 to 6: the progress after this state, and whether the snapshot of what serves is to be taken back.
+    """Rules 3 to 6: returns the progress after this state, and whether to restore the snapshot of what serves.
 
-    ``trained`` of a progress that takes back is the caller's to set.
+    When it is restored, the caller sets ``trained``.
     """
     live = state.live.digest
     accepted = not progress.settled and live == progress.offered
@@ -86,7 +86,7 @@ def after_state(progress: Progress, state: ServingState) -> tuple[Progress, bool
 
 
 def with_key(progress: Progress, state: ServingState, signer: str | None) -> Progress:
-    """Rule 7, at start: the progress of a learner that signs with the key of this id."""
+    """Rule 7, at start: returns the progress of a learner that signs with the key of this id."""
     believed = {state.live.digest} if state.staged is None else {state.live.digest, state.staged.release.digest}
     if progress.settled or progress.signer == signer or progress.offered in believed:
         return progress

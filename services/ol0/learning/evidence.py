@@ -1,14 +1,14 @@
-"""Is there anything to learn? Three tests on examples that nothing was trained on yet.
+"""Three tests of whether there is anything to learn, on examples before they are trained on.
 
 *Novelty.* Do live prompts look unlike the base's own? The rank of a fresh prompt's mixer score among those of the
 held-out anchors is uniform within [0, 1] if not (Mann and Whitney, 1947). Of equal prompts the first one counts.
 *Skill.* Do the votes say anything? Between the reward model's prediction of a fresh vote and the vote itself there is
 no correlation if not, and exploration always gives both good and bad choices to tell apart.
-*Variety.* Are there different prompts at all? When an embedder stands still, every prompt is the same vector: votes
-still tell good choices from bad, but no feature says for whom, and what was new before would go on counting as new.
+*Variety.* Are there different prompts at all? When an embedder breaks, every prompt is the same vector: votes
+still distinguish good choices from bad, but no feature says for which prompts, and old novelty would persist.
 
-Where one of them fails, the mixer stays closed and nothing is offered: there every change would be chance, and on kinds
-of prompts that nobody sends it would even go unnoticed.
+If one of them fails, the mixer stays closed and nothing is offered: every change would be chance, and on kinds
+of prompts without traffic it would even go unnoticed.
 """
 
 import math
@@ -19,7 +19,7 @@ import numpy as np
 
 from ol0.controller.heads import Floats
 
-WINDOW = 2_000.0  # fresh examples that count, the last ones most
+WINDOW = 2_000.0  # fresh examples in the sums, the last ones with the most weight
 SHORT_WINDOW = 128.0  # the same for their variety: an embedder breaks from one prompt to the next
 MOST_ALIKE = 0.75  # of neighbouring prompts, the share that may be equal: then one prompt is seven eighths of all
 _UNIFORM_SD = 1 / math.sqrt(12)
@@ -31,14 +31,14 @@ class Evidence:
 
     Attributes:
         count: examples, at most about ``WINDOW``.
-        ranked: those among them whose prompts came for the first time.
+        ranked: those of them with a new prompt.
         ranks: sum of the ranks of the mixer scores of these.
         predicted: sum of R, the predicted rewards.
         rewards: sum of r.
         predicted_squared: sum of R^2.
         rewards_squared: sum of r^2.
         products: sum of R r.
-        alike: of examples that came one after the other, the share with equal features; of the last ones.
+        alike: share of recent neighbouring examples with equal features.
     """
 
     count: float = 0.0
@@ -52,7 +52,7 @@ class Evidence:
     alike: float = 0.0
 
     def after(self, ranks: Floats, predicted: Floats, rewards: Floats) -> Self:
-        """With these fresh examples, all of shape (n,), and the ranks of those that came for the first time."""
+        """Adds fresh examples, all of shape (n,), and the ranks of those with new prompts."""
         keep = min(1.0, WINDOW / max(self.count, 1.0))
         sums = {
             "count": float(len(rewards)),
@@ -67,7 +67,7 @@ class Evidence:
         return replace(self, **{name: keep * getattr(self, name) + new for name, new in sums.items()})
 
     def seen(self, features: Floats) -> Self:
-        """With the features of these fresh examples, shape (n, D), in the order in which they came."""
+        """Adds the features of fresh examples, shape (n, D), in the order of arrival."""
         equal = (features[1:] == features[:-1]).all(axis=1)
         if not len(equal):
             return self
@@ -76,11 +76,11 @@ class Evidence:
 
     @property
     def varied(self) -> bool:
-        """Whether prompts differ enough for features to say anything."""
+        """Whether prompts differ enough for features to be informative."""
         return self.alike <= MOST_ALIKE
 
     def novelty(self, anchors: int) -> float:
-        """How many standard errors the mean rank lies above 1/2; ``anchors``: how many gave the ranks."""
+        """Distance of the mean rank from 1/2, in standard errors; ``anchors``: the number that gave the ranks."""
         if not self.ranked or not anchors:
             return 0.0
         return (self.ranks / self.ranked - 0.5) / (_UNIFORM_SD * math.sqrt(1 / self.ranked + 1 / anchors))
@@ -96,9 +96,9 @@ class Evidence:
 
 
 def ranks(scores: Floats, among: Floats) -> Floats:
-    """Share of ``among``, shape (m,), below each score, shape (n,); zeros where there is nobody to compare with.
+    """Share of ``among``, shape (m,), below each score, shape (n,); zeros if ``among`` is empty.
 
-    Equals count half: before the mixer has learnt anything all scores are 0, and a prompt is as new as it is old.
+    Ties count half: an untrained mixer gives 0 for every prompt, and none of them is new.
     """
     ordered = np.sort(among)
     below, up_to = (np.searchsorted(ordered, scores, side=side) for side in ("left", "right"))

@@ -22,9 +22,9 @@ class Example:
         features: what the controller looked at, shape (D,).
         action: the choice of every part that was served.
         propensity: probability of each of them when it was served, within (0, 1]: from the ``Choice``.
-        reward: within 0..1; a decision of which nobody said anything is no example.
+        reward: within 0..1; a decision without feedback is no example.
         session_id: of the prompt.
-        user: who gave the reward; None where nobody is known: then the session is capped in their stead.
+        user: who gave the reward; None if unknown: then the session is capped.
     """
 
     features: ArrayLike
@@ -36,7 +36,7 @@ class Example:
 
     @classmethod
     def of(cls, decision: Decision, reward: float) -> Self:
-        """A decision as it stands in the log."""
+        """A logged decision."""
         features, action, propensity = decision.feature_vector(), decision.action, decision.propensity
         return cls(features, action, propensity, reward, decision.session_id, decision.user)
 

@@ -1,4 +1,4 @@
-"""Which prompts came before: whoever is asked the same thing twice has not met anything new.
+"""Which prompts came before: a repeated prompt is not new.
 
 The mixer learns live prompts by heart, so one that comes again scores as if it were unlike all anchors, though it may
 be of the oldest kind. Only the first of equal prompts says anything about novelty.
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ol0.controller.heads import Floats
 
 BUCKETS = 32_768  # prompts share one when their hashes end alike; the later one takes it
-TAGS = 255  # two prompts of one bucket are told apart but for one time in so many
+TAGS = 255  # two prompts of one bucket are confused once in so many times
 
 _SEED = 1_179_403_647
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: Knuth, TAOCP 3, 6.4

@@ -13,10 +13,10 @@ from ol0.controller.heads import Floats, Head
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Where the choices of each part stand among the columns of a stacked matrix.
+    """The columns of each part in a stacked matrix.
 
     The heads of an action of parts k = 1..m lie side by side in one matrix of shape (D + 1, K), K = K_1 + ... + K_m:
-    rows are features, the last row is the bias and meets a feature that is always 1. Everything of shape (n, K) below
+    rows are features, and the last row is the bias, for a feature that is always 1. Everything of shape (n, K) below
     (logits, probabilities, rewards by action) has the same columns.
 
     Attributes:
@@ -34,7 +34,7 @@ class Parts:
         object.__setattr__(self, "_slices", tuple(slice(int(a), int(b)) for a, b in pairwise(edges)))
 
     def log_softmax(self, logits: Floats) -> Floats:
-        """Logarithm of the softmax within each part, shape (n, K): here no probability becomes 0."""
+        """Logarithm of the softmax within each part, shape (n, K). No probability underflows to 0."""
         out = np.empty_like(logits)
         for part in self._slices:
             shifted = logits[:, part] - logits[:, part].max(axis=1, keepdims=True)
@@ -46,7 +46,7 @@ class Parts:
         return np.add.reduceat(values, self.starts, axis=1)
 
     def spread(self, values: Floats) -> Floats:
-        """Gives every choice the value of its part: (n, m) to (n, K)."""
+        """Repeats the value of each part for all its choices: (n, m) to (n, K)."""
         return np.repeat(values, self.choices, axis=1)
 
     def columns(self, actions: Actions) -> Actions:
@@ -54,7 +54,7 @@ class Parts:
         return actions + self.starts
 
     def stack(self, heads: Sequence[Head]) -> Floats:
-        """Heads of shapes (K_k, D) and (K_k,) to one matrix (D + 1, K)."""
+        """Stacks heads of shapes (K_k, D) and (K_k,) into one matrix (D + 1, K)."""
         weight = np.concatenate([head.weight for head in heads])
         bias = np.concatenate([head.bias for head in heads])
         return np.ascontiguousarray(np.vstack([weight.T, bias]))

@@ -1,4 +1,4 @@
-"""Where a lineage's learner stands between offers: what a restart must know."""
+"""The learner's progress between offers, which it needs after a restart."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -10,19 +10,19 @@ from ol0.records import Digest, ServingState
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Written with every offer and whenever an offer is settled.
+    """Written with every offer, and whenever an offer is settled.
 
     Attributes:
         step: of the last candidate that was offered; 0: none.
         offered: its digest; None: none.
-        settled: whether its fate was taken in.
+        settled: whether the learner has processed its result.
         failures: ``ServingState.failures`` when it was offered.
-        serving: the live release that was seen last.
-        resume: the candidate or release whose snapshot a restart goes on from.
-        trained: examples that were paid for with updates when that snapshot was taken.
+        serving: the last live release that the learner read.
+        resume: the candidate or release whose snapshot a restart continues from.
+        trained: examples used by updates when that snapshot was taken.
         releases: candidates of this learner that went live, oldest first.
-        turned_down: candidates that did not go live, less those that did, since there was none of the former.
-        signer: id of the key that the last candidate was signed with; None: of no key.
+        turned_down: candidates that did not go live minus those that did; never below 0.
+        signer: id of the key that signed the last candidate; None: not signed.
     """
 
     step: int
@@ -38,7 +38,7 @@ class Progress:
 
     @classmethod
     def first(cls, state: ServingState) -> Self:
-        """Nothing offered yet; learning starts from what serves."""
+        """Before the first offer: learning starts from the live release."""
         live = state.live.digest
         return cls(
             step=state.decided_step,
@@ -60,7 +60,7 @@ class Progress:
         """The inverse of ``pack``.
 
         Raises:
-            CheckpointError: the bytes are no progress.
+            CheckpointError: the bytes cannot be read.
         """
         try:
             fields = json.loads(data)

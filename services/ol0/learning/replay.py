@@ -1,4 +1,4 @@
-"""The replay buffer as the learner sees it, and one in memory."""
+"""The replay buffer's interface for the learner, and one in memory."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,9 +20,9 @@ class Draw:
     """Examples drawn by priority; the batch's weights are their importance weights.
 
     Attributes:
-        slots: where they lie in the ring, shape (n,).
-        fields: which example lies there, as the store names it; the slot may be overwritten before its new priority
-            arrives. Empty where that cannot happen.
+        slots: their places in the ring, shape (n,).
+        fields: the store's names of these examples: a slot may be overwritten before its new priority
+            arrives. Empty if that cannot happen.
         batch: the examples.
     """
 
@@ -36,57 +36,57 @@ class Replay(Protocol):
 
     @property
     def examples(self) -> int:
-        """Live examples ever stored, evicted ones included."""
+        """Number of live examples ever stored, including evicted ones."""
 
     @property
     def size(self) -> int:
-        """Live examples that can be drawn now."""
+        """Number of live examples that can be drawn now."""
 
     @property
     def excluded(self) -> int:
-        """Live examples that were ever excluded."""
+        """Number of live examples ever excluded."""
 
     @property
     def watermark_ms(self) -> int:
-        """Event time up to which every example is in."""
+        """Event time up to which the buffer is complete."""
 
     def refresh(self) -> None:
-        """Learns what is new in the store; the properties change only here."""
+        """Reads new examples from the store. The properties change only here."""
 
     def sample(self, n: int, alpha: float, beta: float, rng: np.random.Generator) -> Draw:
-        """Draws n examples, each with probability p^alpha / sum p^alpha. Raises NothingToDraw where ``size`` is 0."""
+        """Draws n examples, each with probability p^alpha / sum p^alpha. Raises NothingToDraw if ``size`` is 0."""
 
     def update_priorities(self, drawn: Draw, errors: Floats) -> None:
-        """Sets priorities to |error| + epsilon, errors of shape (n,); examples that were evicted are left out."""
+        """Sets priorities to |error| + epsilon, errors of shape (n,). Skips evicted examples."""
 
     def flush(self) -> None:
-        """Sends what ``update_priorities`` still holds, before the learner stops."""
+        """Sends pending priorities, before the learner stops."""
 
     def uniform(self, n: int, rng: np.random.Generator) -> Floats:
         """Features of n examples drawn uniformly, shape (n, D). Raises as ``sample``."""
 
     def newest(self, n: int) -> Batch:
-        """The last n examples, or as many as there are, all of weight 1, the newest first."""
+        """Returns the last n examples, or all if there are fewer, of weight 1, newest first."""
 
     def drawable(self) -> Batch:
-        """All examples that may be drawn, each once, all of weight 1."""
+        """Returns all examples that can be drawn, once each, of weight 1."""
 
     def anchors(self) -> Batch:
-        """All anchors, in the order in which warm-up stored them."""
+        """Returns all anchors, in the order of the warm-up."""
 
 
 class LocalReplay:
-    """A ring in this process: ``ol0.ReplayBuffer``. ``add`` is what the feedback service does in the one on Redis.
+    """A ring in this process: ``ol0.ReplayBuffer``. Its owner calls ``add``, as the feedback service does on Redis.
 
-    Not shared, and persistent as far as its owner keeps ``snapshot``.
+    Not shared; persistent only if its owner keeps ``snapshot``.
     """
 
     def __init__(self, capacity: int, anchors: Batch, epsilon: float, max_age_s: float | None = None) -> None:
-        """Empty but for its anchors.
+        """Empty except for its anchors.
 
         Args:
-            capacity: live examples that it holds; anchors are kept beside them.
-            anchors: what ``anchors`` returns.
+            capacity: of live examples; anchors do not count.
+            anchors: returned by ``anchors``.
             epsilon: added to every priority, so that no example is lost for good.
             max_age_s: examples that were added longer ago, in event time, are not drawn; None: all are.
         """
@@ -127,7 +127,7 @@ class LocalReplay:
 
     @property
     def _held(self) -> int:
-        """Slots with an example, those that are too old to be drawn among them."""
+        """Slots with an example, including those that are too old."""
         return min(self._examples, self._capacity)
 
     @property
@@ -136,13 +136,13 @@ class LocalReplay:
         return self._watermark_ms
 
     def refresh(self) -> None:
-        """Nothing to do: what is added is seen at once."""
+        """Does nothing: ``add`` takes effect at once."""
 
     def add(self, batch: Batch, watermark_ms: int) -> None:
-        """Stores examples with the largest priority there ever was, so that each is soon drawn once; the oldest go.
+        """Stores examples with the largest priority so far, so that each is soon drawn. Evicts the oldest.
 
         Raises:
-            RangeError: the watermark goes back.
+            RangeError: the watermark is below the last one.
         """
         if watermark_ms < self._watermark_ms:
             raise RangeError(
@@ -157,7 +157,7 @@ class LocalReplay:
         self._watermark_ms = watermark_ms
 
     def exclude(self, slots: Slots) -> None:
-        """Examples that must not be learnt from any more, by their places in the ring, shape (n,), each once."""
+        """Excludes examples from learning, by their distinct places in the ring, shape (n,)."""
         self._excluded += int(np.count_nonzero(self._priorities[slots]))
         self._priorities[slots] = 0
 
@@ -173,7 +173,7 @@ class LocalReplay:
         self._largest = max(self._largest, self._priorities[drawn.slots].max())
 
     def flush(self) -> None:
-        """Nothing to do: priorities are set at once."""
+        """Does nothing: priorities are set at once."""
 
     def uniform(self, n: int, rng: np.random.Generator) -> Floats:
         """See ``Replay``."""
@@ -195,16 +195,16 @@ class LocalReplay:
         return self._anchors
 
     def snapshot(self) -> bytes:
-        """The examples with their priorities; not the anchors, which come with the base."""
+        """Packs the examples with their priorities, without the anchors, which belong to the base."""
         rows = {name: array[: self._held] for name, array in self._slots().items()}
         counters = np.array([self._capacity, self._examples, self._excluded, self._watermark_ms], np.int64)
         return save({**rows, "counters": counters, "largest": np.array([self._largest])})
 
     def restore(self, data: bytes) -> None:
-        """Takes the examples of a ``snapshot`` in place of those that are here.
+        """Replaces the examples by those of a ``snapshot``.
 
         Raises:
-            CheckpointError: no such snapshot, or one of another capacity, or of examples of another shape.
+            CheckpointError: not a snapshot, or one with another capacity or other shapes.
         """
         slots = self._slots()
         try:
@@ -230,7 +230,7 @@ class LocalReplay:
         return {**ring, "priorities": self._priorities, "added_ms": self._added_ms}
 
     def _mass(self, alpha: float) -> Mass:
-        """What each example is drawn in proportion to, shape (size,)."""
+        """Each example's probability of being drawn, up to a factor, shape (size,)."""
         mass = priority_mass(self._priorities[: self._held], alpha)
         if self._max_age_ms is not None:
             mass[self._added_ms[: self._held] < self._watermark_ms - self._max_age_ms] = 0

@@ -1,13 +1,13 @@
-"""Whose votes count: who contradicts everybody else, vote after vote, counts for less.
+"""Weights of users' votes: a user who regularly contradicts all others counts for less.
 
-Somebody who always says the opposite makes votes whose log odds, were they inverted, add up:
+Inverted votes of one user add up to a growing log odds ratio:
 
     d = (2 r - 1) log((1 - R) / R)      of one vote r, R the reward model's prediction of it, cut at +-2
     P(inverted | votes) = sigmoid(n mean d - log 9),    n the votes beyond the first three, at most 30
 
-The mean is over what the learner draws, again and again, so that it follows the model: a prompt of a new kind
-surprises the model at first and then no more, an inverted vote among honest ones surprises it for ever. For the same
-reason nobody is silenced: at ``trust_floor`` of their weight the votes of a whole new kind are still learnt, and then
+The mean is over repeated draws of the learner, so that it follows the model: a prompt of a new kind
+surprises the model only at first, an inverted vote among honest ones always. For the same
+reason no user is silenced: with ``trust_floor`` of their weight the votes on a new kind are still learnt, and then
 believed.
 
 The idea is that of Dawid and Skene, "Maximum likelihood estimation of observer error-rates using the EM algorithm",
@@ -23,22 +23,22 @@ from numpy.typing import NDArray
 from ol0.controller.heads import Floats
 from ol0.learning.batch import Users
 
-BUCKETS = 4_096  # users share one when their hashes end alike: bounded state, and strangers rarely meet
-FREE_VOTES = 3.0  # chance contradicts a few votes of anybody
-MOST_VOTES = 30.0  # enough for certainty; more would make a change of heart invisible
-MEMORY = 60.0  # draws over which the mean forgets
+BUCKETS = 4_096  # users share one when their hashes collide: bounded state, few collisions
+FREE_VOTES = 3.0  # chance contradicts a few votes of every user
+MOST_VOTES = 30.0  # enough for certainty; more would hide a change of behaviour
+MEMORY = 60.0  # draws in the moving mean
 LARGEST = 2.0  # of one vote's log odds: one event is never proof
-PRIOR = np.log(9.0)  # one user in ten may be expected to be up to no good
+PRIOR = np.log(9.0)  # one user in ten is expected to vote inverted
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """What is known of users. Immutable.
+    """What is known about users. Immutable.
 
     Attributes:
         doubt: mean log odds of a vote, inverted against honest, float32, shape (buckets,).
-        draws: draws that the mean stands on, same shape.
-        votes: different votes, same shape.
+        draws: number of draws in the mean, same shape.
+        votes: number of distinct votes, same shape.
     """
 
     doubt: Floats
@@ -52,7 +52,7 @@ class Trust:
         return cls(zeros, zeros, zeros)
 
     def weights(self, users: Users, floor: float) -> Floats:
-        """What each vote counts for, shape (n,): 1 - 2 P(inverted), what such a channel still tells; floor at least."""
+        """Weight of each vote, shape (n,): 1 - 2 P(inverted), the information in such a channel; at least floor."""
         buckets = _buckets(users)
         votes = np.clip(self.votes[buckets] - FREE_VOTES, 0, MOST_VOTES)
         inverted = 1 / (1 + np.exp(PRIOR - votes * self.doubt[buckets]))
@@ -60,11 +60,11 @@ class Trust:
         return np.asarray(np.clip((1 - 2 * inverted) / (1 - 2 * innocent), floor, 1), np.float32)
 
     def seen(self, users: Users) -> Self:
-        """After votes of these users, shape (n,), came in."""
+        """Counts new votes of these users, shape (n,)."""
         return replace(self, votes=self.votes + _count(_buckets(users)))
 
     def drawn(self, users: Users, rewards: Floats, predicted: Floats) -> Self:
-        """After a draw.
+        """Updates the mean after a draw.
 
         Args:
             users: shape (n,).

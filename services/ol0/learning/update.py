@@ -1,4 +1,4 @@
-"""How a gradient becomes new heads: clip, trust region, average."""
+"""From a gradient to new heads: clipping, trust region, moving average."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from ol0.learning.parts import Parts
 
 
 def clip_gradient(gradient: Floats, limit: float) -> tuple[Floats, float]:
-    """Scales a gradient down to a norm of ``limit``; returns it and the norm it had."""
+    """Scales a gradient down to a norm of at most ``limit``; returns it and its former norm."""
     norm = float(np.sqrt(np.vdot(gradient, gradient)))
     return (gradient * (limit / norm) if norm > limit else gradient), norm
 
@@ -38,8 +38,8 @@ class Confined:
 
     Attributes:
         heads: stacked, shape (D + 1, K).
-        kl: mean KL(live || heads) on the prompts that were looked at, at most the radius.
-        pulled_back: whether they had to be brought there.
+        kl: mean KL(live || heads) on the batch's prompts, at most the radius.
+        pulled_back: whether they were outside before.
     """
 
     heads: Floats
@@ -68,7 +68,7 @@ class TrustRegion:
     radius: float
 
     def confine(self, features: Floats, heads: Floats) -> Confined:
-        """Brings heads (D + 1, K) within the radius on these features, shape (n, D + 1)."""
+        """Pulls heads (D + 1, K) back within the radius, measured on these features, shape (n, D + 1)."""
         live_logits, logits = features @ self.live, features @ heads
         live = self.parts.log_softmax(live_logits)
         kl = mean_kl(live, self.parts.log_softmax(logits))

@@ -58,7 +58,7 @@ class Readiness:
 
     Args:
         heartbeat: of the loop.
-        probes: asked only when somebody wants to know, at most every ``FRESH_S``.
+        probes: asked on demand, at most every ``FRESH_S``.
         clock: seconds.
     """
 
@@ -153,7 +153,7 @@ def check_ports(config: ObservabilityConfig, count: int) -> None:
     """Whether the port and those after it are free, ``count`` in all.
 
     Raises:
-        ConfigError: one is not, or the address is none of this machine; says which.
+        ConfigError: one is not, or the address is not one of this machine; says which.
     """
     check_address(config, count)
     for port in range(config.port, config.port + count) if config.port else ():

@@ -1,4 +1,4 @@
-"""What may happen thousands of times, told in a line a minute."""
+"""Logs what may happen thousands of times in one line a minute."""
 
 import logging
 import time
@@ -12,7 +12,7 @@ HEARD: Final = 10_000
 
 
 class LogThrottle:
-    """The first note is told at once; what comes within the next minute is one line, with how often each kind came.
+    """The first note is logged at once; what comes within the next minute is one line, with how often each kind came.
 
     It goes to a logger of the standard library, which the host of the SDK configures as it likes. May be used from
     several threads, and takes no lock: librdkafka's callbacks use it, and what is raised there must leave none taken.
@@ -26,11 +26,11 @@ class LogThrottle:
 
     @property
     def due(self) -> bool:
-        """Whether a note would be told at once."""
+        """Whether a note would be logged at once."""
         return self._clock() >= self._due_s
 
     def note(self, kind: str, text: str, level: int = logging.WARNING, count: int = 1) -> None:
-        """Something has happened; ``count`` times, where somebody has counted."""
+        """Notes that something happened ``count`` times."""
         self._heard.append((kind, level, text, count))
         if self.due:
             self.tell()
@@ -40,7 +40,7 @@ class LogThrottle:
         self._heard.clear()
 
     def tell(self) -> None:
-        """Tells what is not told yet, due or not."""
+        """Logs all pending notes, due or not."""
         counts: dict[str, int] = {}
         texts: dict[str, str] = {}
         level = logging.NOTSET

@@ -11,7 +11,7 @@ def configure_logs(service: str, level: str, stream: TextIO | None = None) -> No
     """Called once, by the process that is the service.
 
     Args:
-        service: stands in every line.
+        service: in every line.
         level: DEBUG, INFO, WARNING or ERROR.
         stream: where lines go; standard error by default.
     """

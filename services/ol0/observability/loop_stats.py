@@ -10,7 +10,7 @@ from ol0.records import Record
 class LoopStats:
     """For metrics and liveness: records that were used, dead letters, records written, and how long it took.
 
-    ``forged``: of the dead letters, those that nobody who is trusted has signed. They say nothing of this service.
+    ``forged``: dead letters without a trusted signature. They say nothing about this service.
     ``missed``: records that were deleted before they were read. ``dropped``: outputs that no topic takes. ``lag``:
     records up to the ends of the logs, as far as the client has heard of them; None where nothing is read from Kafka.
     ``written``: the outputs.

@@ -120,9 +120,7 @@ EVIDENCE: Final = MetricName(
 # release: what serves.
 SERVING_STEP: Final = MetricName("ol0_serving_step", GAUGE, "step of the release that serves; 0 is the base")
 SERVING_SEQUENCE: Final = MetricName("ol0_serving_sequence", GAUGE, "serving states so far")
-TRIAL_STAGE: Final = MetricName(
-    "ol0_trial_stage", GAUGE, "stage of the candidate on trial: 0 offline, -1 there is none"
-)
+TRIAL_STAGE: Final = MetricName("ol0_trial_stage", GAUGE, "stage of the candidate on trial: 0 offline, -1 no candidate")
 TRIAL_SHARE: Final = MetricName("ol0_trial_share", GAUGE, "share of the sessions that it serves")
 FAILURES: Final = MetricName("ol0_failures_in_a_row", GAUGE, "candidates in a row that gates turned down")
 FROZEN: Final = MetricName(

@@ -83,7 +83,7 @@ def forecast_line(forecast: Forecast, action: str) -> str:
 
 
 def where(letter: Letter) -> str:
-    """Where the bad record stands, or the letter if that is not known."""
+    """The place of the bad record, or of the letter if that is unknown."""
     return str(letter.source or letter.found_at)
 
 

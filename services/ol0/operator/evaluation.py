@@ -78,7 +78,7 @@ def evaluator_report(settings: Settings) -> str:
 
     Raises:
         StreamError: Kafka does not answer in time, or nothing has been evaluated yet.
-        ContractError: the snapshot is none.
+        ContractError: the snapshot cannot be read.
     """
     snapshot = read_snapshots(SERVICE, Lineage.of(settings.kafka)).get(SERVICE)
     return report_of(snapshot, settings.kafka.topic_prefix)
@@ -88,8 +88,8 @@ def report_of(snapshot: Snapshot | None, lineage: str) -> str:
     """The figures of a snapshot for people and machines, with the lineage and when they were written.
 
     Raises:
-        StreamError: there is none, or no outcome in it.
-        ContractError: it is none of the evaluator's.
+        StreamError: there is no snapshot, or no outcome in it.
+        ContractError: it is not the evaluator's.
     """
     if snapshot is None:
         raise StreamError(f"nothing of {lineage} has been evaluated yet: is `ol0 evaluator` (part of `ol0 run`) up?")

@@ -1,4 +1,4 @@
-"""Where the figures of a run come from that stand on no topic."""
+"""Sources of the figures of a run that are on no topic."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

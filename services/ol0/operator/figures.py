@@ -81,7 +81,7 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class CandidateStory:
-    """What became of one candidate so far: the newest word of each gate, and where it stands.
+    """One candidate so far: the newest verdict of each gate, and its phase.
 
     Attributes:
         at_s: when it was read, in seconds since the run began.
@@ -115,7 +115,7 @@ class ReleaseSeen:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """The figures of one moment, for the plots. Success is None for an arm that serves nobody or too few to say."""
+    """The figures of one moment, for the plots. Success is None for an arm that serves no or too few sessions."""
 
     elapsed_s: float
     decisions: int

@@ -1,4 +1,4 @@
-"""A run in sentences: what happens now, how it stands, and what is new since the last look."""
+"""A run in sentences: what happens now, its state, and what is new since the last look."""
 
 from collections.abc import Iterator
 from itertools import permutations
@@ -29,7 +29,7 @@ def now_sentence(now: Observation) -> str:
 
 
 def status_sentence(now: Observation) -> str:
-    """How the run stands, in one line."""
+    """The state of the run, in one line."""
     arms = ", ".join(
         f"{arm} {percent(figures.recent)}" for arm, figures in now.arms.items() if figures.recent is not None
     )
@@ -43,7 +43,7 @@ def status_sentence(now: Observation) -> str:
 def news(before: Observation | None, now: Observation) -> Iterator[tuple[float, str]]:
     """What ``before`` lacks and when it was seen: candidates, verdicts except hold, transitions, restarts.
 
-    That a checkpoint is offered is told once, with its candidate.
+    The offer of a checkpoint is reported once, with its candidate.
     """
     known = (0, 0, 0) if before is None else (len(before.candidates), len(before.verdicts), len(before.transitions))
     told = [(story.at_s, _offer_sentence(story)) for story in now.candidates[known[0] :]]

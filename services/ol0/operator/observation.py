@@ -65,14 +65,14 @@ class Observation:
 
 
 class Observer:
-    """Follows the topics in a thread of its own and says at any time how the run stands.
+    """Follows the topics in a thread of its own and gives the state of the run at any time.
 
     A context manager: entering starts the thread, leaving ends it. ``observe`` may be called from any thread; after
-    leaving it goes on giving the last figures.
+    after leaving it gives the last figures.
 
     Args:
         follower: reads ``OBSERVED_TOPICS``; the observer closes it.
-        sources: the figures that stand on no topic.
+        sources: the figures that are on no topic.
         kind_of: what kind of prompt each group is, ``new`` or ``old``.
         clock: seconds, for the age of the run and the rates.
     """
@@ -113,10 +113,10 @@ class Observer:
         return self._caught_up
 
     def observe(self) -> Observation:
-        """How the run stands now.
+        """The state of the run now.
 
         Raises:
-            OL0Error: the thread could not go on reading, or the evaluator's newest snapshot is none, and why.
+            OL0Error: the thread could not continue, or the evaluator's newest snapshot cannot be read, and why.
         """
         if self._failure is not None:
             raise self._failure
@@ -138,7 +138,7 @@ class Observer:
         try:
             while not self._stop.is_set():
                 self.look()
-        except BaseException as error:  # noqa: BLE001 - told by the next observe(): a thread has nobody to tell
+        except BaseException as error:  # noqa: BLE001 - raised by the next observe(): a thread has no caller
             self._failure = error
         finally:
             self._follower.close()

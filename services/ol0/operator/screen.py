@@ -56,7 +56,7 @@ def screen(now: Observation) -> RenderableType:
 
 
 def sparkline(values: Sequence[float | None], low: float, high: float) -> str:
-    """One bar for each value between ``low`` and ``high``; a blank where there is none.
+    """One bar for each value between ``low`` and ``high``; a blank for None.
 
     >>> sparkline([0.0, None, 0.5, 1.0], 0.0, 1.0)
     '▁ ▅█'

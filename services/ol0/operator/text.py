@@ -146,7 +146,7 @@ def sentence(text: str) -> str:
 
 
 def _plain(number: float | None) -> str:
-    """Counts in full, anything else with three digits that matter; what nobody can see is zero."""
+    """Counts in full, anything else with three digits that matter; what is too small to show is zero."""
     if number is None:
         return DASH
     if 0 < abs(number) < INVISIBLE:

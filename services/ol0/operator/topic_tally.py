@@ -1,4 +1,4 @@
-"""Adds up what the topics say. Pure: no Kafka, no clock; whoever feeds it says when a record was read."""
+"""Adds up what the topics say. Pure: no Kafka, no clock; the caller gives the time at which a record was read."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ class Mean:
         self._outcomes = 0
 
     def add(self, reward: float | None) -> None:
-        """Take the reward of one outcome, within 0..1; None where nobody said anything."""
+        """Take the reward of one outcome, within 0..1; None without feedback."""
         self._outcomes += 1
         if reward is None:
             return
@@ -53,7 +53,7 @@ class Mean:
         self._count += 1
 
     def forget_recent(self) -> None:
-        """Begin the newest rewards anew: somebody else serves this arm now."""
+        """Discard the newest rewards: another checkpoint serves this arm now."""
         self._recent.clear()
         self._recent_total = 0.0
 
@@ -123,7 +123,7 @@ class Tally:
         """What the evaluator's newest snapshot says.
 
         Raises:
-            ContractError: it is none.
+            ContractError: it cannot be read.
         """
         if self.evaluation is not None and self._evaluated[0] is not self.evaluation:
             self._evaluated = (self.evaluation, evaluation.evaluated(self.evaluation.body))

@@ -3,7 +3,7 @@
 from ol0.controller.checkpoint import Opener, read_checkpoint
 from ol0.controller.compatibility import differences
 from ol0.errors import CheckpointError
-from ol0.records import Candidate
+from ol0.records import Candidate, brief
 from ol0.release.state import ReleaseState
 
 
@@ -34,7 +34,7 @@ def _wrong_place(state: ReleaseState, candidate: Candidate) -> str | None:
             return None
         return "there is no base yet; the first candidate has step 0 and is its own base and parent (ol0 warmup)"
     if candidate.base != state.base.digest:
-        return f"its base is {candidate.base[:12]}, the base of this lineage is {state.base.digest[:12]}"
+        return f"its base is {brief(candidate.base)}, the base of this lineage is {brief(state.base.digest)}"
     if candidate.step <= state.decided_step:
         return f"step {candidate.step} is settled; the next one is above {state.decided_step}"
     if candidate.digest in state.quarantined:
@@ -44,9 +44,9 @@ def _wrong_place(state: ReleaseState, candidate: Candidate) -> str | None:
 
 def _wrong_time(state: ReleaseState, candidate: Candidate) -> str | None:
     if state.trial is not None:
-        return f"candidate {state.trial.candidate.digest[:12]} is outstanding; one at a time"
+        return f"candidate {brief(state.trial.candidate.digest)} is outstanding; one at a time"
     if state.live is not None and candidate.parent != state.live.digest:
-        return f"its parent is {candidate.parent[:12]}, what is live is {state.live.digest[:12]}"
+        return f"its parent is {brief(candidate.parent)}, what is live is {brief(state.live.digest)}"
     if candidate.time_ms < state.cooldown_until_ms:
         return f"its time {candidate.time_ms} is within the cooldown until {state.cooldown_until_ms}"
     return None
@@ -59,7 +59,7 @@ def _wrong_bytes(state: ReleaseState, candidate: Candidate, opener: Opener) -> s
     except CheckpointError as error:
         return str(error)
     manifest = controller.manifest
-    # The base cannot name itself in bytes that its own digest covers: there, none stands for itself.
+    # The base cannot name itself in bytes that its own digest covers: there, None means itself.
     names = (manifest.base or candidate.digest, manifest.parent or candidate.digest, manifest.step)
     if names != (candidate.base, candidate.parent, candidate.step):
         return "its manifest names another base, parent or step than its record"

@@ -50,7 +50,7 @@ class ReleaseHandler:
         """The new serving state, if it changed, the transitions that led to it, and deletions of chunks.
 
         Raises:
-            SignatureError: a candidate or verdict that nobody who is trusted has signed; nothing came of it.
+            SignatureError: a candidate or verdict without a trusted signature; it is ignored.
         """
         before = self._state
         outputs = self._respond(record)
@@ -83,7 +83,7 @@ class ReleaseHandler:
         """Takes back what ``snapshot`` returned.
 
         Raises:
-            ContractError: the body is none, or holds a trial without its share, at a stage that the config lacks.
+            ContractError: the body cannot be read, or its trial has no share and a stage that the config lacks.
         """
         try:
             state = self._adapter.validate_json(body)

@@ -6,7 +6,7 @@ Every rule is a pure function of the state and one record, and returns the state
 from dataclasses import replace
 
 from ol0.controller.checkpoint import Opener, read_checkpoint
-from ol0.records import Candidate, Check, Digest, Gate, Judgement, Phase, Release, Verdict
+from ol0.records import Candidate, Check, Digest, Gate, Judgement, Phase, Release, Verdict, brief
 from ol0.release.admission import is_known, is_next, objection
 from ol0.release.state import HISTORY_BYTES, Move, ReleaseState, Rules, Step, Trial, verdict_cause
 
@@ -81,7 +81,7 @@ def depose(state: ReleaseState, cause: str) -> Step:
     if live is None or base is None or live.digest == base.digest:
         return state, ()
     target = max((one for one in state.history if one.step < live.step), key=lambda one: one.step, default=base)
-    after, dropped = drop(state, f"its parent {live.digest[:12]} was rolled back: {cause}")
+    after, dropped = drop(state, f"its parent {brief(live.digest)} was rolled back: {cause}")
     after = replace(
         after,
         live=target,
@@ -97,7 +97,7 @@ def reinstate(state: ReleaseState, rules: Rules, digest: Digest, cause: str) -> 
     target = next((one for one in state.former() if one.digest == digest), None)
     if state.live is None or target is None or target.digest == state.live.digest:
         return state, ()
-    after, dropped = drop(state, f"its parent {state.live.digest[:12]} is no longer live: {cause}")
+    after, dropped = drop(state, f"its parent {brief(state.live.digest)} is no longer live: {cause}")
     without = replace(after, history=tuple(one for one in state.history if one.digest != digest))
     after = replace(without, live=target, history=_remember(without, rules, state.live))
     former = Move(state.live.digest, state.live.step, Phase.LIVE, Phase.SUPERSEDED, cause)
@@ -131,7 +131,7 @@ def offer(state: ReleaseState, candidate: Candidate, rules: Rules, opener: Opene
     early = tuple(verdict for verdict in state.early if verdict.digest == candidate.digest)
     others = tuple(verdict for verdict in state.early if verdict.digest != candidate.digest)
     after = replace(state, trial=Trial(candidate, stage=0), early=others)
-    learnt = f"step {candidate.step} of the learner, parent {candidate.parent[:12]}"
+    learnt = f"step {candidate.step} of the learner, parent {brief(candidate.parent)}"
     cause = "the base, from a warm-up" if candidate.digest == candidate.parent else learnt
     moves: tuple[Move, ...] = (Move(candidate.digest, candidate.step, None, Phase.OFFERED, cause),)
     for verdict in early:
@@ -141,7 +141,7 @@ def offer(state: ReleaseState, candidate: Candidate, rules: Rules, opener: Opene
 
 
 def _turn_away(state: ReleaseState, candidate: Candidate, cause: str) -> Step:
-    """Refuses a candidate before the gates are asked. Its step is settled all the same: its learner waits for that."""
+    """Refuses a candidate before the gates are asked. Its step is settled, too: its learner waits for that."""
     settled = _settle_step(state, candidate) if is_next(state, candidate) else state
     return settled, (Move(candidate.digest, candidate.step, None, Phase.REJECTED, cause),)
 

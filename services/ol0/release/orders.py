@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ol0.records import Digest, Mode, OperatorCommand, OperatorKind
+from ol0.records import Digest, Mode, OperatorCommand, OperatorKind, brief
 from ol0.release.machine import advance, cool, depose, quarantine_trial, reinstate
 from ol0.release.state import Refusal, ReleaseState, Rules, Step, order_cause
 
@@ -40,7 +40,7 @@ def _set_frozen(state: ReleaseState, command: OperatorCommand, rules: Rules) -> 
 def _pin(state: ReleaseState, command: OperatorCommand, rules: Rules) -> Step:
     choices = {release.digest for release in (*state.former(), state.live) if release is not None}
     if command.value not in choices:
-        known = ", ".join(sorted(digest[:12] for digest in choices))
+        known = ", ".join(sorted(brief(digest) for digest in choices))
         return _refuse(state, command, f"{command.value} is not among the releases that are kept: {known}")
     after, moves = reinstate(state, rules, Digest(command.value or ""), order_cause(command))
     return replace(after, frozen=True), moves

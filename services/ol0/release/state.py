@@ -19,6 +19,7 @@ from ol0.records import (
     ServingState,
     Staged,
     Verdict,
+    brief,
 )
 
 HISTORY_BYTES = 5_000_000
@@ -78,7 +79,7 @@ class Trial:
 
     @property
     def release(self) -> Release:
-        """The candidate as it stands in the serving state."""
+        """The candidate in the form of the serving state."""
         return Release(self.candidate.digest, self.candidate.step, self.candidate.heads, self.approvals)
 
     def approval(self, gate: Gate) -> Verdict | None:
@@ -204,7 +205,7 @@ def verdict_head(verdict: Verdict) -> str:
 
 def order_cause(command: OperatorCommand) -> str:
     """Who ordered what, and why."""
-    value = f" {command.value[:12]}" if command.value else ""
+    value = f" {brief(command.value)}" if command.value else ""
     return f"{command.actor} ordered {command.kind}{value}: {command.reason}"
 
 

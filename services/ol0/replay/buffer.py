@@ -1,6 +1,5 @@
 """The learner's view of the replay store."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -102,10 +101,6 @@ class ReplayBuffer:
     def anchors(self) -> list[Anchor]:
         """All anchors, payload and reward, as they are now."""
         return self._anchors.anchors()
-
-    def add_anchors(self, anchors: Sequence[Anchor]) -> None:
-        """Puts anchors in where there are none; see ``AnchorStore.add_anchors``."""
-        self._anchors.add_anchors(anchors)
 
     def refresh(self) -> None:
         """Pulls what was added since the last call.

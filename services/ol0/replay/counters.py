@@ -1,4 +1,4 @@
-"""What came in, and what became of it: every record is accounted for, at any moment."""
+"""Counters of the store, which account for every record at any moment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields

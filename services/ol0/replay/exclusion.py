@@ -1,4 +1,4 @@
-"""Taking out what may not be learnt from: examples of the ring, and windows that are still open."""
+"""Removes what must not be learnt from: examples of the ring, and open windows."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeAlias, cast

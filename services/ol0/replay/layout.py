@@ -26,7 +26,7 @@ PRIORITY_RUN: Final = np.dtype([("position", "<f8"), ("length", "<u4")])
 REMOVAL: Final = np.dtype([("slot", "<u4"), ("field", f"V{FIELD_BYTES}")])
 
 NOBODY: Final = b"\0" * 8  # the user key of a decision without a user
-KEPT_KEYS: Final = 4_096  # the sources and users of late, whose keys are asked for with every record
+KEPT_KEYS: Final = 4_096  # of the latest sources and users, whose keys every record needs
 
 
 class Key(StrEnum):

@@ -43,7 +43,7 @@ class Arrivals:
 
 
 class Applied(Enum):
-    """What became of a batch that was not refused."""
+    """The result of a batch that was not refused."""
 
     DONE = "OK"
     ALREADY = "DUP"  # an earlier call did it, and its reply was lost
@@ -101,7 +101,7 @@ class Due:
 
 
 class ClosedWindow(NamedTuple):
-    """What became of a window.
+    """A window that was closed.
 
     Attributes:
         decision_key: 16 bytes.
@@ -121,8 +121,8 @@ class Commit(NamedTuple):
 
     Attributes:
         sequence: that of ``Due``.
-        windows: what became of them; outcomes go to the outbox.
-        counts: what became of their feedback, by counter.
+        windows: with their results; outcomes go to the outbox.
+        counts: of their feedback, by counter.
         user_limit: examples that one user may make in an hour of event time; 0: any number.
     """
 

@@ -36,7 +36,7 @@ def rebuild_store(
         capacity: slots of the ring.
         max_open: as ``ReplayStore.register``.
         published: the newest outcome on the log. Windows up to this one close again, and fill the ring, but their
-            outcomes are not sent a second time. None: there is none.
+            outcomes are not sent a second time. None: no outcome yet.
         next_outcome: number of the first outcome that is sent.
 
     Raises:

@@ -32,7 +32,7 @@ def refusal(reply: Sequence[object], where: str) -> StoreError:
         reply: status, and for some the figure that the store has instead.
         where: partition, offset and epoch that the call was about, as far as it had them.
     """
-    status, *rest = map(_text, reply)
+    status, *rest = map(text_of, reply)
     found = f" (the store has {rest[0]})" if rest else ""
     match status:
         case "FENCED":
@@ -68,7 +68,8 @@ def damaged(where: str, what: str) -> StoreError:
     return StoreError(f"{where}: keys are missing or damaged ({what}); `ol0 replay rebuild` makes the store again")
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
+    """A reply's bytes as text."""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 

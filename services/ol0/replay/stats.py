@@ -38,7 +38,7 @@ class StoreStats:
 
     Attributes:
         incarnation: name of the store; another one means that it was rebuilt.
-        counters: what came in and what became of it.
+        counters: of all records.
         capacity: slots of the ring.
         max_open: windows that may be open.
         filled: slots with an example.
@@ -80,7 +80,7 @@ def read_stats(client: Redis, prefix: str) -> StoreStats:
     """Looks at the store of a lineage; changes nothing.
 
     Raises:
-        StoreError: there is none, or it is damaged or out of reach.
+        StoreError: the store is missing, damaged or out of reach.
     """
     names = [*SCRIPT_KEYS, Key.ANCHORS]
     keys = {name: store_key(prefix, name) for name in names}

@@ -7,7 +7,7 @@ but between which others may come. Safe to share between processes, not between 
 import math
 import secrets
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final, cast
 
 from redis import Redis
@@ -25,7 +25,6 @@ from ol0.replay.protocol import (
     Applied,
     Arrivals,
     Claim,
-    ClosedWindow,
     Commit,
     Due,
     DueWindow,
@@ -33,7 +32,17 @@ from ol0.replay.protocol import (
     Unsent,
 )
 from ol0.replay.registration import Registration
-from ol0.replay.script_runner import Argument, Command, Scripts, refusal, refused, reply_of, store_errors, taken
+from ol0.replay.script_runner import (
+    Argument,
+    Command,
+    Scripts,
+    refusal,
+    refused,
+    reply_of,
+    store_errors,
+    taken,
+    text_of,
+)
 
 LARGEST_BATCH: Final = 2_000  # as in prelude.lua
 COMMITS_AT_ONCE: Final = 4
@@ -95,7 +104,7 @@ class ReplayStore:
                 f"the ring has {_integer(found)} slots, online_learning.replay_size says {capacity}: set it back, or "
                 "stop the lineage and rebuild the store with `ol0 replay rebuild`"
             )
-        self._incarnation = _text(incarnation)
+        self._incarnation = text_of(incarnation)
         return self._incarnation
 
     def attach(self, expected: str | None = None) -> str:
@@ -118,7 +127,7 @@ class ReplayStore:
                 f"no replay store under {store_key(self._prefix, '*')}: `ol0 topics apply` makes one; if there was "
                 "one, it was wiped, and `ol0 replay rebuild` makes it again from the logs"
             )
-        incarnation = _text(found)
+        incarnation = text_of(found)
         if expected not in (None, incarnation):
             raise StoreError(
                 f"the replay store is {incarnation}, expected {expected}: it was wiped and recreated; "
@@ -141,18 +150,14 @@ class ReplayStore:
         reply = self._scripts.call("claim", str(partition), self.incarnation)
         return Claim(*map(_integer, taken(reply, str(partition))))
 
-    def apply(self, partition: Partition, claim: Claim, next_offset: int, arrivals: Arrivals) -> Applied:
-        """Takes in the records from ``claim.next_offset`` up to ``next_offset``, exactly once.
+    def apply(self, partition: Partition, claim: Claim, next_offset: int, arrivals: Arrivals) -> Pending[Applied]:
+        """Takes in the records from ``claim.next_offset`` up to ``next_offset``, exactly once. Does not wait.
 
         Raises:
-            Fenced: another process has the partition by now.
-            Gap: the store is at another offset: claim again and seek there.
-            StoreError: the store is damaged, wiped, or out of reach.
+            Fenced: from ``result``: another process has the partition by now.
+            Gap: from ``result``: the store is at another offset: claim again and seek there.
+            StoreError: from ``result``: the store is damaged or wiped; from here or from there: it is out of reach.
         """
-        return self.begin_apply(partition, claim, next_offset, arrivals).result()
-
-    def begin_apply(self, partition: Partition, claim: Claim, next_offset: int, arrivals: Arrivals) -> Pending[Applied]:
-        """``apply`` without the wait: its errors come from ``result``, but for a store that is out of reach already."""
         sent = self._scripts.send(
             self._scripts.command(
                 "apply",
@@ -175,7 +180,7 @@ class ReplayStore:
         def applied() -> Applied:
             (reply,) = sent.result()
             fields = reply_of("apply", reply)
-            status = _text(fields[0])
+            status = text_of(fields[0])
             if status not in APPLIED:
                 raise refusal(fields, f"{partition}, offset {claim.next_offset}, epoch {claim.epoch}")
             return Applied(status)
@@ -234,44 +239,22 @@ class ReplayStore:
 
         return Pending(found)
 
-    def due(self, limit: int) -> Due:
-        """Windows that have closed, the earliest first, at most ``limit``.
-
-        Raises:
-            StoreError: the store is damaged or out of reach.
-        """
-        return self._due(self._scripts.call("due", limit))
-
-    def commit(
-        self, sequence: int, windows: Sequence[ClosedWindow], counts: Mapping[str, int], user_limit: int = 0
-    ) -> bool:
-        """Closes windows of ``due``; arguments as the fields of ``Commit``.
-
-        Returns:
-            Whether it was this call. False: another process closed them, or a repeated call found its own work.
-
-        Raises:
-            StoreError: the store is damaged or out of reach.
-        """
-        return self._committed(self._scripts.call("commit", *_words(Commit(sequence, windows, counts, user_limit))))
-
     def _due(self, reply: object) -> Due:
         fields = taken(reply_of("due", reply), store_key(self._prefix, "*"))
         sequence, next_outcome, frontier, watermark, keys, deadlines, heads, piles, expired = fields
         windows = []
-        rows = zip(_bytes_list(keys), _bytes_list(deadlines), _bytes_list(heads), _bytes_list(piles), strict=True)
-        for key, deadline, head, pile in rows:
+        columns = cast("list[list[bytes]]", [keys, deadlines, heads, piles])
+        for key, deadline, head, pile in zip(*columns, strict=True):
             if head is None:
                 raise StoreError(f"open window {key.hex()} has no payload: the store is damaged; `ol0 replay rebuild`")
-            published = bool(frontier) and payload_field(int(deadline), key) <= _bytes(frontier)
+            published = bool(frontier) and payload_field(int(deadline), key) <= cast("bytes", frontier)
             windows.append(DueWindow(key, int(deadline), head, pile or b"", published))
         return Due(_integer(sequence), _integer(next_outcome), _integer(watermark), windows, _integer(expired))
 
-    def _committed(self, reply: object) -> bool:
+    def _committed(self, reply: object) -> None:
         fields = reply_of("commit", reply)
         if fields[0] not in (b"OK", b"STALE"):
             raise refusal(fields, store_key(self._prefix, "*"))
-        return fields[0] == b"OK"
 
     def counters(self) -> Counters:
         """All counters, of one moment."""
@@ -286,7 +269,7 @@ class ReplayStore:
         """Names of all registered partitions, sorted."""
         with store_errors("HKEYS"):
             names = cast("list[bytes]", self._client.hkeys(store_key(self._prefix, Key.WATERMARKS)))
-        return sorted(_text(name) for name in names)
+        return sorted(text_of(name) for name in names)
 
 
 def _words(commit: Commit) -> tuple[Argument, ...]:
@@ -317,20 +300,6 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ",".join(f"{name}={count}" for name, count in counts.items())
 
 
-def _text(value: object) -> str:
-    assert isinstance(value, bytes)
-    return value.decode()
-
-
 def _integer(value: object) -> int:
     assert isinstance(value, int | bytes)
     return int(value)
-
-
-def _bytes(value: object) -> bytes:
-    assert isinstance(value, bytes)
-    return value
-
-
-def _bytes_list(value: object) -> list[bytes]:
-    return cast("list[bytes]", value)

@@ -20,7 +20,7 @@ from ol0.learning.examples import Example, batch_of
 from ol0.learning.replay import LocalReplay
 from ol0.learning.trainer import Proposal, Trainer
 from ol0.learning.training import Training
-from ol0.records import Digest
+from ol0.records import Digest, brief
 
 
 @dataclass(slots=True)
@@ -75,7 +75,7 @@ class OnlineLearner:
         return self
 
     def adopt(self, base: Controller, anchors: Sequence[Anchor]) -> None:
-        """Starts anew from this base, held to it by these anchors. What was learnt from another is gone.
+        """Restarts from this base and its anchors. What was learnt from another base is lost.
 
         Raises:
             RangeError: an anchor does not fit the base; the learner is what it was.
@@ -201,7 +201,7 @@ class OnlineLearner:
         warm = self._warmed()
         if warm.base.digest not in (controller.digest, controller.manifest.base):
             raise CheckpointError(
-                f"{controller.digest[:12]} has base {controller.manifest.base}, the learner {warm.base.digest}: "
+                f"{brief(controller.digest)} has base {controller.manifest.base}, the learner {warm.base.digest}: "
                 "follow what its own candidates became, or adopt the other base"
             )
         warm.trainer.follow(controller)

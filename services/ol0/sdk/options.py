@@ -15,7 +15,7 @@ class Sender(Protocol):
 
     @property
     def account(self) -> Account:
-        """What became of the records so far."""
+        """The account of the records so far."""
         ...
 
     def send(self, record: Record) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 from ol0.controller.controller import Controller
 from ol0.controller.heads import Floats
 from ol0.errors import RangeError
-from ol0.records import Action, Digest
+from ol0.records import Action, Digest, brief
 
 LARGEST_ODDS = 30.0
 """Where ``controller.heads.sigmoid`` clips as well."""
@@ -62,7 +62,7 @@ class GreedyPolicy:
             previous: the action before this one, which hysteresis may keep where the manifest has it.
 
         Raises:
-            RangeError: another shape, a number that is not finite, or a previous action that is none.
+            RangeError: another shape, a number that is not finite, or an invalid previous action.
         """
         best = self._best(features)
         if previous is None:
@@ -90,7 +90,7 @@ class GreedyPolicy:
         except (ValueError, TypeError):
             shape = np.shape(features)
             raise RangeError(
-                f"features have shape {shape}; ({self.dimension},) is right for {self.digest[:12]}"
+                f"features have shape {shape}; ({self.dimension},) is right for {brief(self.digest)}"
             ) from None
         action = []
         for start, middle, stop in self._bounds:

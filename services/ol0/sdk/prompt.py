@@ -38,7 +38,7 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """Who asks, as it will stand in the log.
+    """Who asks, as logged.
 
     Attributes:
         session_id: the session.
@@ -94,7 +94,7 @@ class Prompt:
         self.view = view
         self._arm, self._policy = assigned
         self._who, self._tools = who, tools
-        # Exploring without a log would cost users something and teach nobody.
+        # Exploring without a log would cost users something and teach nothing.
         self._epsilon, self._log = (0.0, None) if view.mode is Mode.OFF else (view.base.epsilon, tools.log)
         # The propensity of an action that is greedy in every part: the usual case, computed once.
         zeros = (0,) * len(self._policy.choices)
@@ -121,7 +121,7 @@ class Prompt:
                 as one from AR1 has, it is kept unless another is better by enough; elsewhere it changes nothing.
 
         Raises:
-            RangeError: another shape, a number that is not finite, or a previous action that is none.
+            RangeError: another shape, a number that is not finite, or an invalid previous action.
         """
         tools, policy = self._tools, self._policy
         try:
@@ -148,7 +148,7 @@ class Prompt:
     def _explore(self, greedy: Action) -> Action:
         """A uniform draw for each part that explores, given that at least one does.
 
-        One random number has told already whether any part explores, which for most decisions is all there is to say.
+        One random number already decided whether any part explores; for most decisions none does.
         Here the parts draw in turn: as long as none has, each with its chance given that one of those left must.
         """
         rng, left, drawn = self._tools.rng, len(greedy), False
@@ -161,7 +161,7 @@ class Prompt:
         return tuple(action)
 
     def _decision(self, choice: Choice, vector: Floats, greedy: Action | None, turn: int) -> Decision:
-        """The record; what each controller would do with the prompt stands in it.
+        """The record; it contains what each controller would do with the prompt.
 
         Not after an action that hysteresis may keep (``greedy`` is None then). Gates and evaluator pass over prompts on
         which two controllers agree, which is fair as long as that depends on the prompt alone; the action before came

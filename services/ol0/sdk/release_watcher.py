@@ -13,7 +13,7 @@ POLL_S = 0.1
 RETRY_S = 1.0
 """Pause after a failure, so that a broken client does not spin."""
 STALE_S = 60.0
-"""Age of what serves from which on the log says so. An outage of Kafka stops no host, but somebody should know."""
+"""Age of what serves from which on the log says so. An outage of Kafka stops no host, but an operator should know."""
 STOP_S = 5.0
 """Longest wait for the thread to end: it may be giving back a connection to a broker that is gone."""
 
@@ -23,7 +23,7 @@ class Latest(Protocol):
 
     @property
     def value(self) -> ServingState | None:
-        """The newest one; None while there is none, or its topic is not read to the end."""
+        """The newest one; None before the first, or before its topic is read to the end."""
         ...
 
     @property
@@ -48,13 +48,13 @@ class Latest(Protocol):
 class ReleaseWatcher:
     """Hands every newer state to ``take``, which may refuse it; where it raises, the state comes again.
 
-    Nothing that happens here may reach the host: whatever fails is logged and tried again, and what served goes on.
+    Nothing that happens here may reach the host: every failure is logged and retried, and the former state serves.
 
     Args:
         latest: belongs to the thread from ``start`` on. In a forked child it is neither used nor freed, for the frame
             of the thread still holds it there.
         take: makes a state visible.
-        notes: is told what fails.
+        notes: logs what fails.
         since_s: when what serves was current before this follower, by ``time.monotonic``; None: never.
     """
 

@@ -24,7 +24,7 @@ from ol0.kafka.sending.producer_thread import Account
 from ol0.kafka.topic_readers.checkpoints import CheckpointReader
 from ol0.kafka.topic_readers.compacted_reader import LatestValue
 from ol0.observability.log_throttle import LogThrottle
-from ol0.records import Action, Decision, DecisionId, Digest, Mode, ServingState
+from ol0.records import Action, Decision, DecisionId, Digest, Mode, ServingState, brief
 from ol0.sdk.feedback import About, Implicit, ToolResult, feedback_record, new_feedback_id
 from ol0.sdk.labels import require_label
 from ol0.sdk.options import Options, Sender
@@ -108,7 +108,7 @@ class Router:
         keys: Keyring = OPEN,
         opener: Opener = read_checkpoint,
     ) -> Self:
-        """``open`` with the connections given; ``connect`` makes the one to the releases, in each process anew."""
+        """``open`` with the connections given; ``connect`` makes the one to the releases, once in each process."""
         known = [name for name in HostKey if config.key(name) == FORMER_KEY.encode()]
         router = cls(None, config, options, sender, keys, opener)
         for name in known:
@@ -201,7 +201,7 @@ class Router:
         return self._sender is not None and self._sender.send(record)
 
     def take(self, state: ServingState) -> None:
-        """Makes a newer serving state visible to the next prompt; a flawed one is refused, and what served goes on.
+        """Makes a newer serving state visible to the next prompt; a flawed one is refused, and the former one stays.
 
         Raises:
             StreamError: its chunks cannot be read for now.
@@ -243,7 +243,7 @@ class Router:
 
     @property
     def account(self) -> Account:
-        """What became of the decisions and the feedback of this process: made = delivered + dropped + waiting."""
+        """The account of this process's decisions and feedback: made = delivered + dropped + waiting."""
         sent = Account() if self._sender is None else self._sender.account
         with self._lock:
             unsent = Counter(self._unsent)
@@ -257,7 +257,7 @@ class Router:
     def close(self) -> None:
         """Stops following and waits, for a while, until what was logged is delivered; the rest is dropped and counted.
 
-        Takes at most 17 s, whatever Kafka does. A router that is closed goes on serving and logs no more.
+        Takes at most 17 s, whatever Kafka does. A closed router continues to serve and logs nothing.
         """
         if self._follower is not None and not self._forked:
             self._follower.stop()
@@ -307,10 +307,10 @@ class Router:
                 self._forked = False
 
     def _log(self, forks: int, decision: Decision) -> None:
-        """A decision that cannot be logged is a counted loss; the host gets its choice all the same."""
+        """A decision that cannot be logged is a counted loss; the host still gets its choice."""
         assert self._sender is not None
         if forks != self._forks:
-            # The parent goes on counting from the same prefix: both would log the same ids.
+            # The parent continues to count with the same prefix: both would log the same ids.
             return self._lose(FORKED, "open a prompt in the process that decides")
         try:
             self._sender.send(decision)
@@ -336,5 +336,5 @@ def _base_view(config: ServingConfig, wait_s: float, notes: LogThrottle, *, reac
         view = view_of_file(config.base.read_bytes())
     except (OSError, CheckpointError) as error:
         raise ConfigError(f"nothing to serve: {found}, and serving.base {config.base}: {error}") from None
-    notes.note("the base file serves", f"{view.base.digest[:12]}, for {found}")
+    notes.note("the base file serves", f"{brief(view.base.digest)}, for {found}")
     return view

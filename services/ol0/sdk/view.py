@@ -8,7 +8,7 @@ from ol0.controller.compatibility import differences
 from ol0.controller.controller import Controller
 from ol0.controller.signing import OPEN, Keyring
 from ol0.errors import CheckpointError
-from ol0.records import Arm, Digest, Gate, Judgement, Mode, Release, ServingState, Verdict
+from ol0.records import Arm, Digest, Gate, Judgement, Mode, Release, ServingState, Verdict, brief
 from ol0.sdk.policy import GreedyPolicy
 
 
@@ -58,7 +58,7 @@ def view_of_state(state: ServingState, keys: Keyring = OPEN, opener: Opener = re
     """
     base = opener(state.base.heads, state.base.digest)
     if base.manifest.base not in (None, base.digest):
-        raise CheckpointError(f"base {base.digest[:12]} names {base.manifest.base} as its own base")
+        raise CheckpointError(f"base {brief(base.digest)} names {base.manifest.base} as its own base")
     _require_approvals(state.base, base.digest, base.digest, keys)
     live = base if state.live.digest == base.digest else _open_release(state.live, base, keys, opener)
     view = View(state.sequence, state.mode, GreedyPolicy(base), GreedyPolicy(live))
@@ -66,7 +66,7 @@ def view_of_state(state: ServingState, keys: Keyring = OPEN, opener: Opener = re
         return view
     staged = _open_release(state.staged.release, base, keys, opener)
     if staged.manifest.parent != live.digest:
-        raise CheckpointError(f"staged {staged.digest[:12]} has another parent than live, {live.digest[:12]}")
+        raise CheckpointError(f"staged {brief(staged.digest)} has another parent than live, {brief(live.digest)}")
     return replace(view, staged=GreedyPolicy(staged), share=state.staged.share)
 
 
@@ -74,9 +74,9 @@ def _open_release(release: Release, base: Controller, keys: Keyring, opener: Ope
     controller = opener(release.heads, release.digest)
     manifest = controller.manifest
     if manifest.base != base.digest:
-        raise CheckpointError(f"release {release.digest[:12]} has base {manifest.base}, not {base.digest[:12]}")
+        raise CheckpointError(f"release {brief(release.digest)} has base {manifest.base}, not {brief(base.digest)}")
     if flaws := differences(controller, base):
-        raise CheckpointError(f"release {release.digest[:12]}: {'; '.join(flaws)}")
+        raise CheckpointError(f"release {brief(release.digest)}: {'; '.join(flaws)}")
     _require_approvals(release, base.digest, manifest.parent, keys)
     return controller
 
@@ -87,10 +87,10 @@ def _require_approvals(release: Release, base: Digest, parent: Digest | None, ke
     flaws = {verdict.gate: flaw for verdict in approvals if (flaw := keys.flaw(verdict)) is not None}
     approved = {verdict.gate for verdict in approvals} - set(flaws)
     if flaws:
-        raise CheckpointError(f"release {release.digest[:12]}: {'; '.join(flaws.values())}")
+        raise CheckpointError(f"release {brief(release.digest)}: {'; '.join(flaws.values())}")
     if missing := set(Gate) - approved:
         names = " and ".join(sorted(missing))
-        raise CheckpointError(f"release {release.digest[:12]} is not approved by {names} for its base and parent")
+        raise CheckpointError(f"release {brief(release.digest)} is not approved by {names} for its base and parent")
 
 
 def _approves(verdict: Verdict, digest: Digest, base: Digest, parent: Digest | None) -> bool:

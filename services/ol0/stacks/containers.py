@@ -49,7 +49,7 @@ def kafka_container(port: int) -> DockerContainer:
 
 def valkey_container(port: int) -> DockerContainer:
     """With the settings that the replay store asks for."""
-    # Without a password it would refuse whoever comes from outside the container; its port is on the loopback address.
+    # Without a password it would refuse clients from outside the container; its port is on the loopback address.
     memory = f"--maxmemory {STORE_BYTES} --maxmemory-policy noeviction"
     options = f'--protected-mode no --appendonly yes {memory} --save ""'
     return _bound(DockerContainer(VALKEY_IMAGE).with_command(f"valkey-server {options}"), 6379, port)

@@ -1,6 +1,6 @@
 """The jars of the local Kafka: pinned in ``jars.toml``, fetched once per user, checked before every use.
 
-``python -m ol0.stacks.jars`` fetches and checks them; with ``--write`` it resolves and pins them anew.
+``python -m ol0.stacks.jars`` fetches and checks them; with ``--write`` it resolves and pins them again.
 """
 
 import argparse
@@ -90,7 +90,7 @@ def kafka_jars(cache: Path | None = None) -> list[Path]:
         _download(missing, folder)
     for jar in jars:
         path = folder / jar.file_name
-        jar.verify(path, f"Find out who changed it, then delete it ({path}) and run again: it is downloaded anew")
+        jar.verify(path, f"Find out who changed it, then delete it ({path}) and run again: it is then downloaded again")
     return [folder / jar.file_name for jar in jars]
 
 
@@ -130,7 +130,7 @@ def _progress(jars: Sequence[Jar], folder: Path) -> Iterator[Callable[[int], Non
 
 
 def write_lock(lock: Path = LOCK) -> list[Jar]:
-    """Resolve ``PROGRAMS`` anew and pin what the repositories serve today. Read the difference before you commit it.
+    """Resolve ``PROGRAMS`` again and pin what the repositories serve today. Read the difference before you commit it.
 
     Raises:
         StackError: A jar cannot be had.
@@ -163,9 +163,9 @@ def _sha256(path: Path) -> str:
 
 
 def main() -> None:
-    """Fetch and check the jars, or pin them anew."""
+    """Fetch and check the jars, or pin them again."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--write", action="store_true", help=f"resolve anew and rewrite {LOCK.name}")
+    parser.add_argument("--write", action="store_true", help=f"resolve again and rewrite {LOCK.name}")
     if parser.parse_args().write:
         print(f"{len(write_lock())} jars pinned in {LOCK}")  # noqa: T201 - a command's answer
     else:

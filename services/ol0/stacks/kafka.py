@@ -21,7 +21,7 @@ SETTINGS = {
     "process.roles": "broker,controller",
     "controller.listener.names": "CONTROLLER",
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-    "controlled.shutdown.enable": "false",  # there is nobody to hand partitions to
+    "controlled.shutdown.enable": "false",  # there is no other broker to hand partitions to
     # A restarted broker is refused until the session of the one before it has expired: at the default of 9 s a restart
     # takes 13 s, at 2 s it takes 4 s. A pause of more than 2 s fences the broker until its next heartbeat, no more.
     "broker.session.timeout.ms": "2000",

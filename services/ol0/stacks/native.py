@@ -44,7 +44,7 @@ class NativeStack:
             Kafka(folder, self._cluster, node, heap_mb=kafka_heap_mb, cache=cache)
             for node, folder in enumerate(folders)
         ]
-        self._valkey = Valkey(root / "valkey", maxmemory_bytes=redis_maxmemory_bytes)
+        self.valkey = Valkey(root / "valkey", maxmemory_bytes=redis_maxmemory_bytes)
 
     def __enter__(self) -> Self:
         self.start()
@@ -61,17 +61,7 @@ class NativeStack:
     @property
     def redis_url(self) -> str:
         """The store's URL."""
-        return f"redis://{LOOPBACK}:{self._valkey.port}/0"
-
-    @property
-    def kafka_pid(self) -> int:
-        """The first broker's process id, for faults."""
-        return self.brokers[0].pid
-
-    @property
-    def redis_pid(self) -> int:
-        """The store's process id, for faults."""
-        return self._valkey.pid
+        return f"redis://{LOOPBACK}:{self.valkey.port}/0"
 
     def start(self) -> None:
         """Start all at the same time. Returns when topics can be created and keys be written.
@@ -80,32 +70,14 @@ class NativeStack:
             StackError: One did not come up; the message ends with the last lines of its log. Neither runs then.
         """
         try:
-            _at_once(*(broker.start for broker in self.brokers), self._valkey.start)
+            _at_once(*(broker.start for broker in self.brokers), self.valkey.start)
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
         """Stop all at the same time; their data stays."""
-        _at_once(*(broker.stop for broker in self.brokers), self._valkey.stop)
-
-    def restart_kafka(self) -> None:
-        """Stop every broker, where it still runs, and start them on the same ports and data.
-
-        Raises:
-            StackError: It did not come up again.
-        """
-        _at_once(*(broker.stop for broker in self.brokers))
-        _at_once(*(broker.start for broker in self.brokers))
-
-    def restart_redis(self) -> None:
-        """Stop the store, where it still runs, and start it on the same port and data.
-
-        Raises:
-            StackError: It did not come up again.
-        """
-        self._valkey.stop()
-        self._valkey.start()
+        _at_once(*(broker.stop for broker in self.brokers), self.valkey.stop)
 
 
 def _at_once(*actions: Callable[[], None]) -> None:

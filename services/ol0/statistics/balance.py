@@ -50,7 +50,7 @@ class Balance:
     Guaranteed: arms whose units are drawn as due, whose rates differ by less than the tolerance, and whose decisions
     are lost alike, are found unbalanced with probability ``alpha`` at most, however long one looks: half of it is for
     the units, a quarter for votes, an eighth for lengths and losses each; and the p-th period has alpha / (p (p + 1)).
-    A period of the units ends when ``SeenUnits`` is full; votes and lengths begin anew every 2,000 sessions, likewise
+    A period of the units ends when ``SeenUnits`` is full; votes and lengths start over every 2,000 sessions, likewise
     at spent levels, so that a late change shows.
 
     ``lack`` is no test but a caution: by how many standard errors the treated arm falls short.

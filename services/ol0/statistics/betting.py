@@ -24,7 +24,7 @@ class BetGrid:
 
     Attributes:
         smallest: serves small effects. The best bet after n observations is about sqrt(11 / n) bounds per deviation, so
-            .004 goes on gaining beyond a million observations.
+            .004 still gains beyond a million observations.
         largest: serves large effects soon. At 1 a single worst observation would ruin it for good.
         count: a step of 1.27 from bet to bet; the nearest one grows within 2 % of the best.
     """
@@ -59,7 +59,7 @@ class Evidence:
     Attributes:
         log_capital: the most the log capital has been so far, in nats.
         log_threshold: where the null falls, log(1 / alpha), in nats.
-        missing: about how many more observations that takes if the present growth goes on; 0 when the null has fallen,
+        missing: about how many more observations that takes at the present growth; 0 when the null has fallen,
             None when the evidence does not grow.
     """
 
@@ -72,7 +72,7 @@ class Evidence:
 class BettingTest:
     r"""One-sided test of the mean of variables within [-bound, bound], valid at every moment at once.
 
-    Whoever doubts "mean <= m" bets on it. Each of 24 constant bets b, |b * bound| < 1, starts with wealth 1 and holds
+    To reject "mean <= m", bet against it. Each of 24 constant bets b, |b * bound| < 1, starts with wealth 1 and holds
 
         wealth_b(n) = prod_i (1 + b * y_i) / (1 + b * m)        capital(n) = mean over b of wealth_b(n)
 

@@ -60,7 +60,7 @@ def unpack_integers(text: str, dtype: str) -> list[int]:
     """What ``pack_integers`` was given; ``dtype`` says whether they are signed, ``<i8`` or ``<u8``.
 
     Raises:
-        ValueError: the text is none of it.
+        ValueError: the text is not in this form.
     """
     try:
         data = zlib.decompress(base64.b64decode(text, validate=True))

@@ -10,7 +10,7 @@ from ol0.statistics.columns import Column, Row, pack_columns, unpack_columns
 SHRINKAGE: Final = 10.0
 """Rewards of its parent that each mean begins with. What is predicted is noisy: few rewards must not speak alone."""
 MOST_CELLS: Final = 4_000
-"""Means that are kept; whoever labels by user must not fill the memory. Later ones speak for their parents alone."""
+"""Means that are kept; labels by user must not fill the memory. Later ones speak for their parents alone."""
 
 
 class Cell(NamedTuple):
@@ -18,7 +18,7 @@ class Cell(NamedTuple):
 
     Attributes:
         role: whose choice it is.
-        group: label of the prompt, None where there is none.
+        group: label of the prompt; None without one.
         action: in words.
     """
 
@@ -60,7 +60,7 @@ class ExpectedReward:
                 self._sums[key] = count + 1, total + reward
 
     def snapshot(self) -> list[Column]:
-        """In plain JSON values; ``from_snapshot`` goes on from it to the bit."""
+        """In plain JSON values; ``from_snapshot`` continues from it, bit for bit."""
         return pack_columns(_row(key, *sums) for key, sums in self._sums.items())
 
     @classmethod

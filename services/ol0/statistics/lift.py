@@ -109,7 +109,7 @@ class RelativeLift:
     has the expected value mu1_i - (1 + L) mu0_i, where mu1_i and mu0_i are what the two arms would get at that moment,
     whatever the centre c_i (the running mean of the control before session i, which takes away deviation). Constant
     bets on y (see ``BettingTest``) win against "the lift is at most L" where y is above 0 on average, and bets on -y
-    win against "at least L". The interval is what stands between the lifts that have fallen from below and from above,
+    win against "at least L". The interval lies between the lifts that are rejected from below and from above,
     each side at half of alpha. Nothing is normal or asymptotic about it, and nothing is interpolated.
 
     What it covers when the means move, as they must while a policy learns: the lift of the averages,

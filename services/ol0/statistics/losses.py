@@ -12,7 +12,7 @@ from ol0.statistics.sample_ratio import SampleRatio
 from ol0.statistics.stored import AS_ROW, FROM_ROW
 
 MOST_ROUTERS: Final = 256
-"""Whose place is known; beyond it, whoever was silent for longest begins anew. 30 kB of snapshot at the most."""
+"""Routers whose place is known; beyond it, the one silent for longest starts over. 30 kB of snapshot at most."""
 FAR: Final = 1 << 20
 """A number as far from the one before is another beginning: numbers ran out, or are none of ours."""
 SLACK_MS: Final = 1_000
@@ -94,7 +94,7 @@ class ArmLosses:
         heard: decisions with a number.
         unnumbered: decisions without one.
         missing: numbers between two that were heard, which never came.
-        beginnings: routers, each as often as it was met anew: what is lost before the first number that was heard, and
+        beginnings: routers, each as often as it restarted: what is lost before the first number that was heard, and
             behind the last one, cannot be counted.
     """
 
@@ -147,7 +147,7 @@ class Losses:
     a session share one coin, so a lost one has the twelfth root of a coin's likelihood ratio: twelve of one session are
     one coin together, and fewer are less than one (Jensen). Of 100 runs with outages none was rejected at .05.
 
-    The memory is bounded: of more than 256 routers, the one that was silent for longest begins anew when it speaks.
+    The memory is bounded: of more than 256 routers, the one that was silent for longest starts over when it is heard.
     """
 
     routers: _Routers = field(default_factory=dict)  # the last to speak last

@@ -1,4 +1,4 @@
-"""Whether a share has risen for good, at a moment that nobody knows beforehand."""
+"""Whether a share has risen permanently, at a moment that is not known beforehand."""
 
 import math
 from dataclasses import dataclass

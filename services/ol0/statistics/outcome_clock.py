@@ -48,7 +48,7 @@ class OutcomeClock:
     is read before another, as in every catching up, and would cut the sessions of the slower one.
 
     An outcome that does not come (it went to the dead letters, its partition is new and not read yet, or numbering has
-    jumped) is given up when the newest is ``patience_ms`` ahead, or ``LARGEST_WAIT`` outcomes wait. Time goes on
+    jumped) is given up when the newest is ``patience_ms`` ahead, or ``LARGEST_WAIT`` outcomes wait. Time moves on
     without it. It is remembered as a hole: should it come after all, it is new, and only what comes twice is a repeat.
     Beyond ``LARGEST_HOLES`` holes the oldest is forgotten.
 
@@ -121,7 +121,7 @@ class OutcomeClock:
         return True
 
     def _give_up(self, sequence: int) -> None:
-        """Goes on at this number without those before it."""
+        """Continues at this number without those before it."""
         self.state.holes.append((self.state.expected, sequence))
         self.state.expected = sequence
         self._forget_holes()

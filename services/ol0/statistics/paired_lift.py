@@ -44,7 +44,7 @@ class PairedReward:
         reward: within [0, 1].
         control: the probability that the holdback takes the action that was taken, whichever arm took it.
         treated: the probability that the learnt policy does.
-        taken: place of that action among the choices, None where it is none of them.
+        taken: place of that action among the choices, None if it is not among them.
         choices: those whose reward is worth predicting; none where both arms do the same.
     """
 
@@ -59,7 +59,7 @@ class PairedReward:
 class PairedLift:
     r"""Anytime-valid confidence sequence of mean(treated) / mean(control) - 1, paired prompt by prompt.
 
-    A session is treated with probability s = 1 - holdback, and whoever serves it explores. So on a prompt the action a
+    A session is treated with probability s = 1 - holdback, and every arm explores. So on a prompt the action a
     is taken with probability q(a) = s p1(a) + (1 - s) p0(a), where p1 and p0 are what the two arms do with it. With
     m(a) the reward that is expected of a, fitted on earlier sessions, a decision that earned r for a says
 
@@ -75,7 +75,7 @@ class PairedLift:
 
     - the prompts of a session, and whether they are voted on, do not depend on which arm answered before. Where they
       do, a prompt is no pair; ``Pairing`` looks for that, and ``RelativeLift`` does not need it;
-    - the actions of the arms are told by the same host for all arms.
+    - one host reports the actions of all arms.
 
     Users whose sessions share one coin are allowed for by their ``design_effect``, which is an estimate.
 

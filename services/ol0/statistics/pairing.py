@@ -82,8 +82,8 @@ NAMES: Final = {
 class Pairing:
     """Tests of what must be alike in both arms if prompts come, and are voted on, as they would for the other arm.
 
-    *Agreeing*: the share of a session's decisions on which both arms do the same. People who go on differently after a
-    good answer ask the two arms different things. *Reward*: the mean reward of such decisions, where both do the same
+    *Agreeing*: the share of a session's decisions on which both arms do the same. Users whose next prompt depends on
+    the answer ask the two arms different things. *Reward*: the mean reward of such decisions, where both do the same
     and should fare the same; earlier answers that colour later votes show here. *Votes*: the share of decisions that is
     voted on. *Length*: the decisions of a session, 12 at the most; who asks again after a bad answer asks more.
 

@@ -21,7 +21,7 @@ LARGEST_GROWTH: Final = 240.0  # nats at once; times the largest wealth still a 
 class SampleRatio:
     r"""Sequential test that units fall to two arms with the probabilities that they are due, at every moment at once.
 
-    Unit i is treated with probability p_i if nothing is lost, given all units before it. Against that stand twelve
+    Unit i is treated with probability p_i if nothing is lost, given all units before it. The alternatives are twelve
     tilts theta of the log odds, q_i = p_i e^theta / (1 - p_i + p_i e^theta), and all moments at which the loss may have
     begun, every 50 units: the k-th of them has the weight v_k = 1 / (k (k + 1)), which add up to 1.
 

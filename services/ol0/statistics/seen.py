@@ -21,7 +21,7 @@ class SeenUnits:
 
     One bit for each of 32,768 values of a hash. A unit whose bit another one has set is left out by mistake; that is a
     matter of its name alone and never of its arm (arms are drawn by a keyed hash), so it costs evidence and no
-    validity. When half of the bits are set, whoever uses it begins anew.
+    validity. When half of the bits are set, its user starts over.
 
     >>> seen = SeenUnits()
     >>> seen.first("ann"), seen.first("bob"), seen.first("ann")
@@ -56,7 +56,7 @@ class SeenUnits:
         """The units that ``snapshot`` was taken of.
 
         Raises:
-            ValueError: it is none.
+            ValueError: it cannot be read.
         """
         seen = cls()
         try:

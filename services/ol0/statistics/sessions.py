@@ -36,7 +36,7 @@ class Session(Generic[Item]):
 
 @dataclass(frozen=True)
 class OpenSessions:
-    """All sessions that go on, by (end, digest), in columns; see ``ol0.statistics.columns``.
+    """All open sessions, by (end, digest), in columns; see ``ol0.statistics.columns``.
 
     ``ends`` are differences, each to the one before; ``sizes`` says how many of the rows are whose.
     """
@@ -118,7 +118,7 @@ class SessionCollector(Generic[Item]):
         return complete
 
     def snapshot(self, encode: Callable[[Item], Row]) -> OpenSessions:
-        """The open sessions; ``restore`` goes on from them. Rows are equally long, their columns of one kind each."""
+        """The open sessions; ``restore`` continues from them. Rows are equally long, their columns of one kind each."""
         digests = np.frombuffer(b"".join(self._open), ">u8").astype(np.uint64)
         known = list(self._open.values())
         ends = np.array([one.end_ms for one in known], np.int64)
@@ -136,7 +136,7 @@ class SessionCollector(Generic[Item]):
         """Forget what is open and take the sessions of ``snapshot`` instead.
 
         Raises:
-            ValueError: the snapshot is none.
+            ValueError: the snapshot cannot be read.
         """
         self._open, self.closed_early = _unpack(snapshot, decode), snapshot.closed_early
         self._ends = [(one.end_ms, digest) for digest, one in self._open.items()]

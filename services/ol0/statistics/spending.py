@@ -1,4 +1,4 @@
-"""Spreads one false-alarm budget over a sequence of tests whose length nobody knows."""
+"""Spreads one false-alarm budget over a sequence of tests of unknown length."""
 
 
 def candidate_alpha(candidate: int, alpha: float) -> float:

@@ -83,7 +83,7 @@ class ArmComparison:
 
     Three bets run on y: against "difference <= -margin" (approve), against "difference >= 0" (harm), against
     "difference >= -margin" (large harm). At the moment when ``low`` first clears -margin the approval falls, and so on;
-    afterwards the evidence stays, while ``low`` and ``high`` go on to cover the *average* difference so far.
+    afterwards the evidence stays, while ``low`` and ``high`` still cover the *average* difference so far.
 
     Attributes:
         treated_share: s, the probability that a session of these two arms is treated, within (0, 1).

@@ -25,7 +25,7 @@ def unpack_floats(text: str) -> FloatArray:
     """What ``pack_floats`` was given, [n].
 
     Raises:
-        ValueError: the text is none of it.
+        ValueError: the text is not in this form.
     """
     return np.frombuffer(base64.b64decode(text, validate=True), "<f8").astype(np.float64)
 

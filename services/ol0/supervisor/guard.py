@@ -16,7 +16,7 @@ KILL_MARGIN_S = 2.0  # what a guardian may need, after the grace, to kill and to
 class GuardedProcess:
     """A command that cannot outlive this process, however this process ends.
 
-    Between the two stands a guardian (see ``guardian.py``) that ends the command, and everything the command started,
+    Between the two is a guardian (see ``guardian.py``) that ends the command, and everything the command started,
     when this process is gone: by return, exception, Ctrl-C or ``kill -9``. Ctrl-C does not reach the command; its owner
     decides when to stop it. Make one with ``start``. Not thread-safe.
     """

@@ -23,7 +23,7 @@ import sys
 from collections.abc import Callable
 
 LIFELINE, STATUS, LOG = 0, 1, 2
-ORPHAN_GRACE_S = 5.0  # nobody is left to ask for longer, and a new owner may be waiting for the ports
+ORPHAN_GRACE_S = 5.0  # no owner is left to wait longer, and a new one may need the ports
 OWNER_CHECK_S = 1.0  # a forked copy of the owner may hold the lifeline open: so the parent's pid is looked at as well
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 

@@ -11,7 +11,7 @@ from ol0.supervisor.supervisor import Command
 SERVICES = ("feedback", "learner", "canary", "drift", "release", "evaluator")
 
 # The matrices are small: a second BLAS thread saves nothing and takes a core from the other services. numpy reads
-# these when it is first imported, so they have to stand in the environment of the process.
+# these when it is first imported, so they have to be in the environment of the process.
 ONE_THREAD: Mapping[str, str] = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 

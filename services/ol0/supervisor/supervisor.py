@@ -12,7 +12,7 @@ from ol0.errors import OL0Error
 from ol0.supervisor.guard import KILL_MARGIN_S, GuardedProcess
 
 EXIT_CONFIG_ERROR = 2  # what every `ol0` command exits with when a setting is wrong: trying again cannot help
-LAST_BYTES = 8_192  # of a log, in which the message that ended a command stands
+LAST_BYTES = 8_192  # of a log, which contain the message that ended a command
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Process(Protocol):
 
 
 class EventKind(Enum):
-    """What became of a process."""
+    """The state of a process."""
 
     STARTED = "started"
     RESTARTED = "restarted"
@@ -84,7 +84,7 @@ class RestartConfig:
 
 @dataclass
 class _Charge:
-    """One command and what became of it. ``process`` is None between a death and the next start, and after the end."""
+    """One command and its process. ``process`` is None between a death and the next start, and after the end."""
 
     command: Command
     process: Process | None = None
@@ -106,7 +106,7 @@ def start_guarded(command: Command) -> Process:
 class Supervisor:
     """Keeps commands running: what ends is started again, with growing delays, whatever its exit code says.
 
-    One ends it for all: 2, a setting is wrong. Going on without that service would look like a lineage and be none.
+    One ends it for all: 2, a setting is wrong. A lineage without that service would only look like one.
     Nothing happens between calls: call ``step`` often, or ``run``, which does. ``stop`` may come from another thread.
     ``on_event`` is called from the thread that steps, and must not call back into the supervisor.
     """
@@ -154,7 +154,7 @@ class Supervisor:
         return self._refusal
 
     def failing(self, deaths: int) -> str | None:
-        """A command that has died so often in a row, and its last words; None: there is none."""
+        """A command that has died so often in a row, and its last words, or None."""
         for charge in self._charges.values():
             if charge.deaths_in_a_row >= deaths:
                 name, log = charge.command.name, charge.command.log
@@ -253,7 +253,7 @@ class Supervisor:
 
 
 def last_text(log: Path) -> str:
-    """The message with which the last ``ol0`` command that wrote into this log has ended; empty where there is none."""
+    """The message with which the last ``ol0`` command that wrote into this log has ended; empty without one."""
     with contextlib.suppress(OSError), log.open("rb") as file:
         file.seek(max(file.seek(0, os.SEEK_END) - LAST_BYTES, 0))
         end = file.read().decode(errors="replace")

@@ -7,8 +7,8 @@ hints (what it becomes), as ``dataclasses`` does it: a call for every field woul
 Written by hand because two fifths of the feedback service's time were the codec's: fastavro makes a dict of lists and
 strings, which then has to become a frozen dataclass of tuples and enums. docs/adr/0007 has the figures.
 
-A slice beyond the end of the bytes is short and raises nothing. But positions only grow, so whoever reads to the end
-and compares the last position with the length has seen it: ``Codec`` does.
+A slice beyond the end of the bytes is short and raises nothing. But positions only grow, so a reader at the end that
+compares the last position with the length has seen it: ``Codec`` does.
 """
 
 import struct

@@ -71,7 +71,7 @@ class Codec:
         """The framed bytes of a record.
 
         Raises:
-            RangeError: a value may not be: no reader would take it.
+            RangeError: a value is not allowed: no reader would take it.
             ContractError: a value has the wrong type.
         """
         try:
@@ -84,7 +84,7 @@ class Codec:
         """The record of framed bytes.
 
         Raises:
-            RangeError: well-formed, but a value may not be.
+            RangeError: well-formed, but a value is not allowed.
             ContractError: anything else; the message says what.
         """
         schema = self._schema_of(payload)
@@ -144,7 +144,7 @@ class Codec:
         return schema
 
     def _refuse_header(self, payload: bytes, expected: str | None = None) -> NoReturn:
-        """Says what is wrong with the first bytes; ``expected``: the record that should stand there, if known."""
+        """Says what is wrong with the first bytes; ``expected``: the record that should be there, if known."""
         if payload and payload[0] != MAGIC:
             json_too = ", { feedback as JSON" if expected in self._feedback else ""
             raise ContractError(f"first byte {payload[0]}; a framed Avro record begins with 0{json_too}")
@@ -233,6 +233,6 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _text(error: Exception) -> str:
-    """The error in one line; fastavro's own may be empty, and half a surrogate of JSON is text that nobody writes."""
+    """The error in one line; fastavro's own may be empty, and half a surrogate of JSON cannot be written as text."""
     line = " ".join(f"{type(error).__name__} {error}".split())[:300]
     return line.encode(errors="backslashreplace").decode()

@@ -69,7 +69,7 @@ class Head(NamedTuple):
         session: id of the session, UTF-8.
         time_ms: when it was made.
         taken: code of its action.
-        user: 8 bytes that stand for whoever it was made for.
+        user: key of the user, 8 bytes.
         opening: the Avro bytes that its outcome begins with.
     """
 
@@ -92,7 +92,7 @@ class Payloads:
 
         Args:
             decision: decoded and checked.
-            user: 8 bytes that stand for whoever it was made for.
+            user: key of the user, 8 bytes.
             logged: its framed bytes, where there are any.
         """
         if not logged:
@@ -110,7 +110,7 @@ class Payloads:
         """The decision of a payload.
 
         Raises:
-            ContractError: it is none.
+            ContractError: it cannot be read.
         """
         return self._codec.decode_valid(Decision, payload[HEAD.size :])
 

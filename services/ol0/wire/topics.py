@@ -114,7 +114,7 @@ class Topics:
         """Where ``record`` goes.
 
         Raises:
-            StreamError: a tick: it may stand in any topic, so its sender names topic and partition.
+            StreamError: a tick: it may be in any topic, so its sender names topic and partition.
         """
         match record:
             case Decision(session_id=key):
@@ -150,7 +150,7 @@ class Topics:
 
 
 def _operator_key(command: OperatorCommand) -> str:
-    """A key for each order: compaction keeps the newest of a key, and what nobody has read yet must not be the older.
+    """A key for each order: compaction keeps the newest of a key, and an unread order must not be the older one.
 
     A user who is forgotten has one key, however often that is ordered. Orders are few, and stay for ever.
     """

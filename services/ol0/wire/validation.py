@@ -43,7 +43,7 @@ NUMBERS: Final[Mapping[FeaturesDtype, np.dtype[np.float16 | np.float32]]] = {
 }
 MAX_LABEL_BYTES: Final = 256
 """Of an id, a name or a pseudonym, as UTF-8. Message keys are made of them, and services keep them for every open
-session; a UUID has 36, a pseudonym 32, a path that somebody takes for a name some 200."""
+session; a UUID has 36, a pseudonym 32, a path used as a name some 200."""
 SHORT: Final = MAX_LABEL_BYTES // 4
 """Characters that are no more bytes than a label may have, whatever they are."""
 DIGEST_CHARACTERS: Final = 64
@@ -65,7 +65,7 @@ MAX_HEADS_BYTES: Final = 2_500_000
 serving state holds three, and is one record: of 8 MiB, the most that managed brokers take."""
 MAX_RATING: Final = 5
 EARLIEST_MS: Final = 946_684_800_000
-"""The year 2000. What is before it was given in seconds, or by a clock that nobody has set."""
+"""The year 2000. What is before it was given in seconds, or by a clock that was never set."""
 LATEST_MS: Final = 10**13 - 1
 """The year 2286: 13 digits, as the store keeps times. What is behind it was given in microseconds."""
 
@@ -74,7 +74,7 @@ def validate(record: Record) -> None:
     """Checks one record.
 
     Raises:
-        RangeError: a value may not be; says which field, what was found and what is right.
+        RangeError: a value is not allowed; says which field, what was found and what is right.
     """
     CHECKS[type(record)](record)
 

@@ -13,6 +13,7 @@ from ol0.stacks.valkey import Valkey
 from support.kafka_log import put_bytes
 from testbed.faults.memory import Peak
 from testbed.faults.world import Pair, Workers, World
+from testbed.restarts import restart_kafka
 from testbed.unwritable import make_unwritable
 from testbed.waiting import wait_until
 
@@ -73,7 +74,7 @@ def test_a_store_that_is_away_loses_nothing_and_takes_no_memory(servers: Pair, s
 def test_a_broker_that_is_away_loses_nothing_and_takes_no_memory(tmp_path: Path) -> None:
     with NativeStack(tmp_path / "stack") as stack:
         world = World(stack, tmp_path / "lineage", seed=13)
-        have_outage(world, lambda: os.kill(stack.kafka_pid, signal.SIGKILL), stack.restart_kafka)
+        have_outage(world, lambda: os.kill(stack.brokers[0].pid, signal.SIGKILL), lambda: restart_kafka(stack))
 
 
 def test_dead_letters_that_cannot_be_written_hold_up_the_work_and_lose_nothing(

@@ -33,10 +33,10 @@ def test_a_broker_that_stands_still_does_not_answer_and_one_that_goes_on_does(ow
     ask = broker_probe(clients)
     assert answers(ask)
 
-    os.kill(own_stack.kafka_pid, signal.SIGSTOP)
+    os.kill(own_stack.brokers[0].pid, signal.SIGSTOP)
     try:
         wait_until(lambda: not answers(ask), 10)
     finally:
-        os.kill(own_stack.kafka_pid, signal.SIGCONT)
+        os.kill(own_stack.brokers[0].pid, signal.SIGCONT)
 
     wait_until(lambda: answers(ask), 10)

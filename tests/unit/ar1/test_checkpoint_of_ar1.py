@@ -229,9 +229,9 @@ def test_a_width_that_eight_attention_heads_cannot_share_is_refused(tmp_path: Pa
     [
         ([1, 2], "holds no dictionary"),
         ({}, "the file itself is no state_dict"),
-        ({"step": 3}, "the file itself holds what is no tensor: step"),
+        ({"step": 3}, "the file itself holds entries that are not tensors: step"),
         ({"router_state_dict": 3}, "router_state_dict is no state_dict"),
-        ({"policy_state_dict": {"chunk_proj.weight": "none"}}, "holds what is no tensor: chunk_proj.weight"),
+        ({"policy_state_dict": {"chunk_proj.weight": "none"}}, "holds entries that are not tensors: chunk_proj.weight"),
     ],
 )
 def test_a_file_without_a_policy_is_refused(tmp_path: Path, content: object, words: str) -> None:
@@ -240,6 +240,6 @@ def test_a_file_without_a_policy_is_refused(tmp_path: Path, content: object, wor
 
 def test_tensors_beside_the_policy_that_belong_to_nothing_known_are_refused(tmp_path: Path) -> None:
     content = {"router_state_dict": prefixed(policy_tensors()), "expert_deltas": {"code": [np.zeros(3, np.float32)]}}
-    refused(tmp_path, content, "tensors that belong to no AR1 policy stand under expert_deltas")
+    refused(tmp_path, content, "tensors that belong to no AR1 policy are under expert_deltas")
     mixed = prefixed(policy_tensors()) | {"chunk_proj.bias": np.zeros(16, np.float32)}
     refused(tmp_path, {"router_state_dict": mixed}, "holds tensors of no AR1 policy: chunk_proj.bias")

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from ol0.ar1.checkpoint import AR1Checkpoint, read_ar1
 from ol0.ar1.encoder import AR1Encoder
-from ol0.ar1.encoder_file import fingerprint_of, read_encoder, write_encoder
-from ol0.ar1.policy import AR1Heads, bias_with_hysteresis, from_raw, to_raw, with_hysteresis
+from ol0.ar1.encoder_file import read_encoder, write_encoder
+from ol0.ar1.policy import TAU, WEIGHTS, AR1Heads, bias_with_hysteresis, from_raw, to_raw
 from ol0.ar1.states import States
+from ol0.controller.checkpoint import digest_of
+from ol0.controller.hysteresis import Hysteresis
 from ol0.errors import CheckpointError, RangeError
 from unit.ar1.torch_files import DATA, LAYOUTS
 from unit.ar1.worlds import made_up_states, small_policy
@@ -65,7 +67,8 @@ def test_features_heads_and_actions_are_those_of_torch(file: str, name: str, cas
         np.testing.assert_allclose(found, arrays[f"{case}.{output}"], rtol=0, atol=TOLERANCE, err_msg=output)
     actions = np.stack([values.argmax(axis=1) for values in logits], axis=1)
     if states.prev_action is not None:
-        actions = with_hysteresis(logits, actions, from_raw(states.prev_action, checkpoint.architecture))
+        previous = from_raw(states.prev_action, checkpoint.architecture)
+        actions = Hysteresis(WEIGHTS, TAU).taken(logits, actions, previous)
         bias = bias_with_hysteresis(bias, states.prev_action[:, 4])
     np.testing.assert_allclose(to_raw(actions, bias), arrays[f"{case}.actions"], rtol=0, atol=TOLERANCE)
 
@@ -152,10 +155,10 @@ def test_the_encoders_own_file_gives_the_same_features_under_its_fingerprint(tmp
     checkpoint, encoder, _ = small_policy()
     data, path = write_encoder(checkpoint), tmp_path / "encoder.safetensors"
     path.write_bytes(data)
-    again = read_encoder(path, fingerprint_of(data))
+    again = read_encoder(path, digest_of(data))
     states = made_up_states(5, seed=1)
     np.testing.assert_array_equal(again.encode(states), encoder.encode(states))
-    assert again.fingerprint == fingerprint_of(data)
+    assert again.fingerprint == digest_of(data)
     with pytest.raises(CheckpointError, match="the controller reads the features of eeeeeeeeeeee"):
         read_encoder(path, "e" * 64)
 

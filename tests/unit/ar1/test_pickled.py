@@ -9,7 +9,8 @@ import pytest
 
 from ol0.ar1.archive import open_archive
 from ol0.ar1.checkpoint import read_ar1
-from ol0.ar1.pickled import PickledTensor, Value, read_pickle
+from ol0.ar1.pickled import read_pickle
+from ol0.ar1.tensors import PickledTensor, Value
 from ol0.errors import CheckpointError
 from unit.ar1.torch_files import DATA, Raw, View, Writer, policy_tensors, save, save_members
 

@@ -5,7 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from ol0.ar1.policy import bias_with_hysteresis, from_raw, to_raw, with_hysteresis
+from ol0.ar1.policy import WEIGHTS, bias_with_hysteresis, from_raw, to_raw
+from ol0.controller.hysteresis import Hysteresis
 from unit.ar1.worlds import small_policy
 
 CHOICES = (3, 2, 3, 4)
@@ -14,8 +15,8 @@ CHOICES = (3, 2, 3, 4)
 def test_all_four_parts_flip_or_none_and_a_score_of_tau_is_not_enough() -> None:
     logits = tuple(np.array([[0.0, gain]] * 2, np.float32) for gain in (1.25, 0.0, 0.0, 0.0))
     new, old = np.ones((2, 4), np.intp), np.zeros((2, 4), np.intp)
-    assert (with_hysteresis(logits, new, old, tau=0.5) == old).all()
-    assert (with_hysteresis(logits, new, old, tau=0.49) == new).all()
+    assert (Hysteresis(WEIGHTS, 0.5).taken(logits, new, old) == old).all()
+    assert (Hysteresis(WEIGHTS, 0.49).taken(logits, new, old) == new).all()
 
 
 def test_the_bias_scale_moves_by_itself() -> None:

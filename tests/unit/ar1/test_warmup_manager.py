@@ -10,9 +10,9 @@ import pytest
 import ol0
 from ol0.ar1.baseline import fisher_of
 from ol0.ar1.description import describe
-from ol0.ar1.encoder_file import fingerprint_of
 from ol0.ar1.warmup import Imported, WarmupManager, WarmupResult
 from ol0.config import OnlineLearningConfig, ServingConfig, WarmupConfig
+from ol0.controller.checkpoint import digest_of
 from ol0.controller.controller import Controller
 from ol0.controller.hysteresis import Hysteresis
 from ol0.controller.suite import read_suite
@@ -66,7 +66,7 @@ def test_the_base_is_the_policys_own_heads_on_the_features_of_its_encoder(tmp_pa
         np.testing.assert_allclose(pi, np.exp(values) / np.exp(values).sum(axis=1, keepdims=True), atol=1e-5)
     manifest = found.base.manifest
     assert (manifest.parts, manifest.step, manifest.epsilon) == (("expert", "scope", "span", "rank"), 0, EPSILON)
-    assert manifest.encoder == found.encoder.fingerprint == fingerprint_of(found.encoder_file)
+    assert manifest.encoder == found.encoder.fingerprint == digest_of(found.encoder_file)
     assert manifest.hysteresis == Hysteresis((0.4, 0.2, 0.2, 0.2), 0.5 * 0.1)
     assert found.base.choices == checkpoint.architecture.choices == (3, 2, 3, 4)
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ol0.ar1.archive import open_archive
-from ol0.ar1.pickled import PickledTensor, read_pickle
+from ol0.ar1.pickled import read_pickle
+from ol0.ar1.tensors import PickledTensor
 
 DATA = Path(__file__).parents[2] / "data" / "ar1"
 LAYOUTS = ("pg_final_policy", "bc_best_model", "agentic_final_model", "bare_macro_policy", "bare_router")

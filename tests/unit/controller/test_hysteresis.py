@@ -4,7 +4,7 @@ import struct
 import numpy as np
 import pytest
 
-from ol0.ar1.policy import SERVED, with_hysteresis
+from ol0.ar1.policy import SERVED, TAU, WEIGHTS
 from ol0.controller.checkpoint import digest_of, read_checkpoint, write_checkpoint
 from ol0.controller.controller import Controller, Manifest
 from ol0.controller.heads import Head, Mixer
@@ -29,8 +29,8 @@ def base(hysteresis: Hysteresis | None) -> Controller:
 
 def test_a_base_from_ar1_keeps_and_flips_as_ar1_does_at_its_serving_temperature() -> None:
     controller = base(SERVED)
-    logits = tuple(head.logits(PROMPTS) for head in HEADS)
-    expected = with_hysteresis(logits, controller.greedy(PROMPTS), PREVIOUS, temperature=0.1)
+    heated = tuple(head.logits(PROMPTS) / np.float32(0.1) for head in HEADS)
+    expected = Hysteresis(WEIGHTS, TAU).taken(heated, controller.greedy(PROMPTS), PREVIOUS)
     found = controller.greedy(PROMPTS, PREVIOUS)
     np.testing.assert_array_equal(found, expected)
 

@@ -7,7 +7,6 @@ from ol0.config import StreamingConfig
 from ol0.errors import RangeError
 from ol0.feedback.handler import FUTURE_MS, Closing, FeedbackHandler
 from ol0.feedback.outbox import unpack_messages
-from ol0.feedback.signals import feedback_entry
 from ol0.kafka.ports import SourceRecord
 from ol0.records import (
     Arm,
@@ -28,6 +27,7 @@ from ol0.replay.layout import FeedbackEntry, decision_key, user_key
 from ol0.replay.protocol import Arrivals, DueWindow
 from ol0.wire.codec import Codec
 from ol0.wire.payloads import Payloads
+from support.feedback_entries import feedback_entry
 
 WALL = StreamingConfig(reward_window_s=10, allowed_lateness_s=2, early_skew_s=1)
 TICKS = WALL.model_copy(update={"clock": "ticks"})

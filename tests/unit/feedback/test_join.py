@@ -63,9 +63,7 @@ class MemoryStore:
     def partitions(self) -> list[str]:
         return ["t.decisions.v1[0]", "t.decisions.v1[1]"]
 
-    def begin_apply(
-        self, _partition: Partition, claim: Claim, next_offset: int, _arrivals: Arrivals
-    ) -> Pending[Applied]:
+    def apply(self, _partition: Partition, claim: Claim, next_offset: int, _arrivals: Arrivals) -> Pending[Applied]:
         self.applied.append((claim, next_offset))
         return Pending(lambda: self.answer)
 

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from ol0.config import StreamingConfig
 from ol0.feedback.reward import Reward, reward
-from ol0.feedback.signals import feedback_entry
 from ol0.records import (
     DecisionId,
     Feedback,
@@ -17,6 +16,7 @@ from ol0.records import (
     UserFeedback,
 )
 from ol0.wire.payloads import action_code, largest_sizes
+from support.feedback_entries import feedback_entry
 
 TAKEN = action_code((3, 1))
 WEIGHTS = StreamingConfig().reward_weights

@@ -9,10 +9,11 @@ import pytest
 
 from ol0.config import StreamingConfig
 from ol0.feedback.reward import reward
-from ol0.feedback.signals import Part, feedback_entry
+from ol0.feedback.signals import Part
 from ol0.records import DecisionId, Feedback, ImplicitFeedback, ImplicitKind, ToolFeedback, UserFeedback
 from ol0.replay.counters import FeedbackDrop
 from ol0.wire.payloads import action_code
+from support.feedback_entries import feedback_entry
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reward.md").read_text(encoding="utf-8")
 WEIGHTS = StreamingConfig().reward_weights

@@ -1,14 +1,13 @@
-"""Dead letters by kind, with what helps: the newest of each stands for all of its kind."""
+"""Dead letters by kind, with what helps: the newest of each represents its kind."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from ol0.errors import StreamError
 from ol0.kafka.dead_letters.reader import Letter, once, read_letters, topics_with_letters
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.logs.questions import AskedOffsets, Which
+from ol0.kafka.logs.questions import Asker, Which
 from ol0.operator.dead_letter_text import remedy
 from ol0.records import Partition
 from ol0.wire.topics import Topics
@@ -56,7 +55,7 @@ class LettersReader:
 
     def __init__(self, lineage: Lineage) -> None:
         self._lineage, self._names = lineage, topics_with_letters(lineage.topics)
-        self._admin = lineage.clients.admin()
+        self._asker = Asker(lineage.clients.admin)
         self._places = [
             Partition(lineage.topics.dead_letter(name), number)
             for name in self._names
@@ -79,13 +78,9 @@ class LettersReader:
         return self._letters
 
     def _ask_bounds(self) -> list[Mapping[Partition, int]]:
-        """Where the logs begin and end; after an error the next question comes from a new client, as in ``Ends``."""
-        asked = [AskedOffsets(which, self._admin, self._places, ENDS_S) for which in (Which.FIRST, Which.END)]
-        try:
-            return [it.offsets() for it in asked]
-        except StreamError:
-            self._admin = self._lineage.clients.admin()
-            raise
+        """Where the logs begin and end."""
+        asked = [self._asker.offsets(which, self._places, ENDS_S) for which in (Which.FIRST, Which.END)]
+        return [it.offsets() for it in asked]
 
 
 def kinds_of(letters: Iterable[Letter], topics: Topics) -> Letters:

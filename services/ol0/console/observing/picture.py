@@ -37,7 +37,7 @@ class Picture:
         caught_up: whether they were read to their end once; before that ``known`` is an old state.
         stats: of the store; None: it was never read.
         holdups: why partitions hold event time back, by name.
-        ends: where the logs end, for readers of what is committed; None: not told.
+        ends: where the logs end, for readers of what is committed; None: unknown.
         letters: dead letters; None: they were never read.
         troubles: what is out of reach.
     """

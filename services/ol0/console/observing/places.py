@@ -8,7 +8,7 @@ from ol0.kafka.snapshots import assemble_if_whole, next_offsets
 from ol0.records import Partition, Record, Snapshot
 
 FEEDBACK: Final = "feedback"
-"""Its places stand in the store, beside the data."""
+"""Its places are in the store, beside the data."""
 LEARNER: Final = "learner"
 """It reads the store and no topic of records."""
 LOOPS: Final = ("canary", "drift", "release", "evaluator")

@@ -8,7 +8,7 @@ from ol0.config import Settings
 from ol0.console.observing.letters import Letters, LettersReader
 from ol0.kafka.broker_probe import broker_probe
 from ol0.kafka.lineage import Lineage
-from ol0.kafka.logs.questions import AskedOffsets, Which
+from ol0.kafka.logs.questions import Asker, Which
 from ol0.kafka.topic_readers.log_reader import LogReader
 from ol0.operator.store.holdups import find_holdups
 from ol0.records import Partition
@@ -41,24 +41,6 @@ class Sources:
     letters: Callable[[], Letters]
 
 
-class Ends:
-    """Asks where logs end, for readers of what is committed."""
-
-    def __init__(self, lineage: Lineage) -> None:
-        self._clients = lineage.clients
-        self._admin = self._clients.admin()
-
-    def ask(self, places: Collection[Partition]) -> Mapping[Partition, int | None]:
-        """The ends. Where one is missing, the next question comes from a new client.
-
-        After a restart of the broker, an old client may ask with a leader epoch that the broker refuses each time.
-        """
-        ends = AskedOffsets(Which.STABLE, self._admin, places, ENDS_S).known()
-        if None in ends.values():
-            self._admin = self._clients.admin()
-        return ends
-
-
 def sources_of(settings: Settings) -> Sources:
     """The sources of a lineage. Talks to no server.
 
@@ -66,12 +48,13 @@ def sources_of(settings: Settings) -> Sources:
         ConfigError: a setting is wrong.
     """
     lineage = Lineage.of(settings.kafka)
+    asker = Asker(lineage.clients.admin)
     store = connect(settings.redis, retries=0, timeout_s=STORE_S)
     return Sources(
         probe=broker_probe(lineage.clients),
         follow=lambda: LogReader(settings, TOPICS),
         stats=lambda: read_stats(store, settings.kafka.topic_prefix),
         holdups=lambda stats: find_holdups(settings, stats),
-        ends=Ends(lineage).ask,
+        ends=lambda places: asker.offsets(Which.STABLE, places, ENDS_S).known(),
         letters=LettersReader(lineage).read,
     )

@@ -77,11 +77,6 @@ class Watch:
         """Grows with every picture that differs from the one before."""
         return self._revision
 
-    @property
-    def stopping(self) -> bool:
-        """Whether it has been left."""
-        return self._stop.is_set()
-
     def look(self) -> None:
         """One round: each question whose time has come, then what the topics brought."""
         before = self._picture

@@ -9,7 +9,7 @@ from ol0.console.view.ticks import number_ticks, percent_labels, time_labels, ti
 
 Pairs = Sequence[tuple[int, float]]
 SHORTEST_MS: Final = 1_000
-"""A plot of one moment has a width all the same."""
+"""A plot of one moment has a width, too."""
 LEAST_RANGE: Final = 0.02
 BOUND: Final = "bound"
 """In the style of lines that are the edges of a band: they do not stretch the axis."""

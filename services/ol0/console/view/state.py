@@ -84,7 +84,7 @@ def headline(picture: Picture, rewards: int) -> Headline:
 
 
 def notices(picture: Picture, settings: Settings, clock_ms: int) -> tuple[Notice, ...]:
-    """What is out of reach, most important first; what the broker's absence explains is not told beside it."""
+    """What is out of reach, most important first; what the broker's absence explains is left out."""
     is_away = picture.trouble(Part.BROKER) is not None
     told = [it for it in picture.troubles if not is_away or it.part in {Part.BROKER, Part.STORE}]
     where = {Part.BROKER: f" at {settings.kafka.bootstrap_servers}"}

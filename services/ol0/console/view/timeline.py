@@ -9,7 +9,7 @@ from ol0.console.observing.knowledge import Known
 from ol0.console.view.candidates import GateView, gate_view
 from ol0.console.view.words import Tone, ago
 from ol0.operator.text import moment, sentence
-from ol0.records import Digest, OperatorCommand, OperatorKind, Phase, Transition, short
+from ol0.records import Digest, OperatorCommand, OperatorKind, Phase, Transition, brief, short
 
 SHOWN: Final = 30
 ORDERS: Final = {OperatorKind.FREEZE: "Frozen", OperatorKind.THAW: "Thawed", OperatorKind.MODE: "Mode"}
@@ -125,7 +125,7 @@ def _rise(risen: Transition, former: Transition | None) -> _Change:
 
 
 def _change(move: Transition, tone: Tone, what: str, line: str) -> _Change:
-    key = f"{move.digest[:12]}-{move.serving_sequence}"
+    key = f"{brief(move.digest)}-{move.serving_sequence}"
     return _Change(move.time_ms, tone, what, line, move.digest, move.cause, key)
 
 

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ol0.console.view.words import begun
+from ol0.records import brief, short
 
 STYLE: Final = "style.css"
 SCRIPT: Final = "update.js"
@@ -71,6 +72,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters |= {"coded": coded, "begun": begun}
+    environment.filters |= {"coded": coded, "begun": begun, "short": short, "brief": brief}
     environment.filters["svg"] = Markup  # plots alone: made by the server, from numbers and fixed words
     return environment

@@ -1,4 +1,4 @@
-"""Runs the console until it is told to stop."""
+"""Runs the console until a signal stops it."""
 
 import os
 import socket

@@ -44,7 +44,7 @@ class DeadLetter:
         return f"{self.topic}[{self.partition}]@{self.offset}"
 
     def headers(self) -> Headers:
-        """Source coordinates, by which repeats are told, and the reason."""
+        """Source coordinates, by which repeats are recognised, and the reason."""
         return [
             ("source_topic", self.topic),
             ("source_partition", str(self.partition)),

@@ -13,7 +13,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
 )
 
 from ol0.errors import StreamError
-from ol0.kafka.logs.questions import TIMEOUT_S, AskedOffsets, Repeated, Which
+from ol0.kafka.logs.questions import TIMEOUT_S, AskedOffsets, Asker, Repeated, Which
 from ol0.kafka.messages import broker_errors
 from ol0.records import Partition
 
@@ -43,9 +43,9 @@ class End(NamedTuple):
 class AskedEnds:
     """A question to the broker about where logs end."""
 
-    def __init__(self, admin: AdminClient, partitions: Collection[Partition]) -> None:
+    def __init__(self, asker: Asker, partitions: Collection[Partition]) -> None:
         # In this order: what is committed in between makes the second answer larger, which the next look sets right.
-        self._stable, self._high = (AskedOffsets(which, admin, partitions) for which in (Which.STABLE, Which.END))
+        self._stable, self._high = (asker.offsets(which, partitions) for which in (Which.STABLE, Which.END))
 
     @property
     def answered(self) -> bool:
@@ -53,10 +53,10 @@ class AskedEnds:
         return self._stable.answered and self._high.answered
 
     def ends(self) -> dict[Partition, End]:
-        """What the broker said.
+        """The answers.
 
         Raises:
-            StreamError: it did not answer.
+            StreamError: the broker did not answer.
         """
         stable, high = self._stable.offsets(), self._high.offsets()
         return {partition: End(stable[partition], high[partition]) for partition in stable}
@@ -98,13 +98,13 @@ class HoldupWatch:
     """Looks why owned partitions bring nothing, not even the ticks that were written to them, and says so.
 
     Args:
-        admin: asks the broker.
+        asker: asks the broker.
         ticking: whether this process writes ticks. Without them the marker of a transaction may be all that comes, and
             a consumer that gives nothing cannot be told from one that has nothing to give.
     """
 
-    def __init__(self, admin: AdminClient, *, ticking: bool) -> None:
-        self._admin = admin
+    def __init__(self, asker: Asker, *, ticking: bool) -> None:
+        self._asker = asker
         self._stalled_s = STALLED_S if ticking else math.inf
         self._heard_at: dict[Partition, float] = {}
         self._said_at: dict[Partition, float] = {}
@@ -133,7 +133,7 @@ class HoldupWatch:
         now = time.monotonic()
         silent = [it for it in next_offsets if now - self._heard_at.get(it, now) >= SILENT_S]
         try:
-            return AskedEnds(self._admin, silent) if silent else None
+            return AskedEnds(self._asker, silent) if silent else None
         except KafkaException as error:  # out of reach: the consumer says so
             self._log.debug("ends of the sources", reason=str(error))
             return None
@@ -169,8 +169,8 @@ class HoldupWatch:
 class StallWatch:
     """Finds partitions of which a consumer gives nothing, though the log has more; waits for no answer."""
 
-    def __init__(self, admin: AdminClient) -> None:
-        self._admin = admin
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
         self._heard_at: dict[Partition, float] = {}
         self._questions = Repeated[AskedOffsets](0)
 
@@ -196,4 +196,4 @@ class StallWatch:
     def _ask(self, positions: Mapping[Partition, int]) -> AskedOffsets | None:
         now = time.monotonic()
         quiet = [place for place in positions if now - self._heard_at.setdefault(place, now) >= STALLED_S]
-        return AskedOffsets(Which.STABLE, self._admin, quiet) if quiet else None
+        return self._asker.offsets(Which.STABLE, quiet) if quiet else None

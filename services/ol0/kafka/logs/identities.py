@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from ol0.errors import StreamError
 from ol0.kafka.clients import Clients
-from ol0.kafka.logs.questions import TIMEOUT_S, AskedOffsets, AskedTopics, Repeated, Which, describe
+from ol0.kafka.logs.questions import TIMEOUT_S, AskedTopics, Asker, Repeated, Which, describe
 from ol0.kafka.ports import Log
 from ol0.kafka.rights import Denied
 from ol0.records import Partition
@@ -24,9 +24,7 @@ NO_ID: Final = "A" * 22
 """Sixteen zeros, in base 64: what a broker answers that gives its topics no ids (Kafka before 2.8, some others)."""
 
 
-def source_logs(
-    admin: AdminClient, partitions: Iterable[Partition], timeout_s: float = TIMEOUT_S
-) -> dict[Partition, Log]:
+def source_logs(asker: Asker, partitions: Iterable[Partition], timeout_s: float = TIMEOUT_S) -> dict[Partition, Log]:
     """The logs of partitions, in three questions for all of them.
 
     Raises:
@@ -36,10 +34,10 @@ def source_logs(
     if not wanted:
         return {}
     topics = sorted({partition.topic for partition in wanted})
-    described = describe(admin, topics, timeout_s)
+    described = describe(asker.admin, topics, timeout_s)
     if missing := set(topics) - set(described):
         raise StreamError(f"no topic {min(missing)}; `ol0 topics apply` makes it")
-    firsts, ends = (_offsets(which, admin, wanted, timeout_s) for which in (Which.FIRST, Which.END))
+    firsts, ends = (_offsets(which, asker, wanted, timeout_s) for which in (Which.FIRST, Which.END))
     return {it: Log(_known(described[it.topic].topic_id), firsts[it], ends[it]) for it in wanted}
 
 
@@ -47,14 +45,12 @@ def _known(topic_id: str) -> str:
     return "" if topic_id == NO_ID else topic_id
 
 
-def _offsets(
-    which: Which, admin: AdminClient, partitions: Sequence[Partition], timeout_s: float
-) -> dict[Partition, int]:
+def _offsets(which: Which, asker: Asker, partitions: Sequence[Partition], timeout_s: float) -> dict[Partition, int]:
     """Asks again while leaders are elected: partitions change hands just when a broker is gone."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:
-            return AskedOffsets(which, admin, partitions, max(deadline - time.monotonic(), AGAIN_S)).offsets()
+            return asker.offsets(which, partitions, max(deadline - time.monotonic(), AGAIN_S)).offsets()
         except StreamError:
             if time.monotonic() + AGAIN_S > deadline:
                 raise
@@ -111,8 +107,8 @@ class TopicWatch:
     new log is long enough.
     """
 
-    def __init__(self, admin: AdminClient) -> None:
-        self._admin = admin
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
         self._logs: dict[Partition, Log] = {}
         self._questions = Repeated[AskedTopics](LOOK_EVERY_S, LOOK_EVERY_S)
 
@@ -122,7 +118,7 @@ class TopicWatch:
         Raises:
             StreamError: the broker does not answer, or a topic is gone.
         """
-        found = source_logs(self._admin, partitions)
+        found = source_logs(self._asker, partitions)
         self._logs |= found
         return found
 
@@ -132,7 +128,7 @@ class TopicWatch:
         Raises:
             StreamError: its topic was recreated; or as ``logs``.
         """
-        before, found = self._logs[partition], source_logs(self._admin, [partition])[partition]
+        before, found = self._logs[partition], source_logs(self._asker, [partition])[partition]
         if before.topic_id != found.topic_id:
             raise _recreated(partition, before.topic_id, found.topic_id)
         return found
@@ -153,7 +149,7 @@ class TopicWatch:
 
     def _ask(self) -> AskedTopics | None:
         topics = {partition.topic for partition in self._logs}
-        return AskedTopics(self._admin, topics, TIMEOUT_S) if topics else None
+        return AskedTopics(self._asker.admin, topics, TIMEOUT_S) if topics else None
 
     def _compare(self, asked: AskedTopics) -> None:
         try:

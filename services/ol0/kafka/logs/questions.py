@@ -1,4 +1,4 @@
-"""What one asks the broker about topics and their logs. A question is put at once, and its answer read later."""
+"""Questions to the broker about topics and their logs: each is sent at once, and its answer read later."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -71,18 +71,25 @@ class Which(Enum):
 
 
 class AskedOffsets:
-    """A question about one offset of every partition.
+    """A question about one offset of every partition. ``Asker.offsets`` asks it.
 
     Args:
         which: of them.
-        admin: has to live until the answers are there.
+        admin: sends the question; kept, for its answers end with it.
         partitions: which are asked about.
         timeout_s: after so many seconds there is no answer.
+        on_error: gets ``admin`` for each answer that is an error.
     """
 
     def __init__(
-        self, which: Which, admin: AdminClient, partitions: Iterable[Partition], timeout_s: float = TIMEOUT_S
+        self,
+        which: Which,
+        admin: AdminClient,
+        partitions: Iterable[Partition],
+        timeout_s: float,
+        on_error: Callable[[AdminClient], None],
     ) -> None:
+        self._admin, self._on_error = admin, on_error
         self._timeout_s = timeout_s
         spec = OffsetSpec.earliest() if which is Which.FIRST else OffsetSpec.latest()  # type: ignore[no-untyped-call]
         level = IsolationLevel.READ_COMMITTED if which is Which.STABLE else IsolationLevel.READ_UNCOMMITTED
@@ -98,13 +105,13 @@ class AskedOffsets:
         return all(answer.done() for answer in self._answers.values())
 
     def offsets(self) -> dict[Partition, int]:
-        """What the broker said.
+        """The answers.
 
         Raises:
-            StreamError: it did not answer, or not for every partition.
+            StreamError: the broker did not answer, or not for every partition.
         """
         with broker_errors("offsets of the sources"):
-            return {it: int(answer.result(self._timeout_s).offset) for it, answer in self._answers.items()}
+            return {it: self._offset(answer) for it, answer in self._answers.items()}
 
     def known(self) -> dict[Partition, int | None]:
         """The same; None: no answer for this partition, as while its broker is away."""
@@ -112,9 +119,43 @@ class AskedOffsets:
 
     def _known(self, answer: "Future[ListOffsetsResultInfo]") -> int | None:
         try:
-            return int(answer.result(self._timeout_s).offset)
+            return self._offset(answer)
         except (KafkaException, TimeoutError):
             return None
+
+    def _offset(self, answer: "Future[ListOffsetsResultInfo]") -> int:
+        try:
+            return int(answer.result(self._timeout_s).offset)
+        except (KafkaException, TimeoutError):
+            self._on_error(self._admin)
+            raise
+
+
+class Asker:
+    """Owns an admin client, asks for offsets, and replaces the client after an error. For one thread.
+
+    After a restart of a broker, a client keeps asking with the leader epoch from before, which the broker refuses each
+    time; a new client learns the epoch of now.
+
+    Args:
+        make: makes a client: ``Clients.admin``.
+
+    Attributes:
+        admin: the client of now, for other requests.
+    """
+
+    def __init__(self, make: Callable[[], AdminClient]) -> None:
+        self._make = make
+        self.admin = make()
+
+    def offsets(self, which: Which, partitions: Iterable[Partition], timeout_s: float = TIMEOUT_S) -> AskedOffsets:
+        """Asks for one offset of every partition; see ``AskedOffsets``."""
+        return AskedOffsets(which, self.admin, partitions, timeout_s, self._replace)
+
+    def _replace(self, failed: AdminClient) -> None:
+        """Once, however many answers of one client are errors."""
+        if self.admin is failed:
+            self.admin = self._make()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +175,7 @@ class AskedTopics:
 
     def __init__(self, admin: AdminClient, topics: Iterable[str], timeout_s: float) -> None:
         self._timeout_s = timeout_s
+        self._admin = admin  # its answers end with it
         self._futures: Mapping[str, Future[TopicDescription]] = admin.describe_topics(
             TopicCollection(list(topics)), request_timeout=timeout_s
         )
@@ -144,10 +186,10 @@ class AskedTopics:
         return all(future.done() for future in self._futures.values())
 
     def topics(self) -> dict[str, Described]:
-        """What the broker said, by full name; a topic that does not exist is left out.
+        """The answers, by full name; a topic that does not exist is left out.
 
         Raises:
-            StreamError: it did not answer.
+            StreamError: the broker did not answer.
         """
         found = {}
         for name, future in self._futures.items():

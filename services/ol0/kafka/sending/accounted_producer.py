@@ -17,14 +17,14 @@ from ol0.observability.log_throttle import LogThrottle
 BACK_OFF_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Waits before a new producer, the last one for as long as none of them delivers anything."""
 RETIRE_S: Final = 0.5
-"""How long a lost producer may take to say what became of its messages."""
+"""How long a lost producer may take to report on its messages."""
 
 PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001 - librdkafka's names
 """What becomes of the messages of a producer that is given up."""
 
 
 class AccountedProducer:
-    """Gives messages to a producer and knows what became of each. For one thread at a time; others may read the counts.
+    """Gives messages to a producer and accounts for each. For one thread at a time; others may read the counts.
 
     After a fatal error (no permission to write, a log that lost its end) librdkafka's producer refuses everything for
     ever. Here it is given up, what it had is counted, and after a pause there is another one. Nothing calls ``flush``:
@@ -32,7 +32,7 @@ class AccountedProducer:
 
     Args:
         make: makes a producer.
-        notes: is told what was lost.
+        notes: logs what was lost.
     """
 
     def __init__(self, make: Callable[[], Producer], notes: LogThrottle) -> None:
@@ -91,7 +91,7 @@ class AccountedProducer:
         return True
 
     def poll(self, timeout_s: float) -> None:
-        """Takes in what became of messages; waits at most ``timeout_s``, below .2 s, for the first."""
+        """Takes in delivery reports; waits at most ``timeout_s``, below .2 s, for the first."""
         if self._producer is None:
             time.sleep(timeout_s)
             return

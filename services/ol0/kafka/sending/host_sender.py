@@ -28,7 +28,7 @@ class HostSender:
 
     @property
     def account(self) -> Account:
-        """What became of the records of this process."""
+        """The account of this process's records."""
         return self._thread.account
 
     def send(self, record: Record) -> bool:

@@ -28,7 +28,7 @@ UNKNOWN: Final = "not acknowledged before close"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What became of the records of a host: made = delivered + dropped + waiting, and nothing waits after ``close``.
+    """The account of a host's records: made = delivered + dropped + waiting, and nothing waits after ``close``.
 
     Attributes:
         made: records that the host has made.
@@ -58,7 +58,7 @@ class ProducerThread:
     Args:
         outbox: has the producer.
         largest_queue: messages that may wait, here and in the producer together, and bytes of them that wait here.
-        notes: is told of what was lost.
+        notes: logs what was lost.
     """
 
     def __init__(self, outbox: AccountedProducer, largest_queue: tuple[int, int], notes: LogThrottle) -> None:
@@ -75,7 +75,7 @@ class ProducerThread:
 
     @property
     def account(self) -> Account:
-        """What became of everything so far."""
+        """The account so far."""
         with self._lock:
             made, reasons = self._made, {name: count for name, count in self._refused.items() if count}
         failures, delivered = self._outbox.failures, self._outbox.delivered

@@ -1,4 +1,4 @@
-"""Sending records outside of transactions, with an account of what became of them."""
+"""Sending records outside of transactions, with an account of their delivery."""
 
 import logging
 import threading
@@ -19,7 +19,7 @@ POLL_S: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Deliveries:
-    """What became of the records so far. ``dropped`` never entered the queue, ``failed`` left it in vain."""
+    """The account so far. ``dropped`` never entered the queue, ``failed`` was not acknowledged."""
 
     delivered: int = 0
     failed: int = 0

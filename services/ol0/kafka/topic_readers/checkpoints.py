@@ -10,7 +10,7 @@ from ol0.controller.controller import Controller
 from ol0.errors import CheckpointError
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.topic_readers.compacted_reader import CompactedReader
-from ol0.records import Chunk, Digest
+from ol0.records import Chunk, Digest, brief
 
 READ_S: Final = 60.0
 """Longest wait for the end of ``tensors``: base, live, trial and history of the largest at 100 Mbit/s."""
@@ -40,7 +40,9 @@ class CheckpointReader:
             return read_checkpoint(heads, expected)
         reference = Reference.unpack(heads)
         if expected is not None and reference.digest != expected:
-            raise CheckpointError(f"checkpoint is {reference.digest[:12]}, not {expected[:12]}: its bytes were changed")
+            raise CheckpointError(
+                f"checkpoint is {brief(reference.digest)}, not {brief(expected)}: its bytes were changed"
+            )
         if heads not in self._kept:  # not its digest: another reference to the same must open by itself
             found = read_chunks(self._lineage, set(reference.chunks))
             self._kept[heads] = read_checkpoint(join(heads, found.get), reference.digest)

@@ -212,7 +212,7 @@ class LatestValue(Generic[R]):
 
     @property
     def value(self) -> R | None:
-        """The newest good one; None while there is none. An old one is none: it waits for the end of the topic."""
+        """The newest good one; None until the end of the topic was read, for the one so far may be old."""
         return self._value
 
     @property

@@ -76,7 +76,7 @@ class SpanReader:
         """What mentions the text, each partition in its order; ends with the span or at ``time.monotonic`` deadline.
 
         Raises:
-            StreamError: a topic is missing, or may not be read.
+            StreamError: a topic is missing, or reading it is not allowed.
         """
         with closing(self._consumer):
             while self._left and time.monotonic() < deadline_s:

@@ -1,4 +1,4 @@
-"""Elastic weight consolidation: weights that the base's answers hang on move less than others."""
+"""Elastic weight consolidation: weights that matter for the base's answers move less than others."""
 
 from typing import Self
 
@@ -16,24 +16,24 @@ def diagonal_fisher(features: Floats, heads: Floats, parts: Parts) -> Floats:
 
 
 class EWCRegularizer:
-    """(lambda / 2) sum F (W - W0)^2. The centre is the base for ever: moved along, small losses would add up.
+    """(lambda / 2) sum F (W - W0)^2. The centre is always the base: with a moving one, small losses would add up.
 
     References:
         Kirkpatrick et al., "Overcoming catastrophic forgetting in neural networks", PNAS 114(13), 2017.
     """
 
     def __init__(self, centre: Floats, fisher: Floats, strength: float) -> None:
-        """All as stacked: centre W0 and fisher F of shape (D + 1, K); strength is lambda."""
+        """Takes the stacked centre W0 and Fisher information F, shape (D + 1, K); strength is lambda."""
         self._centre = centre
         self._pull = fisher * strength
 
     @classmethod
     def around(cls, base: Floats, anchors: Floats, parts: Parts, strength: float) -> Self:
-        """Around the base, with its Fisher information on anchors of shape (n, D + 1)."""
+        """Centres on the base, with its Fisher information on anchors of shape (n, D + 1)."""
         return cls(base, diagonal_fisher(anchors, base, parts), strength)
 
     def term(self, heads: Floats) -> Term:
-        """The value and its gradient lambda F (W - W0)."""
+        """Returns the value and its gradient lambda F (W - W0)."""
         offset = heads - self._centre
         gradient = self._pull * offset
         return Term(float(np.vdot(gradient, offset)) / 2, gradient)

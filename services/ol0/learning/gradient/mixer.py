@@ -1,4 +1,4 @@
-"""The mixer's direction: which prompts look like live traffic and unlike what the base knows."""
+"""The mixer's direction: separates live prompts from those that the base knows."""
 
 import numpy as np
 
@@ -14,10 +14,10 @@ def mixer_loss(weight: Floats, live: Floats, anchors: Floats, l2: float) -> Term
 
     Args:
         weight: w with the weight of the appended 1, shape (D + 1,).
-        live: features with the appended 1, drawn uniformly (a draw by priority would show only what is hard),
+        live: features with the appended 1, drawn uniformly (drawing by priority would prefer hard ones),
             shape (n, D + 1).
-        anchors: same, of anchors.
-        l2: keeps the decision smooth; without it, separable traffic drives w to infinity.
+        anchors: the same for anchors.
+        l2: regularisation; without it, separable traffic drives w to infinity.
     """
     live_scores, anchor_scores = live @ weight, anchors @ weight
     value = (np.logaddexp(0, -live_scores).mean() + np.logaddexp(0, anchor_scores).mean()) / 2
@@ -28,5 +28,5 @@ def mixer_loss(weight: Floats, live: Floats, anchors: Floats, l2: float) -> Term
 
 
 def shipped_mixer(weight: Floats, threshold: float) -> Mixer:
-    """The mixer that serving knows, g = sigmoid(w h - t): the weight of the appended 1 goes into t."""
+    """Returns the mixer for serving, g = sigmoid(w h - t): the weight of the appended 1 moves into t."""
     return Mixer(weight[:-1].copy(), threshold - float(weight[-1]))

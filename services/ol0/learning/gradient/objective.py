@@ -1,6 +1,6 @@
-"""What the learnt heads are trained on: each term of the loss is a function and is logged under its name.
+"""The loss of the learnt heads: each term is a function and is logged under its name.
 
-``gain`` and ``anchor_kl`` stand here, ``ewc`` and ``proximal`` in files of their own. Each returns its value, weight
+``gain`` and ``anchor_kl`` are here, ``ewc`` and ``proximal`` in files of their own. Each returns its value, weight
 included, and the gradient of that value by the stacked heads, so that the loss is the plain sum. All of them are
 linear in the data's precision: float32 in, float32 out; float64 serves the tests.
 """
@@ -22,7 +22,7 @@ class Term:
 
     Attributes:
         value: weight included.
-        gradient: by the stacked matrix it is a function of, same shape.
+        gradient: with respect to its stacked matrix, same shape.
     """
 
     value: float
@@ -50,12 +50,12 @@ class Forward:
         return cls(features, log_probabilities, np.exp(log_probabilities))
 
     def rows(self, selected: slice) -> Self:
-        """The same for some rows."""
+        """Selects rows."""
         return type(self)(self.features[selected], self.log_probabilities[selected], self.probabilities[selected])
 
 
 def doubly_robust_rewards(predicted: Floats, batch: Batch, parts: Parts, clip: float) -> Floats:
-    """The reward of every choice, from the model and, for the served one, from what happened.
+    """The reward of every choice: the model's prediction, corrected for the served choice.
 
         Rdr_a = R_a + 1[a = a_i] min(1 / p_i, M) (r_i - R_a)
 
@@ -79,13 +79,13 @@ def doubly_robust_rewards(predicted: Floats, batch: Batch, parts: Parts, clip: f
 
 
 def gain(forward: Forward, rewards: Floats, weights: Floats, parts: Parts, scale: float) -> Term:
-    """The expected reward of the learnt heads, to be raised: the policy gradient, exact over the choices.
+    """The negative expected reward of the learnt heads: the policy gradient, exact over the choices.
 
         -c / n  sum_i omega_i sum_parts sum_a p1_i(a) Rdr_i(a)
 
     Args:
         forward: the learnt heads on n examples.
-        rewards: ``doubly_robust_rewards``, shape (n, K); a constant here.
+        rewards: ``doubly_robust_rewards``, shape (n, K); treated as a constant.
         weights: omega, shape (n,).
         parts: the columns.
         scale: c.
@@ -97,7 +97,7 @@ def gain(forward: Forward, rewards: Floats, weights: Floats, parts: Parts, scale
 
 
 def anchor_kl(forward: Forward, base_log_probabilities: Floats, batch_size: int, scale: float) -> Term:
-    """What the learnt heads forget of the base on its own prompts.
+    """How far the learnt heads move from the base on its own prompts.
 
         scale / n  sum_{i in anchors} sum_parts KL(p0_i || p1_i)
 
@@ -116,7 +116,7 @@ def anchor_kl(forward: Forward, base_log_probabilities: Floats, batch_size: int,
 
 
 def total_gradient(terms: Iterable[Term]) -> Floats:
-    """The loss is the plain sum of its terms."""
+    """Sums the gradients of all terms."""
     first, *others = (term.gradient for term in terms)
     total = first.copy()
     for gradient in others:

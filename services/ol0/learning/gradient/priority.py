@@ -1,4 +1,4 @@
-"""Prioritised replay: examples that surprise the reward model come back more often.
+"""Prioritised replay: examples that surprise the reward model are drawn more often.
 
 References:
     Schaul et al., "Prioritized experience replay", ICLR 2016.
@@ -11,7 +11,7 @@ from ol0.controller.heads import Floats
 
 
 def surprise(errors: Floats) -> Floats:
-    """|r - R|, mean over the parts, shape (n,): the new priority, but for the epsilon that the buffer adds.
+    """|r - R|, mean over the parts, shape (n,): the new priority, without the epsilon that the buffer adds.
 
     Args:
         errors: r - R of the served choices, shape (n, parts).
@@ -20,6 +20,6 @@ def surprise(errors: Floats) -> Floats:
 
 
 def importance_exponent(examples: int, config: OnlineLearningConfig) -> float:
-    """Beta grows with the examples from ``priority_beta`` to 1: bias costs most when little is left to learn."""
+    """Beta grows with the examples from ``priority_beta`` to 1: bias matters most near convergence."""
     progress = min(1.0, examples / config.priority_beta_examples)
     return config.priority_beta + (1 - config.priority_beta) * progress

@@ -1,4 +1,4 @@
-"""The proximal term: steps stay near the average of the steps before."""
+"""The proximal term: keeps the heads near their moving average."""
 
 import numpy as np
 

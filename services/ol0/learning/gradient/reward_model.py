@@ -1,4 +1,4 @@
-"""What reward each choice would earn: fills the gaps that feedback on one action at a time leaves."""
+"""Predicts the reward of every choice, where feedback covers only the served one."""
 
 from dataclasses import dataclass
 
@@ -16,13 +16,13 @@ SPAN = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The model on a batch.
+    """The model's predictions for a batch.
 
     Attributes:
         rewards: R of every choice, shape (n, K).
-        served: of these, R of the served choice of each part, shape (n, parts).
+        served: R of the served choice of each part, shape (n, parts).
         errors: r - R of the served choice of each part, shape (n, parts).
-        term: the loss that the model itself is trained on, and its gradient by theta.
+        term: the model's own loss, and its gradient by theta.
     """
 
     rewards: Floats
@@ -34,8 +34,8 @@ class Prediction:
 class RewardModel:
     """Exactly one choice of a part is right: R = .05 + .9 softmax((W0 + theta) h). Never serves.
 
-    It starts from the base's beliefs (theta = 0). One choice's reward says something of all others, which a logistic
-    model per action does not know.
+    It starts from the base's beliefs (theta = 0). The reward of one choice informs about all others, which a logistic
+    model per action cannot express.
     """
 
     def __init__(self, base: Floats, parts: Parts) -> None:
@@ -44,7 +44,7 @@ class RewardModel:
         self._parts = parts
 
     def predict(self, features: Floats, theta: Floats, batch: Batch) -> Prediction:
-        """Predicts, and says how wrong that was on the served choices.
+        """Predicts rewards, and compares them with those of the served choices.
 
             loss = 1 / n  sum_i omega_i sum_parts BCE(r_i, R_i(a_i))
 

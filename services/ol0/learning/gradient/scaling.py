@@ -1,4 +1,4 @@
-"""The units that the learner works in, so that its settings hold for features of any scale and number."""
+"""Units of the learner, which make its settings valid for features of any scale and number."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -30,21 +30,21 @@ class Scaling:
 
     @classmethod
     def of(cls, features: Floats) -> Self:
-        """From anchors, shape (n, D); without any, or with zeros alone, everything stays as it is."""
+        """Measures anchors, shape (n, D). Without any, or with only zeros, nothing is scaled."""
         if not np.any(features):
             return cls(1.0, 1.0)
         length = 2.0 ** round(float(np.log2(np.sqrt((features.astype(np.float64) ** 2).sum(axis=1).mean()))))
         return cls(length, USUAL_SUM * length / float(np.abs(features).sum(axis=1).mean()))
 
     def features(self, features: Floats) -> Floats:
-        """Scaled and with the feature that is always 1 appended: (n, D) to (n, D + 1)."""
+        """Scales features and appends the one that is always 1: (n, D) to (n, D + 1)."""
         out = with_bias(features)
         if self.length != 1:
             out[:, :-1] /= np.float32(self.length)
         return out
 
     def inside(self, weights: Floats) -> Floats:
-        """Weights of features as they come, (D + 1, ...), to weights of scaled ones; the last row is the bias."""
+        """Converts weights (D + 1, ...) for raw features to weights for scaled ones; the last row is the bias."""
         return self._times(weights, self.length)
 
     def outside(self, weights: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""All that a learner knows beyond what it was made from, and its bytes."""
+"""The state of a learner, and its bytes."""
 
 import json
 from collections.abc import Mapping
@@ -35,13 +35,13 @@ class LearnerState:
         average: W_EMA, same shape.
         theta: the reward model's correction of the base, same shape.
         mixer: shape (D + 1,).
-        heads_adam: memory of the optimiser of each.
-        theta_adam: same.
-        mixer_adam: same.
-        trust: what is known of users.
-        evidence: what fresh examples said.
-        known: their prompts.
-        seen: examples of the replay buffer that these three have looked at.
+        heads_adam: state of the optimiser of the heads.
+        theta_adam: of theta.
+        mixer_adam: of the mixer.
+        trust: in users.
+        evidence: from fresh examples.
+        known: prompts that came before.
+        seen: examples of the replay buffer in these three.
         steps: taken so far.
     """
 
@@ -60,7 +60,7 @@ class LearnerState:
 
     @classmethod
     def starting_from(cls, heads: Floats, mixer: Floats) -> Self:
-        """Nothing learnt yet beyond these heads (D + 1, K) and this mixer (D + 1,)."""
+        """The initial state with these heads (D + 1, K) and this mixer (D + 1,)."""
         adam = Adam.like(heads)
         memories = adam, adam, Adam.like(mixer)
         return cls(
@@ -91,7 +91,7 @@ def unpack_state(data: bytes, like: LearnerState) -> tuple[LearnerState, RngStat
         like: a state of the right shapes.
 
     Raises:
-        CheckpointError: not such bytes, or of heads of another shape.
+        CheckpointError: the bytes cannot be read, or are of heads of another shape.
     """
     try:
         tensors = load(data)

@@ -1,4 +1,4 @@
-"""The training core: base and anchors in, better heads out. Pure: no clock, no store, its own generator."""
+"""The training core: turns base and anchors into better heads. Pure: no clock, no store, its own generator."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -32,15 +32,15 @@ from ol0.replay.sampling import Slots
 class HeadTrainer:
     """Trains the learnt heads, the reward model and the mixer, step by step.
 
-    Only the moving average of the heads and the calibrated mixer ever leave it, as a checkpoint.
+    A checkpoint gets the moving average of the heads and the calibrated mixer.
     """
 
     def __init__(self, base: Controller, anchors: AnchorSet, config: OnlineLearningConfig, seed: int) -> None:
         """Starts from the base; the same arguments and batches give the same weights, bit for bit.
 
         Args:
-            base: the frozen controller that everything is measured against.
-            anchors: what it does well.
+            base: the frozen controller, the reference of every comparison.
+            anchors: examples of its good answers.
             config: every number.
             seed: of the generator that draws anchors and that callers draw batches with.
         """
@@ -61,7 +61,7 @@ class HeadTrainer:
 
     @property
     def rng(self) -> np.random.Generator:
-        """The one source of chance: part of the snapshot, so draw batches with it."""
+        """The only source of randomness. It is part of the snapshot, so draw batches with it."""
         return self._rng
 
     @property
@@ -71,7 +71,7 @@ class HeadTrainer:
 
     @property
     def seen(self) -> int:
-        """Examples of the replay buffer that were observed, or passed over."""
+        """Examples of the replay buffer that were observed or skipped."""
         return self._state.seen
 
     @property
@@ -94,7 +94,7 @@ class HeadTrainer:
 
     @property
     def live_rows(self) -> int:
-        """Live examples that a batch of the configured size holds; the rest are anchors."""
+        """Live examples in a batch of the configured size; the rest are anchors."""
         return self._config.batch_size - self._anchor_rows
 
     @property
@@ -103,7 +103,7 @@ class HeadTrainer:
         return min(wanted, self._config.batch_size - 1) if len(self._anchors.train) else 0
 
     def start_from(self, controller: Controller) -> None:
-        """Forgets everything and begins at a controller's learnt heads and mixer; at the base, that is the start."""
+        """Discards everything and starts from a controller's learnt heads and mixer."""
         mixer = np.append(controller.mixer.weight, np.float32(0))
         heads = self._parts.stack(controller.learnt)
         self._state = LearnerState.starting_from(self._scaling.inside(heads), self._scaling.inside(mixer))
@@ -115,7 +115,7 @@ class HeadTrainer:
         self._region = TrustRegion(heads, self._parts, self._config.trust_region)
 
     def update(self, replay: Replay) -> list[StepReport]:
-        """Looks at what is new, then takes ``steps_per_update`` steps: each draws, learns, sends priorities back."""
+        """Observes new examples, then takes ``steps_per_update`` steps: each draws, learns, returns priorities."""
         config = self._config
         if fresh := unseen(replay, self.seen):
             self.observe(replay.newest(max(fresh, 0)), replay.examples)
@@ -129,10 +129,10 @@ class HeadTrainer:
         return reports
 
     def observe(self, fresh: Batch, seen: int) -> None:
-        """Looks at examples before anything is trained on them: are they new, are their votes to be believed.
+        """Measures novelty and trust on examples before they are trained on.
 
         Args:
-            fresh: each of them for the first and only time.
+            fresh: each example for the first and only time.
             seen: examples of the replay buffer up to the last of them.
         """
         state, features = self._state, self._scaling.features(fresh.features)
@@ -148,7 +148,7 @@ class HeadTrainer:
         )
 
     def step(self, live: Batch, uniform: Floats) -> StepReport:
-        """One step of everything that is trained.
+        """Takes one step with heads, reward model and mixer.
 
         Args:
             live: examples drawn by priority, weighted by importance; normally ``live_rows`` of them.
@@ -178,12 +178,12 @@ class HeadTrainer:
         return StepReport(figures, surprise(prediction.errors[:count]))
 
     def candidate(self, parent: Digest, step: int, budget_share: float = 1.0) -> Proposal:
-        """The checkpoint of the moving average, its mixer calibrated on exactly these tensors.
+        """Makes the checkpoint of the moving average, its mixer calibrated on exactly these tensors.
 
         Args:
             parent: the release that serves.
-            step: counts the candidates of the lineage.
-            budget_share: share of the regret budget that it may use.
+            step: number of the candidate in the lineage.
+            budget_share: usable share of the regret budget.
         """
         heads = self._parts.unstack(self._scaling.outside(self._state.average))
         shipped = replace(self._base, learnt=heads)
@@ -194,24 +194,24 @@ class HeadTrainer:
         return Proposal(data, controller, self._summary(controller))
 
     def snapshot(self) -> bytes:
-        """Everything that changes: weights, averages, optimisers, reward model, mixer, generator, counters.
+        """Packs everything that changes: weights, averages, optimisers, reward model, mixer, generator, counters.
 
-        Not in it: what the learner was made from, and the live heads that it follows.
+        Leaves out the constructor's arguments and the live heads that it follows.
         """
         return pack_state(self._state, self._rng.bit_generator.state)
 
     def restore(self, data: bytes) -> None:
-        """Goes on exactly where ``snapshot`` was taken.
+        """Continues exactly where ``snapshot`` was taken.
 
         Raises:
-            CheckpointError: not a snapshot of a learner of this base.
+            CheckpointError: not a snapshot of this base's learner.
         """
         self._state, rng = unpack_state(data, self._state)
         self._rng = np.random.default_rng()
         self._rng.bit_generator.state = rng
 
     def _threshold(self, shipped: Controller, budget: float) -> float:
-        """How far these heads may be asked: not at all without evidence, else as far as the budget goes."""
+        """The mixer's threshold for these heads: closed without evidence, otherwise as low as the budget allows."""
         if not self.convinced:
             return CLOSED
         return calibrate(self._gauge, lambda t: replace(shipped, mixer=self._mixer(t)), budget)
@@ -220,7 +220,7 @@ class HeadTrainer:
         return self._reward_model.predict(features, self._state.theta, batch)
 
     def _live_weights(self, live: Batch) -> Floats:
-        """Omega of live examples: importance, trust in who voted, and then no user above the cap."""
+        """Omega of live examples: importance times trust, with no user above the cap."""
         trusted = live.weights * self._state.trust.weights(live.users, self._config.trust_floor)
         return cap_users(trusted, live.users, self._config.user_cap)
 
@@ -234,7 +234,7 @@ class HeadTrainer:
         return mixer_loss(self._state.mixer, self._scaling.features(uniform), anchors, self._config.mixer_l2)
 
     def _advance(self, gradient: Floats, extra: Mapping[str, Term], live: Floats) -> Confined:
-        """Moves heads, reward model and mixer; returns where the heads went in the trust region on live features."""
+        """Moves heads, reward model and mixer; returns the heads within the trust region on live features."""
         state, config, pace = self._state, self._config, self._scaling.pace
         heads_adam, heads = state.heads_adam.step(gradient, pace * config.learning_rate)
         theta_adam, theta = state.theta_adam.step(extra["reward_model"].gradient, pace * config.reward_learning_rate)

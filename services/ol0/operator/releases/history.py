@@ -1,4 +1,4 @@
-"""What became of every checkpoint, read from the topics as any bystander may."""
+"""The history of every checkpoint, read from the topics."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -12,7 +12,7 @@ from ol0.records import Candidate, Digest, Record, ServingState, Transition, Ver
 
 READ_S: Final = 30.0
 SHORTEST: Final = 4
-"""Characters of a digest that may stand for it: fewer are a slip of the finger."""
+"""Shortest prefix of a digest that is accepted: a shorter one is a typing error."""
 
 
 @dataclass
@@ -59,7 +59,7 @@ def find_digest(digests: set[Digest], start: str) -> Digest:
     """The one digest that begins so.
 
     Raises:
-        ConfigError: there is none, or more than one.
+        ConfigError: no checkpoint matches, or more than one.
     """
     found = sorted(digest for digest in digests if digest.startswith(start.lower()))
     if len(start) < SHORTEST or not found:

@@ -36,11 +36,11 @@ class CurrentState:
 
 
 def read_current_state(settings: Settings) -> CurrentState:
-    """How things stand before an order.
+    """The state before an order.
 
     Raises:
         ConfigError: the release service has not written anything in this lineage.
-        StreamError: Kafka does not answer, or the snapshot is none.
+        StreamError: Kafka does not answer, or the snapshot cannot be read.
     """
     stored = read_stored(SERVICE, Lineage.of(settings.kafka))
     if stored is None:
@@ -49,7 +49,7 @@ def read_current_state(settings: Settings) -> CurrentState:
             "`ol0 run` judges and releases it"
         )
     state = _state(stored.body)
-    if stored.where is None:  # an earlier version wrote it: which orders wait, nobody knows
+    if stored.where is None:  # an earlier version wrote it: the waiting orders are unknown
         return CurrentState(state)
     with closing(LogReader(settings, [OPERATOR], _places(stored))) as reader:
         orders = [it for it in reader.to_the_end(READ_S) if isinstance(it, OperatorCommand)]
@@ -88,9 +88,7 @@ def give(settings: Settings, order: OperatorCommand, within_s: float) -> Release
         table = reader.read_to_end(READ_TIMEOUT_S)
         RecordSender(lineage).send_all([order])
         bounds = lineage.clients.bounds(topic, partitions, READ_TIMEOUT_S)
-        ends = {
-            Partition(topic, number): end for number, (_, end) in bounds.items()
-        }  # the order stands before one of them
+        ends = {Partition(topic, number): end for number, (_, end) in bounds.items()}  # the order is before one of them
         deadline_s = monotonic() + within_s
         while monotonic() < deadline_s:
             for key, record in reader.poll(POLL_S):

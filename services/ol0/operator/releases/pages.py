@@ -56,7 +56,7 @@ def list_json(history: History, limit: int) -> str:
 def show_page(history: History, digest: Digest, keys: Keyring, opener: Opener = read_checkpoint) -> RenderableType:
     """One checkpoint: what it says of itself, its training, its verdicts, its life."""
     copies = [one for one in history.candidates if one.digest == digest]
-    # Anybody may have written another copy under its name: the genuine one stands last.
+    # Another writer may have put a copy under its name: the genuine one comes last.
     candidates = sorted(copies, key=lambda one: keys.flaw(one) is None)
     verdicts = [one for one in history.verdicts if one.digest == digest]
     life = [one for one in history.transitions if one.digest == digest]

@@ -36,7 +36,7 @@ def checked_features(array: Array) -> Floats:
 def checked_values(array: Array) -> Floats:
     """What every choice is worth, within 0..1, shape (n, K). Raises ValueError."""
     numbers = numbers_of("P", array, PROBABILITIES)
-    if numbers.shape[1] < 2:  # noqa: PLR2004 - nobody routes to one
+    if numbers.shape[1] < 2:  # noqa: PLR2004 - a router needs two choices
         found = plural(numbers.shape[1], "column")
         raise ValueError(f"P has {found}; with fewer than two experts there is nothing to choose")
     if (wrong := ~((numbers >= -ROUNDING) & (numbers <= 1 + ROUNDING))).any():

@@ -40,7 +40,7 @@ class Base:
 
     Attributes:
         data: bytes of the checkpoint.
-        anchors: decisions of it on prompts that it knows; none where it came without labels.
+        anchors: its decisions on prompts that it knows; empty without labels.
         suite: prompts whose good choices are known and that nothing is trained on; None without labels.
         names: of the choices, in their order; none without labels.
         found: what it was made from, in words, a line each.

@@ -11,12 +11,12 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from ol0.controller.checkpoint import read_base
+from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.controller import Controller
 from ol0.controller.exploration import Draw
 from ol0.controller.suite import Suite, read_suite
 from ol0.controller.warmup import Anchor, Warmup, log_anchor
-from ol0.errors import ConfigError
+from ol0.errors import CheckpointError, ConfigError
 from ol0.operator.setup.base_from_labels import write_labelled_suite
 from ol0.operator.setup.prompts import Prompts
 
@@ -32,7 +32,7 @@ class SavedBase:
 
     Attributes:
         controller: the base.
-        warmup: the base's bytes, the anchors, and what it is worth on the suite; 0 where there is none.
+        warmup: the base's bytes, the anchors, and its share of the suite's value; 0 without a suite.
         suite: None where the folder has none.
     """
 
@@ -61,13 +61,19 @@ def read_saved_base(folder: Path) -> SavedBase:
     Raises:
         ConfigError: it has no base, or a file in it is not what it should be.
     """
-    base = read_base(folder / BASE)
+    try:
+        data = (folder / BASE).read_bytes()
+        base = read_checkpoint(data)
+    except OSError as error:
+        raise ConfigError(f"{folder / BASE}: {error.strerror}; `ol0 base` makes one") from None
+    except CheckpointError as error:
+        raise ConfigError(f"{folder / BASE}: {error}; `ol0 base` makes another") from None
     suite = read_suite(folder / SUITE) if (folder / SUITE).exists() else None
     if suite is not None and (flaw := suite.misfit(base)):
         raise ConfigError(f"{folder / SUITE}: {flaw}; `ol0 base` writes both again")
     anchors = unpack_anchors(base, folder / ANCHORS) if (folder / ANCHORS).exists() else ()
     share = 0.0 if suite is None else suite.share(base)
-    return SavedBase(base, Warmup((folder / BASE).read_bytes(), anchors, share), suite)
+    return SavedBase(base, Warmup(data, anchors, share), suite)
 
 
 def pack_anchors(anchors: Sequence[Anchor]) -> bytes:

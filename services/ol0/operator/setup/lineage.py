@@ -43,7 +43,7 @@ class Applied:
 
     Attributes:
         changes: in Kafka.
-        begun_anew: source partitions of topics that were deleted and made anew since they were read.
+        begun_anew: source partitions of topics that were deleted and recreated since they were read.
         gone: names of those that such a topic has no more.
     """
 
@@ -55,7 +55,7 @@ class Applied:
 def apply_topics(settings: Settings) -> Applied:
     """Makes the topics, and registers every source partition with its first offset in the store. Idempotent.
 
-    This is also the order to go on with topics that were deleted and made anew.
+    This is also the order to continue with topics that were deleted and recreated.
 
     Raises:
         StreamError: Kafka refuses.

@@ -21,7 +21,7 @@ class Network:
     """head(layers(features)).
 
     Attributes:
-        layers: hidden ones; none of a linear router.
+        layers: hidden ones; empty for a linear router.
         activation: of all of them.
         head: of the last one's output.
     """
@@ -163,7 +163,7 @@ def _check_norm(name: str, before: str, layers: Sequence[Layer], scale: Floats) 
         raise ConfigError(f"{name} is a layer norm that does not follow a linear layer of its size")
     places = [place.rpartition(".")[2] for place in (before, name)]
     if all(place.isdecimal() for place in places) and int(places[1]) != int(places[0]) + 1:
-        # In an nn.Sequential the numbers are places: something stands between the two.
+        # In an nn.Sequential the numbers are places: something is between the two.
         raise ConfigError(
             f"the layer norm {name} does not follow {before} at once; one that comes after the activation cannot be "
             "served: let the host compute the layers up to it, and give their output as features"

@@ -1,4 +1,4 @@
-"""Prompts whose good answers are known: what simulated users ask, and what nobody may train on.
+"""Prompts whose good answers are known: what simulated users ask, and what is never trained on.
 
 What a file holds: see ``prompt_file``.
 """
@@ -53,10 +53,10 @@ class Split:
 
     Attributes:
         base: old kinds, for training the base.
-        suite: old kinds that nobody trains on: the canary suite.
-        old_test: old kinds that nobody trains on, the suite among them: what the report measures.
+        suite: old kinds, not trained on: the canary suite.
+        old_test: old kinds, not trained on, including the suite: what the report measures.
         stream: new kinds, for live traffic.
-        new_test: new kinds that nobody trains on.
+        new_test: new kinds, not trained on.
     """
 
     base: Prompts
@@ -77,7 +77,7 @@ def read_prompts(path: Path | None) -> tuple[Prompts, NDArray[np.bool_]]:
 
 
 def kinds_of(groups: NDArray[np.str_], old: NDArray[np.bool_]) -> dict[str, str]:
-    """What kind of prompt each label is, ``new`` or ``old``; a label of both is none."""
+    """What kind of prompt each label is, ``new`` or ``old``; a label of both is left out."""
     new, known = set(groups[~old].tolist()), set(groups[old].tolist())
     return {**dict.fromkeys(new - known, "new"), **dict.fromkeys(known - new, "old")}
 

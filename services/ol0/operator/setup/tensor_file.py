@@ -11,7 +11,8 @@ from safetensors import SafetensorError, safe_open
 
 from ol0.ar1.archive import open_archive
 from ol0.ar1.layout import WRAPPERS
-from ol0.ar1.pickled import PickledTensor, Value, read_pickle
+from ol0.ar1.pickled import read_pickle
+from ol0.ar1.tensors import PickledTensor, Value
 from ol0.controller.heads import Floats
 from ol0.controller.npz import read_npz
 from ol0.errors import ConfigError
@@ -39,7 +40,7 @@ class Tensors:
         """The tensor of this name, or the only one of this rank.
 
         Raises:
-            ConfigError: there is none, or there are several.
+            ConfigError: no tensor matches, or several.
         """
         found = [key for key, array in self.named.items() if array.ndim == rank]
         if name is not None and name in self.named:

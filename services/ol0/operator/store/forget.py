@@ -16,7 +16,7 @@ from ol0.wire.payloads import Payloads
 from ol0.wire.topics import DAY_MS
 
 COPIES = ("decisions", "feedback.user", "feedback.tool", "feedback.implicit", "outcomes")
-"""Topics whose records may name a user, by his pseudonym or as a source."""
+"""Topics whose records may name a user, by pseudonym or as a source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +37,22 @@ class Forgotten:
 
 
 def forget_user(settings: Settings, user: str, actor: str, reason: str) -> Forgotten:
-    """Orders that a user be forgotten, for good, and removes what the store holds of him. May be repeated.
+    """Orders to forget a user permanently, and removes the user's data from the store. May be repeated.
 
-    The order comes first: from then on every feedback process drops his decisions, when they arrive and when their
+    The order comes first: every feedback process then drops the user's decisions, when they arrive and when their
     windows close, and takes out of the ring what it let in before it knew. A decision whose window is open at that
     moment becomes a counted drop and gets no outcome; outcomes that were made before stay on their topic until they
     expire.
 
     Two limits. A copy of such a decision that a process reads before it has heard gets an outcome after all, without
     the feedback that went with the first window. And where the store is restored from before the order (an append-only
-    file that lacks the last second), outcomes that are made once more lack his: their numbers move up, and readers take
-    as many new ones for repeats.
+    file that lacks the last second), outcomes that are made again lack the user's: their numbers move up, and
+    readers take as many new ones for repeats.
 
     Raises:
         ConfigError: ``serving.user_key`` is not set.
         StreamError: the order was not acknowledged; nothing was removed.
-        StoreError: the store is damaged or out of reach; the order stands.
+        StoreError: the store is damaged or out of reach; the order is in force.
     """
     name = user_pseudonym(settings, user)
     lineage = Lineage.of(settings.kafka)

@@ -7,6 +7,7 @@ from ol0.errors import StreamError
 from ol0.feedback.service import GROUP
 from ol0.kafka.lineage import Lineage
 from ol0.kafka.logs.holdups import AskedEnds, readers_of, reason
+from ol0.kafka.logs.questions import Asker
 from ol0.records import Partition
 from ol0.replay.stats import StoreStats
 
@@ -22,10 +23,10 @@ def find_holdups(settings: Settings, stats: StoreStats) -> dict[str, str]:
     offsets = {it.name: it.next_offset for it in stats.partitions if it.name in stats.holding_back}
     places = {name: Partition.parse(name) for name in offsets}
     lineage = Lineage.of(settings.kafka)
-    admin = lineage.clients.admin()
+    asker = Asker(lineage.clients.admin)
     try:
-        read = readers_of(admin, f"{lineage.topics.prefix}.{GROUP}")
-        ends = AskedEnds(admin, places.values()).ends()
+        read = readers_of(asker.admin, f"{lineage.topics.prefix}.{GROUP}")
+        ends = AskedEnds(asker, places.values()).ends()
     except StreamError as error:
         return dict.fromkeys(offsets, f"reason unknown: {error}")
     return {name: reason(offsets[name], ends[it], is_read=it in read) for name, it in places.items()}

@@ -1,8 +1,8 @@
 """``ol0 replay rebuild``: a wiped or damaged store, made again from the logs.
 
-The store is a function of the logs. So it is enough to make it anew, with every source partition at the first offset
+The store is a function of the logs. So it is enough to recreate it, with every source partition at the first offset
 that its log still has: the feedback service reads from there, and ends with the same ring, byte for byte, as far as
-the logs reach. What stands on no log does not come back: priorities begin anew, exclusions have to be made again.
+the logs reach. What is on no log is lost: priorities start over, and exclusions must be repeated.
 """
 
 from collections.abc import Iterable, Mapping
@@ -37,7 +37,7 @@ class RebuildPlan:
 
     Attributes:
         logs: first offset that the log has and the next one to be written, by source partition.
-        published: the newest outcome; None where there is none.
+        published: the newest outcome; None before the first.
         next_outcome: above every number that was ever given, also to outcomes that have expired.
         exists: whether there is a store.
         is_owned: whether a feedback process is in the consumer group.
@@ -69,7 +69,7 @@ def plan_rebuild(settings: Settings) -> RebuildPlan:
 
 
 def rebuild(settings: Settings, plan: RebuildPlan, *, force: bool) -> None:
-    """Makes the store anew; the feedback service then refills it.
+    """Recreates the store; the feedback service then refills it.
 
     Args:
         settings: of the lineage.

@@ -9,6 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from ol0.kafka.logs import holdups
 from ol0.kafka.logs.holdups import End, StallWatch, reason
+from ol0.kafka.logs.questions import Asker
 from ol0.records import Partition
 
 
@@ -52,7 +53,7 @@ def test_a_partition_that_stands_still_is_found_though_the_broker_of_another_is_
 ) -> None:
     monkeypatch.setattr(holdups, "STALLED_S", 0.0)
     watch, positions = (
-        StallWatch(cast("AdminClient", Broker())),
+        StallWatch(Asker(lambda: cast("AdminClient", Broker()))),
         {Partition("t", n): offset for n, offset in enumerate((3, 3, 5))},
     )
     assert watch.stalled(positions) == [], "it has only asked"

@@ -9,9 +9,7 @@ from ol0.kafka.ports import Log
 from ol0.records import Partition
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient
-
-    from ol0.kafka.logs.questions import AskedTopics
+    from ol0.kafka.logs.questions import AskedTopics, Asker
 
 
 class Answer:
@@ -25,7 +23,7 @@ class Answer:
 
 
 def test_a_topic_with_another_id_is_no_longer_read() -> None:
-    watch = TopicWatch(cast("AdminClient", None))
+    watch = TopicWatch(cast("Asker", None))
     watch._logs = {Partition("decisions", 0): Log("old", 0, 5)}
 
     watch._compare(cast("AskedTopics", Answer(decisions="old", others="new")))

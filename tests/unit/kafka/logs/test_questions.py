@@ -1,7 +1,12 @@
 from dataclasses import dataclass
 from itertools import count
+from typing import cast
 
-from ol0.kafka.logs.questions import Repeated
+from confluent_kafka.admin import AdminClient
+
+from ol0.kafka.logs.questions import Asker, Repeated, Which
+from ol0.records import Partition
+from unit.kafka.logs.test_holdups import Broker
 
 
 @dataclass
@@ -39,3 +44,19 @@ def test_there_is_a_pause_before_the_first_question_after_an_answer_and_where_th
         often.answered(lambda: ask("often", Asked(0, answered=True)))
         never.answered(lambda: ask("never", None))
     assert calls == ["often", "never"]
+
+
+def test_a_client_is_replaced_once_however_many_answers_are_errors() -> None:
+    asker = Asker(lambda: cast("AdminClient", Broker()))
+    first, places = asker.admin, [Partition("t", number) for number in (0, 1, 1, 2)]
+
+    assert asker.offsets(Which.END, places[:1]).known() == {places[0]: 5}
+    assert asker.admin is first
+
+    earlier, later = (asker.offsets(Which.END, places) for _ in range(2))
+    assert earlier.known()[places[1]] is None
+    second = asker.admin
+    assert second is not first
+
+    assert later.known()[places[1]] is None, "asked by the first one"
+    assert asker.admin is second
