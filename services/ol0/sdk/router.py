@@ -260,6 +260,12 @@ class Router:
         return None if self._view is None else (self._view.sequence, self._view.live.digest)
 
     @property
+    def dimension(self) -> int:
+        """D: how many features a prompt of this lineage has."""
+        assert self._view is not None, "following() waits until there is one"
+        return self._view.base.dimension
+
+    @property
     def age_s(self) -> float | None:
         """Seconds since what serves was known to be the newest release: some 10 at most, and more while Kafka is away.
 
