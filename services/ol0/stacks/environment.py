@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Self
 
 from ol0.config import load_settings
+from ol0.secrets import masked_url
 
 
 class EnvironmentStack:
@@ -16,7 +17,8 @@ class EnvironmentStack:
     def __init__(self, _root: Path) -> None:
         settings = load_settings(None)
         self.bootstrap_servers = settings.kafka.bootstrap_servers
-        self.redis_url = settings.redis.url.get_secret_value()
+        # The settings file of a run gets this one; the environment, where the password is, goes over the file.
+        self.redis_url = masked_url(settings.redis.url.get_secret_value())
 
     def __enter__(self) -> Self:
         return self
