@@ -8,11 +8,14 @@ import struct
 import subprocess
 import termios
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 
 import pyte
+
+LOOK_S = 0.1
+END_S = 20.0
 
 
 class Terminal:
@@ -60,13 +63,18 @@ class Terminal:
         while not holds():
             left_s = end_s - monotonic()
             assert left_s > 0, f"not on the screen after {within_s:g} s:\n{self.text}"
-            if select.select([self._fd], [], [], left_s)[0]:
-                self._stream.feed(os.read(self._fd, 65_536))
+            if select.select([self._fd], [], [], min(left_s, LOOK_S))[0]:
+                with suppress(OSError):  # nobody writes any more
+                    self._stream.feed(os.read(self._fd, 65_536))
 
     def close(self) -> None:
+        """Ends the program, and goes on reading meanwhile: one that cannot write cannot end."""
         self.process.terminate()
-        self.process.wait(20)
-        os.close(self._fd)
+        try:
+            self.wait_until(lambda: self.process.poll() is not None, END_S)
+        finally:
+            self.process.kill()
+            os.close(self._fd)
 
 
 @contextmanager
