@@ -41,16 +41,8 @@ LABEL_IN: Final = 0.19
 """Height of a label with the space around it."""
 STEP_IN: Final = 0.5
 """Width of the label of a release."""
-CLOCK_STEPS_S: Final = (
-    1,
-    2,
-    5,
-    10,
-    20,
-    30,
-    *(60 * it for it in (1, 2, 5, 10, 20, 30)),
-    *(3600 * it for it in (1, 2, 3, 6, 12, 24)),
-)
+STEPS: Final = {1: (1, 2, 5, 10, 20, 30), 60: (1, 2, 5, 10, 20, 30), 3600: (1, 2, 3, 6, 12, 24)}
+CLOCK_STEPS_S: Final = [unit_s * count for unit_s, counts in STEPS.items() for count in counts]
 """Between two times of an axis, an inch or more apart."""
 
 
