@@ -7,6 +7,7 @@
 #   make evaluate  how good the learner is: against peers on several streams, without its parts, when things go wrong
 #   make chaos   half an hour of full load on three brokers, a fault every 20 seconds, then every log read back
 #   make audit   a bill of materials (CycloneDX) into dist/, then known vulnerabilities in requirements.lock
+#   make api     docs/api.md anew from the docstrings
 #   make lock    requirements.lock anew from pyproject.toml
 #   make clean   removes what the above made, the download cache excepted
 
@@ -17,7 +18,7 @@ TEST_ARGS ?=
 CHAOS_ARGS ?=
 EVALUATE_ARGS ?=
 
-.PHONY: setup demo test lint bench evaluate evaluate-parts evaluate-streams chaos audit lock clean
+.PHONY: setup demo test lint bench evaluate evaluate-parts evaluate-streams chaos audit api lock clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -98,10 +99,14 @@ audit: .venv-audit/.installed
 	$(BIN)/uv pip sync --quiet --python .venv-audit infra/audit.lock
 	touch $@
 
+api: setup
+	$(BIN)/python -m testbed.api_page
+
 lock: setup
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra local --extra containers --extra console --extra dev --no-header pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --no-header --constraint requirements.lock pyproject.toml -o requirements-test.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra console --no-header pyproject.toml -o infra/requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra report --no-header --constraint requirements.lock pyproject.toml -o infra/report.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header benchmarks/requirements.in -o benchmarks/requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header benchmarks/reverb.in -o benchmarks/reverb.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header infra/audit.in -o infra/audit.lock

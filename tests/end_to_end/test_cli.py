@@ -1,6 +1,7 @@
 import json
 import re
 import stat
+import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,12 +19,14 @@ from ol0.kafka.sending.record_sender import RecordSender
 from ol0.operator.setup.lineage import warm_up
 from ol0.records import Outcome, ServingState
 from ol0.stacks.native import NativeStack
+from support.terminal import terminal
 from support.trials import new_security
 from testbed.lineages import Journal, Place, bring_in, services, small_prompts, write_settings
 from testbed.processes import ol0
 from testbed.waiting import wait_until
 
 WRONG_SETTING = 2
+UP_WITHIN_S = 60.0
 
 
 def write(folder: Path, tree: object) -> Path:
@@ -166,6 +169,19 @@ def test_status_shows_what_serves_what_waits_and_the_last_word_of_both_gates(pla
         assert f"{gate} says approve of {base} at stage 0:" in status.stdout
     assert "warmup.canary_threshold" in status.stdout
     assert "mean KL(base || candidate)" in status.stdout
+
+
+def test_status_watches_in_a_window_of_any_size_until_it_is_ended(place: Place, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ol0", "status", "--watch", "--config", str(place.config)]
+    with terminal(80, 24, command, tmp_path) as window:
+        window.wait_until(lambda: "─" * 80 in window.lines, UP_WITHIN_S)
+        assert f"lineage {place.prefix}" in window.lines
+        assert "…" not in window.text
+        window.resize(160, 50)
+        window.wait_until(lambda: "─" * 160 in window.lines, UP_WITHIN_S)
+        assert "more lines" not in window.text
+        assert "mean KL(base || candidate)" in window.text
+    assert window.process.returncode == 0
 
 
 def test_what_is_sent_by_hand_counts_in_the_reward(place: Place) -> None:

@@ -62,7 +62,7 @@ class Compose:
         return Settings(kafka=KafkaConfig(bootstrap_servers=f"localhost:{self.port}"), redis=redis, serving=keys)
 
     def container(self, service: str) -> str:
-        return self.run("ps", "--all", "--quiet", service).strip()
+        return self.run("--profile", "*", "ps", "--all", "--quiet", service).strip()
 
     def inspect(self, service: str, what: str) -> str:
         return docker("inspect", "--format", f"{{{{{what}}}}}", self.container(service)).strip()
@@ -94,7 +94,7 @@ def stack() -> Iterator[Compose]:
     else:
         yield compose
     finally:
-        compose.run("down", "--volumes")
+        compose.run("--profile", "soak", "down", "--volumes")
 
 
 @pytest.fixture
@@ -182,8 +182,33 @@ def test_a_service_has_no_rights_to_speak_of(compose: Compose, service: str) -> 
     assert json.loads(compose.inspect(service, "json .HostConfig.CapDrop")) == ["ALL"]
 
 
+def test_a_soak_kills_every_service_of_its_own_and_leaves_its_report_in_a_volume(
+    compose: Compose, tmp_path: Path
+) -> None:
+    # Given a day that is a quarter of an hour, at 60 to 1
+    short = {"OL0_SOAK_HOURS": "0.25", "OL0_SOAK_TIME_SCALE": "60", "OL0_SOAK_RATE": "60"}
+    words = compose.command("--profile", "soak", "up", "--build", "--no-deps", "--exit-code-from", "soak", "soak")
+    # When it is run beside the stack, on its servers
+    environment = {**compose.environment, **short}
+    done = subprocess.run(["docker", *words], env=environment, capture_output=True, text=True, check=False, timeout=280)
+    sys.stderr.write(done.stdout[-8_000:] + done.stderr[-2_000:])
+    compose.run("--profile", "soak", "cp", "soak:/data/run/.", str(tmp_path))
+    # Then every record is accounted for, whether or not so short a run has proven anything
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (done.returncode, report["verdict"]) in {(0, "passed"), (3, "not proven")}
+    assert report["reconciliation"]["decisions"] == report["reconciliation"]["outcomes_read"] == 900
+    assert {fault["fault"] for fault in report["faults"]} == {f"kill -9 of {name}" for name in SERVICES}
+    assert (tmp_path / "report.html").read_text().startswith("<!DOCTYPE html>")
+    # And it had no more rights than a service, and limits
+    assert compose.inspect("soak", ".Config.User") == "10001"
+    assert compose.inspect("soak", ".HostConfig.ReadonlyRootfs") == "true"
+    assert json.loads(compose.inspect("soak", "json .HostConfig.CapDrop")) == ["ALL"]
+    assert int(compose.inspect("soak", ".HostConfig.Memory")) == 3 * 1024**3
+    assert int(compose.inspect("soak", ".HostConfig.PidsLimit")) == 512
+
+
 def test_down_leaves_nothing(compose: Compose) -> None:
     """The last one: it takes the stack away."""
     assert compose.left()
-    compose.run("down", "--volumes")
+    compose.run("--profile", "soak", "down", "--volumes")
     assert not compose.left()

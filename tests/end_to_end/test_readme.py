@@ -1,9 +1,14 @@
-"""README does what it says, as it stands there: settings, commands and snippets, on servers of one's own."""
+"""README does what it says, as it stands there: settings, commands and snippets, on servers of one's own.
+
+Of the other pages, every command that they name is there; what they show as code is run by tests of their own.
+"""
 
 import json
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,10 +29,24 @@ from testbed.processes import Started, ol0
 from testbed.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
+README, *_ = TEXTS = [page.read_text(encoding="utf-8") for page in PAGES]
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-INLINE = [" ".join(line.split()) for line in re.findall(r"`(?:\.venv/bin/)?(ol0 [^`]+)`", README)]
-FENCED = [line for _, text in BLOCKS for line in text.splitlines() if line.startswith("ol0 ")]
+COMMANDS = {
+    " ".join(line.split())
+    for text in TEXTS
+    for line in [*re.findall(r"`(?:\.venv/bin/)?(ol0 [^`]+)`", text), *re.findall(r"^(ol0 .*)$", text, re.MULTILINE)]
+}
+TARGETS = {name for text in TEXTS for name in re.findall(r"(?:`|^)make ([\w-]+)", text, re.MULTILINE)}
+LOOKS = {
+    "ol0 report": "not known yet; 0 sessions",
+    "ol0 releases list": "offered -> live",
+    "ol0 replay stats": "decisions         1: 0 outcomes",
+    "ol0 trace ID": "Not published yet.",
+    "ol0 dlq replay": "no dead letters",
+}
+"""Commands that only look, and words of what they print while the first window is open."""
 ITS_DECISION = "7e0f3c52-6c1b-4f0e-9d1a-1f2e3d4c5b6a"
 UP_WITHIN_S = 90.0
 
@@ -100,12 +119,17 @@ def test_the_services_come_up_take_what_every_snippet_says_and_end_with_sigterm(
         journal.first(ServingState, within_s=UP_WITHIN_S)
     assert set(services.services()) == set(SERVICES)
     # When its host decides, and feedback comes by each of its five ways.
-    say_by_every_other_way(stack, decide())
+    decision_id = decide()
+    say_by_every_other_way(stack, decision_id)
     # Then all of it waits for the window to close, nothing is a dead letter, and the commands answer.
     store = ReplayStore(connect(settings.redis), settings.kafka.topic_prefix)
     wait_until(lambda: (store.counters().open, store.counters().waiting) == (1, 5), 30)
     assert run("ol0 dlq list --config ol0.toml") == "no dead letters in lineage ol0\n"
     assert "live the base" in run("ol0 status --config ol0.toml")
+    assert [line for line in LOOKS if f"`{line}`" not in README] == []
+    with ThreadPoolExecutor() as pool:  # most of them wait
+        found = list(pool.map(run, (f"{line.replace('ID', decision_id)} --config ol0.toml" for line in LOOKS)))
+    assert [told in text for told, text in zip(LOOKS.values(), found, strict=True)] == [True] * len(LOOKS)
     # When it is asked to end, then all services end in time, and the command with them.
     services.process.terminate()
     assert services.process.wait(12) == 0
@@ -114,11 +138,20 @@ def test_the_services_come_up_take_what_every_snippet_says_and_end_with_sigterm(
     assert {path.stem for path in (clone / "runs" / "logs").iterdir()} == set(SERVICES)
 
 
-@pytest.mark.parametrize("line", sorted({*FENCED, *INLINE}))
+@pytest.mark.parametrize("line", sorted(COMMANDS))
 def test_every_command_that_is_named_is_there_with_its_options(line: str) -> None:
     words, command = shlex.split(line)[1:], typer.main.get_command(app)
-    while hasattr(command, "commands"):
+    while words and hasattr(command, "commands"):
         assert words[0] in command.commands, f"no {words[0]!r} among {sorted(command.commands)}"
         command = command.commands[words.pop(0)]
-    if words:  # a bare name is no call
+    takers = {name for it in command.params for name in it.opts if not getattr(it, "is_flag", True)}
+    if words and words[-1] in takers:  # an option that a sentence is about
+        words.append("VALUE")
+    if words and words != ["--help"]:  # a bare name is no call
         command.make_context(line, words)
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS))
+def test_every_target_of_make_that_is_named_is_there(target: str) -> None:
+    done = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

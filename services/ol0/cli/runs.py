@@ -3,6 +3,7 @@
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from uuid import uuid4
 
 import typer
 from rich.console import Console
@@ -87,6 +88,7 @@ class StackName(StrEnum):
 
     NATIVE = "native"
     TESTCONTAINERS = "testcontainers"
+    ENVIRONMENT = "environment"
 
 
 @app.command(rich_help_panel="Try")
@@ -96,7 +98,11 @@ def soak(
         float, typer.Option(min=1, help="Seconds of event time per second of wall-clock time.")
     ] = 1.0,
     stack: Annotated[
-        StackName, typer.Option(help="Run Kafka and Valkey as child processes or as containers.")
+        StackName,
+        typer.Option(
+            help="Run Kafka and Valkey as child processes or as containers, or use those that "
+            "OL0_KAFKA__BOOTSTRAP_SERVERS and OL0_REDIS__URL name, under a topic prefix of its own."
+        ),
     ] = StackName.NATIVE,
     out: Annotated[
         Path, typer.Option(help="Folder for the report, settings and logs. Its old content is replaced.")
@@ -125,6 +131,7 @@ def soak(
             seed=seed,
             habits=UserHabits(rate_per_s=rate),
             data=data,
+            topic_prefix=f"soak-{uuid4().hex[:8]}",
         )
         report = play(plan, _stack_class(stack), Console())
     raise typer.Exit(exit_status(report.verdict))
@@ -171,6 +178,10 @@ def _stack_class(name: StackName) -> "Callable[[Path], Stack]":
         from ol0.stacks.native import NativeStack
 
         return NativeStack
+    if name is StackName.ENVIRONMENT:
+        from ol0.stacks.environment import EnvironmentStack
+
+        return EnvironmentStack
     with extra("local,containers"):
         from ol0.stacks.containers import ContainerStack
     return ContainerStack

@@ -1,25 +1,28 @@
-"""The live view as one screen: at most 100 columns by 32 rows, in colours that read on black and on white."""
+"""The live view as one screen, from 80 columns by 24 rows on, in colours that read on black and on white."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.progress_bar import ProgressBar
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
 from ol0.operator.figures import CandidateStory, Success, deciding_reason
+from ol0.operator.fitted import Fitted
 from ol0.operator.narration import now_sentence
 from ol0.operator.observation import Observation
 from ol0.operator.text import DASH, clock, lift_text, percent, plural, reason_text, stage_text
 from ol0.records import Arm, Gate, Judgement, Phase, Verdict, short
 
-WIDTH: Final = 100
+HEIGHT: Final = 32
 CANDIDATE_ROWS: Final = 9
+MOST_BARS: Final = 400
 SPARK_BARS: Final = "▁▂▃▄▅▆▇█"
-SPARK_WIDTH: Final = 24
 QUIET: Final = "#808080"
 """Grey of the middle: as readable on black as on white. The others are as bright."""
 ARM_STYLE: Final = {Arm.LIVE: "#2f80c8", Arm.STAGED: "#c96a12", Arm.HOLDBACK: QUIET}
@@ -40,18 +43,15 @@ PHASE_WORDS: Final = {
 }
 
 
-def screen(now: Observation) -> RenderableType:
-    """The whole screen."""
-    return Group(
-        _header(now),
-        Text(),
-        _arms(now),
-        Text(),
-        facts(now),
-        Text(),
-        candidates(now.candidates),
-        Rule(style=QUIET),
-        Text(now_sentence(now), no_wrap=True, overflow="ellipsis"),
+def screen(now: Observation, height: int) -> RenderableType:
+    """The whole screen: as wide as the terminal and as tall as this, up to ``HEIGHT`` rows."""
+    return Fitted(
+        above=Group(_header(now), Text(), _arms(now), Text(), facts(now), Text()),
+        table=partial(candidates, now.candidates),
+        most=CANDIDATE_ROWS,
+        below=(Rule(style=QUIET), Text(now_sentence(now))),
+        height=min(height, HEIGHT),
+        filled=True,
     )
 
 
@@ -95,39 +95,48 @@ def _arms(now: Observation) -> RenderableType:
     table.add_column("success", width=9)
     for heading in ("now", "whole run", *(f"{kind} kinds" for kind in kinds), "rewards"):
         table.add_column(heading, justify="right", width=9)
-    table.add_column("over time", width=SPARK_WIDTH)
-    sparks = _sparklines(now)
+    table.add_column("over time", ratio=1)
+    points = now.series[:: -(len(now.series) // MOST_BARS + 1)][::-1]
+    known = [value for point in points for value in point.success.values() if value is not None]
+    low, high = min(known, default=0.0), max(known, default=1.0)  # one scale, so that heights compare
     for arm, figures in now.arms.items():
         by_kind = [percent(_recent(now.kinds[kind].get(arm))) for kind in kinds]
-        cells = [percent(figures.recent), percent(figures.overall), *by_kind, f"{figures.rewards:,}", sparks[arm]]
-        table.add_row(Text(arm, style=f"bold {ARM_STYLE[arm]}"), *cells[:-1], Text(cells[-1], style=ARM_STYLE[arm]))
+        cells = [percent(figures.recent), percent(figures.overall), *by_kind, f"{figures.rewards:,}"]
+        line = _Line([point.success.get(arm) for point in points], low, high, ARM_STYLE[arm])
+        table.add_row(Text(arm, style=f"bold {ARM_STYLE[arm]}"), *cells, line)
     return table
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A sparkline: the run so far fills the width."""
+
+    values: Sequence[float | None]
+    low: float
+    high: float
+    style: str
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        count, columns = len(self.values), options.max_width
+        shown = [self.values[-(-(i + 1) * count // columns) - 1] for i in range(columns if count else 0)]
+        yield Text(sparkline(shown, self.low, self.high), style=self.style)
 
 
 def _recent(figures: Success | None) -> float | None:
     return None if figures is None else figures.recent
 
 
-def _sparklines(now: Observation) -> dict[Arm, str]:
-    """The arms on one scale, so that heights compare; the run so far fills the width."""
-    count = len(now.series)
-    columns = min(count, SPARK_WIDTH)
-    points = [now.series[(i + 1) * count // columns - 1] for i in range(columns)]
-    values = {arm: [point.success.get(arm) for point in points] for arm in Arm}
-    known = [value for line in values.values() for value in line if value is not None]
-    return {arm: sparkline(line, min(known, default=0.0), max(known, default=1.0)) for arm, line in values.items()}
-
-
 def facts(now: Observation, as_of: str | None = None) -> RenderableType:
-    """Lift, where it is said what it holds for, and serving state: a name and a sentence each."""
+    """Lift, where it is said what it holds for, serving state and trial: a name and a sentence each."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(width=7, style=QUIET)
-    grid.add_column(no_wrap=True, overflow="ellipsis")
+    grid.add_column()
     lift = Text(lift_text(now.lift), style="bold")
     grid.add_row("lift", lift.append("  over the holdback, per session", style=f"not bold {QUIET}"))
     if as_of is not None:
         grid.add_row("", as_of)
     grid.add_row("serving", _serving(now))
+    grid.add_row("staged", _staged(now))
     return grid
 
 
@@ -138,14 +147,16 @@ def _serving(now: Observation) -> Text:
     text = Text.assemble("base ", short(serving.base), "   live ")
     name = "the base" if serving.live == serving.base else f"{short(serving.live)} (step {serving.live_step})"
     text.append(name, style=ARM_STYLE[Arm.LIVE])
-    if serving.staged is not None:
-        trial = serving.staged
-        text.append("   staged ")
-        text.append(
-            f"{short(trial.digest)} (stage {trial.stage}, {trial.share * 100:.0f} %)", style=ARM_STYLE[Arm.STAGED]
-        )
     text.append(f"   {serving.mode}{', frozen' if serving.frozen else ''}   state {serving.sequence}", style=QUIET)
     return text
+
+
+def _staged(now: Observation) -> Text:
+    trial = None if now.serving is None else now.serving.staged
+    if trial is None:
+        return Text(DASH)
+    text = f"{short(trial.digest)} (stage {trial.stage}, {trial.share * 100:.0f} %)"
+    return Text(text, style=ARM_STYLE[Arm.STAGED])
 
 
 def read_at(story: CandidateStory) -> str:
@@ -154,18 +165,17 @@ def read_at(story: CandidateStory) -> str:
 
 
 def candidates(
-    stories: Sequence[CandidateStory], rows: int = CANDIDATE_ROWS, at: Callable[[CandidateStory], str] = read_at
+    stories: Sequence[CandidateStory], rows: int, at: Callable[[CandidateStory], str] = read_at
 ) -> RenderableType:
-    """The newest candidates, the very newest first; always as many rows, so that nothing below jumps."""
+    """The newest candidates, the very newest first."""
     table = _table()
     table.add_column("offered", width=8)
     table.add_column("step", justify="right", width=4)
-    table.add_column("at", justify="right", min_width=4, no_wrap=True)
-    table.add_column("canary", ratio=1, no_wrap=True, overflow="ellipsis")
-    table.add_column("drift", width=19, no_wrap=True, overflow="ellipsis")
+    table.add_column("at", justify="right", min_width=4)
+    table.add_column("canary", ratio=1)
+    table.add_column("drift", width=19)
     table.add_column("is", width=10)
-    newest = stories[: -rows - 1 : -1]
-    for story in newest:
+    for story in stories[: -rows - 1 : -1]:
         style = {Phase.LIVE: ARM_STYLE[Arm.LIVE], Phase.STAGED: ARM_STYLE[Arm.STAGED]}.get(story.phase or Phase.OFFERED)
         table.add_row(
             short(story.digest),
@@ -174,8 +184,6 @@ def candidates(
             *(_word(story.word(gate)) for gate in Gate),
             Text(PHASE_WORDS[story.phase], style=style or QUIET),
         )
-    for _ in range(rows - len(newest)):
-        table.add_row()
     return table
 
 

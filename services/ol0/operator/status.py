@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from threading import Event
 from time import monotonic
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.text import Text
 
 from ol0.clock import wall_clock_ms
@@ -16,6 +18,7 @@ from ol0.errors import StreamError
 from ol0.kafka.topic_readers.log_reader import LogReader
 from ol0.operator.figure_sources import Sources
 from ol0.operator.figures import CandidateStory
+from ol0.operator.fitted import Fitted
 from ol0.operator.observation import OBSERVED_TOPICS, Observation, Observer
 from ol0.operator.screen import candidates, facts
 from ol0.operator.text import age, moment, plural
@@ -27,6 +30,7 @@ from ol0.replay.store import ReplayStore
 READ_S = 30.0
 WATCH_S = 2.0
 LOOK_S = 0.05
+RESIZE_S = 0.2
 TOPICS = tuple(name for name in OBSERVED_TOPICS if name != "outcomes")  # the store has the sums of those
 
 
@@ -43,7 +47,7 @@ def show_status(settings: Settings, console: Console) -> None:
 
 
 def watch_status(settings: Settings, console: Console, stop: Event) -> None:
-    """The same, drawn again every two seconds until ``stop`` is set.
+    """The same, drawn again every two seconds, or when the terminal has another size, until ``stop`` is set.
 
     Raises:
         StreamError, StoreError: as ``show_status``.
@@ -52,8 +56,11 @@ def watch_status(settings: Settings, console: Console, stop: Event) -> None:
     with _observer(settings) as observer, Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
         _catch_up(settings, observer)
         while not stop.is_set():
-            live.update(status_screen(observer.observe(), store.counters(), prefix, wall_clock_ms()), refresh=True)
-            stop.wait(WATCH_S)
+            size, next_s = console.size, monotonic() + WATCH_S
+            found = observer.observe(), store.counters(), prefix, wall_clock_ms()
+            live.update(status_screen(*found, size.height), refresh=True)
+            while console.size == size and monotonic() < next_s and not stop.wait(RESIZE_S):
+                pass
 
 
 def status_json(settings: Settings) -> str:
@@ -97,7 +104,9 @@ def _verdict_tree(verdict: Verdict) -> dict[str, object]:
     }
 
 
-def status_screen(now: Observation, counters: Counters, lineage: str, clock_ms: int) -> RenderableType:
+def status_screen(
+    now: Observation, counters: Counters, lineage: str, clock_ms: int, height: int | None = None
+) -> RenderableType:
     """Serving state, what waits in the store, the candidates, and the newest verdict of each gate with its reasons.
 
     Args:
@@ -105,18 +114,22 @@ def status_screen(now: Observation, counters: Counters, lineage: str, clock_ms: 
         counters: of the store.
         lineage: its name.
         clock_ms: the wall clock.
+        height: rows of the window that it has to fit into; None: it may scroll.
     """
     waits = f"{plural(counters.open, 'open window')}, {counters.waiting:,} feedback waiting"
     done = f"{counters.decisions:,} decisions, {counters.outcomes:,} outcomes, {counters.examples:,} examples"
-    return Group(
-        Text(f"lineage {lineage}", style="bold"),
-        facts(now, _as_of(now, clock_ms)),
-        *map(Text, _trial(now, clock_ms)),
-        Text(f"store    {done}; {waits}"),
-        Text(),
-        candidates(now.candidates, rows=min(len(now.candidates), 8), at=_offered),
-        Text(),
-        *(line for gate in Gate for line in _last_word(now, gate)),
+    return Fitted(
+        above=Group(
+            Text(f"lineage {lineage}", style="bold"),
+            facts(now, _as_of(now, clock_ms)),
+            *map(Text, _trial(now, clock_ms)),
+            Text(f"store    {done}; {waits}"),
+            Text(),
+        ),
+        table=partial(candidates, now.candidates, at=_offered),
+        most=8,
+        below=(Text(), *(line for gate in Gate for line in _last_word(now, gate))),
+        height=height,
     )
 
 
@@ -133,21 +146,21 @@ def _trial(now: Observation, clock_ms: int) -> Iterator[str]:
     story = None if trial is None else now.story(trial.digest)
     if trial is not None and story is not None and story.stage_began_ms is not None:
         ago = age((clock_ms - story.stage_began_ms) / 1000)
-        yield f"trial    came to stage {trial.stage} at {moment(story.stage_began_ms)}, {ago} ago"
+        yield f"         came to stage {trial.stage} at {moment(story.stage_began_ms)}, {ago} ago"
 
 
 def _offered(story: CandidateStory) -> str:
     """By the record itself: the run began for this command when it was called."""
-    return moment(story.offered_ms)[:-4]
+    return moment(story.offered_ms)[5:-4]  # the newest ones, so that the year goes without saying
 
 
-def _last_word(now: Observation, gate: Gate) -> list[Text]:
+def _last_word(now: Observation, gate: Gate) -> list[RenderableType]:
     verdicts = [seen.record for seen in now.verdicts if seen.record.gate is gate]
     if not verdicts:
         return [Text(f"{gate} has said nothing yet")]
     newest = verdicts[-1]
     title = f"{gate} says {newest.judgement} of {short(newest.digest)} at stage {newest.stage}:"
-    return [Text(title), *(Text(f"  {reason.text}") for reason in newest.reasons)]
+    return [Text(title), *(Padding(Text(reason.text), (0, 0, 0, 2)) for reason in newest.reasons)]
 
 
 def _read(settings: Settings) -> Observation:

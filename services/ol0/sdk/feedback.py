@@ -9,7 +9,14 @@ from ol0.records import Action, DecisionId, Feedback, ImplicitFeedback, Implicit
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """How a tool call that the decision led to went."""
+    """How a tool call that the decision led to went.
+
+    Attributes:
+        tool: its name.
+        success: whether it did what it was called for.
+        latency_ms: how long it took; None: not known.
+        error_class: kind of the error; None without one.
+    """
 
     tool: str
     success: bool
@@ -19,7 +26,12 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class Implicit:
-    """A sign in the behaviour of the user; strength from 0 (none) to 1 (certain)."""
+    """A sign in the behaviour of the user.
+
+    Attributes:
+        kind: a member of ``ol0.records.ImplicitKind``.
+        strength: from 0 (none) to 1 (certain).
+    """
 
     kind: ImplicitKind
     strength: float = 1.0

@@ -11,10 +11,18 @@ from ol0.sdk.router import Router
 
 
 class RouterMetrics(Collector):
-    """Asks the router whenever Prometheus asks the host.
+    """Asks the router whenever Prometheus asks the host: records delivered, waiting and lost by reason, age, sequence.
 
-    >>> from prometheus_client import REGISTRY  # doctest: +SKIP
-    >>> REGISTRY.register(RouterMetrics(router))  # doctest: +SKIP
+    >>> from prometheus_client import CollectorRegistry, generate_latest
+    >>> from ol0 import Base, Router
+    >>> router = Router.local(Base.from_linear([[1.0, 0.0], [0.0, 1.0]]).data)
+    >>> registry = CollectorRegistry()  # or REGISTRY of prometheus_client, which your host serves already
+    >>> registry.register(RouterMetrics(router))
+    >>> b"ol0_sdk_delivered_total 0.0" in generate_latest(registry)
+    True
+
+    Args:
+        router: of this process; a forked child registers its own.
     """
 
     def __init__(self, router: Router) -> None:

@@ -51,6 +51,16 @@ class OnlineLearner:
     every other method raises ConfigError. The same base, anchors, config, seed and calls give the same candidates, bit
     for bit. For one thread at a time.
 
+    >>> from ol0 import Base, Example, OnlineLearner, Router
+    >>> features = np.eye(4, dtype=np.float32).repeat(50, axis=0)
+    >>> base = Base.from_labels(features, labels=features.argmax(axis=1))
+    >>> learner = OnlineLearner()
+    >>> learner.adopt(base.controller, base.anchors)
+    >>> learner.learn(Example(row, (0,), (0.925,), reward=1.0, session_id="s") for row in features[:64])
+    2
+    >>> learner.obstacle()
+    '64 examples so far; the first candidate needs min_replay = 1000'
+
     Args:
         config: every number; its profile ``legacy`` has those of the code that OL0 takes over from.
         seed: of everything that is drawn.
@@ -102,13 +112,16 @@ class OnlineLearner:
         return self._warmed().replay
 
     def learn(self, examples: Iterable[Example], time_ms: int | None = None) -> int:
-        """Adds examples and trains what becomes due, as if each had come by itself; returns how many updates it made.
+        """Adds examples and trains what becomes due, as if each had come by itself.
 
         Takes one at a time, or a whole log: the calls that they come in make no difference.
 
         Args:
             examples: as for ``add``.
             time_ms: as for ``add``.
+
+        Returns:
+            How many updates it made: one for every ``examples_per_update`` examples.
 
         Raises:
             RangeError: as ``add``.
@@ -129,8 +142,8 @@ class OnlineLearner:
 
         Args:
             examples: in the order in which they came.
-            time_ms: event time at which their rewards were known, which ``max_age_s`` counts from; None: no time has
-                passed since the last call.
+            time_ms: event time in ms at which their rewards were known, which ``max_age_s`` counts from; None: no time
+                has passed since the last call.
 
         Raises:
             RangeError: an example does not fit the base, or time goes back; none was taken.
@@ -150,7 +163,7 @@ class OnlineLearner:
         return total
 
     def obstacle(self) -> str | None:
-        """Why there is no candidate now, in words; None where there is one."""
+        """What is missing for a candidate, in words: examples, training, or evidence. None where there is one."""
         warm, config = self._warmed(), self.config
         if warm.replay.examples < config.min_replay:
             return f"{warm.replay.examples} examples so far; the first candidate needs min_replay = {config.min_replay}"
@@ -180,8 +193,8 @@ class OnlineLearner:
         """The next candidate, its ``data`` a checkpoint for ``Router.local``; None while there is an ``obstacle``.
 
         Args:
-            budget_share: share of the regret budget that it may use. The service lowers it after each candidate that
-                its gates turn down.
+            budget_share: share of the regret budget that it may use, within 0..1. The service lowers it after each
+                candidate that its gates turn down.
         """
         if self.obstacle() is not None:
             return None
@@ -208,7 +221,10 @@ class OnlineLearner:
         warm.live = controller.digest
 
     def snapshot(self) -> bytes:
-        """All that training changed. Examples stay evidence, also of a bad time: theirs is ``replay.snapshot``."""
+        """All that training changed, as bytes for ``restore``.
+
+        Examples stay evidence, also of a bad time: theirs is ``replay.snapshot``.
+        """
         warm = self._warmed()
         counters = {"base": warm.base.digest, "step": warm.step, "trained": warm.training.trained}
         parts = {"trainer": warm.trainer.snapshot(), "counters": json.dumps(counters).encode()}

@@ -35,13 +35,16 @@ class Sender(Protocol):
 class Options:
     """What a host may set besides the config.
 
+    >>> Options(features_dtype=FeaturesDtype.FLOAT16, wait_s=1.0).wait_s
+    1.0
+
     Attributes:
-        features_dtype: of the logged features. float32 repeats decisions to the bit; float16 halves the log, and
-            decisions are then made on the rounded features.
-        clock: event time in ms. The soak harness passes its own.
+        features_dtype: of the logged features, ``ol0.records.FeaturesDtype``. FLOAT32 repeats decisions to the bit;
+            FLOAT16 halves the log, and decisions are then made on the rounded features.
+        clock: event time in ms since 1970. The soak harness passes its own.
         rng: explores. Seeded from the system's random source by default, whatever the host does with ``random.seed``,
             and once more in a forked child.
-        wait_s: how long ``open`` waits for Kafka before the base file serves.
+        wait_s: seconds that ``Router.open`` waits for Kafka before the base file serves.
     """
 
     features_dtype: FeaturesDtype = FeaturesDtype.FLOAT32

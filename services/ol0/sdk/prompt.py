@@ -19,12 +19,14 @@ from ol0.sdk.view import View
 
 
 class Choice(NamedTuple):
-    """What was decided. A named tuple: as immutable as a frozen dataclass, and .4 us cheaper, a tenth of a decision.
+    """What was decided.
+
+    A named tuple: as immutable as a frozen dataclass, and .4 us cheaper, a tenth of a decision.
 
     Attributes:
         decision_id: what feedback refers to.
-        action: one index per part.
-        propensity: the probability with which each part was drawn.
+        action: one index per part; a router with a single choice to make has one part.
+        propensity: the probability with which each part was drawn, within (0, 1].
         arm: who served.
         digest: the controller that decided.
     """
@@ -116,7 +118,7 @@ class Prompt:
         """Chooses an action and logs the decision.
 
         Args:
-            features: shape (D,).
+            features: shape (D,); decided on as float32.
             previous: the session's action before this one, as its ``Choice`` had it. Where the lineage has hysteresis,
                 as one from AR1 has, it is kept unless another is better by enough; elsewhere it changes nothing.
 

@@ -46,7 +46,17 @@ class Router:
 
     A new release becomes visible by swapping one reference to an immutable view; prompts hold on to theirs. May be used
     from several threads, and in forked children: each has connections and an account of its own, from when it first
-    needs them, and serves what its parent served until it has read what is newer.
+    needs them, and serves what its parent served until it has read what is newer. ``open`` makes one for production,
+    ``local`` one for tests.
+
+    >>> import numpy as np
+    >>> from ol0 import Base, Router
+    >>> base = Base.from_linear(np.eye(4), epsilon=0.0)
+    >>> with Router.local(base.data) as router:
+    ...     with router.prompt("session-17", user="ann") as prompt:
+    ...         choice = prompt.decide([1.0, 0.0, 0.0, 0.0])
+    >>> choice.action, choice.propensity
+    ((0,), (1.0,))
 
     Args:
         view: what serves at first; None where a follower is about to bring it.
@@ -89,6 +99,10 @@ class Router:
     def open(cls, settings: Settings, options: Options | None = None) -> Self:
         """Follows the releases of a lineage. Where Kafka does not answer in time, ``serving.base`` serves at first.
 
+        Args:
+            settings: from ``ol0.config.load_settings(path)``; needs ``serving.arm_key`` and ``serving.user_key``.
+            options: None: the defaults.
+
         Raises:
             ConfigError: there is neither a release nor a base file, a key is not set, or an option contradicts a
                 guarantee.
@@ -129,6 +143,11 @@ class Router:
     ) -> Self:
         """Serves one checkpoint to everybody, without Kafka and without a log: for a host's own tests.
 
+        Args:
+            checkpoint: bytes or a file, such as ``base.safetensors`` or the ``data`` of a candidate.
+            config: arms and holdback; None: the defaults.
+            options: None: the defaults.
+
         Raises:
             CheckpointError: the checkpoint is not what it says.
             OSError: the file cannot be read.
@@ -144,6 +163,9 @@ class Router:
             user: who asks; a pseudonym of it is stored, never itself.
             group: label for reports; never an input of a decision.
             turn: decisions that this session has had in earlier prompts.
+
+        Returns:
+            A context manager. All its decisions are those of one controller, whatever is released meanwhile.
 
         Raises:
             RangeError: session or group is too long for the log, or no text that can be written.
@@ -175,14 +197,16 @@ class Router:
         source: str | None = None,
         feedback_id: str | None = None,
     ) -> bool:
-        """Sends one signal about a decision; says whether it is on its way.
+        """Sends one signal about a decision: of a user (``thumb``, ``rating``, ``correction``), of a tool, or implicit.
+
+        Never blocks, and no outage of Kafka raises.
 
         Args:
             decision_id: from the ``Choice``.
             session_id: of the prompt.
             thumb: +1 or -1.
             rating: 1 to 5.
-            correction: the right action.
+            correction: the right action, one index per part.
             tool: how a tool call went.
             implicit: a sign in the user's behaviour.
             user: who says so, as ``prompt`` takes it; a pseudonym of it is stored.
@@ -190,8 +214,11 @@ class Router:
                 other. Where neither is given it is the session: two people who vote in one session are then one.
             feedback_id: the same one counts once, however often it is sent.
 
+        Returns:
+            Whether it is on its way; if not, ``account`` says why.
+
         Raises:
-            ContractError: no signal, several at a time, one out of range, or user and source.
+            ContractError: no signal, signals of several kinds, one out of range, or user and source.
         """
         if user is not None and source is not None:
             raise ContractError("report who says so once: user or source")
@@ -229,8 +256,14 @@ class Router:
 
     @property
     def serving(self) -> tuple[int, Digest] | None:
-        """Sequence and live digest of what the next prompt will be pinned to."""
+        """Sequence and live digest of what the next prompt will be pinned to; None while nothing serves yet."""
         return None if self._view is None else (self._view.sequence, self._view.live.digest)
+
+    @property
+    def dimension(self) -> int:
+        """D: how many features a prompt of this lineage has."""
+        assert self._view is not None, "following() waits until there is one"
+        return self._view.base.dimension
 
     @property
     def age_s(self) -> float | None:

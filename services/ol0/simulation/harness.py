@@ -32,7 +32,7 @@ from ol0.sdk.options import Options
 from ol0.sdk.router import Router
 from ol0.simulation.event_clock import EventClock
 from ol0.simulation.faults import Fault, FaultInjector
-from ol0.simulation.report.files import summary_text, write_report
+from ol0.simulation.report.files import summary_text, wrapped, write_report
 from ol0.simulation.report.model import ENOUGH_DECISIONS, EventTime, RunReport
 from ol0.simulation.report.text import base_text
 from ol0.simulation.services import Services
@@ -86,7 +86,9 @@ def play(plan: RunPlan, make_stack: Callable[[Path], Stack], console: Console) -
     with fresh_folder(plan.out), _logging_into(plan.out / "logs" / "harness.log"):
         report = run.run()
     machine, people = write_report(report, plan.out)
-    console.print(summary_text(report), highlight=False, soft_wrap=True)
+    summary = summary_text(report)
+    shown = wrapped(summary, console.width) if console.is_terminal else summary
+    console.print(shown, highlight=False, markup=False, soft_wrap=True)
     console.print(f"\nFull report: {people}\nFor machines:    {machine}", highlight=False, soft_wrap=True)
     return report
 

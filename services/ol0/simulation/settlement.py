@@ -2,7 +2,8 @@
 
 import platform
 from collections.abc import Mapping
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from time import monotonic
 
 from ol0.config import Settings
@@ -85,9 +86,12 @@ def kind_policy(prompts: Prompts, base: Controller, final: Controller) -> KindPo
 
 
 def environment() -> Mapping[str, str]:
-    """Versions of what took part."""
-    names = ("ol0", "confluent-kafka", "redis", "numpy")
-    return {"python": platform.python_version(), "machine": platform.platform(), **{it: version(it) for it in names}}
+    """Versions of what took part; none of OL0 itself where it runs from its sources, as in a container."""
+    found = {"python": platform.python_version(), "machine": platform.platform()}
+    for name in ("ol0", "confluent-kafka", "redis", "numpy"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def settings_that_matter(settings: Settings) -> Mapping[str, str]:

@@ -22,6 +22,7 @@ def soak_plan(
     seed: int,
     habits: UserHabits,
     data: Path | None = None,
+    topic_prefix: str = "soak",
 ) -> RunPlan:
     """Production's settings, and every service killed once.
 
@@ -32,6 +33,7 @@ def soak_plan(
         seed: of the split, the base and the users.
         habits: of the users; their rate is in wall time, pauses and delays are replaced by those of event time.
         data: labelled prompts; None: those that travel inside the package.
+        topic_prefix: of the lineage: one that its stack has not seen yet.
     """
     wall_s = duration_hours * 3600 / time_scale
     return RunPlan(
@@ -40,7 +42,7 @@ def soak_plan(
         seed,
         decisions=max(1, round(wall_s * habits.rate_per_s)),
         habits=scaled(habits, time_scale),
-        settings=soak_settings(seed),
+        settings={**soak_settings(seed), "kafka": {"topic_prefix": topic_prefix}},
         time_scale=time_scale,
         faults=kill_each_once(wall_s),
     )

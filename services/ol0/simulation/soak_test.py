@@ -104,6 +104,9 @@ def run_24hour_soak_test(
         rate_per_s: prompts in a second of wall time.
         console: where the run is shown; None: nowhere.
 
+    Returns:
+        The verdict, with its figures; ``report.html`` and ``report.json`` are in ``out``.
+
     Raises:
         ConfigError: the folder holds something that no run made, or the evaluator has no holdback.
         OL0Error: the run could not be finished; says what and where the log is.

@@ -7,7 +7,7 @@ from rich.live import Live
 
 from ol0.operator.narration import news, status_sentence
 from ol0.operator.observation import Observation
-from ol0.operator.screen import WIDTH, screen
+from ol0.operator.screen import screen
 from ol0.operator.text import clock
 
 STATUS_EVERY_S: Final = 5.0
@@ -39,11 +39,12 @@ def make_view(console: Console) -> View:
 
 
 class LiveView:
-    """One screen, drawn anew at each ``show``."""
+    """One screen, drawn anew at each ``show``, in the size that the terminal has then."""
 
     def __init__(self, console: Console) -> None:
-        console.width = min(console.width, WIDTH)
-        self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
+        self._console = console
+        self._size = console.size
+        self._live = self._new()
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -54,11 +55,23 @@ class LiveView:
 
     def show(self, now: Observation) -> None:
         """Draw the screen."""
-        self._live.update(screen(now), refresh=True)
+        if self._console.size != self._size:
+            self._start_over()
+        self._live.update(screen(now, self._size.height), refresh=True)
 
     def say(self, text: str) -> None:
         """Print a sentence above the screen."""
-        self._live.console.print(text, highlight=False, markup=False)
+        self._console.print(text, highlight=False, markup=False)
+
+    def _new(self) -> Live:
+        return Live(console=self._console, auto_refresh=False, vertical_overflow="crop")
+
+    def _start_over(self) -> None:
+        """After a resize the terminal has wrapped the old lines anew: where the screen began is not known any more."""
+        self._live.stop()
+        self._console.clear()
+        self._size, self._live = self._console.size, self._new()
+        self._live.start()
 
 
 class PlainView:

@@ -11,7 +11,7 @@ from ol0.operator.observation import Observation
 from ol0.operator.text import MINUS
 from ol0.records import Arm, Gate, Judgement, Reason, Verdict
 from ol0.simulation.report.evidence import trials
-from ol0.simulation.report.files import as_json, summary_text, write_report
+from ol0.simulation.report.files import as_json, summary_text, wrapped, write_report
 from ol0.simulation.report.model import EventTime, KindPolicy, Policy, Reconciliation, RunReport, RunVerdict
 from ol0.simulation.report.page import html
 from ol0.simulation.report.text import headline
@@ -230,7 +230,7 @@ def test_a_run_that_was_too_short_says_so_everywhere(bare: RunReport) -> None:
     assert missing in said
     assert missing in page
     assert "<strong>Not proven</strong>" in page
-    assert page.count('<td class="mark open">?') == 1
+    assert page.count('<td class="mark unknown">?') == 1
     assert "✗" not in page
 
 
@@ -261,11 +261,20 @@ def test_the_summary_is_ten_to_fifteen_lines_of_a_hundred_columns(report: RunRep
     assert "  decisions   20,000 = 19,996 outcomes + 4 dropped (4 too late)" in lines
 
 
+@pytest.mark.parametrize("width", [40, 80])
+def test_on_a_narrow_terminal_the_summary_wraps_between_words_and_below_its_own(report: RunReport, width: int) -> None:
+    summary = summary_text(with_counts(with_lift(report, NO_LIFT), decisions=20_003))
+    lines = wrapped(summary, width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert " ".join(" ".join(lines).split()) == " ".join(summary.split())
+    assert all(re.match(r" {14}\S| {4}\S|  \w|  - |\S", line) for line in lines)
+
+
 def test_what_could_be_had_stands_beside_what_was_reached(bare: RunReport) -> None:
     yardsticks = "best single expert 24.3 % (new), 21.2 % (old); ceiling 95.0 %, 95.0 %"
     assert f"  yardsticks  {yardsticks}" in summary_text(bare).splitlines()
     page = html(bare).replace("\N{NO-BREAK SPACE}", " ")
-    cells = re.findall(r"<tr><td>(new|old) kinds</td>(.*?)</tr>", page)
+    cells = re.findall(r'<tr><td class="name">(new|old) kinds</td>(.*?)</tr>', page)
     found = {kind: re.findall(r">([\d.]+ %)<", row) for kind, row in cells}
     assert found == {"new": ["24.3 %", "39.2 %", "58.1 %", "95.0 %"], "old": ["21.2 %", "70.9 %", "70.5 %", "95.0 %"]}
 
@@ -293,14 +302,22 @@ def test_the_page_begins_with_the_verdict_and_its_figures(page: str, report: Run
     assert "35.0 % better than those of the holdback (at least 25.2 %)" in headline(report)
 
 
+def test_what_there_was_none_of_is_left_out_of_the_sums(bare: RunReport) -> None:
+    dropped = {"too late": 4, "duplicate": 0}
+    page = html(with_counts(bare, decisions_dropped=dropped, null_rewards=0, examples=0, outcomes=0, decisions=4))
+    assert "<b>4</b> decisions</td><td>= 4 dropped (too late)</td>" in page
+    assert "<b>0</b> outcomes</td><td>= 0</td>" in page
+    assert "duplicate" not in page
+
+
 def test_a_lift_below_zero_is_called_worse(report: RunReport) -> None:
     assert "4.0 % worse than those of the holdback (not proven)" in headline(
         with_lift(report, LiftInterval(-0.04, -0.2, 0))
     )
 
 
-def test_the_page_has_its_four_plots_and_all_its_tables(page: str, report: RunReport) -> None:
-    assert page.count("<svg") == 4
+def test_the_page_has_its_four_plots_for_two_widths_and_all_its_tables(page: str, report: RunReport) -> None:
+    assert page.count("<svg") == 2 * 4
     for release in report.observation.releases:
         assert release.digest in page
     assert page.count("mean KL from the base") >= 2 * len(report.observation.releases)

@@ -12,19 +12,19 @@ from ol0.operator import text
 from ol0.operator.figures import LiftInterval, deciding_reason
 from ol0.operator.narration import news, now_sentence
 from ol0.operator.observation import Observation
-from ol0.operator.screen import WIDTH, screen, sparkline
+from ol0.operator.screen import HEIGHT, screen, sparkline
 from ol0.operator.text import MINUS, lift_text, reason_text, signed_points, transition_sentence, verdict_sentence
 from ol0.records import Digest, Gate, Judgement, Phase, Reason, Transition, Verdict
 from ol0.release.state import verdict_cause
 from ol0.simulation.view import LiveView, PlainView, make_view
 from support.made_up_run import difference, digest, divergence, verdict, watch, whole_run
 
-HEIGHT = 32
+WIDTH = 100
 
 
-def drawn(now: Observation) -> str:
-    console = Console(file=io.StringIO(), width=WIDTH, record=True, force_terminal=True)
-    console.print(screen(now))
+def drawn(now: Observation, width: int = WIDTH, height: int = HEIGHT) -> str:
+    console = Console(file=io.StringIO(), width=width, height=height, record=True, force_terminal=True)
+    console.print(screen(now, height))
     return console.export_text()
 
 
@@ -43,10 +43,20 @@ def plain(*observations: Observation) -> list[str]:
 
 
 @pytest.mark.parametrize("moment_s", [0, 1, 21, 78, 124])
-def test_the_screen_stays_within_a_hundred_columns_and_thirty_two_rows(moment_s: int) -> None:
-    lines = drawn(watch(moment_s)).splitlines()
-    assert len(lines) <= HEIGHT
-    assert max(map(len, lines)) <= WIDTH
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (100, 32), (160, 50)])
+def test_the_screen_fits_its_window_and_cuts_nothing(moment_s: int, width: int, height: int) -> None:
+    lines = drawn(watch(moment_s), width, height).splitlines()
+    assert len(lines) == min(height, HEIGHT)
+    assert max(map(len, lines)) == width
+    assert not any("…" in line for line in lines)
+
+
+@pytest.mark.parametrize(("width", "height", "rows"), [(80, 24, 3), (160, 24, 7), (160, 50, 7)])
+def test_a_low_window_shows_fewer_candidates_and_the_newest_of_them(width: int, height: int, rows: int) -> None:
+    now = watch(124)
+    text = drawn(now, width, height)
+    shown = [story for story in now.candidates if re.search(rf"^{story.digest[:8]} ", text, re.MULTILINE)]
+    assert shown == list(now.candidates[-rows:])
 
 
 def test_the_screen_does_not_jump_when_candidates_come() -> None:
@@ -59,7 +69,7 @@ def test_the_screen_shows_progress_arms_lift_serving_state_and_candidates() -> N
     assert "13,026 of 20,000 decisions" in text
     assert re.search(r"live +\d\d\.\d %", text)
     assert "+32.1 %, between +19.7 % and +47.0 %" in text
-    assert f"staged {digest('candidate 4')[:8]} (stage 1, 50 %)" in text
+    assert f"staged   {digest('candidate 4')[:8]} (stage 1, 50 %)" in text
     assert re.search(rf"approve, staged 1: \+5\.1 points, at least {MINUS}1\.1 +approve: kl 0\.032 +live", text)
     assert "sessions" in text.splitlines()[-1]
 

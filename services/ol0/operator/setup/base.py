@@ -38,6 +38,11 @@ class Base:
     be ``serving.epsilon``) and ``anchors`` (how many, at most), and raise ConfigError where an array does not fit or
     the base would be too large.
 
+    >>> features = np.eye(4, dtype=np.float32).repeat(50, axis=0)
+    >>> base = Base.from_linear(np.eye(4), labels=(features, features.argmax(axis=1)))
+    >>> len(base.suite), len(base.anchors), base.share
+    (50, 150, 1.0)
+
     Attributes:
         data: bytes of the checkpoint.
         anchors: its decisions on prompts that it knows; empty without labels.
@@ -59,7 +64,7 @@ class Base:
 
     @property
     def share(self) -> float:
-        """What the base is worth on its suite, over what the best choices are; 0 without a suite."""
+        """What the base is worth on its suite, over what the best choices are: within 0..1; 0 without a suite."""
         if self.suite is None:
             return 0.0
         taken = self.controller.greedy(self.suite.features)[:, 0]
@@ -86,6 +91,9 @@ class Base:
             seed: see ``Base``.
             epsilon: see ``Base``.
             anchors: see ``Base``.
+
+        Raises:
+            ConfigError: an array does not fit, or holds a number that is not finite.
         """
         labelled = Labelled.of(np.asarray(features), np.asarray(labels), None if kinds is None else np.asarray(kinds))
         return cls.trained(labelled, seed=seed, epsilon=epsilon, anchors=anchors)
@@ -116,6 +124,9 @@ class Base:
             seed: see ``Base``.
             epsilon: see ``Base``.
             anchors: see ``Base``.
+
+        Raises:
+            ConfigError: an array does not fit, or the prompts of the labels are not those of the weights.
         """
         network = linear_network(np.asarray(weight, np.float32), None if bias is None else np.asarray(bias, np.float32))
         return cls.of(network, _labelled(labels), seed=seed, epsilon=epsilon, anchors=anchors)
@@ -145,6 +156,9 @@ class Base:
             seed: see ``Base``.
             epsilon: see ``Base``.
             anchors: see ``Base``.
+
+        Raises:
+            ConfigError: a layer is of another kind, the module answers otherwise than its layers, or labels do not fit.
         """
         tensors, found = tensors_of(module)
         network = network_of(tensors, activation or found)

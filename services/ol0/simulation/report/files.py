@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -89,6 +90,15 @@ def summary_text(report: RunReport) -> str:
         *([] if report.event_time is None else [_line("event time", event_time_text(report.event_time))]),
         _line("time", f"{clock(now.elapsed_s)}, {_source(report)}"),
     ]
+    return "\n".join(lines)
+
+
+def wrapped(summary: str, width: int) -> str:
+    """The same for a terminal of so many columns: what does not fit goes on below the words that it began with."""
+    lines = []
+    for line in summary.splitlines():
+        indent = 4 if line.startswith("  - ") else 2 + NAME_WIDTH if line.startswith("  ") else 0
+        lines.append(textwrap.fill(line, width, subsequent_indent=" " * indent, break_on_hyphens=False))
     return "\n".join(lines)
 
 

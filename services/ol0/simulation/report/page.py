@@ -1,6 +1,7 @@
 """The report as one page that needs nothing but itself."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -11,7 +12,7 @@ from ol0.operator.text import clock, lift_text, percent, plural, signed_percent,
 from ol0.records import Arm, short
 from ol0.simulation.report.evidence import trials
 from ol0.simulation.report.model import RunReport
-from ol0.simulation.report.plots import COLOURS, flow_plot, lift_plot, success_plot, trials_plot
+from ol0.simulation.report.plots import WIDTHS_IN, flow_plot, lift_plot, success_plot, trials_plot
 from ol0.simulation.report.text import closing_text, event_time_text, headline
 
 TEMPLATE: Final = "template.html.jinja"
@@ -49,7 +50,7 @@ def html(report: RunReport) -> str:
         closing=closing_text(report),
         event_time=None if report.event_time is None else event_time_text(report.event_time),
         plots=_plots(report),
-        arms=[(arm, COLOURS[arm], _served_by(arm, report)) for arm in Arm],
+        arms=[(arm, _served_by(arm, report)) for arm in Arm],
     )
     return page.replace(" %", "\N{NO-BREAK SPACE}%")  # a figure and its unit stay on one line
 
@@ -64,14 +65,19 @@ def _served_by(arm: Arm, report: RunReport) -> str:
 
 
 def _plots(report: RunReport) -> dict[str, Markup]:
-    """The SVG of each plot that has something to show. It is made here, from numbers and fixed words alone."""
+    """Each plot that has something to show, for a screen and for a phone."""
     now = report.observation
-    plots: dict[str, Markup] = {}
+    plots: dict[str, Callable[[float], str]] = {}
     if now.series:
-        plots["success"] = Markup(success_plot(now.series, now.releases))  # noqa: S704 - see above
-        plots["flow"] = Markup(flow_plot(now.series))  # noqa: S704 - same
+        plots["success"] = partial(success_plot, series=now.series, releases=now.releases)
+        plots["flow"] = partial(flow_plot, series=now.series)
     if any(point.lift.estimate is not None for point in now.series):
-        plots["lift"] = Markup(lift_plot(now.series, now.releases))  # noqa: S704 - same
+        plots["lift"] = partial(lift_plot, series=now.series, releases=now.releases)
     if evidence := trials(now):
-        plots["trials"] = Markup(trials_plot(evidence))  # noqa: S704 - same
-    return plots
+        plots["trials"] = partial(trials_plot, trials=evidence)
+    return {name: _both_widths(plot) for name, plot in plots.items()}
+
+
+def _both_widths(plot: Callable[[float], str]) -> Markup:
+    drawn = (f'<div class="{name}">{plot(width_in)}</div>' for name, width_in in WIDTHS_IN.items())
+    return Markup("".join(drawn))  # noqa: S704 - made here, from numbers and fixed words alone

@@ -11,7 +11,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from ol0.operator.figures import Point, ReleaseSeen
 from ol0.operator.text import MINUS, clock
@@ -21,17 +22,33 @@ from ol0.simulation.report.evidence import TrialEvidence
 COLOURS: Final = {Arm.LIVE: "#0072b2", Arm.STAGED: "#d55e00", Arm.HOLDBACK: "#7a7a7a"}
 """Of Okabe and Ito's palette, which colour-blind people tell apart; they differ in brightness too."""
 INK: Final = "#333333"
+SOFT: Final = "#666666"
 FAINT: Final = "#d9d9d9"
-WIDTH_IN: Final = 9.6
+VARIABLES: Final = {
+    INK: "--ink",
+    SOFT: "--soft",
+    FAINT: "--line",
+    **{colour: f"--{arm}" for arm, colour in COLOURS.items()},
+}
+"""What the page calls each colour: it has them for light and for dark."""
+WIDTHS_IN: Final = {"wide": 9.6, "narrow": 3.2}
+"""Of a screen and of a phone: letters are as large on both, because the page scales a plot to its own width."""
+HIGHEST: Final = 0.75
+"""Of a plot's height, as a part of its width."""
+TRIAL_IN: Final = 3.0
 MOST_POINTS: Final = 600
-TRIALS_PER_ROW: Final = 3
-LABEL_GAP: Final = 0.06
-"""Least distance of two labels, as a part of the height."""
+LABEL_IN: Final = 0.19
+"""Height of a label with the space around it."""
+STEP_IN: Final = 0.5
+"""Width of the label of a release."""
+STEPS: Final = {1: (1, 2, 5, 10, 20, 30), 60: (1, 2, 5, 10, 20, 30), 3600: (1, 2, 3, 6, 12, 24)}
+CLOCK_STEPS_S: Final = [unit_s * count for unit_s, counts in STEPS.items() for count in counts]
+"""Between two times of an axis, an inch or more apart."""
 
 
-def success_plot(series: Sequence[Point], releases: Sequence[ReleaseSeen]) -> str:
+def success_plot(width_in: float, series: Sequence[Point], releases: Sequence[ReleaseSeen]) -> str:
     """Success of the three arms over time, and when each release went live."""
-    figure, axes = _figure(3.4)
+    figure, axes = _figure(width_in, 3.4)
     points = _thin(series)
     ends: dict[Arm, float] = {}
     for arm, colour in COLOURS.items():
@@ -39,16 +56,16 @@ def success_plot(series: Sequence[Point], releases: Sequence[ReleaseSeen]) -> st
         axes.plot([point.elapsed_s for point in points], values, color=colour, linewidth=2, solid_capstyle="round")
         if known := [value for value in values if not math.isnan(value)]:
             ends[arm] = known[-1]
-    _from_the_start(axes, series)
-    _mark_releases(axes, releases)
-    _label_ends(axes, ends)
+    _time_axis(axes, series, width_in)
+    _mark_releases(axes, releases, width_in)
+    _label_ends(axes, ends, figure.get_figheight())
     axes.yaxis.set_major_formatter(_percent_ticks())
     return _svg(figure, "success")
 
 
-def lift_plot(series: Sequence[Point], releases: Sequence[ReleaseSeen]) -> str:
+def lift_plot(width_in: float, series: Sequence[Point], releases: Sequence[ReleaseSeen]) -> str:
     """The lift with its interval over time. The interval may start late: before, there is no evidence for one."""
-    figure, axes = _figure(2.5)
+    figure, axes = _figure(width_in, 2.5)
     points = [point for point in _thin(series) if point.lift.estimate is not None]
     times = [point.elapsed_s for point in points]
     low, high = [_known(point.lift.low) for point in points], [_known(point.lift.high) for point in points]
@@ -56,17 +73,18 @@ def lift_plot(series: Sequence[Point], releases: Sequence[ReleaseSeen]) -> str:
     axes.plot(times, low, color=COLOURS[Arm.LIVE], linewidth=0.8)
     axes.plot(times, [_known(point.lift.estimate) for point in points], color=COLOURS[Arm.LIVE], linewidth=2)
     axes.axhline(0, color=INK, linewidth=0.8)
-    _from_the_start(axes, series)
-    _mark_releases(axes, releases)
+    _time_axis(axes, series, width_in)
+    _mark_releases(axes, releases, width_in)
     axes.yaxis.set_major_formatter(_percent_ticks())
     return _svg(figure, "lift")
 
 
-def trials_plot(trials: Sequence[TrialEvidence]) -> str:
+def trials_plot(width_in: float, trials: Sequence[TrialEvidence]) -> str:
     """Each trial on live sessions: the estimated difference, its lower bound, and what the bound had to clear."""
-    rows = -(-len(trials) // TRIALS_PER_ROW)
-    figure = Figure(figsize=(WIDTH_IN, 0.4 + 2.0 * rows), layout="constrained")
-    grid = figure.subplots(rows, TRIALS_PER_ROW, sharey=True, squeeze=False)
+    columns = int(width_in // TRIAL_IN)
+    rows = -(-len(trials) // columns)
+    figure = Figure(figsize=(width_in, 0.4 + 2.0 * rows), layout=ConstrainedLayoutEngine(h_pad=0.08))
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for axes, trial in zip(grid.flat, trials, strict=False):
         _calm(axes)
         colour = COLOURS[Arm.STAGED]  # the marks are the looks: each is a verdict
@@ -85,9 +103,9 @@ def trials_plot(trials: Sequence[TrialEvidence]) -> str:
     return _svg(figure, "trials")
 
 
-def flow_plot(series: Sequence[Point]) -> str:
+def flow_plot(width_in: float, series: Sequence[Point]) -> str:
     """Events per second, and below it how many decisions had no outcome yet; restarts as dotted lines."""
-    figure = Figure(figsize=(WIDTH_IN, 3.2), layout="constrained")
+    figure = Figure(figsize=(width_in, 3.2), layout="constrained")
     rate, lag = figure.subplots(2, 1, sharex=True)
     points = _thin(series)
     times = [point.elapsed_s for point in points]
@@ -103,8 +121,7 @@ def flow_plot(series: Sequence[Point]) -> str:
         axes.yaxis.set_major_formatter(_count_ticks())
         for at_s in restart_times(series):
             axes.axvline(at_s, color=COLOURS[Arm.STAGED], linewidth=1, linestyle=(0, (1, 2)))
-    _from_the_start(lag, series)
-    lag.xaxis.set_major_formatter(_clock_ticks())
+    _time_axis(lag, series, width_in)
     return _svg(figure, "flow")
 
 
@@ -114,11 +131,10 @@ def restart_times(series: Sequence[Point]) -> list[float]:
     return [later.elapsed_s for earlier, later in pairs if later.restarts > earlier.restarts]
 
 
-def _figure(height_in: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+def _figure(width_in: float, height_in: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width_in, min(height_in, HIGHEST * width_in)), layout="constrained")
     axes = figure.subplots()
     _calm(axes)
-    axes.xaxis.set_major_formatter(_clock_ticks())
     return figure, axes
 
 
@@ -127,38 +143,47 @@ def _calm(axes: Axes) -> None:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(FAINT)
-    axes.tick_params(length=0, labelsize=8, labelcolor="#666666")
+    axes.tick_params(length=0, labelsize=8, labelcolor=SOFT)
     axes.grid(axis="y", color=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.margins(x=0.01)
 
 
-def _from_the_start(axes: Axes, series: Sequence[Point]) -> None:
+def _time_axis(axes: Axes, series: Sequence[Point], width_in: float) -> None:
     """The same times in every plot, whatever each has to show; at least a second, for a width of 0 is none."""
-    axes.set_xlim(0, max(1.0, series[-1].elapsed_s if series else 0.0))
+    length_s = max(1.0, series[-1].elapsed_s if series else 0.0)
+    step_s = next((step for step in CLOCK_STEPS_S if length_s <= step * width_in), length_s)
+    axes.set_xlim(0, length_s)
+    axes.xaxis.set_major_locator(MultipleLocator(step_s))
+    axes.xaxis.set_major_formatter(_ticks(clock))
 
 
-def _mark_releases(axes: Axes, releases: Sequence[ReleaseSeen]) -> None:
-    for release in releases:
+def _mark_releases(axes: Axes, releases: Sequence[ReleaseSeen], width_in: float) -> None:
+    """A line each, and its step where the next one leaves room for it."""
+    room_s = STEP_IN / width_in * axes.get_xlim()[1]
+    following = [*(release.at_s for release in releases[1:]), math.inf]
+    for release, next_s in zip(releases, following, strict=False):
         axes.axvline(release.at_s, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
+        if next_s - release.at_s < room_s:
+            continue
         axes.annotate(
             f"step {release.step}",
             (release.at_s, 1),
             xycoords=("data", "axes fraction"),
             xytext=(4, -2),
             textcoords="offset points",
-            fontsize=7.5,
-            color="#666666",
+            fontsize=8,
+            color=SOFT,
             va="top",
         )
 
 
-def _label_ends(axes: Axes, ends: Mapping[Arm, float]) -> None:
+def _label_ends(axes: Axes, ends: Mapping[Arm, float], height_in: float) -> None:
     """Names the lines at their right ends, apart from each other: a legend would have to be looked up."""
     low, high = axes.get_ylim()
     before = -1.0
     for arm, value in sorted(ends.items(), key=lambda end: end[1]):
-        before = max((value - low) / (high - low), before + LABEL_GAP)
+        before = max((value - low) / (high - low), before + LABEL_IN / height_in)
         axes.annotate(
             arm.value,
             (1, before),
@@ -199,13 +224,15 @@ def _count_ticks() -> FuncFormatter:
     return _ticks(lambda value: f"{value:,.0f}")
 
 
-def _clock_ticks() -> FuncFormatter:
-    return _ticks(lambda value: clock(max(0.0, value)))
-
-
 def _svg(figure: Figure, name: str) -> str:
-    """The figure as an ``svg`` element. Inside a page it needs no namespaces, whose names look like addresses."""
+    """The figure as an ``svg`` element in the page's colours.
+
+    Inside a page it needs no namespaces, whose names look like addresses.
+    """
     FigureCanvasSVG(figure)
+    figure.set_facecolor("none")
+    for axes in figure.axes:
+        axes.set_facecolor("none")
     text = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
@@ -213,4 +240,5 @@ def _svg(figure: Figure, name: str) -> str:
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg)
-    return re.sub(r'<g id="[^"]*"', "<g", svg)  # the same ids would stand in every plot of the page
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # the same ids would stand in every plot of the page
+    return re.sub("|".join(VARIABLES), lambda colour: f"var({VARIABLES[colour[0]]})", svg)
