@@ -4,7 +4,6 @@ Each command imports what it needs when it runs: a drift service loads no Redis 
 matplotlib.
 """
 
-from importlib.metadata import version as version_of
 from typing import Annotated
 
 import typer
@@ -24,11 +23,12 @@ from ol0.cli import (
     send,
     services,
 )
+from ol0.version import VERSION
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
     if wanted:
-        typer.echo(f"ol0 {version_of('ol0')}")
+        typer.echo(f"ol0 {VERSION}")
         raise typer.Exit
 
 

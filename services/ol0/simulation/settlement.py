@@ -2,8 +2,7 @@
 
 import platform
 from collections.abc import Mapping
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from time import monotonic
 
 from ol0.config import Settings
@@ -19,6 +18,7 @@ from ol0.replay.counters import Counters
 from ol0.replay.store import ReplayStore
 from ol0.simulation.report.model import KindPolicy, Policy, Reconciliation
 from ol0.simulation.users import Tally
+from ol0.version import VERSION
 
 READ_S = 10.0
 
@@ -86,12 +86,9 @@ def kind_policy(prompts: Prompts, base: Controller, final: Controller) -> KindPo
 
 
 def environment() -> Mapping[str, str]:
-    """Versions of what took part; none of OL0 itself where it runs from its sources, as in a container."""
-    found = {"python": platform.python_version(), "machine": platform.platform()}
-    for name in ("ol0", "confluent-kafka", "redis", "numpy"):
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+    """Versions of what took part."""
+    found = {"python": platform.python_version(), "machine": platform.platform(), "ol0": VERSION}
+    return found | {name: version(name) for name in ("confluent-kafka", "redis", "numpy")}
 
 
 def settings_that_matter(settings: Settings) -> Mapping[str, str]:
