@@ -85,7 +85,7 @@ def from_file(path: Path | None, seed: int) -> World:
         ConfigError: there is no such file, or it holds something else.
     """
     prompts, old = read_prompts(path)
-    return _split(Pool(prompts.features, prompts.success, prompts.groups), old, seed)
+    return split(Pool(prompts.features, prompts.success, prompts.groups), old, seed)
 
 
 def debian(seed: int) -> World:
@@ -104,7 +104,7 @@ def random(seed: int) -> World:
     right = np.append(rng.permutation(5), rng.integers(0, 5, 3))
     success = np.where(np.arange(5) == right[kinds][:, None], 0.95, 0.05)
     pool = Pool(features.astype(np.float32), success.astype(np.float32), np.char.add("cluster ", kinds.astype(str)))
-    return _split(pool, kinds < 4, seed)
+    return split(pool, kinds < 4, seed)
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Crowd:
         success = rng.random((count, self.choices)) < 1 / (1 + np.exp(-odds))
         names = np.char.add("kind ", kinds.astype(str))
         pool = Pool(features.astype(np.float32), success.astype(np.float32), names)
-        return _split(pool, kinds < 4, seed)
+        return split(pool, kinds < 4, seed)
 
 
 STREAMS: Final[Mapping[str, Callable[[int], World]]] = {
@@ -163,12 +163,14 @@ def world_of(stream: str, seed: int) -> World:
     return STREAMS[stream](seed) if stream in STREAMS else from_file(Path(stream), seed)
 
 
-def _split(pool: Pool, is_old: NDArray[np.bool_], seed: int) -> World:
-    """Old kinds 25 / 75 into test and base pool, new ones 25 / 75 into test and stream."""
+def split(
+    pool: Pool, is_old: NDArray[np.bool_], seed: int, make_base: Callable[[Pool, int], Controller] | None = None
+) -> World:
+    """Old kinds 25 / 75 into test and base pool, new ones 25 / 75 into test and stream; None: a base of ``fit``."""
     rng = np.random.default_rng(seed)
     old, new = rng.permutation(np.flatnonzero(is_old)), rng.permutation(np.flatnonzero(~is_old))
     known = pool.take(old[len(old) // 4 :])
-    base = fit(known, seed)
+    base = (make_base or fit)(known, seed)
     rng = np.random.default_rng(7_000 + seed)
     # At most half of them, as the demo does it: the rest are old prompts that come again.
     order, anchors = rng.permutation(len(known)), min(OnlineLearningConfig().anchors, len(known) // 2)

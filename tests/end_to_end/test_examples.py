@@ -59,8 +59,9 @@ def arrived(place: Place, decisions: int, feedback: int, kind: type[Feedback]) -
     assert {one.decision_id for one in said} == {one.decision_id for one in made}
 
 
-def test_the_smallest_host_decides_and_reports(place: Place) -> None:
-    told = run("minimal.py", place, "why does my disk spin up\nand how do I stop it\n")
+@pytest.mark.parametrize("example", ["minimal.py", "torch_host.py"])
+def test_a_host_of_lines_decides_and_reports(example: str, place: Place) -> None:
+    told = run(example, place, "why does my disk spin up\nand how do I stop it\n")
     assert re.fullmatch(r"expert \d answers: why .*\nexpert \d answers: and .*\n4 records delivered, 0 lost\n", told)
     arrived(place, 2, 2, UserFeedback)
 

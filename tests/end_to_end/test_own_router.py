@@ -39,7 +39,7 @@ def test_a_torch_router_becomes_a_base_and_what_is_learnt_on_top_of_it_is_releas
     config = tmp_path / "ol0.toml"
     config.write_text(tomlkit.dumps(settings_of(stack)))
     # When it is brought in with the three lines of the page, of which the warm-up may be repeated.
-    words = ("--activation", "relu", "--labels", "prompts.npz", "--out", "mine")
+    words = ("--activation", "relu", "--trainable", "--labels", "prompts.npz", "--out", "mine")
     lines = [
         ("base", "from-torch", "router.pt", *words),
         ("topics", "apply", "--config", "ol0.toml"),

@@ -52,5 +52,11 @@ def test_a_gate_learns_a_new_kind_of_prompts_above_its_frozen_encoder() -> None:
     assert after > 90
 
 
+def test_hidden_layers_learn_what_no_sum_of_features_tells() -> None:
+    before, after = (int(share) for share in re.findall(r"(\d+)%", run("Hidden layers that learn")))
+    assert before < 60
+    assert after > 80
+
+
 def test_every_block_is_run() -> None:
-    assert set(BLOCKS) == {*FOLDERS, "A frozen encoder with a gate"}
+    assert set(BLOCKS) == {*FOLDERS, "A frozen encoder with a gate", "Hidden layers that learn"}

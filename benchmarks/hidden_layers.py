@@ -1,0 +1,201 @@
+"""Do hidden layers that learn bring anything, and what do they cost?
+
+    python -m benchmarks.hidden_layers [--seeds 0-4] [--only twisted|debian|speed]
+
+*twisted*: 8,000 made-up prompts of 32 features and six experts. Which one is right depends on the signs of products of
+two projections, so that no head that is linear in the features can tell. Half of the prompts are of kinds that the
+base, a network with 64 hidden numbers, was trained on. *debian*: the data of the package, 128 hidden numbers.
+The traffic is that of ``make evaluate-streams``: in process, without gates; 20,000 decisions, 85 % of new kinds.
+*speed*: one core; the Fisher information beside a loop of backward passes, the steps of training, and a whole refit.
+"""
+
+import argparse
+import resource
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from statistics import mean, stdev
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.evaluation import worlds
+from benchmarks.evaluation.contenders import Frozen, Ours
+from benchmarks.evaluation.traffic import USUAL, play, points
+from benchmarks.evaluation.worlds import EPSILON, Pool, World
+from ol0.config import OnlineLearningConfig
+from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.controller import Controller
+from ol0.controller.heads import Head
+from ol0.controller.warmup import base_checkpoint
+from ol0.learning.batch import Batch
+from ol0.learning.engines import trainer_of
+from ol0.learning.replay import LocalReplay
+from ol0.learning.tuning.fisher import hidden_fisher
+from ol0.learning.tuning.layers import Weights, hidden, weights_of
+from ol0.learning.tuning.torch_tuner import TorchTuner
+from ol0.learning.values.scales import Scales
+from ol0.operator.setup.base_from_labels import PART
+from ol0.operator.setup.prompts import Prompts, read_prompts
+from ol0.operator.setup.torch_training import train_mlp
+from testbed.trunks import a_base_on, a_trunk
+
+ROWS: Final = 1_000
+LOOPED: Final = 100
+"""Rows of the loop, whose time is scaled to ``ROWS``."""
+CPU: Final = torch.device("cpu")
+
+
+def twisted(seed: int) -> tuple[Pool, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+    """Prompts, and which of them are of old kinds."""
+    rng, count, width = np.random.default_rng(2_000 + seed), 4_000, 32
+    kinds = np.concatenate([rng.integers(0, 4, count), 4 + rng.integers(0, 4, count)])
+    features = 0.6 * rng.normal(size=(8, width))[kinds] + rng.normal(size=(2 * count, width))
+    seen = features @ rng.normal(size=(6, width)).T
+    alike = seen[:, [0, 2]] * seen[:, [1, 3]] > 0
+    old = kinds < 4
+    right = np.where(old, 2 * alike[:, 0] + (seen[:, 4] > 0), 2 + 2 * alike[:, 1] + (seen[:, 5] > 0))
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    success = np.where(np.arange(6) == right[:, None], 0.85, 0.25)
+    names = np.char.add("kind ", kinds.astype(str))
+    return Pool(features.astype(np.float32), success.astype(np.float32), names), old
+
+
+def trained(pool: Pool, widths: tuple[int, ...], seed: int) -> Controller:
+    """A network of the known prompts, whose layers may be tuned."""
+    network = train_mlp(Prompts(pool.features, pool.success, pool.kinds), widths, seed)
+    head, trunk = network.above(pool.features, trainable=True)
+    return read_checkpoint(base_checkpoint((PART,), (head,), EPSILON, trunk=trunk))
+
+
+class OnLayers(Ours):
+    """The project's learner, whose batches are what the base's heads see."""
+
+    def __init__(self, world: World, seed: int, config: OnlineLearningConfig) -> None:
+        base, anchors = world.base, world.anchors
+        seen = anchors.shown(base.inputs(anchors.features))
+        self._base = self._serving = base
+        self._replay = LocalReplay(config.replay_size, seen, config.priority_epsilon)
+        self._trainer = trainer_of(base, seen, config, seed)
+        self._settled = 0
+
+    def learn(self, batch: Batch) -> None:
+        """One update."""
+        super().learn(batch.shown(self._base.inputs(batch.features)))
+
+
+def learning(name: str, seeds: range) -> None:
+    """Frozen layers (numpy) beside layers that learn (torch), on the same traffic."""
+    found: dict[str, list[tuple[float, ...]]] = {"numpy": [], "torch": []}
+    for seed in seeds:
+        world = _world(name, seed)
+        frozen = Frozen(world, seed)
+        before = points(frozen, world.new_test), points(frozen, world.old_test)
+        for engine, rows in found.items():
+            config = OnlineLearningConfig.model_validate({"engine": engine})
+            outcome = play(world, partial(OnLayers, config=config), USUAL, seed)
+            gains = [each - before[0] for each in outcome.curve]
+            rows.append((*gains, outcome.old - before[1], outcome.online or 0.0, outcome.cpu_s or 0.0))
+            sys.stdout.write(f"{name} {seed} {engine}: base {before[0]:.1f}, {_words([rows[-1]])}\n")
+            sys.stdout.flush()
+    for engine, rows in found.items():
+        sys.stdout.write(f"{name}, {engine}, mean of {len(rows)}: {_words(rows)}\n")
+
+
+def _world(name: str, seed: int) -> World:
+    if name == "twisted":
+        pool, old = twisted(seed)
+        return worlds.split(pool, old, seed, lambda known, seed: trained(known, (64,), seed))
+    prompts, old = read_prompts(None)
+    pool = Pool(prompts.features, prompts.success, prompts.groups)
+    return worlds.split(pool, old, seed, lambda known, seed: trained(known, (128,), seed))
+
+
+def _words(rows: list[tuple[float, ...]]) -> str:
+    columns = list(zip(*rows, strict=True))
+    spread = f" ± {stdev(columns[2]):.1f}" if len(rows) > 1 else ""
+    return (
+        f"new after 1,000 {mean(columns[0]):+.1f}, 4,000 {mean(columns[1]):+.1f}, 20,000 {mean(columns[2]):+.1f}"
+        f"{spread}; old {mean(columns[3]):+.2f}; online {mean(columns[4]):.1f}; CPU {mean(columns[5]):.2f} s / 1,000"
+    )
+
+
+def speed() -> None:
+    """One core."""
+    torch.set_num_threads(1)
+    base = a_base_on(a_trunk((128,), "relu", features=384, spread=0.05).trainable, (10,))
+    trunk = base.trunk
+    assert trunk is not None
+    rng = np.random.default_rng(0)
+    features = rng.normal(0, 0.05, (ROWS, 384)).astype(np.float32)
+    weights, form, rows = weights_of(trunk.layers, CPU), trunk.form, torch.from_numpy(features)
+    ours = _seconds(lambda: hidden_fisher(weights, form, base.base, rows))
+    theirs = _seconds(lambda: looped_fisher(weights, base, rows[:LOOPED])) * ROWS / LOOPED
+    sys.stdout.write(
+        f"Fisher of {ROWS} rows, 384-128-10: {ours:.2f} s; a loop of backward {theirs:.1f} s: {theirs / ours:.0f} x\n"
+    )
+    taken = rng.integers(0, 10, (10_000, 1))
+    live = Batch(
+        base.inputs(rng.normal(0, 0.05, (10_000, 384)).astype(np.float32)),
+        taken,
+        np.full((10_000, 1), 0.1, np.float32),
+        (rng.random(10_000) < 0.5).astype(np.float32),
+        np.ones(10_000, np.float32),
+        rng.integers(0, 200, 10_000).astype(np.uint64),
+    )
+    config, logged = OnlineLearningConfig(), live.take(np.arange(2_000))
+    tuner = TorchTuner(base, logged, config)
+    width = live.features.shape[1]
+    head = Head(np.zeros((10, width), np.float32), np.full(10, 0.5, np.float32))
+    scales = Scales(noise=0.2, shared=0.02, own=0.02, own_offset=0.02, slopes=width)
+    spent = _seconds(lambda: tuner.tune(trunk, [(head, scales)], live, np.ones(10_000), logged, np.ones(2_000)))
+    sys.stdout.write(
+        f"{config.tuning_steps} steps of 256, 384-128-10: {spent:.2f} s, {config.tuning_steps / spent:.0f} a second\n"
+    )
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    sys.stdout.write(f"memory of the process at most {memory:.0f} MiB\n")
+
+
+def looped_fisher(weights: Weights, base: Controller, rows: Tensor) -> Weights:
+    """By its definition: one backward pass for each row and outcome."""
+    assert base.trunk is not None
+    leaves = {name: tensor.clone().requires_grad_() for name, tensor in weights.items()}
+    total = {name: torch.zeros_like(tensor) for name, tensor in weights.items()}
+    weight, bias = (torch.from_numpy(it) for it in (base.base[0].weight, base.base[0].bias))
+    for row in rows:
+        above = hidden(leaves, base.trunk.form, row[None])
+        logs = (above @ weight[:, : above.shape[1]].T + bias).log_softmax(dim=1)[0]
+        for outcome in range(len(bias)):
+            slopes = torch.autograd.grad(logs[outcome], list(leaves.values()), retain_graph=True)
+            for name, slope in zip(leaves, slopes, strict=True):
+                total[name] += logs[outcome].detach().exp() * slope**2 / len(rows)
+    return total
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """CPU seconds of the second call: the first one pays for what is made once."""
+    work()
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def main() -> None:
+    """Reads the arguments."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", default="0-4", help="first and last")
+    parser.add_argument("--only", choices=["twisted", "debian", "speed"])
+    arguments = parser.parse_args()
+    first, last = map(int, arguments.seeds.split("-"))
+    for name in ("twisted", "debian"):
+        if arguments.only in (None, name):
+            learning(name, range(first, last + 1))
+    if arguments.only in (None, "speed"):
+        speed()
+
+
+if __name__ == "__main__":
+    main()
