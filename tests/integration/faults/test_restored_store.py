@@ -3,47 +3,18 @@
 import os
 import shutil
 import signal
-from collections.abc import Mapping
 from pathlib import Path
 
-from integration.test_restarts import EXAMPLES, SETTINGS, teach
+from integration.test_restarts import EXAMPLES, SETTINGS
 from ol0.operator.setup.lineage import warm_up
-from ol0.records import Candidate, Outcome, ServingState
 from ol0.replay.connection import connect
 from ol0.replay.layout import Key, store_key
 from ol0.stacks.valkey import Valkey
-from ol0.supervisor.service_commands import SERVICES
-from support.kafka_log import read_messages
+from support.learning import WITHIN_S, all_sent, learn, outcomes_of
 from testbed.faults.world import Pair
-from testbed.lineages import Journal, Place, bring_in, services
+from testbed.lineages import bring_in, services
 from testbed.processes import ol0
 from testbed.waiting import wait_until
-
-WITHIN_S = 60.0
-
-
-def outcomes_of(place: Place) -> Mapping[int, bytes]:
-    """Every outcome on its topic by number. A copy has to be the same, byte for byte."""
-    lineage, found = place.lineage(), dict[int, bytes]()
-    for message in read_messages(lineage, lineage.topics.full("outcomes")):
-        value = message.value() or b""
-        record = lineage.codec.decode(value)
-        if isinstance(record, Outcome):
-            assert found.setdefault(record.sequence, value) == value
-    return found
-
-
-def all_sent(place: Place) -> bool:
-    return not connect(place.settings.redis).xlen(store_key(place.prefix, Key.OUTBOX))
-
-
-def learn(place: Place, batch: int) -> None:
-    """Feedback about ``EXAMPLES`` decisions, until a candidate has been made of it and serves."""
-    with services(place, SERVICES), Journal(place.settings, "candidates", "releases") as journal:
-        teach(place, batch)
-        made = journal.first(Candidate, lambda it: it.step == batch + 1, within_s=WITHIN_S)
-        journal.first(ServingState, lambda it: it.live.digest == made.digest, within_s=WITHIN_S)
-        wait_until(lambda: all_sent(place), WITHIN_S)
 
 
 def test_after_an_older_file_every_outcome_is_there_once_and_the_next_candidate_is_released(
