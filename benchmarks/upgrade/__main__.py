@@ -79,7 +79,7 @@ class Drill:
         self.figures["upgrade"] = self._all_at_once() if at_once else self._one_by_one()
         say(f"every service is of {THIS.name}: {self.figures['upgrade']}")
         self.figures["of the older build"] = self._end_of(mine)
-        if any("tombstone" in death for death in self._fleet.deaths):
+        if any("tombstone" in why for why in self._fleet.died("learner", 0)):
             self.figures["deleted"] = self._delete_learnt()
         known = {one.digest for one in self._journal.all(Candidate)}
         new = self._journal.first(Candidate, lambda it: it.digest not in known, within_s=WITHIN_S)
@@ -111,19 +111,27 @@ class Drill:
 
     def roll_back(self) -> None:
         """Every service to the older build, as far as it starts, and then forward again."""
-        found: dict[str, float | str] = {}
+        found, before = dict[str, float | str](), len(self._fleet.deaths)
         for name in reversed(ORDER):
             try:
                 found[name] = round(self._fleet.move(name, self._older), 1)
             except StackError as error:
                 found[name] = str(error)
-                self._fleet.start(name, THIS)
-                self._fleet.wait_until_ready(name)
+                self._restore(name)
             say(f"back to {self._older.name}: {name}: {found[name]}")
         self._wait_for_more_outcomes()
+        for name in ORDER:  # a service may be ready, and die of what it reads then
+            if isinstance(found[name], float) and (died := self._fleet.died(name, before)):
+                found[name] = died[0]
+                self._fleet.stop(name)
+                self._restore(name)
         self.figures["rollback"] = found
         self.figures["forward again"] = self._one_by_one()
         self._wait_for_more_outcomes()
+
+    def _restore(self, name: str) -> None:
+        self._fleet.start(name, THIS)
+        self._fleet.wait_until_ready(name)
 
     def _end_of(self, digest: str) -> str:
         """Waits until a candidate was decided; how."""

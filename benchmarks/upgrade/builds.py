@@ -89,14 +89,14 @@ class Fleet:
         folder: of their logs.
 
     Attributes:
-        deaths: of services that nobody had stopped, each with its last words.
+        deaths: of services that nobody had stopped, each by its name, with its last words.
     """
 
     def __init__(self, config: Path, folder: Path) -> None:
         self._config, self._folder = config, folder
         self._ports = dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
         self._running: dict[str, _Running] = {}
-        self.deaths: list[str] = []
+        self.deaths: list[tuple[str, str]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -114,7 +114,7 @@ class Fleet:
 
         def note(event: ServiceEvent) -> None:
             if event.kind in (EventKind.DIED, EventKind.REFUSED):
-                self.deaths.append(f"{name} of {build.name}: {event.text.partition(',')[0]}: {last_text(log)}")
+                self.deaths.append((name, f"{build.name}: {event.text.partition(',')[0]}: {last_text(log)}"))
 
         supervisor, stop = Supervisor([Command(name, [*arguments, *member], log, environment)], on_event=note), Event()
         supervisor.start()
@@ -135,13 +135,17 @@ class Fleet:
         Raises:
             StackError: it dies, or is not ready in time.
         """
-        deaths, deadline_s = len(self.deaths), time.monotonic() + READY_WITHIN_S
+        before, deadline_s = len(self.deaths), time.monotonic() + READY_WITHIN_S
         while not self._is_ready(name):
-            if len(self.deaths) > deaths:
-                raise StackError(self.deaths.pop())
+            for why in self.died(name, before):
+                raise StackError(why)
             if time.monotonic() > deadline_s:
                 raise StackError(f"{name} of {self._running[name].build.name} is not ready after {READY_WITHIN_S:g} s")
             time.sleep(LOOK_S)
+
+    def died(self, name: str, since: int) -> list[str]:
+        """Last words of a service, of all deaths but the first ``since``."""
+        return [why for who, why in self.deaths[since:] if who == name]
 
     def move(self, name: str, build: Build) -> float:
         """Restarts a service as that of another build; the seconds for which there was none.
