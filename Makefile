@@ -6,6 +6,7 @@
 #   make bench   the benchmarks, each against its peer in the same run
 #   make evaluate  how good the learner is: against peers on several streams, without its parts, when things go wrong
 #   make chaos   half an hour of full load on three brokers, a fault every 20 seconds, then every log read back
+#   make upgrade-drill BEFORE=COMMIT   an older build and this one in one lineage: there, back and there again
 #   make audit   a bill of materials (CycloneDX) into dist/, then known vulnerabilities in requirements.lock
 #   make api     docs/api.md anew from the docstrings
 #   make lock    requirements.lock anew from pyproject.toml
@@ -16,9 +17,10 @@ BIN := .venv/bin
 DEMO_ARGS ?=
 TEST_ARGS ?=
 CHAOS_ARGS ?=
+DRILL_ARGS ?=
 EVALUATE_ARGS ?=
 
-.PHONY: setup demo test lint bench evaluate evaluate-parts evaluate-streams chaos audit api lock clean
+.PHONY: setup demo test lint bench evaluate evaluate-parts evaluate-streams chaos upgrade-drill audit api lock clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -77,6 +79,10 @@ evaluate-streams: setup
 # It uses what the fault tests use: the same world, the same audit.
 chaos: setup
 	$(BIN)/python -m benchmarks.chaos $(CHAOS_ARGS)
+
+# The older build runs in this environment, out of a commit of this clone.
+upgrade-drill: setup
+	$(BIN)/python -m benchmarks.upgrade $(BEFORE) $(DRILL_ARGS)
 
 # Strict: a package that the vulnerability database was not asked about is an error, not a package without a flaw.
 audit: .venv-audit/.installed

@@ -29,10 +29,10 @@ from ol0.records import Arm, Decision, DecisionId, FeaturesDtype, Record, Tick
 from ol0.replay.connection import connect
 from ol0.replay.counters import Counters
 from ol0.replay.store import ReplayStore
-from ol0.stacks.native import NativeStack
 from ol0.supervisor.service_commands import service_commands
 from ol0.supervisor.supervisor import Event as ServiceEvent
 from ol0.supervisor.supervisor import EventKind, Supervisor
+from testbed.faults.world import Servers
 
 KINDS = 6
 OLD_SHARES = (0.48, 0.48, 0.04)
@@ -116,18 +116,18 @@ class Place:
         RecordSender(self.lineage()).send_ticks(Tick(time_ms + round(1000 * later_s)), places)
 
 
-def write_settings(stack: NativeStack, folder: Path, tree: Tree) -> Path:
-    """A settings file for a lineage of its own on this stack."""
+def write_settings(servers: Servers, folder: Path, tree: Tree) -> Path:
+    """A settings file for a lineage of its own on these servers."""
     kafka = {
         "partitions": PARTITIONS,
         **tree.get("kafka", {}),
-        "bootstrap_servers": stack.bootstrap_servers,
+        "bootstrap_servers": servers.bootstrap_servers,
         "topic_prefix": f"t{uuid.uuid4().hex[:8]}",
     }
     sections = {
         **tree,
         "kafka": kafka,
-        "redis": {"url": stack.redis_url},
+        "redis": {"url": servers.redis_url},
         "serving": {**KEYS, **tree.get("serving", {}), "base": str(folder / "base.safetensors")},
         "safety": {**tree.get("safety", {}), "suite": str(folder / "suite.safetensors")},
     }
@@ -136,9 +136,9 @@ def write_settings(stack: NativeStack, folder: Path, tree: Tree) -> Path:
     return path
 
 
-def bring_in(stack: NativeStack, folder: Path, tree: Tree) -> Place:
+def bring_in(servers: Servers, folder: Path, tree: Tree) -> Place:
     """Topics, store, anchors, and a base that asks to serve."""
-    config = write_settings(stack, folder, tree)
+    config = write_settings(servers, folder, tree)
     settings, split = load_settings(config), small_split()
     apply_topics(settings)
     warm_up(settings, split, folder, seed=0)

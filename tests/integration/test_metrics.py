@@ -1,16 +1,9 @@
 """Every metric of the list is exported by a lineage that runs, and a real Prometheus evaluates the alerts on it."""
 
-import json
-import shutil
-import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
 
-import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -22,17 +15,15 @@ from ol0.sdk.router import Router
 from ol0.simulation.demo import demo_settings
 from ol0.simulation.users import UserHabits, Users
 from ol0.stacks.native import NativeStack
-from ol0.stacks.ports import LOOPBACK, free_ports
-from ol0.supervisor.guard import GuardedProcess
+from ol0.stacks.ports import LOOPBACK
 from ol0.supervisor.service_commands import SERVICES
+from support.prometheus import RULES, firing, needs_prometheus, prometheus, rules_of, told
 from testbed.lineages import Journal, bring_in, services
 from testbed.waiting import wait_until
 
 HABITS = UserHabits(rate_per_s=300.0)
 FIRST_PORT = 19_100
 """Six in a row, below those that stacks draw from."""
-RULES = Path(__file__).parents[2] / "infra" / "prometheus" / "alerts.yml"
-PROMETHEUS = shutil.which("prometheus")
 
 
 def names_of(text: str) -> set[str]:
@@ -44,47 +35,12 @@ def asked(number: int) -> str:
         return str(answer.read().decode())
 
 
-@contextmanager
-def prometheus(folder: Path) -> Iterator[str]:
-    """Address of a server that scrapes the services every second, with the project's own rules."""
-    folder.mkdir()
-    (port,) = free_ports(1)
-    targets = [f"{LOOPBACK}:{FIRST_PORT + number}" for number in range(len(SERVICES))]
-    config = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-        "rule_files": [str(RULES)],
-        "scrape_configs": [{"job_name": "ol0", "static_configs": [{"targets": targets}]}],
-    }
-    (folder / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML
-    address = f"{LOOPBACK}:{port}"
-    options = [f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
-    process = GuardedProcess.start(
-        [str(PROMETHEUS), *options, f"--web.listen-address={address}"], log=folder / "prometheus.log"
-    )
-    try:
-        yield f"http://{address}/api/v1"
-    finally:
-        process.stop(5)
-
-
-def told(address: str, question: str) -> dict[str, Any]:
-    try:
-        with urllib.request.urlopen(f"{address}/{question}", timeout=5) as answer:  # noqa: S310 - our own server
-            return dict(json.load(answer)["data"])
-    except (urllib.error.URLError, ConnectionError):  # it starts
-        return {}
-
-
-def rules_of(address: str) -> dict[str, dict[str, Any]]:
-    return {rule["name"]: rule for group in told(address, "rules").get("groups", []) for rule in group["rules"]}
-
-
-@pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed (Debian: prometheus)")
+@needs_prometheus
 def test_prometheus_reads_every_service_and_evaluates_every_alert_quiet_while_all_is_well(
     stack: NativeStack, tmp_path: Path
 ) -> None:
     place = bring_in(stack, tmp_path, demo_settings(0, HABITS))
-    with services(place, SERVICES, FIRST_PORT), prometheus(tmp_path / "prometheus") as address:
+    with services(place, SERVICES, FIRST_PORT), prometheus(tmp_path / "prometheus", FIRST_PORT) as address:
         with Router.open(place.settings) as host:
             Users(host, place.split.stream, place.split.base, HABITS, 0).run(1_500, Event())
             wait_until(
@@ -98,7 +54,7 @@ def test_prometheus_reads_every_service_and_evaluates_every_alert_quiet_while_al
             wait_until(lambda: rules_of(address) and all(it["health"] == "ok" for it in rules_of(address).values()), 30)
             rules = rules_of(address)
         assert len(rules) == RULES.read_text().count("alert: ")
-        assert [name for name, rule in rules.items() if rule["state"] == "firing"] == []
+        assert firing(address) == set()
         assert [name for name, rule in rules.items() if rule.get("lastError")] == []
         # And when a record cannot be used, that is an alert at once.
         lineage = place.lineage()

@@ -9,6 +9,8 @@ from ol0.ar1.baseline import BaselineMetrics
 from ol0.config import EvaluationConfig, SafetyConfig, ServingConfig
 from ol0.errors import ContractError
 from ol0.evaluator.handler import OnlineEvaluator
+from ol0.evaluator.metrics import evaluation_figures
+from ol0.observability.metrics import TRANSITIONS
 from ol0.records import Arm, Mode, Outcome, Phase, Record, RewardParts, Tick
 from ol0.statistics.expected_reward import Cell
 from ol0.statistics.outcome_clock import PATIENCE_GAPS
@@ -190,6 +192,11 @@ def test_transitions_are_counted_by_where_they_lead() -> None:
     for phase in (Phase.LIVE, Phase.REJECTED, Phase.REJECTED):
         evaluator.handle(replace(TRANSITION, to_phase=phase))
     assert evaluator.figures().transitions == {Phase.LIVE: 1, Phase.REJECTED: 2}
+
+
+def test_every_phase_is_exported_from_the_start_or_the_first_rollback_would_be_no_increase() -> None:
+    figures = [one for one in evaluation_figures(OnlineEvaluator().figures()) if one.metric is TRANSITIONS]
+    assert {one.labels: one.value for one in figures} == {(phase,): 0 for phase in Phase}
 
 
 def test_without_a_holdback_there_is_no_lift_but_all_the_rest() -> None:
