@@ -15,6 +15,8 @@ from ol0.operator.setup.prompts import Prompts
 
 EPOCHS: Final = 30
 BATCH: Final = 128
+FEWEST_STEPS: Final = 32
+"""In an epoch: few prompts are gone through several times, or the heads would end where they began."""
 STEP: Final = 3e-3
 FOLDS: Final = 4
 ERRORS: Final = 2.0
@@ -79,9 +81,11 @@ def _fits(labels: Labels, rows: NDArray[np.intp], seed: int) -> Iterator[Floats]
     adam = Adam.like(weight)
     yield weight
     for _ in range(EPOCHS):
-        for some in np.array_split(rng.permutation(rows), max(1, len(rows) // BATCH)):
-            adam, change = adam.step(_gradient(weight, labels.features[some], labels.targets[some]), STEP)
-            weight = weight + change
+        batches = max(1, len(rows) // BATCH)
+        for _ in range(-(-FEWEST_STEPS // batches)):
+            for some in np.array_split(rng.permutation(rows), batches):
+                adam, change = adam.step(_gradient(weight, labels.features[some], labels.targets[some]), STEP)
+                weight = weight + change
         yield weight
 
 

@@ -74,3 +74,12 @@ def test_prompts_whose_experts_are_all_alike_say_nothing() -> None:
     head = train_base(prompts(alike, np.eye(8)[np.arange(COUNT) % 8]), seed=0)
     assert not head.weight.any()
     assert all(one == other for one, other in pairwise(head.bias.tolist()))
+
+
+@pytest.mark.parametrize(("count", "least"), [(200, 0.8), (800, 0.9)])
+def test_few_prompts_are_learnt_from_until_the_base_knows_them(count: int, least: float) -> None:
+    rng = np.random.default_rng(0)
+    features, weight = rng.normal(size=(count + 1_000, 12)), rng.normal(size=(12, 4))
+    right = np.arange(4) == (features @ weight).argmax(axis=1)[:, None]
+    head = train_base(prompts(right[:count], features[:count]), seed=0)
+    assert worth(head, prompts(right[count:], features[count:])) > least
