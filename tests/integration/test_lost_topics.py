@@ -1,8 +1,5 @@
 """A topic was deleted and made anew: what goes on by itself, and what takes a procedure (docs/operating.md)."""
 
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -22,7 +19,6 @@ from testbed.lineages import Journal, Place, bring_in, services
 from testbed.processes import ol0
 from testbed.waiting import wait_until
 
-PAGE = Path(__file__).parents[2] / "docs" / "operating.md"
 READERS = {
     "outcomes": ("canary", "drift", "evaluator"),
     "candidates": ("canary", "drift", "release"),
@@ -165,9 +161,8 @@ def phase_of(place: Place, candidate: Candidate) -> Phase | None:
 
 
 def delete_snapshot(place: Place, key: str) -> None:
-    """By the command of docs/operating.md."""
-    code = re.search(r"^python -c '(.*)'$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-    assert code is not None
-    mine = code[1].replace("HOST:PORT", place.settings.kafka.bootstrap_servers)
-    mine = mine.replace("ol0.state.v1", place.lineage().topics.full(STATE)).replace("learner", key)
-    subprocess.run([sys.executable, "-c", mine], check=True, timeout=WITHIN_S)
+    """As docs/operating.md says."""
+    words = ("snapshots", "delete", key, "--config", str(place.config))
+    assert "nothing was changed" in ol0(*words, "--dry-run").stdout
+    done = ol0(*words, "--yes")
+    assert f"deleted; restart the service {key}" in done.stdout, done.stdout + done.stderr

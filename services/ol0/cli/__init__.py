@@ -22,6 +22,7 @@ from ol0.cli import (
     runs,
     send,
     services,
+    snapshots,
 )
 from ol0.version import VERSION
 
@@ -50,5 +51,20 @@ def main(version: Version = False) -> None:  # noqa: FBT002 - how typer writes a
     """Online learning for a routing controller, on Kafka and Redis."""
 
 
-for part in (runs, init, base, services, lineage, keys, config, report, console, releases, dead_letters, replay, send):
+for part in (
+    runs,
+    init,
+    base,
+    services,
+    lineage,
+    keys,
+    config,
+    report,
+    console,
+    releases,
+    dead_letters,
+    snapshots,
+    replay,
+    send,
+):
     app.add_typer(part.app)

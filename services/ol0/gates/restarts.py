@@ -19,7 +19,7 @@ def reading(gate: Gate) -> Iterator[None]:
         yield
     except (zlib.error, ValueError, KeyError, TypeError) as error:
         raise ContractError(
-            f"the snapshot of {gate} cannot be read ({flaw_of(error)}); tombstone its key in the state topic to start "
+            f"the snapshot of {gate} cannot be read ({flaw_of(error)}); `ol0 snapshots delete {gate}` lets it start "
             "over"
         ) from None
 

@@ -10,6 +10,7 @@ from ol0.controller.checkpoint import Opener, read_checkpoint
 from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.controller.chunks import chunks_of, split
 from ol0.controller.signing import OPEN, Keyring
+from ol0.errors import CheckpointError
 from ol0.learning.cadence import after_state, budget_share, may_offer, with_key
 from ol0.learning.engines import trainer_of
 from ol0.learning.progress import Progress
@@ -194,7 +195,10 @@ class LearnerHandler:
         """Restores the snapshot of a release bit for bit; without one, begins at the heads that serve."""
         body = self._checkpoints.snapshot(digest)
         if body is not None:
-            self._learner.restore(body)
+            try:
+                self._learner.restore(body)
+            except CheckpointError as error:
+                raise CheckpointError(f"{snapshot_key(digest)}: {error}") from None
             return
         at_base = digest == state.base.digest
         if not at_base:

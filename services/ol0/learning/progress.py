@@ -67,6 +67,6 @@ class Progress:
             return cls(**{**fields, "releases": tuple(fields["releases"])})
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointError(
-                f"learner progress cannot be read: {error}; tombstone the key `learner` in the state topic to start "
-                "from what serves"
+                f"learner progress cannot be read: {error}; `ol0 snapshots delete learner` lets it start from what "
+                "serves"
             ) from None

@@ -79,6 +79,15 @@ class RecordSender:
         """
         self._send_all([to_message(record, self._topics, self._codec) for record in records], timeout_s)
 
+    def delete(self, topic: str, keys: Sequence[str]) -> None:
+        """Deletes records of a compacted topic, by its logical name and their keys, as ``send_all`` sends.
+
+        Raises:
+            StreamError: as ``send_all``.
+        """
+        name = self._topics.full(topic)
+        self._send_all([Outgoing(name, key.encode(), None) for key in keys], ACKNOWLEDGED_S)
+
     def send_ticks(self, tick: Tick, places: Iterable[tuple[str, int]]) -> None:
         """``send_all`` for one tick into many partitions, by full topic name and number.
 

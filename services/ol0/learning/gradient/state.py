@@ -107,7 +107,7 @@ def unpack_state(data: bytes, like: LearnerState) -> tuple[LearnerState, RngStat
         state = LearnerState(heads, average, theta, mixer, *memories, trust, evidence, known, seen, steps)
         rng: RngState = counters["rng"]
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise CheckpointError(f"learner snapshot cannot be read: {error}; tombstone it in the state topic") from None
+        raise CheckpointError(f"learner snapshot cannot be read: {error}; `ol0 snapshots delete` removes it") from None
     if (state.heads.shape, state.mixer.shape) != (like.heads.shape, like.mixer.shape):
         raise CheckpointError(
             f"learner snapshot has heads of {state.heads.shape}, the base of this lineage {like.heads.shape}: "

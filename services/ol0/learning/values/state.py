@@ -150,7 +150,7 @@ def unpack(data: bytes, base: Controller, trunk: Trunk | None = None) -> State:
             trunk = replace(trunk, tuned=tuple(_layer(tensors, number, trunk) for number in range(len(trunk.layers))))
         policy = Policy(heads, mixer, tensors["regrets"], live, lead, trunk)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise CheckpointError(f"learner snapshot cannot be read: {error}; tombstone it in the state topic") from None
+        raise CheckpointError(f"learner snapshot cannot be read: {error}; `ol0 snapshots delete` removes it") from None
     found, wanted = [head.weight.shape for head in heads], [head.weight.shape for head in base.base]
     if found != wanted:
         raise CheckpointError(

@@ -89,7 +89,7 @@ DATA = pack(state())
 
 @pytest.mark.parametrize("data", [b"", DATA[:-1], DATA[:40], b"x" * 99], ids=["none", "cut", "short", "other"])
 def test_damaged_bytes_are_refused_with_what_helps(data: bytes) -> None:
-    with pytest.raises(CheckpointError, match=r"cannot be read: .*; tombstone it in the state topic"):
+    with pytest.raises(CheckpointError, match=r"cannot be read: .*; `ol0 snapshots delete` removes it"):
         unpack(data, BASE)
 
 
