@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from contract.store_calls import commit, due_windows
 from ol0.controller.controller import Controller
 from ol0.errors import NothingToDraw
 from ol0.learner.decoding import DecodedReplay
@@ -16,8 +15,8 @@ from ol0.learning.replay import LocalReplay, Replay
 from ol0.records import Arm, Decision, DecisionId, Digest, FeaturesDtype, Partition
 from ol0.replay.anchors import AnchorStore
 from ol0.replay.buffer import ReplayBuffer
-from ol0.replay.protocol import Arrivals, ClosedWindow
 from ol0.replay.store import ReplayStore
+from support.ring import store_examples
 from unit.learning.learner_world import DIMENSION, make_base
 
 DECISIONS = Partition("t.decisions.v1", 0)
@@ -72,21 +71,7 @@ class Both:
         numbers = range(self._added, self._added + count)
         for number in numbers:
             self.local.add(batch_of([example(number)], self._base), watermark_ms=number + 1)
-        claim = self._store.claim(DECISIONS)
-        arrivals = Arrivals(
-            watermark_ms=numbers.stop,
-            patience_ms=1,
-            decision_keys=b"".join(number.to_bytes(16) for number in numbers),
-            deadlines="".join(f"{number + 1:013d}" for number in numbers),
-            payloads=[b"%d" % number for number in numbers],
-            targets=b"",
-            feedback=b"",
-            counts={"decisions": count},
-        )
-        self._store.apply(DECISIONS, claim, claim.next_offset + 1, arrivals).result()
-        while due := due_windows(self._store, CAPACITY):
-            closed = [ClosedWindow(w.decision_key, int(w.head) / 128, b"outcome") for w in due.windows]
-            commit(self._store, due.sequence, closed, {})
+        store_examples(self._store, numbers, CAPACITY, 128)
         self._added = numbers.stop
         for replay in self:
             replay.refresh()

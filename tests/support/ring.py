@@ -14,6 +14,25 @@ DECISIONS = Partition("t.decisions.v1", 0)
 CAPACITY = 8
 
 
+def store_examples(store: ReplayStore, numbers: range, capacity: int, unit: int) -> None:
+    """Decisions that arrive and whose windows close at once: example n has the payload "n" and the reward n / unit."""
+    claim = store.claim(DECISIONS)
+    arrivals = Arrivals(
+        watermark_ms=numbers.stop,
+        patience_ms=1,
+        decision_keys=b"".join(number.to_bytes(16) for number in numbers),
+        deadlines="".join(f"{number + 1:013d}" for number in numbers),
+        payloads=[b"%d" % number for number in numbers],
+        targets=b"",
+        feedback=b"",
+        counts={"decisions": len(numbers)},
+    )
+    store.apply(DECISIONS, claim, claim.next_offset + 1, arrivals).result()
+    while due := due_windows(store, capacity):
+        closed = [ClosedWindow(it.decision_key, int(it.head) / unit, b"outcome") for it in due.windows]
+        commit(store, due.sequence, closed, {})
+
+
 class Lineage:
     """A store with one partition, into which examples can be put."""
 
@@ -29,21 +48,7 @@ class Lineage:
     def add(self, count: int) -> None:
         """Example n has the payload "n" and the reward n / 100."""
         numbers = range(self.added, self.added + count)
-        claim = self.store.claim(DECISIONS)
-        batch = Arrivals(
-            watermark_ms=numbers.stop,
-            patience_ms=1,
-            decision_keys=b"".join(number.to_bytes(16) for number in numbers),
-            deadlines="".join(f"{number + 1:013d}" for number in numbers),
-            payloads=[b"%d" % number for number in numbers],
-            targets=b"",
-            feedback=b"",
-            counts={"decisions": count},
-        )
-        self.store.apply(DECISIONS, claim, claim.next_offset + 1, batch).result()
-        while due := due_windows(self.store, self.capacity):
-            closed = [ClosedWindow(w.decision_key, int(w.head) / 100, b"outcome") for w in due.windows]
-            commit(self.store, due.sequence, closed, {})
+        store_examples(self.store, numbers, self.capacity, 100)
         self.added = numbers.stop
 
     def exclude(self, *payloads: int) -> None:
