@@ -10,19 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ol0.config import OnlineLearningConfig
-from ol0.controller.checkpoint import read_checkpoint, write_checkpoint
-from ol0.controller.controller import Actions, Controller, Manifest
-from ol0.controller.heads import Floats, Head, Mixer
-from ol0.learning.adam import Adam
+from ol0.controller.checkpoint import read_checkpoint
+from ol0.controller.controller import Actions, Controller
+from ol0.controller.heads import Floats
+from ol0.controller.warmup import base_checkpoint
 from ol0.learning.batch import Batch
-from ol0.learning.parts import Parts, with_bias
-from ol0.operator.setup.prompts import read_prompts
+from ol0.operator.setup.base_from_labels import PART
+from ol0.operator.setup.base_training import train_base
+from ol0.operator.setup.prompts import Prompts, read_prompts
 
 EPSILON: Final = 0.1
 USERS: Final = 200
-FIT_RATE: Final = 3e-3
-FIT_EPOCHS: Final = 30
-FIT_BATCH: Final = 128
 
 
 @dataclass(frozen=True)
@@ -186,21 +184,9 @@ def split(
 
 
 def fit(pool: Pool, seed: int) -> Controller:
-    """Softmax regression with full labels, as a base: what nobody has while serving. Equally good experts share."""
-    rng = np.random.default_rng(100 + seed)
-    x, parts = with_bias(pool.features), Parts((pool.success.shape[1],))
-    best = (pool.success >= pool.success.max(axis=1, keepdims=True)).astype(np.float32)
-    labels = best / best.sum(axis=1, keepdims=True)
-    weights = (rng.uniform(-1, 1, (x.shape[1], labels.shape[1])) / x.shape[1] ** 0.5).astype(np.float32)
-    adam = Adam.like(weights)
-    for _ in range(FIT_EPOCHS):
-        for rows in np.array_split(rng.permutation(len(x)), max(1, len(x) // FIT_BATCH)):
-            error = np.exp(parts.log_softmax(x[rows] @ weights)) - labels[rows]
-            adam, delta = adam.step(x[rows].T @ error / len(rows), FIT_RATE)
-            weights = weights + delta
-    head: tuple[Head, ...] = parts.unstack(weights)
-    manifest = Manifest(None, None, 0, ("expert",), EPSILON)
-    return read_checkpoint(write_checkpoint(manifest, head, head, Mixer.closed(pool.features.shape[1])))
+    """The base that ``ol0 base from-labels`` trains on these prompts: what nobody has while serving."""
+    head = train_base(Prompts(pool.features, pool.success, pool.kinds), seed)
+    return read_checkpoint(base_checkpoint((PART,), (head,), EPSILON))
 
 
 def vote(pool: Pool, greedy: Actions, rng: np.random.Generator) -> Batch:
