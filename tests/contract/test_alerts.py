@@ -51,7 +51,12 @@ def test_every_alert_has_a_line_that_says_what_to_do() -> None:
 @needs_promtool
 @pytest.mark.parametrize(
     "words",
-    [("check", "rules", "alerts.yml"), ("check", "config", "prometheus.yml"), ("test", "rules", "alerts_test.yml")],
+    [
+        ("check", "rules", "alerts.yml"),
+        ("check", "config", "prometheus.yml"),
+        ("check", "config", "compose.yml"),
+        ("test", "rules", "alerts_test.yml"),
+    ],
     ids=" ".join,
 )
 def test_rules_are_valid_fire_when_their_fault_lasts_and_are_quiet_when_all_is_well(words: tuple[str, ...]) -> None:
