@@ -1,8 +1,9 @@
-"""Joined outcomes a second, real Kafka to store with the Python reward rule, against three peers on the same topics.
+"""Joined outcomes a second, real Kafka to store with the Python reward rule, against four peers on the same topics.
 
 - naive: ``naive.py``, a Redis pipeline in transactions of 500 records.
 - quixstreams: ``quix.py``, its nearest stateful join; the file says what differs.
 - floor: ``floor.py``, plain consume and decode of the same bytes.
+- silent: the feedback service itself, which tells no metrics.
 
 CPU is user and system of the process and, where there is one, of the store; the broker's is left out on both sides.
 """
@@ -11,6 +12,7 @@ import argparse
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from benchmarks.measure import Row, alternate, median, missing, say, show
@@ -21,6 +23,7 @@ GOALS = {
     "naive": (2.2, 3.5),
     "quixstreams": (8.0, 6.0),
     "floor": (0.65, None),
+    "silent": (0.98, 1 / 1.02),
 }
 
 DECISIONS: Final = 60_000
@@ -76,9 +79,11 @@ def rows(decisions: int, rounds: int) -> list[Row]:
     with stage() as place:
         sides = Sides(place, decisions)
         found: dict[str, Callable[[], Work]] = {"ours": sides.ours, "naive": sides.naive, "floor": sides.floor}
+        found["silent"] = partial(sides.ours, "--metrics", "no")
         results = alternate(rounds, found)
         compared = [*_compared(results["ours"], "naive", results["naive"])]
         compared += _compared(results["ours"], "floor", results["floor"])
+        compared += _compared(results["ours"], "silent", results["silent"])
     try:
         with stage() as place:
             sides = Sides(place, FOR_QUIXSTREAMS)

@@ -22,8 +22,9 @@ LOOK_S: Final = 0.02
 class Finish(Rounds):
     """Counts the rounds of the service, with the metrics that they cost; stops it from a thread of its own."""
 
-    def __init__(self, client: Redis, prefix: str, expected: int, appendonly: str) -> None:
+    def __init__(self, client: Redis, prefix: str, expected: int, appendonly: str, *, metrics: bool) -> None:
         super().__init__("feedback")
+        self._metrics = metrics
         self.stop, self.watch = Event(), Stopwatch()
         self.records = 0
         self.ended = (0.0, 0.0)
@@ -33,7 +34,8 @@ class Finish(Rounds):
 
     def __call__(self, done: LoopStats) -> None:
         """Told by the loop after each round."""
-        super().__call__(done)
+        if self._metrics:
+            super().__call__(done)
         if not self.watch.running:  # the service would not start without; the first batch is in by now at most
             self._client.config_set("appendonly", self._appendonly)
         if done.records:
@@ -56,10 +58,12 @@ def main() -> None:
     parser.add_argument("--expected", type=int, required=True, help="outcomes after which it is done")
     parser.add_argument("--member", default="0", help="its name in the consumer group")
     parser.add_argument("--appendonly", choices=("yes", "no"), default="yes", help="no: the store forgets on a crash")
+    parser.add_argument("--metrics", choices=("yes", "no"), default="yes", help="no: rounds are told to nobody")
     arguments = parser.parse_args()
     settings = load_settings(arguments.config)
     prefix, appendonly = settings.kafka.topic_prefix, arguments.appendonly
-    finish = Finish(connect(settings.redis), prefix, arguments.expected, appendonly)
+    metrics = arguments.metrics == "yes"
+    finish = Finish(connect(settings.redis), prefix, arguments.expected, appendonly, metrics=metrics)
     waiting = Thread(target=finish.wait)
     waiting.start()
     try:
