@@ -50,7 +50,7 @@ demo: setup
 # The pure tests in seconds, then those on a real broker and a real store: two files at a time, each worker with its own.
 test: .venv/.torch
 	$(BIN)/pytest -n 2 -q $(TEST_ARGS) tests/unit tests/contract
-	$(BIN)/pytest -n 2 --dist loadfile $(TEST_ARGS) tests/integration tests/end_to_end
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(TEST_ARGS) tests/integration tests/end_to_end
 
 lint: setup
 	$(BIN)/ruff check .

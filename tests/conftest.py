@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from typing import Final
 
 import pytest
 from hypothesis import settings
@@ -8,6 +9,33 @@ from ol0.stacks.native import NativeStack
 # How long an example takes says what else the machine does.
 settings.register_profile("ol0", deadline=None)
 settings.load_profile("ol0")
+
+
+LONGEST: Final = (
+    "test_secured_broker",
+    "test_demo",
+    "test_alerts_of_faults",
+    "test_kill_9",
+    "test_outages",
+    "test_store_faults",
+    "test_soak",
+    "test_real_sizes",
+    "test_compose",
+    "test_restored_store",
+    "test_restarts",
+    "test_readme",
+    "test_lost_topics",
+    "test_release_commands",
+    "test_group_faults",
+    "test_own_router",
+)
+"""Files that take 40 seconds or more, the longest first: else one worker has one of them left when the other is done."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with the longest files, and leaves the order otherwise as it is."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
 
 
 @pytest.fixture(scope="session")
