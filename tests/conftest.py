@@ -29,7 +29,7 @@ LONGEST: Final = (
     "test_group_faults",
     "test_own_router",
 )
-"""Files that take 40 seconds or more, the longest first: else one worker has one of them left when the other is done."""
+"""Files that take 40 seconds or more, the longest first: else one worker has one left when the other is done."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
