@@ -136,8 +136,8 @@ def test_a_contender_starts_as_the_base_and_what_it_learnt_serves_when_it_is_set
     before = world.base.greedy(prompts)[:, 0]
     np.testing.assert_array_equal(player.greedy(prompts), before)
 
-    for start in range(0, 120, 30):
-        coming = world.new.take(np.arange(start, start + 30))
+    for start in range(0, 1_200, 30):
+        coming = world.new.take(np.arange(start, start + 30) % len(world.new))
         player.learn(vote(coming, player.greedy(coming.features), np.random.default_rng(start)))
         np.testing.assert_array_equal(player.greedy(prompts), before)
     player.settle()

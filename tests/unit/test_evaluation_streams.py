@@ -26,6 +26,8 @@ from ol0.controller.controller import Actions
 from ol0.controller.heads import Floats
 from ol0.learning.batch import Batch
 from ol0.learning.parts import with_bias
+from ol0.operator.setup.base_training import train_base
+from ol0.operator.setup.prompts import Prompts
 
 RUN = Outcome((41.0, 45.0, 50.0), 50.0, 69.0, 47.0, 30.0, 0.25)
 BASE = Outcome((40.0, 40.0, 40.0), 40.0, 70.0, 42.0, 35.0, 0.01)
@@ -54,14 +56,16 @@ def batch_of(pool: Pool, seed: int = 0) -> Batch:
     return vote(pool, np.zeros(len(pool), np.intp), np.random.default_rng(seed))
 
 
-def test_experts_that_are_equally_good_share_one_prompt_of_the_base() -> None:
-    both, alone = np.array([1, 1, 0], np.float32), np.array([0, 0, 1], np.float32)
-    pool = Pool(np.ones((1_000, 3), np.float32), np.tile(np.stack([both, alone]), (500, 1)), np.full(1_000, "old"))
-
-    (head,) = fit(pool, 0).base
-
-    odds = np.exp(head.weight.sum(axis=1) + head.bias)
-    np.testing.assert_allclose(odds / odds.sum(), [0.25, 0.25, 0.5], atol=0.03)
+def test_the_base_is_the_one_that_labels_make() -> None:
+    rng = np.random.default_rng(0)
+    pool = Pool(
+        rng.normal(size=(300, 3)).astype(np.float32),
+        rng.random((300, 3)).round().astype(np.float32),
+        np.full(300, "old"),
+    )
+    (head,), wanted = fit(pool, 5).base, train_base(Prompts(pool.features, pool.success, pool.kinds), 5)
+    np.testing.assert_array_equal(head.weight, wanted.weight)
+    np.testing.assert_array_equal(head.bias, wanted.bias)
 
 
 def test_traffic_has_its_shares_of_new_prompts_silence_and_wrong_votes(world: World) -> None:
