@@ -27,7 +27,7 @@ with make_view(Console()) as view:
         pause.wait(0.05)
 """,
 ]
-FIRST, LAST = re.compile(r"^OL0 +1:17"), "504 of about 1,000"
+FIRST, LAST = re.compile(r"^OL0 +1:17"), "504 of about 1,000 sessions."
 SMALL, LARGE = (80, 24), (160, 50)
 WITHIN_S = 30.0
 
@@ -42,7 +42,7 @@ def is_drawn(lines: list[str], columns: int) -> bool:
     rules = [line for line in lines if set(line) == {"─"}]
     return (
         sum(FIRST.match(line) is not None for line in lines) == 1
-        and sum(LAST in line for line in lines) == 1
+        and " ".join(" ".join(lines).split()).endswith(LAST)
         and {len(line) for line in rules} == {columns}
         and len(rules) == 3
     )
