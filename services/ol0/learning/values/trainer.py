@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ol0.config import OnlineLearningConfig
 from ol0.controller.checkpoint import read_checkpoint, write_checkpoint
@@ -193,60 +194,69 @@ class ValueTrainer:
         return self._state.bet.after(_served(policy.heads, changed), base, changed.rewards.astype(np.float64))
 
     def _refit(self, live: Batch, replay: Replay) -> None:
-        logged, state = self._logged, self._state
+        state = self._state
         if len(live) < min(LEAST_EXAMPLES, self._config.min_replay):
             self._state = replace(state, policy=None, fits=(), fitted=0, excluded=replay.excluded)
             return
-        hashes, seen = prompt_hashes(live.features), live
-        trusted = live.weights * state.trust.weights(live.users, self._config.trust_floor)
-        weights = cap_users(trusted, live.users, self._config.user_cap).astype(np.float64)
-        own = np.full(len(logged), self._config.anchor_weight)
-        trunk = None
+        weights, hashes = self._weights(live), prompt_hashes(live.features)
+        shown, logged, trunk = live, self._logged, None
         if self._tuner is not None:
-            trunk = self._tuned(self._tuner, live, weights, own)
-            live, logged = (it.shown(trunk.as_tuned(it.features)) for it in (live, logged))
-        basis = Basis.of(np.concatenate([logged.features, live.features]), RANK)
-        inside, anchored = (basis.inside(it.features).astype(np.float64) for it in (live, logged))
+            trunk = self._tuned(self._tuner, live, weights)
+            shown, logged = (it.shown(trunk.as_tuned(it.features)) for it in (live, logged))
+        basis = Basis.of(np.concatenate([logged.features, shown.features]), RANK)
+        inside, anchored = (basis.inside(it.features).astype(np.float64) for it in (shown, logged))
+        fitted = self._fitted(shown, inside, anchored, weights, hashes)
+        directions = basis.directions.astype(np.float64)
+        heads = tuple(fit.head(directions, TEMPERATURE) for fit, _, _ in fitted)
         firsts = np.unique(hashes, return_index=True)[1]
         novelty = Novelty.between(anchored[self._known], inside[firsts])
-        directions = basis.directions.astype(np.float64)
-        slopes, fits, known = directions.shape[1], list[Fit](), list[tuple[Doubles, Posterior]]()
-        for part, base in enumerate(self._base.base):
-            votes, anchors = _votes(live, inside, part, weights), _votes(logged, anchored, part, own)
-            nothing = Fit.nothing(votes.rewards, base.choices, slopes + 1)
-            before = state.fits[part] if state.fits else nothing
-            before = before if before.scales.slopes == slopes else nothing
-            rounds = ROUNDS if state.fits else FIRST_ROUNDS
-            fit, posterior = before.after(votes, anchors, cells(hashes, votes.actions), rounds)
-            fits.append(fit)
-            known.append((votes.x, posterior))
-        heads = tuple(fit.head(directions, TEMPERATURE) for fit in fits)
         mixer = Mixer((directions @ novelty.weight).astype(np.float32), -novelty.bias)
-        served = _served(heads, live)
-        believed = tuple(Platt.fit(share, live.rewards) for share in self._served_shares(live))
+        believed = tuple(Platt.fit(share, live.rewards) for share in self._served_shares(shown))
         policy = Policy(heads, mixer, self._regrets(heads, mixer, logged.features), believed, trunk=trunk)
-        policy = replace(policy, lead=self._lead(policy, seen, known))
-        trust = replace(Trust.nobody(), votes=state.trust.votes).drawn(
-            live.users, live.rewards, served.astype(np.float32)
-        )
+        served = _served(heads, shown).astype(np.float32)
         self._state = replace(
             state,
-            policy=policy,
-            fits=tuple(fits),
+            policy=replace(policy, lead=self._lead(policy, live, [(x, posterior) for _, x, posterior in fitted])),
+            fits=tuple(fit for fit, _, _ in fitted),
             fitted=replay.examples,
             excluded=replay.excluded,
             refits=state.refits + 1,
-            trust=trust,
+            trust=replace(Trust.nobody(), votes=state.trust.votes).drawn(live.users, live.rewards, served),
         )
 
-    def _tuned(self, tuner: Tuner, live: Batch, weights: Doubles, own: Doubles) -> Trunk:
+    def _weights(self, live: Batch) -> Doubles:
+        """What each vote counts, by whose it is, shape (n,)."""
+        trusted = live.weights * self._state.trust.weights(live.users, self._config.trust_floor)
+        return cap_users(trusted, live.users, self._config.user_cap).astype(np.float64)
+
+    def _fitted(
+        self, live: Batch, inside: Doubles, anchored: Doubles, weights: Doubles, hashes: NDArray[np.uint64]
+    ) -> list[tuple[Fit, Doubles, Posterior]]:
+        """The fit of each part, with the features of its votes, and how sure it is."""
+        slopes, fits, found = inside.shape[1], self._state.fits, []
+        for part, base in enumerate(self._base.base):
+            votes = _votes(live, inside, part, weights)
+            anchors = _votes(self._logged, anchored, part, self._anchor_weights)
+            before = fits[part] if fits else Fit.nothing(votes.rewards, base.choices, slopes + 1)
+            if before.scales.slopes != slopes:
+                before = Fit.nothing(votes.rewards, base.choices, slopes + 1)
+            rounds = ROUNDS if fits else FIRST_ROUNDS
+            fit, posterior = before.after(votes, anchors, cells(hashes, votes.actions), rounds)
+            found.append((fit, votes.x, posterior))
+        return found
+
+    @property
+    def _anchor_weights(self) -> Doubles:
+        return np.full(len(self._logged), self._config.anchor_weight)
+
+    def _tuned(self, tuner: Tuner, live: Batch, weights: Doubles) -> Trunk:
         """Layers trained under the heads of the last refit; before there was one, the base's."""
         policy = self._state.policy
         if policy is None or policy.trunk is None:
             return tuner.trunk
         values = (Head(TEMPERATURE * head.weight, TEMPERATURE * head.bias) for head in policy.heads)
         heads = list(zip(values, (fit.scales for fit in self._state.fits), strict=True))
-        return tuner.tune(policy.trunk, heads, live, weights, self._logged, own)
+        return tuner.tune(policy.trunk, heads, live, weights, self._logged, self._anchor_weights)
 
     def _lead(self, policy: Policy, seen: Batch, known: Sequence[tuple[Doubles, Posterior]]) -> float:
         """Standard errors by which live prompts are expected to get better answers than from what serves."""
