@@ -117,7 +117,10 @@ class Place:
 
 
 def write_settings(servers: Servers, folder: Path, tree: Tree) -> Path:
-    """A settings file for a lineage of its own on these servers."""
+    """A settings file for a lineage of its own on these servers.
+
+    Its learner offers also what is no better than what serves: what few examples teach is no matter of these tests.
+    """
     kafka = {
         "partitions": PARTITIONS,
         **tree.get("kafka", {}),
@@ -128,6 +131,7 @@ def write_settings(servers: Servers, folder: Path, tree: Tree) -> Path:
         **tree,
         "kafka": kafka,
         "redis": {"url": servers.redis_url},
+        "online_learning": {"lead_errors": 0.0, **tree.get("online_learning", {})},
         "serving": {**KEYS, **tree.get("serving", {}), "base": str(folder / "base.safetensors")},
         "safety": {**tree.get("safety", {}), "suite": str(folder / "suite.safetensors")},
     }
