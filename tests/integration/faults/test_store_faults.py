@@ -21,6 +21,7 @@ LARGE_BYTES = 4_000
 """Three times what comes in one round when nobody is behind."""
 LONGEST_SCRIPT_S = 0.001
 LOST_REPLIES = {"apply": 25, "commit": 10}
+MOST_RESTORATIONS = 3
 WITHIN_S = 60.0
 
 
@@ -149,9 +150,6 @@ def test_a_wiped_store_is_refused_with_the_command_that_helps_and_rebuilt_byte_f
         world.settle()
     found = world.audit()
     assert found.repeated_outcomes == 0
-
-
-MOST_RESTORATIONS = 3
 
 
 @pytest.mark.parametrize(
