@@ -20,6 +20,7 @@ from ol0.learning.trust import Trust
 from ol0.learning.values.evidence import Bet
 from ol0.learning.values.fit import Fit
 from ol0.learning.values.scales import Scales
+from ol0.records import Digest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,6 +38,7 @@ class Policy:
         regrets: points that the anchors lose at each of ``THRESHOLDS``.
         live: the base's belief as live votes have it, by part.
         lead: standard errors by which its answers are expected to be worth more than those of what serves.
+        over: digest of what served then.
         trunk: with hidden layers as they were tuned; None where they are frozen, or there are none.
     """
 
@@ -45,6 +47,7 @@ class Policy:
     regrets: Floats
     live: tuple[Platt, ...]
     lead: float = 0.0
+    over: Digest = Digest("")  # noqa: RUF009 - a string
     trunk: Trunk | None = None
 
     def inputs(self, features: Floats) -> Floats:
@@ -102,7 +105,7 @@ def pack(state: State) -> bytes:
     tensors["known.tags"] = state.known.tags
     if policy is not None:
         numbers |= {"threshold": policy.mixer.threshold, "live": [asdict(it) for it in policy.live]}
-        numbers |= {"lead": policy.lead}
+        numbers |= {"lead": policy.lead, "over": policy.over}
         numbers |= {"fits": [{"alike": it.alike, "scales": asdict(it.scales)} for it in state.fits]}
         tensors |= {"mixer": policy.mixer.weight, "regrets": policy.regrets}
         for number, layer in enumerate(() if policy.trunk is None else policy.trunk.tuned):
@@ -148,7 +151,7 @@ def unpack(data: bytes, base: Controller, trunk: Trunk | None = None) -> State:
         live, lead = tuple(Platt(**it) for it in numbers["live"]), float(numbers.get("lead", 0.0))  # earlier: none
         if trunk is not None:
             trunk = replace(trunk, tuned=tuple(_layer(tensors, number, trunk) for number in range(len(trunk.layers))))
-        policy = Policy(heads, mixer, tensors["regrets"], live, lead, trunk)
+        policy = Policy(heads, mixer, tensors["regrets"], live, lead, Digest(numbers.get("over", "")), trunk)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"learner snapshot cannot be read: {error}; `ol0 snapshots delete` removes it") from None
     found, wanted = [head.weight.shape for head in heads], [head.weight.shape for head in base.base]

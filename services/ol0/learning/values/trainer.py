@@ -102,7 +102,10 @@ class ValueTrainer:
     def ahead(self) -> bool:
         """See ``Trainer``; by ``lead_errors`` standard errors of the last refit."""
         policy = self._state.policy
-        return policy is not None and policy.lead >= self._config.lead_errors
+        if policy is None:
+            return False
+        lead = policy.lead if policy.over == self._serving.digest else 0.0  # what serves since then is not known yet
+        return lead >= self._config.lead_errors
 
     def start_from(self, controller: Controller) -> None:
         """Forgets everything: examples are evidence, whatever serves."""
@@ -112,8 +115,6 @@ class ValueTrainer:
     def follow(self, live: Controller) -> None:
         """Notes what serves: the next refit finds by how much other answers would be better."""
         self._serving = live
-        if self._state.policy is not None:
-            self._state = replace(self._state, policy=replace(self._state.policy, lead=0.0))
 
     def update(self, replay: Replay) -> list[StepReport]:
         """Looks at what is new, then refits if there is enough of it."""
@@ -212,7 +213,9 @@ class ValueTrainer:
         novelty = Novelty.between(anchored[self._known], inside[firsts])
         mixer = Mixer((directions @ novelty.weight).astype(np.float32), -novelty.bias)
         believed = tuple(Platt.fit(share, live.rewards) for share in self._served_shares(shown))
-        policy = Policy(heads, mixer, self._regrets(heads, mixer, logged.features), believed, trunk=trunk)
+        policy = Policy(
+            heads, mixer, self._regrets(heads, mixer, logged.features), believed, over=self._serving.digest, trunk=trunk
+        )
         served = _served(heads, shown).astype(np.float32)
         self._state = replace(
             state,
