@@ -105,10 +105,11 @@ class Lives:
         return Candidate(digest_of(data), state.live.digest, base.digest, step, wall_clock_ms(), heads, {}), data
 
     def offer(self, candidate: Candidate, data: bytes) -> None:
-        """With the chunks that the base has not."""
+        """With the chunks that the base has not, and after them: here no transaction keeps the candidate back."""
         known = chunks_of(self.journal.all(ServingState)[-1].base.heads)
         chunks = [Chunk(digest, chunk) for digest, chunk in split(data)[1].items() if digest not in known]
-        self.send(*chunks, candidate)
+        self.send(*chunks)
+        self.send(candidate)
 
     def send(self, *records: Record) -> None:
         RecordSender(self.place.lineage()).send_all(records)
