@@ -79,11 +79,12 @@ def _fits(labels: Labels, rows: NDArray[np.intp], seed: int) -> Iterator[Floats]
     weight = np.zeros((labels.features.shape[1], labels.targets.shape[1]), np.float32)
     weight[-1] = np.log(np.maximum(labels.targets[rows].mean(axis=0), SMALLEST))
     adam = Adam.like(weight)
+    # By the number of all rows: an epoch of those that are not held out has to be one of the last training.
+    passes = -(-FEWEST_STEPS // max(1, len(labels.features) // BATCH))
     yield weight
     for _ in range(EPOCHS):
-        batches = max(1, len(rows) // BATCH)
-        for _ in range(-(-FEWEST_STEPS // batches)):
-            for some in np.array_split(rng.permutation(rows), batches):
+        for _ in range(passes):
+            for some in np.array_split(rng.permutation(rows), max(1, len(rows) // BATCH)):
                 adam, change = adam.step(_gradient(weight, labels.features[some], labels.targets[some]), STEP)
                 weight = weight + change
         yield weight
