@@ -32,8 +32,6 @@ from ol0.controller.controller import Controller
 from ol0.controller.heads import Head
 from ol0.controller.warmup import base_checkpoint
 from ol0.learning.batch import Batch
-from ol0.learning.engines import trainer_of
-from ol0.learning.replay import LocalReplay
 from ol0.learning.tuning.fisher import hidden_fisher
 from ol0.learning.tuning.layers import Weights, hidden, weights_of
 from ol0.learning.tuning.torch_tuner import TorchTuner
@@ -71,22 +69,6 @@ def trained(pool: Pool, widths: tuple[int, ...], seed: int) -> Controller:
     return read_checkpoint(base_checkpoint((PART,), (head,), EPSILON, trunk=trunk))
 
 
-class OnLayers(Ours):
-    """The project's learner, whose batches are what the base's heads see."""
-
-    def __init__(self, world: World, seed: int, config: OnlineLearningConfig) -> None:
-        base, anchors = world.base, world.anchors
-        seen = anchors.shown(base.inputs(anchors.features))
-        self._base = self._serving = base
-        self._replay = LocalReplay(config.replay_size, seen, config.priority_epsilon)
-        self._trainer = trainer_of(base, seen, config, seed)
-        self._settled = 0
-
-    def learn(self, batch: Batch) -> None:
-        """One update."""
-        super().learn(batch.shown(self._base.inputs(batch.features)))
-
-
 def learning(name: str, seeds: range) -> None:
     """Frozen layers (numpy) beside layers that learn (torch), on the same traffic."""
     found: dict[str, list[tuple[float, ...]]] = {"numpy": [], "torch": []}
@@ -96,7 +78,7 @@ def learning(name: str, seeds: range) -> None:
         before = points(frozen, world.new_test), points(frozen, world.old_test)
         for engine, rows in found.items():
             config = OnlineLearningConfig.model_validate({"engine": engine})
-            outcome = play(world, partial(OnLayers, config=config), USUAL, seed)
+            outcome = play(world, partial(Ours, config=config), USUAL, seed)
             gains = [each - before[0] for each in outcome.curve]
             rows.append((*gains, outcome.old - before[1], outcome.online or 0.0, outcome.cpu_s or 0.0))
             sys.stdout.write(f"{name} {seed} {engine}: base {before[0]:.1f}, {_words([rows[-1]])}\n")
@@ -151,7 +133,7 @@ def speed() -> None:
     width = live.features.shape[1]
     head = Head(np.zeros((10, width), np.float32), np.full(10, 0.5, np.float32))
     scales = Scales(noise=0.2, shared=0.02, own=0.02, own_offset=0.02, slopes=width)
-    spent = _seconds(lambda: tuner.tune(trunk, [(head, scales)], live, np.ones(10_000), logged, np.ones(2_000)))
+    spent = _seconds(lambda: tuner.tune(trunk, [(head, scales)], live, np.ones(10_000)))
     sys.stdout.write(
         f"{config.tuning_steps} steps of 256, 384-128-10: {spent:.2f} s, {config.tuning_steps / spent:.0f} a second\n"
     )

@@ -75,8 +75,9 @@ class Ours:
     def __init__(self, world: World, seed: int, config: OnlineLearningConfig) -> None:
         self._config = config
         self._base = self._serving = world.base
-        self._replay = LocalReplay(config.replay_size, world.anchors, config.priority_epsilon)
-        self._trainer = trainer_of(world.base, world.anchors, config, seed)
+        anchors = world.anchors.shown(world.base.inputs(world.anchors.features))
+        self._replay = LocalReplay(config.replay_size, anchors, config.priority_epsilon)
+        self._trainer = trainer_of(world.base, anchors, config, seed)
         self._settled = 0
 
     def greedy(self, features: Floats) -> Actions:
@@ -85,7 +86,7 @@ class Ours:
 
     def learn(self, batch: Batch) -> None:
         """One update."""
-        self._replay.add(batch, self._replay.watermark_ms + 1)
+        self._replay.add(batch.shown(self._base.inputs(batch.features)), self._replay.watermark_ms + 1)
         if self._replay.size:
             self._trainer.update(self._replay)
 

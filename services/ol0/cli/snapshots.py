@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ol0.cli.command import AsJson, Config, explained, on_broker, page_console
+from ol0.cli.releases import DryRun, Yes
 
 app = typer.Typer()
 snapshots_app = typer.Typer(no_args_is_help=True, help="What the services continue from after a restart.")
@@ -39,8 +40,8 @@ def snapshots_list(config: Config = None, as_json: AsJson = False) -> None:  # n
 def snapshots_delete(
     key: Annotated[str, typer.Argument(help="As `ol0 snapshots list` has it.", show_default=False)],
     config: Config = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and change nothing.")] = False,  # noqa: FBT002
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,  # noqa: FBT002
+    dry_run: DryRun = False,  # noqa: FBT002 - a flag of the command line
+    yes: Yes = False,  # noqa: FBT002
 ) -> None:
     """Delete a snapshot that a service cannot continue from. Stop the service before, and start it afterwards.
 

@@ -138,10 +138,22 @@ class Trunk:
             parts.append(self._hidden(features, self._tuned_doubles))
         return np.concatenate(parts, axis=-1)
 
+    @property
+    def kept(self) -> slice:
+        """Columns of what a tuned trunk gives that tuning leaves alone, H + D of them."""
+        return slice(None, -self.hidden)
+
+    @property
+    def beside(self) -> slice:
+        """Those of them that are the features, D."""
+        return slice(self.hidden, -self.hidden)
+
     def as_tuned(self, inputs: Floats) -> Floats:
-        """What this trunk gives, of what another with the same frozen layers gave: shape (n, 2 H + D) to the same."""
-        kept, features = inputs[:, : -self.hidden], inputs[:, self.hidden : -self.hidden]
-        return np.concatenate([kept, self._hidden(features, self._tuned_doubles)], axis=1)
+        """What this trunk gives, of what another with the same frozen layers gave; of the same shape."""
+        if not self.form.tuned:
+            return inputs
+        tuned = self._hidden(inputs[:, self.beside], self._tuned_doubles)
+        return np.concatenate([inputs[:, self.kept], tuned], axis=1)
 
     def _hidden(self, features: Floats, layers: Doubled) -> Floats:
         activation = ACTIVATIONS[self.form.activation]
@@ -152,6 +164,11 @@ class Trunk:
                 values = _normed(values) * norm[0] + norm[1]
             values = activation(values)
         return np.asarray(self.form.gain * values, np.float32)
+
+
+def through(trunk: Trunk | None, inputs: Floats) -> Floats:
+    """What heads above this trunk see, of what the base's heads see, (n, D); the same where nothing is tuned."""
+    return inputs if trunk is None else trunk.as_tuned(inputs)
 
 
 def _in_doubles(layers: tuple[Layer, ...]) -> Doubled:

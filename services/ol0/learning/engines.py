@@ -1,5 +1,7 @@
 """Which learner the settings name."""
 
+from typing import TYPE_CHECKING
+
 from ol0.config import OnlineLearningConfig
 from ol0.controller.controller import Controller
 from ol0.errors import ConfigError
@@ -9,7 +11,9 @@ from ol0.learning.gradient.trainer import HeadTrainer
 from ol0.learning.on_trunk import OnTrunk
 from ol0.learning.trainer import Trainer
 from ol0.learning.values.trainer import ValueTrainer
-from ol0.learning.values.tuner import Tuner
+
+if TYPE_CHECKING:
+    from ol0.learning.tuning.torch_tuner import TorchTuner
 
 
 def trainer_of(base: Controller, logged: Batch, config: OnlineLearningConfig, seed: int) -> Trainer:
@@ -32,7 +36,7 @@ def trainer_of(base: Controller, logged: Batch, config: OnlineLearningConfig, se
     return trainer if base.trunk is None else OnTrunk(base, trainer)
 
 
-def _tuner(base: Controller, logged: Batch, config: OnlineLearningConfig) -> Tuner | None:
+def _tuner(base: Controller, logged: Batch, config: OnlineLearningConfig) -> "TorchTuner | None":
     """What trains the hidden layers, where the base lets them be tuned and the settings do not forbid it."""
     if base.trunk is None or not base.trunk.form.tuned or config.engine == "numpy":
         return None

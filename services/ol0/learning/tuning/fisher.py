@@ -1,34 +1,14 @@
 """How much the base's answers depend on each weight of its hidden layers."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ol0.controller.heads import Head
-from ol0.controller.trunk import NORM_EPSILON, TrunkForm
-from ol0.learning.tuning.layers import ACTIVATIONS, Weights
+from ol0.controller.trunk import TrunkForm
+from ol0.learning.tuning.layers import Pass, Weights, passes
 
 ROWS = 4_096
 """Examples at once: memory is for their activations, and not for their gradients."""
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """What one layer computed of n examples.
-
-    Attributes:
-        given: what it got, shape (n, D).
-        linear: its product, shape (n, H).
-        normed: the same with mean 0 and variance 1, None without a layer norm.
-        scaled: that times the scale plus the shift, likewise.
-    """
-
-    given: Tensor
-    linear: Tensor
-    normed: Tensor | None
-    scaled: Tensor | None
 
 
 def hidden_fisher(weights: Weights, form: TrunkForm, heads: tuple[Head, ...], features: Tensor) -> Weights:
@@ -53,8 +33,9 @@ def hidden_fisher(weights: Weights, form: TrunkForm, heads: tuple[Head, ...], fe
         Goodfellow, "Efficient per-example gradient computations", 2015.
     """
     total = {name: torch.zeros_like(tensor) for name, tensor in weights.items()}
+    followed = {name: tensor.detach().requires_grad_() for name, tensor in weights.items()}  # products hang on them
     for rows in features.split(ROWS):
-        above, layers = _forward(weights, form, rows)
+        above, layers = passes(followed, form, rows)
         for head in heads:
             weight, bias = (torch.tensor(it, device=rows.device) for it in (head.weight, head.bias))
             logs = (above @ weight[:, : above.shape[1]].T + bias).log_softmax(dim=1)
@@ -63,22 +44,7 @@ def hidden_fisher(weights: Weights, form: TrunkForm, heads: tuple[Head, ...], fe
     return {name: tensor / max(len(features), 1) for name, tensor in total.items()}
 
 
-def _forward(weights: Weights, form: TrunkForm, given: Tensor) -> tuple[Tensor, list[_Layer]]:
-    """As ``layers.hidden``, keeping what a gradient needs; the products are where gradients begin."""
-    layers = []
-    for number in range(form.layers):
-        linear = functional.linear(given, weights[f"{number}.weight"], weights[f"{number}.bias"])
-        linear = linear if linear.requires_grad else linear.requires_grad_()
-        normed = scaled = None
-        if form.norm:
-            normed = functional.layer_norm(linear, linear.shape[1:], eps=NORM_EPSILON)
-            scaled = normed * weights[f"{number}.scale"] + weights[f"{number}.shift"]
-        layers.append(_Layer(given, linear, normed, scaled))
-        given = ACTIVATIONS[form.activation](linear if scaled is None else scaled)
-    return form.gain * given, layers
-
-
-def _add(total: Weights, layers: list[_Layer], logs: Tensor) -> None:
+def _add(total: Weights, layers: list[Pass], logs: Tensor) -> None:
     """Adds what one outcome says, logs of its probability (n,)."""
     shares = logs.detach().exp()[:, None]
     places = [place for it in layers for place in (it.linear, it.scaled) if place is not None]

@@ -15,7 +15,7 @@ from ol0.controller.trunk import Trunk
 from ol0.errors import ConfigError
 from ol0.learning.batch import Batch, join
 from ol0.learning.tuning.fisher import hidden_fisher
-from ol0.learning.tuning.layers import layers_of, parts_of, weights_of
+from ol0.learning.tuning.layers import layers_of, weights_of
 from ol0.learning.tuning.objective import Examples, Objective, ValueHead
 from ol0.learning.values.scales import Scales
 
@@ -25,7 +25,9 @@ MOST_ANCHORS: Final = 1_000
 
 
 class TorchTuner:
-    """See ``Tuner``. Layers and copies of the heads are trained together; the copies are thrown away.
+    """Trains hidden layers, between two refits. The same arguments give the same layers.
+
+    Layers and copies of the heads are trained together; the copies are thrown away.
 
     What is learnt above the layers is the closed form's business: it refits the heads on what the trained layers give,
     with variances, so that a layer that learnt nonsense is shrunk away like any other feature.
@@ -46,30 +48,30 @@ class TorchTuner:
             ConfigError: the device is not there.
         """
         assert base.trunk is not None
-        self._trunk, self._config = base.trunk, config
+        self._trunk, self._config, self._logged = base.trunk, config, logged
         self._device = device_of(config.device)
         self._base = weights_of(base.trunk.layers, self._device)
         some = np.linspace(0, len(logged) - 1, min(MOST_ANCHORS, len(logged))).astype(int)
-        _, features = parts_of(base.trunk, self._on_device(logged.features[some]))
+        features = self._on_device(logged.features[some])[:, base.trunk.beside]
         self._fisher = hidden_fisher(self._base, base.trunk.form, base.base, features)
 
     @property
     def trunk(self) -> Trunk:
-        """See ``Tuner``."""
+        """The base's, tuned to what it is."""
         return self._trunk
 
-    def tune(
-        self,
-        before: Trunk,
-        heads: Sequence[tuple[Head, Scales]],
-        live: Batch,
-        weights: Doubles,
-        logged: Batch,
-        own: Doubles,
-    ) -> Trunk:
-        """See ``Tuner``."""
+    def tune(self, before: Trunk, heads: Sequence[tuple[Head, Scales]], live: Batch, weights: Doubles) -> Trunk:
+        """The trunk after one more round of training.
+
+        Args:
+            before: where the last round ended.
+            heads: of the last refit, one per part, whose logits are values; and its scales.
+            live: every example that may be drawn, as the base's heads see them.
+            weights: what each of them counts, shape (n,).
+        """
         config, form = self._config, self._trunk.form
-        examples, length = self._examples(join(live, logged), np.concatenate([weights, own]))
+        own = np.full(len(self._logged), config.anchor_weight)
+        examples, length = self._examples(join(live, self._logged), np.concatenate([weights, own]))
         start = weights_of(before.tuned, self._device)
         count = float(examples.weights.sum())
         objective = Objective(
@@ -91,7 +93,7 @@ class TorchTuner:
     def _examples(self, batch: Batch, weights: Doubles) -> tuple[Examples, float]:
         inputs = self._on_device(batch.features)
         length = float(inputs.square().sum(dim=1).mean().sqrt()) or 1.0
-        kept, features = parts_of(self._trunk, inputs)
+        kept, features = inputs[:, self._trunk.kept], inputs[:, self._trunk.beside]
         actions = torch.from_numpy(batch.actions).to(self._device)
         rewards, counts = self._on_device(batch.rewards), self._on_device(weights.astype(np.float32))
         return Examples(kept, features, actions, rewards, counts), length

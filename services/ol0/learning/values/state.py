@@ -11,7 +11,7 @@ from safetensors.numpy import load, save
 
 from ol0.controller.controller import Controller
 from ol0.controller.heads import Floats, Head, Mixer
-from ol0.controller.trunk import Layer, Trunk
+from ol0.controller.trunk import Layer, Trunk, through
 from ol0.errors import CheckpointError
 from ol0.learning.calibration import CLOSED, THRESHOLDS, Platt
 from ol0.learning.evidence import Evidence
@@ -52,7 +52,7 @@ class Policy:
 
     def inputs(self, features: Floats) -> Floats:
         """What its heads see of what the base's heads see, of the same shape (n, D)."""
-        return features if self.trunk is None else self.trunk.as_tuned(features)
+        return through(self.trunk, features)
 
     def closed_by(self, budget: float) -> float:
         """The smallest threshold that loses no more, in points."""

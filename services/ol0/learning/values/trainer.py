@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from ol0.config import OnlineLearningConfig
 from ol0.controller.checkpoint import read_checkpoint, write_checkpoint
 from ol0.controller.controller import Controller
 from ol0.controller.heads import Doubles, Floats, Head, Mixer, sigmoid, softmax
-from ol0.controller.trunk import Trunk
+from ol0.controller.trunk import Trunk, through
 from ol0.errors import RangeError
 from ol0.learning.batch import Batch, cap_users
 from ol0.learning.calibration import CLOSED, POINTS, THRESHOLDS, Platt
@@ -29,8 +29,10 @@ from ol0.learning.values.novelty import Novelty
 from ol0.learning.values.repeats import cells
 from ol0.learning.values.ridge import Posterior
 from ol0.learning.values.state import Policy, State, pack, unpack
-from ol0.learning.values.tuner import Tuner
 from ol0.records import Digest
+
+if TYPE_CHECKING:
+    from ol0.learning.tuning.torch_tuner import TorchTuner  # torch is an extra
 
 RANK: Final = 192
 """Directions that are kept of the features: a fit costs the cube of their number for each choice."""
@@ -53,7 +55,7 @@ class ValueTrainer:
     """
 
     def __init__(
-        self, base: Controller, logged: Batch, config: OnlineLearningConfig, tuner: Tuner | None = None
+        self, base: Controller, logged: Batch, config: OnlineLearningConfig, tuner: "TorchTuner | None" = None
     ) -> None:
         """Starts from the base; the same arguments and examples give the same candidates.
 
@@ -71,6 +73,8 @@ class ValueTrainer:
         kept = int(config.calibration_share * len(first))
         # What tells new prompts from old ones is measured on anchors that it was not found on.
         self._held_out, self._known = logged.features[order[:kept]], np.sort(order[kept:])
+        self._anchor_weights = np.full(len(logged), config.anchor_weight)
+        self._scored: tuple[Policy, Floats] | None = None
         self._beliefs = tuple(
             Belief.fit(shares, self._logged.actions[:, part], self._logged.rewards).rewards(shares)
             for part, shares in enumerate(self._shares)
@@ -173,7 +177,7 @@ class ValueTrainer:
             shown = fresh.shown(policy.inputs(fresh.features))
             first = shown.take(np.flatnonzero(state.known.first_times(fresh.features)))
             bet = self._bet(policy, first)
-            scores, among = (policy.mixer.scores(it) for it in (first.features, policy.inputs(self._held_out)))
+            scores, among = policy.mixer.scores(first.features), self._held_out_scores(policy)
             predicted = _served(policy.heads, shown).astype(np.float32)
             evidence = evidence.after(ranks(scores, among), predicted, fresh.rewards)
         self._state = replace(
@@ -184,6 +188,12 @@ class ValueTrainer:
             trust=state.trust.seen(fresh.users),
             seen=seen,
         )
+
+    def _held_out_scores(self, policy: Policy) -> Floats:
+        """How new the held-out anchors look, asked once for each policy: through hidden layers that takes a while."""
+        if self._scored is None or self._scored[0] is not policy:
+            self._scored = policy, policy.mixer.scores(policy.inputs(self._held_out))
+        return self._scored[1]
 
     def _bet(self, policy: Policy, fresh: Batch) -> Bet:
         """On prompts that would be answered otherwise, as the policy's heads see them."""
@@ -240,32 +250,26 @@ class ValueTrainer:
         for part, base in enumerate(self._base.base):
             votes = _votes(live, inside, part, weights)
             anchors = _votes(self._logged, anchored, part, self._anchor_weights)
-            before = fits[part] if fits else Fit.nothing(votes.rewards, base.choices, slopes + 1)
-            if before.scales.slopes != slopes:
-                before = Fit.nothing(votes.rewards, base.choices, slopes + 1)
+            nothing = Fit.nothing(votes.rewards, base.choices, slopes + 1)
+            before = fits[part] if fits and fits[part].scales.slopes == slopes else nothing
             rounds = ROUNDS if fits else FIRST_ROUNDS
             fit, posterior = before.after(votes, anchors, cells(hashes, votes.actions), rounds)
             found.append((fit, votes.x, posterior))
         return found
 
-    @property
-    def _anchor_weights(self) -> Doubles:
-        return np.full(len(self._logged), self._config.anchor_weight)
-
-    def _tuned(self, tuner: Tuner, live: Batch, weights: Doubles) -> Trunk:
+    def _tuned(self, tuner: "TorchTuner", live: Batch, weights: Doubles) -> Trunk:
         """Layers trained under the heads of the last refit; before there was one, the base's."""
         policy = self._state.policy
         if policy is None or policy.trunk is None:
             return tuner.trunk
         values = (Head(TEMPERATURE * head.weight, TEMPERATURE * head.bias) for head in policy.heads)
         heads = list(zip(values, (fit.scales for fit in self._state.fits), strict=True))
-        return tuner.tune(policy.trunk, heads, live, weights, self._logged, self._anchor_weights)
+        return tuner.tune(policy.trunk, heads, live, weights)
 
     def _lead(self, policy: Policy, seen: Batch, known: Sequence[tuple[Doubles, Posterior]]) -> float:
         """Standard errors by which live prompts are expected to get better answers than from what serves."""
         candidate = policy.on(self._base, policy.closed_by(self._config.regret_budget))
-        serves = self._serving.trunk
-        inputs = seen.features if serves is None or not serves.form.tuned else serves.as_tuned(seen.features)
+        inputs = through(self._serving.trunk, seen.features)
         taken, kept = candidate.greedy(policy.inputs(seen.features)), self._serving.above_trunk.greedy(inputs)
         mean = variance = 0.0
         for part, (x, posterior) in enumerate(known):

@@ -139,7 +139,7 @@ def tuned(base: Controller, trunk: Trunk, rounds: int, **numbers: float) -> Trun
     width = base.inputs(prompts(1)).shape[1]
     head = Head(np.zeros((2, width), np.float32), np.full(2, 0.5, np.float32))
     for _ in range(rounds):
-        trunk = tuner.tune(trunk, [(head, SCALES)], live, np.ones(3_000), logged, np.ones(50))
+        trunk = tuner.tune(trunk, [(head, SCALES)], live, np.ones(3_000))
     return trunk
 
 
@@ -222,5 +222,5 @@ def test_anchors_are_not_needed() -> None:
     live = votes(base, 100)
     width = live.features.shape[1]
     head = Head(np.zeros((2, width), np.float32), np.zeros(2, np.float32))
-    after = tuner.tune(tuner.trunk, [(head, replace(SCALES, noise=0.3))], live, np.ones(100), none, np.zeros(0))
+    after = tuner.tune(tuner.trunk, [(head, replace(SCALES, noise=0.3))], live, np.ones(100))
     assert all(np.isfinite(layer.weight).all() for layer in after.tuned)
