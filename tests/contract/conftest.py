@@ -1,6 +1,7 @@
 import itertools
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
 from pydantic import SecretStr
 from redis import Redis
@@ -10,6 +11,7 @@ from ol0.config import RedisConfig
 from ol0.replay.connection import connect
 from ol0.replay.store import ReplayStore
 from ol0.stacks.valkey import Valkey
+from support.ring import Lineage
 
 MAXMEMORY_BYTES = 256 * 1024**2
 
@@ -51,3 +53,14 @@ def store(client: Redis, prefix: str) -> ReplayStore:
     made = ReplayStore(client, prefix)
     made.register({DECISIONS: 5, FEEDBACK: 0}, capacity=4, max_open=3)
     return made
+
+
+@pytest.fixture
+def lineage(client: Redis, prefix: str) -> Lineage:
+    """One of one partition and eight slots."""
+    return Lineage(client, prefix)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)

@@ -1,15 +1,9 @@
 """Anchors in the store."""
 
 import pytest
-from redis import Redis
 
 from ol0.errors import StoreError
 from support.ring import CAPACITY, Lineage
-
-
-@pytest.fixture
-def lineage(client: Redis, prefix: str) -> Lineage:
-    return Lineage(client, prefix)
 
 
 def test_anchors_come_back_as_they_went_in_and_may_be_added_twice(lineage: Lineage) -> None:

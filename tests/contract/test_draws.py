@@ -17,16 +17,6 @@ from support.ring import CAPACITY, DECISIONS, Lineage, numbers
 ALPHA, BETA = 0.6, 0.4
 
 
-@pytest.fixture
-def lineage(client: Redis, prefix: str) -> Lineage:
-    return Lineage(client, prefix)
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(7)
-
-
 def test_draws_follow_priorities_and_weights_correct_them(lineage: Lineage, rng: np.random.Generator) -> None:
     lineage.add(2)
     lineage.buffer.refresh()

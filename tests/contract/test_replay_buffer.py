@@ -9,16 +9,6 @@ from ol0.replay.script_runner import Scripts
 from support.ring import CAPACITY, Lineage, numbers
 
 
-@pytest.fixture
-def lineage(client: Redis, prefix: str) -> Lineage:
-    return Lineage(client, prefix)
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(7)
-
-
 def test_an_empty_ring_cannot_be_drawn_from(lineage: Lineage, rng: np.random.Generator) -> None:
     lineage.buffer.refresh()
 
