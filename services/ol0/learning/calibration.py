@@ -14,10 +14,11 @@ from ol0.learning.parts import Parts
 
 # Thresholds that are tried, from open to closed, in logits of the mixer. Below 0 the learnt heads would have the larger
 # say on prompts that look rather like the base's own; where the two heads agree on the anchors, no regret shows that.
+# Beyond 5 the steps are wide: prompts that differ in one strong feature have scores of 10 and more on both sides.
 # CLOSED is beyond any score: sigmoid is cut at 30, so that a controller with it answers as the base does, whatever the
 # learnt heads say.
 CLOSED = 1e4
-THRESHOLDS = (*(float(t) for t in np.arange(0, 5.01, 0.2)), CLOSED)
+THRESHOLDS = (*(float(t) for t in np.arange(0, 5.01, 0.2)), 6.0, 7.0, 8.0, 10.0, 12.0, 15.0, 20.0, CLOSED)
 POINTS = 100  # regret is told in percentage points of reward
 NEWTON_STEPS = 30
 RIDGE = 1e-2  # pulls (slope, intercept) to (1, 0): a base that is calibrated as it stands

@@ -151,7 +151,7 @@ def unpack(data: bytes, base: Controller, trunk: Trunk | None = None) -> State:
         live, lead = tuple(Platt(**it) for it in numbers["live"]), float(numbers.get("lead", 0.0))  # earlier: none
         if trunk is not None:
             trunk = replace(trunk, tuned=tuple(_layer(tensors, number, trunk) for number in range(len(trunk.layers))))
-        policy = Policy(heads, mixer, tensors["regrets"], live, lead, Digest(numbers.get("over", "")), trunk)
+        policy = Policy(heads, mixer, _regrets(tensors["regrets"]), live, lead, Digest(numbers.get("over", "")), trunk)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"learner snapshot cannot be read: {error}; `ol0 snapshots delete` removes it") from None
     found, wanted = [head.weight.shape for head in heads], [head.weight.shape for head in base.base]
@@ -161,6 +161,11 @@ def unpack(data: bytes, base: Controller, trunk: Trunk | None = None) -> State:
             "the state topic belongs to another base; give the new base a topic_prefix of its own"
         )
     return replace(state, policy=policy, fits=fits)
+
+
+def _regrets(stored: Floats) -> Floats:
+    """Versions up to 0.1 tried fewer thresholds before the last: at those that are new no more is lost than below."""
+    return np.insert(stored, -1, np.full(len(THRESHOLDS) - len(stored), stored[-2]))
 
 
 def _layer(tensors: Mapping[str, Floats], number: int, trunk: Trunk) -> Layer:

@@ -60,6 +60,15 @@ def test_what_is_packed_comes_back_bit_for_bit(*, refitted: bool) -> None:
         assert (mine.scales, mine.alike) == (its.scales, its.alike)
 
 
+def test_a_policy_that_knew_thresholds_up_to_5_loses_no_more_above_them() -> None:
+    known = THRESHOLDS[: THRESHOLDS.index(5.0) + 1]
+    before = replace(policy(), regrets=np.append(np.linspace(2, 0.7, len(known)), 0).astype(np.float32))
+    again = unpack(pack(replace(state(), policy=before)), BASE).policy
+    assert again is not None
+    assert [again.closed_by(budget) for budget in (2, 0.8, 0.6)] == [0, before.closed_by(0.8), CLOSED]
+    assert again.regrets[THRESHOLDS.index(20)] == again.regrets[THRESHOLDS.index(5)]
+
+
 def test_a_policy_that_comes_back_serves_the_same() -> None:
     again = unpack(pack(state()), BASE).policy
     assert again is not None

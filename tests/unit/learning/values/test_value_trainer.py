@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ol0.config import OnlineLearningConfig
-from ol0.controller.checkpoint import digest_of, read_checkpoint
+from ol0.controller.checkpoint import digest_of, read_checkpoint, write_checkpoint
 from ol0.controller.controller import Controller
 from ol0.errors import CheckpointError, RangeError
 from ol0.learning.batch import Batch, join
@@ -78,6 +78,28 @@ def test_what_new_prompts_want_convinces_it(choices: tuple[int, ...]) -> None:
     fresh = new(base, 600, seed=7).features
     assert world.trainer.convinced
     assert (world.shipped().greedy(fresh) != base.greedy(fresh)).any(axis=1).mean() > 0.5
+
+
+def moved(batch: Batch, at: float, seed: int) -> Batch:
+    """The first feature around there, whatever it was."""
+    features = batch.features.copy()
+    features[:, 0] = np.random.default_rng(seed).normal(at, 2, len(batch))
+    return replace(batch, features=features)
+
+
+def test_where_one_feature_tells_old_from_new_it_opens_above_the_last_old_prompt() -> None:
+    # Given a base that looks at the other features, and a few old prompts that look rather new
+    first = BASE.base[0]
+    heads = (replace(first, weight=first.weight * (np.arange(BASE.dimension) > 0)),)
+    base = read_checkpoint(write_checkpoint(BASE.manifest, heads, heads, BASE.mixer))
+    anchors = moved(logged(base, 600), -5, 1)
+    anchors.features[:30, 0] = 2.5
+    # When it learns from new ones, which lie far away
+    shipped = World(base, SMALL, anchors).learn(moved(new(base, 2_000), 5, 2), portion=250).shipped()
+    # Then what looks newer than any old prompt is answered otherwise, and nothing else is
+    old, fresh = (moved(logged(base, 600, seed=seed), at, seed).features for seed, at in ((8, -5), (7, 5)))
+    assert (shipped.greedy(old) == base.greedy(old)).all()
+    assert (shipped.greedy(fresh) != base.greedy(fresh)).mean() > 0.3
 
 
 def test_it_is_ahead_of_what_serves_until_that_is_its_own_candidate() -> None:
