@@ -1,12 +1,14 @@
 """Do hidden layers that learn bring anything, and what do they cost?
 
-    python -m benchmarks.hidden_layers [--seeds 0-4] [--only twisted|debian|speed]
+    python -m benchmarks.hidden_layers [--seeds 0-4] [--only twisted|debian|speed|device] [--device cuda]
 
 *twisted*: 8,000 made-up prompts of 32 features and six experts. Which one is right depends on the signs of products of
 two projections, so that no head that is linear in the features can tell. Half of the prompts are of kinds that the
 base, a network with 64 hidden numbers, was trained on. *debian*: the data of the package, 128 hidden numbers.
 The traffic is that of ``make evaluate-streams``: in process, without gates; 20,000 decisions, 85 % of new kinds.
 *speed*: one core; the Fisher information beside a loop of backward passes, the steps of training, and a whole refit.
+*device*: the Fisher information and a round of training, 4,096-256-64, on a GPU beside one core: how far apart their
+results are, and how much faster it is. It is left out where torch finds no GPU, and says so.
 """
 
 import argparse
@@ -29,7 +31,7 @@ from benchmarks.evaluation.worlds import EPSILON, Pool, World
 from ol0.config import OnlineLearningConfig
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.controller import Controller
-from ol0.controller.heads import Head
+from ol0.controller.heads import Doubles, Head
 from ol0.controller.warmup import base_checkpoint
 from ol0.learning.batch import Batch
 from ol0.learning.tuning.fisher import hidden_fisher
@@ -119,26 +121,60 @@ def speed() -> None:
     sys.stdout.write(
         f"Fisher of {ROWS} rows, 384-128-10: {ours:.2f} s; a loop of backward {theirs:.1f} s: {theirs / ours:.0f} x\n"
     )
-    taken = rng.integers(0, 10, (10_000, 1))
-    live = Batch(
-        base.inputs(rng.normal(0, 0.05, (10_000, 384)).astype(np.float32)),
-        taken,
-        np.full((10_000, 1), 0.1, np.float32),
-        (rng.random(10_000) < 0.5).astype(np.float32),
-        np.ones(10_000, np.float32),
-        rng.integers(0, 200, 10_000).astype(np.uint64),
-    )
-    config, logged = OnlineLearningConfig(), live.take(np.arange(2_000))
-    tuner = TorchTuner(base, logged, config)
-    width = live.features.shape[1]
-    head = Head(np.zeros((10, width), np.float32), np.full(10, 0.5, np.float32))
-    scales = Scales(noise=0.2, shared=0.02, own=0.02, own_offset=0.02, slopes=width)
-    spent = _seconds(lambda: tuner.tune(trunk, [(head, scales)], live, np.ones(10_000)))
+    config, live = OnlineLearningConfig(), made_up(base, 10_000, rng)
+    tuner = TorchTuner(base, live.take(np.arange(2_000)), config)
+    spent = _seconds(lambda: tuner.tune(trunk, *a_round(live, 10)))
     sys.stdout.write(
         f"{config.tuning_steps} steps of 256, 384-128-10: {spent:.2f} s, {config.tuning_steps / spent:.0f} a second\n"
     )
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     sys.stdout.write(f"memory of the process at most {memory:.0f} MiB\n")
+
+
+def device(name: str) -> None:
+    """A GPU beside one core; both from the same base and votes."""
+    torch.set_num_threads(1)
+    base = a_base_on(a_trunk((256,), "relu", features=4_096, spread=0.02).trainable, (64,))
+    trunk, rng = base.trunk, np.random.default_rng(0)
+    assert trunk is not None
+    live = made_up(base, 10_000, rng)
+    taken, seconds = {}, {}
+    for one in ("cpu", name):
+        tuner = TorchTuner(base, live.take(np.arange(2_000)), OnlineLearningConfig.model_validate({"device": one}))
+        tuner.tune(trunk, *a_round(live, 64))  # the first one pays for what is made once
+        began = time.perf_counter()
+        taken[one] = tuner.tune(trunk, *a_round(live, 64)).tuned
+        seconds[one] = time.perf_counter() - began
+    apart = max(
+        float(np.abs(there.tensors[key] - here.tensors[key]).max())
+        for here, there in zip(taken["cpu"], taken[name], strict=True)
+        for key in here.tensors
+    )
+    sys.stdout.write(
+        f"a round of training, 4,096-256-64: {seconds['cpu']:.2f} s on one core, {seconds[name]:.2f} s on {name}: "
+        f"{seconds['cpu'] / seconds[name]:.1f} x; weights at most {apart:.1e} apart\n"
+    )
+
+
+def made_up(base: Controller, count: int, rng: np.random.Generator) -> Batch:
+    """Votes that say nothing, as the base's heads see them."""
+    dimension, choices = base.dimension, base.choices[0]
+    return Batch(
+        base.inputs(rng.normal(0, 0.05, (count, dimension)).astype(np.float32)),
+        rng.integers(0, choices, (count, 1)),
+        np.full((count, 1), 1 / choices, np.float32),
+        (rng.random(count) < 0.5).astype(np.float32),
+        np.ones(count, np.float32),
+        rng.integers(0, 200, count).astype(np.uint64),
+    )
+
+
+def a_round(live: Batch, choices: int) -> tuple[list[tuple[Head, Scales]], Batch, Doubles]:
+    """What a tuner is given besides the trunk: heads that say nothing, and votes that count alike."""
+    width = live.features.shape[1]
+    head = Head(np.zeros((choices, width), np.float32), np.full(choices, 0.5, np.float32))
+    scales = Scales(noise=0.2, shared=0.02, own=0.02, own_offset=0.02, slopes=width)
+    return [(head, scales)], live, np.ones(len(live))
 
 
 def looped_fisher(weights: Weights, base: Controller, rows: Tensor) -> Weights:
@@ -169,7 +205,8 @@ def main() -> None:
     """Reads the arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", default="0-4", help="first and last")
-    parser.add_argument("--only", choices=["twisted", "debian", "speed"])
+    parser.add_argument("--only", choices=["twisted", "debian", "speed", "device"])
+    parser.add_argument("--device", default="cuda", choices=["cpu", "cuda"], help="beside one core")
     arguments = parser.parse_args()
     first, last = map(int, arguments.seeds.split("-"))
     for name in ("twisted", "debian"):
@@ -177,6 +214,11 @@ def main() -> None:
             learning(name, range(first, last + 1))
     if arguments.only in (None, "speed"):
         speed()
+    if arguments.only in (None, "device"):
+        if arguments.device == "cuda" and not torch.cuda.is_available():
+            sys.stdout.write("device: torch finds no GPU here, so nothing was measured\n")
+        else:
+            device(arguments.device)
 
 
 if __name__ == "__main__":
