@@ -162,7 +162,7 @@ class Traffic:
             silent = draw.random() > case.voted or (treated and not success and draw.random() < case.censored)
             decision_id = self._decision_id(host, arm)
             if not gone and not lost:
-                vote = Vote(arm, None if silent else float(success), differs, differs, None, None, None)
+                vote = Vote(arm, None if silent else float(success), None, "0", "0", "1" if differs else "0")
                 heard.append((vote, decision_id))
         return heard
 
@@ -187,7 +187,7 @@ class Traffic:
                 digest=CANDIDATE.digest if vote.arm is Arm.STAGED else BASE.digest,
                 arm=vote.arm,
                 serving_sequence=self.serving,
-                greedy_staged=(int(vote.from_live),),
+                greedy_staged=(int(vote.staged or 0),),
                 sequence=sequence,
                 reward=vote.reward,
                 window_end_ms=now_ms + WINDOW_MS,

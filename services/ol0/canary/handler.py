@@ -25,7 +25,7 @@ from ol0.statistics.outcome_clock import ClockState, OutcomeClock
 
 HOLD_EVERY = 500  # decisions of a trial between two verdicts that only say what is missing
 HOLD_EVERY_MS = 86_400_000  # and a day where there are fewer
-LAYOUT = 3  # of a trial in the snapshot; evidence of another one starts from zero
+LAYOUT = 4  # of a trial in the snapshot; evidence of another one starts from zero
 
 
 @dataclass

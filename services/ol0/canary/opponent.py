@@ -11,6 +11,7 @@ from ol0.config import SafetyConfig
 from ol0.gates.balances import balance_of
 from ol0.records import Arm, Outcome
 from ol0.statistics.balance import LONGEST, Balance, HeardSession
+from ol0.statistics.expected_reward import Cell, ExpectedReward, InColumns
 from ol0.statistics.staged import ArmComparison
 
 SILENT_ALPHA: Final = 0.4
@@ -35,6 +36,7 @@ class OpponentState:
     cleared: bool = False  # whether silence was ever shown to hide no loss: what was shown stays shown
     successes: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # sessions; of successes, sum and squares
     rates: PlainRates = field(default_factory=Rates)
+    expected: InColumns = field(default_factory=ExpectedReward)
 
     @classmethod
     def of(cls, share: float, safety: SafetyConfig) -> Self:
@@ -85,17 +87,30 @@ class Opponent:
             treated = outcome.arm is Arm.STAGED
             self.balance.hear(outcome, now_ms=now_ms, treated=treated, treated_share=self.share, counted=counted)
 
+    def _expected(self, votes: Sequence[Vote]) -> list[float]:
+        """What each vote will probably be worth, by its group and the actions of both arms (see ``ArmComparison``)."""
+        of, share = self.state.expected.of, self.share
+        return [
+            (1 - share) * of(_cell(vote, Arm.STAGED)) + share * of(_cell(vote, self.arm))
+            if vote.differs_from(self.arm)
+            else 0.5
+            for vote in votes
+        ]
+
     def add(self, votes: Sequence[Vote]) -> None:
         """Take a complete session of any arm."""
-        if votes[0].arm not in (Arm.STAGED, self.arm):
+        arm = votes[0].arm
+        if arm not in (Arm.STAGED, self.arm):
             return
+        expected, rate = self._expected(votes), self.balance.control_vote_rate
         state = self.state
-        treated, heard = votes[0].arm is Arm.STAGED, sum(vote.reward is not None for vote in votes)
+        treated, heard = arm is Arm.STAGED, sum(vote.reward is not None for vote in votes)
         self.balance.add(HeardSession(treated, self.share, len(votes), heard))
-        if (said := evidence(votes, self.arm)) is not None:
+        if (said := evidence(votes, self.arm, expected)) is not None:
             self.voted.add(said)
-        if (said := silent_evidence(votes, self.arm)) is not None:
-            value = math.fsum(reward - self.silent.centre for reward in said.rewards)
+        if (said := silent_evidence(votes, self.arm, [rate * mean for mean in expected])) is not None:
+            centre = (self.silent.mean(treated=True) + self.silent.mean(treated=False)) / 2
+            value = math.fsum(reward - centre for reward in said.rewards)
             state.rates.add(value, said.voted, treated=treated)
             self.silent.add(said)
             successes = min(math.fsum(said.rewards), LONGEST)
@@ -104,6 +119,9 @@ class Opponent:
                 state.successes[place] += term
             margin = self._margin * self.balance.control_vote_rate
             state.cleared = state.cleared or self.silent.approval.excludes(-margin, SILENT_ALPHA)
+        for vote in votes:
+            if vote.reward is not None and vote.differs_from(self.arm):
+                state.expected.add(_cell(vote, arm), vote.reward)
 
     @property
     def is_heard(self) -> bool:
@@ -136,13 +154,17 @@ class Opponent:
         compared = self.state.rates.difference()
         if compared is None:
             return False
-        (difference, error), excess, centre = compared, self.balance.losses.excess, self.silent.centre
-        cost = centre * excess if excess > 0 else (centre - 1) * excess
+        (difference, error), excess = compared, self.balance.losses.excess
+        lost = self.silent.mean(treated=True) if excess > 0 else self.silent.mean(treated=False) - 1
         margin = self._margin * self.balance.control_vote_rate
-        return difference - cost + margin >= LOST_ERRORS * error
+        return difference - lost * excess + margin >= LOST_ERRORS * error
 
     def _keeps_successes(self) -> bool:
         sessions, total, squares = self.state.successes
         mean = total / sessions
         error = math.sqrt(max(squares / sessions - mean * mean, 0.0) / sessions)
         return mean + self._margin * self.balance.control_votes_per_session >= LOST_ERRORS * error
+
+
+def _cell(vote: Vote, arm: Arm) -> Cell:
+    return Cell(arm, vote.group, vote.by(arm))

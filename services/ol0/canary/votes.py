@@ -17,41 +17,39 @@ class Vote:
     Attributes:
         arm: who served it.
         reward: 0..1, None without feedback.
-        from_live: whether the candidate would have done something else than live.
-        from_base: whether it would have done something else than the base.
         group: label for reports, None where the host gives none.
-        live: the action that live would take, in words; None where that is not known.
-        sent_to: the action that the candidate would take, in words, where live would take another; else None.
+        base, live, staged: the action that each would take, in words; None where that is not known.
     """
 
     arm: Arm
     reward: float | None
-    from_live: bool
-    from_base: bool
     group: str | None
+    base: str | None
     live: str | None
-    sent_to: str | None
+    staged: str | None
 
     @classmethod
     def of(cls, outcome: Outcome) -> Self:
         """What an outcome says, whichever arm served it: which actions differ depends on the prompt, not on the arm."""
-        return cls(
-            outcome.arm,
-            outcome.reward,
-            differ(outcome.greedy_live, outcome.greedy_staged),
-            differ(outcome.greedy_base, outcome.greedy_staged),
-            outcome.group,
-            _words(outcome.greedy_live),
-            _words(outcome.greedy_staged) if differ(outcome.greedy_live, outcome.greedy_staged) else None,
-        )
+        greedy = outcome.greedy_base, outcome.greedy_live, outcome.greedy_staged
+        return cls(outcome.arm, outcome.reward, outcome.group, *map(_words, greedy))
+
+    def by(self, arm: Arm) -> str | None:
+        """The action that the controller of this arm would take."""
+        return {Arm.HOLDBACK: self.base, Arm.LIVE: self.live, Arm.STAGED: self.staged}[arm]
 
     def differs_from(self, arm: Arm) -> bool:
         """Whether the candidate would have done something else than the controller of this arm."""
-        return self.from_base if arm is Arm.HOLDBACK else self.from_live
+        return differ(self.by(arm), self.staged)
+
+    @property
+    def sent_to(self) -> str | None:
+        """The action that the candidate would take where live would take another; else None."""
+        return self.staged if self.differs_from(Arm.LIVE) else None
 
     def row(self) -> Row:
         """In plain JSON values."""
-        return [self.arm.value, self.reward, self.from_live, self.from_base, self.group, self.live, self.sent_to]
+        return [self.arm.value, self.reward, self.group, self.base, self.live, self.staged]
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
@@ -64,16 +62,21 @@ def _words(action: Action | None) -> str | None:
     return None if action is None else ", ".join(map(str, action))
 
 
-def evidence(votes: Sequence[Vote], control: Arm) -> SessionEvidence | None:
-    """What a session says of staged against another arm, None if nothing (a third arm, or no vote)."""
-    rewards = [(vote.reward, vote.differs_from(control)) for vote in votes if vote.reward is not None]
-    return _evidence(votes[0].arm, control, rewards)
+def evidence(votes: Sequence[Vote], control: Arm, expected: Sequence[float]) -> SessionEvidence | None:
+    """What a session says of staged against another arm, None if nothing (a third arm, or no vote).
+
+    Args:
+        votes: the session.
+        control: the other arm.
+        expected: what each vote will probably be worth, known before the session. Empty: nothing is known.
+    """
+    voted = [number for number, vote in enumerate(votes) if vote.reward is not None]
+    return _evidence([votes[number] for number in voted], control, [expected[number] for number in voted if expected])
 
 
-def silent_evidence(votes: Sequence[Vote], control: Arm) -> SessionEvidence | None:
+def silent_evidence(votes: Sequence[Vote], control: Arm, expected: Sequence[float]) -> SessionEvidence | None:
     """The same if every decision without a vote had failed, in both arms."""
-    rewards = [(vote.reward or 0.0, vote.differs_from(control)) for vote in votes]
-    return _evidence(votes[0].arm, control, rewards)
+    return _evidence(votes, control, expected)
 
 
 def by_group(votes: Sequence[Vote], of: Callable[[Vote], str | None]) -> Iterator[tuple[str, SessionEvidence]]:
@@ -85,19 +88,17 @@ def by_group(votes: Sequence[Vote], of: Callable[[Vote], str | None]) -> Iterato
     """
     groups = [of(vote) for vote in votes]
     for group in dict.fromkeys(one for one in groups if one is not None):
-        rewards = [
-            (vote.reward, vote.from_live)
-            for vote, one in zip(votes, groups, strict=True)
-            if one == group and vote.reward is not None
-        ]
-        evidence = _evidence(votes[0].arm, Arm.LIVE, rewards)
-        if evidence is not None:
-            yield group, evidence
+        said = evidence([vote for vote, one in zip(votes, groups, strict=True) if one == group], Arm.LIVE, ())
+        if said is not None:
+            yield group, said
 
 
-def _evidence(arm: Arm, control: Arm, rewards: Sequence[tuple[float, bool]]) -> SessionEvidence | None:
+def _evidence(votes: Sequence[Vote], control: Arm, expected: Sequence[float]) -> SessionEvidence | None:
     """A session counts for the arm that it began in, whatever happens to it later."""
-    if not rewards or arm not in (Arm.STAGED, control):
+    if not votes or votes[0].arm not in (Arm.STAGED, control):
         return None
-    differing = tuple(reward for reward, differs in rewards if differs)
-    return SessionEvidence(arm is Arm.STAGED, differing, len(rewards))
+    differing = [number for number, vote in enumerate(votes) if vote.differs_from(control)]
+    rewards = tuple(votes[number].reward or 0.0 for number in differing)
+    return SessionEvidence(
+        votes[0].arm is Arm.STAGED, rewards, len(votes), tuple(expected[number] for number in differing if expected)
+    )

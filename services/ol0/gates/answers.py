@@ -3,6 +3,6 @@
 from ol0.records import Action
 
 
-def differ(one: Action | None, other: Action | None) -> bool:
+def differ(one: Action | str | None, other: Action | str | None) -> bool:
     """Whether two greedy actions differ. Where one is not known they may: that costs deviation, never validity."""
     return one is None or other is None or one != other

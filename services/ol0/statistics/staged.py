@@ -1,14 +1,14 @@
 """The staged arm against the live arm (or against holdback), session by session."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
 
 from ol0.statistics.betting import BettingTest, Evidence, Null
 
-# The centre is kept inside, so that a session's value stays within .8 whatever the rewards were.
-CENTRE_LOW: Final = 0.2
-CENTRE_HIGH: Final = 0.8
+# What is expected is kept inside, so that a session's value stays within .8 whatever the rewards were.
+LOWEST_MEAN: Final = 0.2
+HIGHEST_MEAN: Final = 0.8
 LARGEST_VALUE: Final = 0.8
 
 
@@ -20,20 +20,25 @@ class SessionEvidence:
         treated: whether the arm on trial served it.
         rewards: of the voted decisions in which the two controllers' greedy actions differ, each within [0, 1].
         voted: how many decisions of the session had a reward at all, at least one.
+        expected: what each of the rewards was expected to be: a function of the prompt, known before the session.
+            Empty: nothing is known of the prompts.
 
     Raises:
-        ValueError: a reward outside [0, 1], or fewer votes than rewards.
+        ValueError: a reward outside [0, 1], fewer votes than rewards, or as many expectations as neither.
     """
 
     treated: bool
     rewards: tuple[float, ...]
     voted: int
+    expected: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not all(0 <= reward <= 1 for reward in self.rewards):
             raise ValueError(f"rewards must lie within [0, 1], found {self.rewards}")
         if self.voted < max(1, len(self.rewards)):
             raise ValueError(f"{len(self.rewards)} rewards need at least that many votes and one, found {self.voted}")
+        if self.expected and len(self.expected) != len(self.rewards):
+            raise ValueError(f"{len(self.rewards)} rewards need as many expectations, found {len(self.expected)}")
 
 
 @dataclass(frozen=True)
@@ -67,14 +72,16 @@ class ArmComparison:
 
     A session i of the two arms is treated with probability s. Its value and its contribution are
 
-        z_i = sum over its differing voted decisions of (reward - centre) / number of its voted decisions
+        z_i = sum over its differing voted decisions of (reward - expected) / number of its voted decisions
         y_i = z_i / s if treated, else -z_i / (1 - s)
 
     so that E[y_i] is the difference of the arms in reward per voted decision, whatever the traffic does: only the coin
     of the assignment is relied on. Decisions in which both controllers would do the same differ by nothing on average;
     leaving them out keeps the mean and takes away most of the deviation. (Which decisions differ is a matter of the
-    two controllers and the prompt, not of the arm that served.) The centre, the running mean of the differing rewards
-    of both arms *before* this session, takes away more; being known before, it changes no mean.
+    two controllers and the prompt, not of the arm that served.) What is expected of a reward takes away more; known
+    before the session, and the same whichever arm serves, it changes no mean. With mu1 and mu0 for what a prompt is
+    worth in the treated arm and in the other, (1 - s) mu1 + s mu0 leaves the least. Where nothing is known of a prompt,
+    the running means of both arms' differing rewards stand for them.
 
     A session is a unit because its decisions are served by one arm and resemble each other. Where arms are drawn by
     user, a user's sessions share one coin, and feeding them in as several sessions overstates the evidence: there the
@@ -92,8 +99,8 @@ class ArmComparison:
         harm: the bet against "difference >= 0".
         large_harm: the bet against "difference >= -margin".
         total: sum of the contributions.
-        reward_total: of the differing rewards, with one made-up reward of .5 until there are real ones.
-        reward_weight: how many they are.
+        differing: of control and treated the number of differing rewards, and their sum, with one made-up reward of .5
+            until there are real ones.
 
     Raises:
         ValueError: a share or a margin out of range.
@@ -106,7 +113,7 @@ class ArmComparison:
     True
     >>> figures = trial.figures(approval_alpha=0.025, harm_alpha=0.05)
     >>> round(figures.difference, 2), round(figures.low, 2)
-    (0.34, 0.3)
+    (0.33, 0.3)
     """
 
     treated_share: float
@@ -117,8 +124,7 @@ class ArmComparison:
     treated_sessions: int = 0
     control_sessions: int = 0
     total: float = 0.0
-    reward_total: float = 0.5
-    reward_weight: float = 1.0
+    differing: list[list[float]] = field(default_factory=lambda: [[1.0, 0.5], [1.0, 0.5]])
 
     @classmethod
     def of(cls, treated_share: float, margin: float) -> Self:
@@ -134,31 +140,41 @@ class ArmComparison:
         return cls(treated_share, margin, approval, harm, large_harm)
 
     @property
-    def centre(self) -> float:
-        """The mean of the differing rewards so far, which the next session's are held against."""
-        return min(max(self.reward_total / self.reward_weight, CENTRE_LOW), CENTRE_HIGH)
+    def difference(self) -> float | None:
+        """The estimate, treated minus control in reward per voted decision; None before the first session."""
+        sessions = self.treated_sessions + self.control_sessions
+        return self.total / sessions if sessions else None
+
+    def mean(self, *, treated: bool) -> float:
+        """Of the differing rewards of an arm so far."""
+        count, total = self.differing[treated]
+        return total / count
 
     def add(self, session: SessionEvidence) -> None:
         """Take one session, in the order in which sessions close."""
-        centre = self.centre
-        value = math.fsum(reward - centre for reward in session.rewards) / session.voted
+        known = (1 - self.treated_share) * self.mean(treated=True) + self.treated_share * self.mean(treated=False)
+        expected = session.expected or (known,) * len(session.rewards)
+        surprises = (
+            reward - min(max(mean, LOWEST_MEAN), HIGHEST_MEAN)
+            for reward, mean in zip(session.rewards, expected, strict=True)
+        )
+        value = math.fsum(surprises) / session.voted
         contribution = value / self.treated_share if session.treated else -value / (1 - self.treated_share)
         for test in (self.approval, self.harm, self.large_harm):
             test.update(contribution)
         self.treated_sessions += session.treated
         self.control_sessions += not session.treated
         self.total += contribution
-        self.reward_total += math.fsum(session.rewards)
-        self.reward_weight += len(session.rewards)
+        count, total = self.differing[session.treated]
+        self.differing[session.treated] = [count + len(session.rewards), total + math.fsum(session.rewards)]
 
     def figures(self, approval_alpha: float, harm_alpha: float) -> ArmFigures:
         """What to show, with bounds at the levels at which the gate decides."""
         low, high = self.approval.confidence_bound(approval_alpha), self.harm.confidence_bound(harm_alpha)
-        sessions = self.treated_sessions + self.control_sessions
         return ArmFigures(
             treated_sessions=self.treated_sessions,
             control_sessions=self.control_sessions,
-            difference=self.total / sessions if sessions else None,
+            difference=self.difference,
             # Rewards lie within [0, 1]: no difference is beyond 1.
             low=None if low is None else max(low, -1.0),
             high=None if high is None else min(high, 1.0),

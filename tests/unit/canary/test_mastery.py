@@ -54,7 +54,7 @@ def tried(sessions: int, fault: float) -> Trial:
 
 
 def vote(reward: float | None, *, arm: Arm = Arm.LIVE, group: str | None = "all", live: str | None = "0") -> Vote:
-    return Vote(arm, reward, from_live=True, from_base=True, group=group, live=live, sent_to="2")
+    return Vote(arm, reward, group=group, base=None, live=live, staged="2")
 
 
 def test_a_fault_that_leads_where_the_gain_leads_shows_in_what_live_does_well() -> None:

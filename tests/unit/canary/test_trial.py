@@ -1,4 +1,5 @@
 from dataclasses import replace
+from random import Random
 from types import SimpleNamespace
 
 import pytest
@@ -209,8 +210,41 @@ def test_gain_over_live_is_not_enough_without_the_comparison_with_the_base() -> 
     for opponent, expected in ((found.live, Judgement.HOLD), (found.holdback, Judgement.APPROVE)):
         for arm in (Arm.STAGED, opponent.arm) * 60:
             reward = float(arm is Arm.STAGED)
-            opponent.add([Vote(arm, reward, from_live=True, from_base=True, group=None, live=None, sent_to=None)])
+            opponent.add([Vote(arm, reward, group=None, base=None, live=None, staged=None)])
         assert judge(found, ONE_STAGE, 0)[0] is expected
+
+
+def vote(arm: Arm, reward: float, group: str | None = None) -> Vote:
+    """On a prompt that each would answer otherwise."""
+    return Vote(arm, reward, group, base=None, live=None, staged=None)
+
+
+def test_a_trial_is_shorter_where_groups_tell_hard_prompts_from_easy_ones() -> None:
+    """The candidate is 15 points better on both."""
+
+    def needed(*, named: bool) -> int:
+        state, draw = serving_state(BASE, staged=make_candidate(BASE)), Random(0)
+        assert state.staged is not None
+        found = Trial(TrialState(TrialPlan.of(state, state.staged, holdback=0.1, place=1)), ONE_STAGE)
+        for count in range(1, 3_000):
+            arm, easy = (Arm.STAGED if draw.random() < 0.5 / 0.9 else Arm.LIVE), draw.random() < 0.5
+            success = (0.8 if easy else 0.05) + 0.15 * (arm is Arm.STAGED)
+            found.live.add([vote(arm, float(draw.random() < success), ("easy" if easy else "hard") if named else None)])
+            if found.live.voted.approval.rejects(found.approval_alpha):
+                return count
+        raise AssertionError("never approved")
+
+    assert needed(named=True) < 0.8 * needed(named=False)
+
+
+@pytest.mark.parametrize("reward", [0.0, 1.0])
+def test_what_is_expected_of_a_session_comes_from_earlier_ones(reward: float) -> None:
+    state = serving_state(BASE, staged=make_candidate(BASE))
+    assert state.staged is not None
+    live = Trial(TrialState(TrialPlan.of(state, state.staged, holdback=0.1, place=1)), ONE_STAGE).live
+    # Half a success is expected before anything is known, whichever it becomes.
+    live.add([vote(Arm.STAGED, reward)])
+    assert live.voted.total == pytest.approx((reward - 0.5) / live.share)
 
 
 def test_partitions_that_arrive_one_after_the_other_change_no_verdict() -> None:

@@ -75,7 +75,7 @@ def votes(count: int, success: Mapping[Arm, float], hidden: float, seed: int) ->
         reward: float | None = float(draw.random() < success[arm])
         if arm is Arm.STAGED and not reward and draw.random() < hidden:
             reward = None
-        yield Vote(arm, reward, from_live=True, from_base=True, group=None, live=None, sent_to=None)
+        yield Vote(arm, reward, group=None, base=None, live=None, staged=None)
 
 
 def a_trial() -> Trial:
@@ -104,15 +104,8 @@ def test_a_hold_names_the_silence_that_keeps_a_candidate_from_approval() -> None
     for number in range(400):
         treated = number % 9 < 5
         reward = (1.0 if number % 6 else None) if treated else float(number % 20 > 2)
-        vote = Vote(
-            Arm.STAGED if treated else Arm.LIVE,
-            reward,
-            from_live=True,
-            from_base=True,
-            group=None,
-            live=None,
-            sent_to=None,
-        )
+        arm = Arm.STAGED if treated else Arm.LIVE
+        vote = Vote(arm, reward, group=None, base=None, live=None, staged=None)
         found.live.see(f"s{number}", vote.arm)
         found.live.add([vote])
     judgement, reasons = judge(found, ONE_STAGE, START_MS)
@@ -179,7 +172,7 @@ def test_what_is_missing_of_one_arm_counts_against_the_candidate(
         one = replace(outcome(arm=arm), decision_id=numbered_id(PREFIX, made[arm]))
         found.live.hear(one, one.window_end_ms + DAY_MS, counted=True)
         found.live.see(f"s{place}", arm)
-        found.live.add([Vote(arm, reward, from_live=True, from_base=True, group=None, live=None, sent_to=None)])
+        found.live.add([Vote(arm, reward, group=None, base=None, live=None, staged=None)])
     assert found.live.voted.approval.rejects(found.approval_alpha)
     assert found.live.balance.losses.is_complete
     assert found.live.approves(found.approval_alpha) is approved
@@ -197,7 +190,7 @@ def test_without_enough_numbers_sessions_that_are_due_decide(prefix: str) -> Non
             router = f"{prefix}{place * 3 + turn:04x}"[-10:]
             decision_id = numbered_id(new_prefix(f"{router:0>10}" if prefix else None), 1)
             found.live.hear(replace(outcome(arm=arm), decision_id=decision_id), START_MS + DAY_MS, counted=True)
-        votes = [Vote(arm, one, from_live=True, from_base=True, group=None, live=None, sent_to=None) for one in heard]
+        votes = [Vote(arm, one, group=None, base=None, live=None, staged=None) for one in heard]
         if votes:
             found.live.add(votes)
     assert found.live.voted.approval.rejects(found.approval_alpha)
