@@ -8,10 +8,9 @@ from ol0.canary.opponent import FEWEST_SESSIONS, Opponent
 from ol0.canary.trial import Trial
 from ol0.config import SafetyConfig, StageConfig
 from ol0.gates.verdicts import Opinion, in_words, sample_ratio
-from ol0.records import Arm, Check, Judgement, Reason
+from ol0.records import Check, Judgement, Reason
 from ol0.statistics.staged import ArmComparison, ArmFigures
 
-AGAINST: Final = {Arm.LIVE: Check.STAGED_LIVE, Arm.HOLDBACK: Check.STAGED_HOLDBACK}
 DAY_S: Final = 86_400
 DAY_MS: Final = 1000 * DAY_S
 
@@ -25,7 +24,8 @@ def judge(trial: Trial, safety: SafetyConfig, now_ms: int) -> Opinion:
     if opinion is not None:
         return opinion
     if _is_over(trial, safety, now_ms):
-        return Judgement.REJECT, (_undecided(trial, safety, now_ms), *_comparisons(trial, safety))
+        reasons = _undecided(trial, safety, now_ms), *_doubts(trial, stage), *_comparisons(trial, safety)
+        return Judgement.REJECT, reasons
     return Judgement.HOLD, (*_doubts(trial, stage), *_comparisons(trial, safety), *_wait(trial, safety, stage))
 
 
@@ -115,7 +115,8 @@ def _is_approved(trial: Trial, stage: StageConfig) -> bool:
     if stage.harm_only:
         enough = all(one.is_whole for one in trial.opponents)
     else:
-        enough = all(one.approves(trial.approval_alpha) for one in trial.opponents)
+        # The base has a tenth of the sessions, too few to prove anything against it in most trials (ADR 33).
+        enough = trial.live.approves(trial.approval_alpha) and (trial.holdback is None or trial.holdback.sees_no_loss)
     return enough and _suspicion(trial) is None
 
 
@@ -136,7 +137,7 @@ def _approval(trial: Trial, safety: SafetyConfig, stage: StageConfig) -> Opinion
 def _undecided(trial: Trial, safety: SafetyConfig, now_ms: int) -> Reason:
     days = (now_ms - trial.plan.began_ms) / DAY_MS
     text = (
-        f"neither better nor worse was shown in {trial.decisions} decisions and {days:.1f} days since "
+        f"neither approved nor stopped in {trial.decisions} decisions and {days:.1f} days since "
         f"{_time(trial.plan.began_ms)}; safety.max_stage is {safety.max_stage}, safety.max_stage_s "
         f"{safety.max_stage_s / DAY_S:g} days"
     )
@@ -159,6 +160,8 @@ def _doubt(trial: Trial, stage: StageConfig, opponent: Opponent) -> str | None:
     if stage.harm_only and not opponent.is_whole:
         lack = opponent.balance.lack
         return f"the candidate's decisions fall short of those of {opponent.arm} by {lack:.1f} standard errors"
+    if opponent is trial.holdback:
+        return None
     if opponent.voted.approval.rejects(trial.approval_alpha) and not opponent.is_safe_in_silence:
         return f"if what is missing had failed, a loss beyond the margin against {opponent.arm} would not be ruled out"
     return None
@@ -178,13 +181,19 @@ def _wait(trial: Trial, safety: SafetyConfig, stage: StageConfig) -> Iterator[Re
 
 
 def _comparisons(trial: Trial, safety: SafetyConfig) -> Iterator[Reason]:
-    """Both comparisons, with how much evidence each still lacks."""
+    """Both comparisons; of the one that has to prove something, how much evidence it still lacks."""
     for one in trial.opponents:
         figures = one.voted.figures(trial.approval_alpha, trial.harm_alpha)
-        text = f"against {one.arm}: {_sessions(figures)}; {_missing(one.voted, figures, safety)}"
-        yield Reason(AGAINST[one.arm], figures.difference, figures.low, -safety.stage_margin, text)
+        said = f"against {one.arm}: {_sessions(figures)}"
+        if one is trial.holdback:
+            yield Reason(
+                Check.STAGED_HOLDBACK, figures.difference, figures.low, 0.0, f"{said}; on average no loss is allowed"
+            )
+            continue
+        text = f"{said}; {_missing(one.voted, figures, safety)}"
+        yield Reason(Check.STAGED_LIVE, figures.difference, figures.low, -safety.stage_margin, text)
         if more := figures.approval.missing:
-            yield Reason(Check.MISSING, float(more), None, None, f"against {one.arm}: sessions that are still needed")
+            yield Reason(Check.MISSING, float(more), None, None, "against live: sessions that are still needed")
 
 
 def _sessions(figures: ArmFigures) -> str:

@@ -59,8 +59,8 @@ class Opponent:
     Elsewhere the number made is unknown, and the successes per session that is *due* replace it: noisier
     again, as sessions are of any length. Where only some are numbered, both have to clear the margin.
 
-    Approval asks for all of it, and for sessions of both arms. ``balance`` finds what is certainly broken, and ends the
-    trial.
+    Approval asks live for all of it, and the holdback for an estimate that is no loss (ADR 33); each for sessions of
+    both arms. ``balance`` finds what is certainly broken, and ends the trial.
 
     Args:
         arm: live or holdback.
@@ -136,6 +136,11 @@ class Opponent:
     def approves(self, alpha: float) -> bool:
         """Whether a loss beyond the margin is ruled out, in what was said and in what was not."""
         return self.voted.approval.rejects(alpha) and self.is_heard and self.is_safe_in_silence
+
+    @property
+    def sees_no_loss(self) -> bool:
+        """Whether both arms are heard of, and the candidate's votes are not worse on average."""
+        return self.is_heard and (self.voted.difference or 0.0) >= 0
 
     @property
     def is_safe_in_silence(self) -> bool:

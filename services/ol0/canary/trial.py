@@ -52,8 +52,8 @@ class Trial:
     what live does well alone, lest a gain that leads to the same action hides it (see ``Mastery``). Approval has its
     own alpha, spent over the attempts since the last release. So an equally good candidate is wrongly stopped with
     probability alpha at most on each stage (and a tenth of alpha more for each pair of arms that is wrongly found
-    unbalanced), and any bad one among the attempts until the next release passes with probability alpha at most, as
-    long as the arms are heard of alike.
+    unbalanced), and any that is worse than live beyond the margin, among the attempts until the next release, passes
+    with probability alpha at most, as long as the arms are heard of alike. Against the base no loss may be seen.
 
     Seen is only what comes of different actions. A fault that spoils answers although the actions agree (a slow host)
     is no matter of the candidate and does not show.

@@ -6,6 +6,7 @@ import pytest
 
 from ol0.canary.handler import HOLD_EVERY, CanaryGate
 from ol0.canary.judge import _missing, judge
+from ol0.canary.opponent import FEWEST_SESSIONS
 from ol0.canary.plan import TrialPlan
 from ol0.canary.trial import Trial, TrialState
 from ol0.canary.votes import Vote
@@ -78,6 +79,7 @@ def test_a_trial_that_shows_nothing_ends_undecided() -> None:
     judged = trial(serving_state(BASE, staged=same), 200, short)
     assert [one.judgement for one in judged] == [Judgement.REJECT]
     assert judged[0].reasons[0].check == "undecided"
+    assert "neither approved nor stopped in 100 decisions" in judged[0].reasons[0].text
 
 
 def test_a_harm_only_stage_approves_after_its_decisions() -> None:
@@ -202,16 +204,29 @@ def test_a_host_that_serves_somebody_else_does_not_count() -> None:
     assert (on._trial.decisions, off._trial.decisions) == (len(outcomes), 0)
 
 
-def test_gain_over_live_is_not_enough_without_the_comparison_with_the_base() -> None:
+@pytest.mark.parametrize(("base_succeeds", "approved"), [(0.0, True), (1.0, False)])
+def test_beside_a_gain_over_live_no_loss_against_the_base_may_be_seen(base_succeeds: float, approved: bool) -> None:  # noqa: FBT001 - a table
+    # Given a candidate that is shown to be better than live
     live = make_candidate(BASE)
     plan = TrialPlan(make_candidate(BASE, step=2).digest, live.digest, BASE.digest, 1, 0.5, 0.1, 1, 1)
     found = Trial(TrialState(plan), ONE_STAGE)
     assert found.holdback is not None
-    for opponent, expected in ((found.live, Judgement.HOLD), (found.holdback, Judgement.APPROVE)):
-        for arm in (Arm.STAGED, opponent.arm) * 60:
-            reward = float(arm is Arm.STAGED)
-            opponent.add([Vote(arm, reward, group=None, base=None, live=None, staged=None)])
-        assert judge(found, ONE_STAGE, 0)[0] is expected
+    for arm in (Arm.STAGED, Arm.LIVE) * 60:
+        found.live.add([vote(arm, float(arm is Arm.STAGED))])
+    # Then that is not enough before the base is heard of
+    assert judge(found, ONE_STAGE, 0)[0] is Judgement.HOLD
+    # When it is, in a few sessions that prove nothing
+    for number in range(2 * FEWEST_SESSIONS):
+        arm = (Arm.STAGED, Arm.HOLDBACK)[number % 2]
+        found.holdback.add([vote(arm, 0.5 if arm is Arm.STAGED else base_succeeds)])
+    assert not found.holdback.voted.approval.rejects(found.approval_alpha)
+    # Then it depends on what they say on average
+    judgement, reasons = judge(found, ONE_STAGE, 0)
+    assert judgement is (Judgement.APPROVE if approved else Judgement.HOLD)
+    against = next(reason for reason in reasons if reason.check == "staged_holdback")
+    assert against.threshold == 0
+    assert against.figure is not None
+    assert (against.figure >= 0) is approved
 
 
 def vote(arm: Arm, reward: float, group: str | None = None) -> Vote:

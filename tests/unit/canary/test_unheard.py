@@ -228,6 +228,10 @@ def test_a_gain_is_not_enough_while_a_part_of_the_traffic_looks_harmed(named: bo
     assert judgement is Judgement.HOLD
     part = "group 'sent to 1'" if named else "what the candidate sends to action 1"
     assert any(reason.check == "suspicion" and reason.text.startswith(f"{part} looks harmed") for reason in reasons)
+    # When its time is up, that is the reason that stands beside the end.
+    judgement, reasons = judge(found, ONE_STAGE.model_copy(update={"max_stage": 150}), START_MS)
+    assert judgement is Judgement.REJECT
+    assert [reason.check for reason in reasons[:2]] == ["undecided", "suspicion"]
 
 
 def decided(number: int, arm: Arm, *, sent_to: int, reward: float, named: bool) -> Outcome:
