@@ -7,14 +7,14 @@ the encoder and AR1's bias and value heads, by AR1's names, float32.
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from ol0.ar1.architecture import BUFFERS, PARTS, Architecture
 from ol0.ar1.checkpoint import AR1Checkpoint, flaws, not_finite
 from ol0.ar1.encoder import AR1Encoder
 from ol0.controller.checkpoint import digest_of
+from ol0.controller.packing import pack_tensors
 from ol0.errors import CheckpointError
 from ol0.records import brief
 
@@ -24,7 +24,7 @@ TRAINED: Final = frozenset(f"{part}_head.{kind}" for part in PARTS for kind in (
 def write_encoder(checkpoint: AR1Checkpoint) -> bytes:
     """Returns the bytes of ``encoder.safetensors``. The same policy gives the same bytes."""
     kept = {name: tensor for name, tensor in checkpoint.tensors.items() if name not in TRAINED | BUFFERS}
-    return save({name: np.ascontiguousarray(tensor) for name, tensor in kept.items()})
+    return pack_tensors(kept)
 
 
 def read_encoder(path: Path, expected: str | None = None) -> AR1Encoder:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from ol0.controller.chunks import MAX_BYTES, is_reference
 from ol0.controller.controller import Controller, Manifest
 from ol0.controller.header import HYSTERESIS, ITEM_BYTES, MAX_LAYERS, TRUNK, Header, Shape, read_header
 from ol0.controller.heads import Floats, Head, Mixer
+from ol0.controller.packing import pack_tensors
 from ol0.controller.trunk import Layer, Trunk, TrunkForm
 from ol0.errors import CheckpointError, ConfigError
 from ol0.records import Digest, brief
@@ -57,9 +58,9 @@ def write_checkpoint(
     for side, layers in (("trunk", trunk.layers), ("tuned", trunk.tuned)) if trunk is not None else ():
         for number, layer in enumerate(layers):
             tensors |= {f"{side}.{number}.{name}": tensor for name, tensor in layer.tensors.items()}
-    contiguous = {name: np.ascontiguousarray(tensor, np.float32) for name, tensor in tensors.items()}
+    as_float32 = {name: np.asarray(tensor, np.float32) for name, tensor in tensors.items()}
     # One metadata key: safetensors does not promise an order among several.
-    return save(contiguous, metadata={"ol0": json.dumps(_fields(manifest), sort_keys=True)})
+    return pack_tensors(as_float32, {"ol0": json.dumps(_fields(manifest), sort_keys=True)})
 
 
 def _fields(manifest: Manifest) -> dict[str, object]:

@@ -14,10 +14,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from ol0.controller.controller import Actions, Controller
 from ol0.controller.heads import Floats
+from ol0.controller.packing import pack_tensors
 from ol0.errors import ConfigError
 from ol0.records import Digest
 
@@ -109,7 +110,7 @@ def write_suite(path: Path, features: Floats, values: Sequence[Floats], kinds: N
         "choices": np.array([part.shape[1] for part in values]),
         "kinds": kinds,
     }
-    path.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+    path.write_bytes(pack_tensors(arrays))
 
 
 def read_suite(path: Path | None) -> Suite:

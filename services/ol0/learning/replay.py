@@ -6,9 +6,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from ol0.controller.heads import Floats
+from ol0.controller.packing import pack_tensors
 from ol0.errors import CheckpointError, NothingToDraw, RangeError
 from ol0.learning.batch import Batch
 from ol0.replay.ring import Fields
@@ -198,7 +199,7 @@ class LocalReplay:
         """Packs the examples with their priorities, without the anchors, which belong to the base."""
         rows = {name: array[: self._held] for name, array in self._slots().items()}
         counters = np.array([self._capacity, self._examples, self._excluded, self._watermark_ms], np.int64)
-        return save({**rows, "counters": counters, "largest": np.array([self._largest])})
+        return pack_tensors({**rows, "counters": counters, "largest": np.array([self._largest])})
 
     def restore(self, data: bytes) -> None:
         """Replaces the examples by those of a ``snapshot``.

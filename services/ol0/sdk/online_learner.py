@@ -9,10 +9,11 @@ from typing import Self
 import numpy as np
 import structlog
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from ol0.config import OnlineLearningConfig
 from ol0.controller.controller import Controller
+from ol0.controller.packing import pack_tensors
 from ol0.controller.warmup import Anchor
 from ol0.errors import CheckpointError, ConfigError
 from ol0.learning.engines import trainer_of
@@ -228,7 +229,7 @@ class OnlineLearner:
         warm = self._warmed()
         counters = {"base": warm.base.digest, "step": warm.step, "trained": warm.training.trained}
         parts = {"trainer": warm.trainer.snapshot(), "counters": json.dumps(counters).encode()}
-        return save({name: np.frombuffer(part, np.uint8) for name, part in parts.items()})
+        return pack_tensors({name: np.frombuffer(part, np.uint8) for name, part in parts.items()})
 
     def restore(self, data: bytes) -> None:
         """Goes back to where ``snapshot`` was taken; then ``follow`` what serves. No example is paid for twice.

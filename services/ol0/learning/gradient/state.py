@@ -8,9 +8,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from ol0.controller.heads import Floats
+from ol0.controller.packing import pack_tensors
 from ol0.errors import CheckpointError
 from ol0.learning.adam import Adam
 from ol0.learning.evidence import Evidence
@@ -80,7 +81,7 @@ def pack_state(state: LearnerState, rng: RngState) -> bytes:
     tensors |= {f"trust.{name}": getattr(state.trust, name) for name in _TRUST}
     tensors["known.tags"] = state.known.tags
     tensors["counters"] = np.frombuffer(json.dumps(counters, sort_keys=True).encode(), np.uint8)
-    return save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
+    return pack_tensors(tensors)
 
 
 def unpack_state(data: bytes, like: LearnerState) -> tuple[LearnerState, RngState]:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from ol0.controller.controller import Controller
 from ol0.controller.heads import Floats, Head, Mixer
+from ol0.controller.packing import pack_tensors
 from ol0.controller.trunk import Layer, Trunk, through
 from ol0.errors import CheckpointError
 from ol0.learning.calibration import CLOSED, THRESHOLDS, Platt
@@ -113,7 +114,7 @@ def pack(state: State) -> bytes:
         for part, (head, fit) in enumerate(zip(policy.heads, state.fits, strict=True)):
             tensors |= {f"{part}.weight": head.weight, f"{part}.bias": head.bias, f"{part}.values": fit.weights}
     tensors["numbers"] = np.frombuffer(json.dumps(numbers, sort_keys=True).encode(), np.uint8)
-    return save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
+    return pack_tensors(tensors)
 
 
 def unpack(data: bytes, base: Controller, trunk: Trunk | None = None) -> State:

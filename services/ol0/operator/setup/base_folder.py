@@ -9,11 +9,12 @@ from typing import Final
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.controller import Controller
 from ol0.controller.exploration import Draw
+from ol0.controller.packing import pack_tensors
 from ol0.controller.suite import Suite, read_suite
 from ol0.controller.warmup import Anchor, Warmup, log_anchor
 from ol0.errors import CheckpointError, ConfigError
@@ -80,7 +81,7 @@ def pack_anchors(anchors: Sequence[Anchor]) -> bytes:
     """Safetensors bytes: what differs from anchor to anchor."""
     decisions = [anchor.decision for anchor in anchors]
     groups = json.dumps([decision.group for decision in decisions]).encode()
-    return save(
+    return pack_tensors(
         {
             "features": np.stack([decision.feature_vector() for decision in decisions]).astype(np.float32),
             "actions": np.array([decision.action for decision in decisions], np.int64),
