@@ -92,7 +92,7 @@ class Ours:
 
     def settle(self) -> None:
         """The next candidate serves, if there is anything to offer."""
-        if self._trainer.convinced and self._trainer.ahead:
+        if self._trainer.convinced and self._trainer.lead >= self._config.lead_errors:
             self._settled += 1
             self.serve(self.served(self.candidate(self._settled)))
 

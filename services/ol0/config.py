@@ -93,7 +93,7 @@ class OnlineLearningConfig(Section):
     lead_errors: NotNegative = Field(
         1.0,
         description="standard errors by which a candidate is expected to be worth more than what serves before it is "
-        "offered (values)",
+        "offered, and less the longer none is on trial (values)",
     )
     replay_size: Count = 10_000
     anchors: Count = 2_000

@@ -11,7 +11,7 @@ from ol0.controller.checkpoint_manager import CheckpointManager
 from ol0.controller.chunks import chunks_of, split
 from ol0.controller.signing import OPEN, Keyring
 from ol0.errors import CheckpointError
-from ol0.learning.cadence import after_state, budget_share, may_offer, with_key
+from ol0.learning.cadence import after_state, budget_share, lead_needed, may_offer, with_key
 from ol0.learning.engines import trainer_of
 from ol0.learning.progress import Progress
 from ol0.learning.replay import Replay
@@ -80,6 +80,7 @@ class LearnerHandler:
         prefix = snapshot_key(Digest(""))
         kept = {Digest(key.removeprefix(prefix)): body for key, body in snapshots.items() if key.startswith(prefix)}
         self._varied = True
+        self._waits_from: int | None = None
         self.offers = 0
         self.summary: Mapping[str, float] = {}
         self._checkpoints = CheckpointManager(keys, config.max_checkpoints, kept)
@@ -101,6 +102,9 @@ class LearnerHandler:
             self._learner.follow(self._opener(state.live.heads, state.live.digest))
         self._state = state
         progress, takes_back = after_state(self._progress, state)
+        if progress.settled > self._progress.settled or self._waits_from is None:
+            # Not kept over a restart, after which a learner that has offered something waits anew.
+            self._waits_from = self._replay.examples if progress.step else 0
         if takes_back:
             self._take_back(state.live.digest, state)
             self._training.begin_figures()
@@ -130,7 +134,9 @@ class LearnerHandler:
             min_replay=self._config.min_replay,
         )
         self._note_variety()
-        if not (allowed and self._training.steps and self._learner.convinced and self._learner.ahead):
+        waited = examples - max(self._waits_from or 0, self._config.min_replay)
+        ahead = self._learner.lead >= lead_needed(self._config, waited)
+        if not (allowed and self._training.steps and self._learner.convinced and ahead):
             return []
         step = max(self._progress.step, self._state.decided_step) + 1
         proposal = self._learner.candidate(self._state.live.digest, step, budget_share(self._progress))

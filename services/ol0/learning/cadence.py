@@ -19,6 +19,9 @@ The rules, in order:
    learner with a constant budget offered candidates again and again that canary's suite had just rejected. After
    ``MOST_CAREFUL`` of them it starts again at the whole budget, so that care never ends learning for good. (A release
    may do more for the old kinds than a careful candidate, which then loses to it every time.)
+9. A candidate is offered once it is expected to be ahead of what serves by ``lead_errors`` standard errors, and by less
+   the longer nothing was on trial: little is learnt of other answers than those that serve, so the lead need not grow,
+   and a trial is the best exploration there is.
 
 Debt (1) is never rolled back: the examples of a bad time are evidence, but each is paid for once.
 """
@@ -61,6 +64,16 @@ def may_offer(state: ServingState, progress: Progress, *, examples: int, waterma
 def budget_share(progress: Progress) -> float:
     """Rule 8: the share of the regret budget that the next candidate may use."""
     return float(CAUTION ** (progress.turned_down % MOST_CAREFUL))
+
+
+def lead_needed(config: OnlineLearningConfig, waited: int) -> float:
+    """Rule 9: standard errors; half of ``lead_errors`` after twice ``min_replay`` examples.
+
+    Args:
+        config: gives both.
+        waited: examples since the last candidate was decided, or since the first may be offered.
+    """
+    return config.lead_errors / (1 + max(waited, 0) / (2 * config.min_replay))
 
 
 def after_state(progress: Progress, state: ServingState) -> tuple[Progress, bool]:

@@ -35,9 +35,9 @@ class OnTrunk:
         return self._trainer.convinced
 
     @property
-    def ahead(self) -> bool:
+    def lead(self) -> float:
         """See ``Trainer``."""
-        return self._trainer.ahead
+        return self._trainer.lead
 
     def start_from(self, controller: Controller) -> None:
         """See ``Trainer``."""

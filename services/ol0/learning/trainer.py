@@ -50,8 +50,8 @@ class Trainer(Protocol):
         """Whether there is anything to learn: if not, a candidate would answer as the base does."""
 
     @property
-    def ahead(self) -> bool:
-        """Whether a candidate is expected to be worth more than what serves; if not, a trial would hardly show it."""
+    def lead(self) -> float:
+        """Standard errors by which a candidate is expected to be worth more than what serves; inf: nobody asks."""
 
     def start_from(self, controller: Controller) -> None:
         """Forgets everything that it may not go on with when this controller serves."""

@@ -16,6 +16,7 @@ from ol0.controller.controller import Controller
 from ol0.controller.packing import pack_tensors
 from ol0.controller.warmup import Anchor
 from ol0.errors import CheckpointError, ConfigError
+from ol0.learning.cadence import lead_needed
 from ol0.learning.engines import trainer_of
 from ol0.learning.examples import Example, batch_of
 from ol0.learning.replay import LocalReplay
@@ -35,6 +36,7 @@ class _Warm:
         training: pays for new examples.
         live: what serves: the parent of the next candidate.
         step: of the last candidate; 0: none.
+        waits_from: examples when it was made.
     """
 
     base: Controller
@@ -43,6 +45,7 @@ class _Warm:
     training: Training
     live: Digest
     step: int = 0
+    waits_from: int = 0
 
 
 class OnlineLearner:
@@ -183,10 +186,11 @@ class OnlineLearner:
                 f"{config.evidence_errors:g} standard errors, that other answers than the base's are worth more: a "
                 "candidate would answer as the base does"
             )
-        if not warm.trainer.ahead:
+        needed = lead_needed(config, warm.replay.examples - max(warm.waits_from, config.min_replay))
+        if warm.trainer.lead < needed:
             return (
-                f"other answers are not expected to be worth more than those that serve by lead_errors = "
-                f"{config.lead_errors:g} standard errors: more examples may show it"
+                f"other answers are not expected to be worth more than those that serve by {needed:.2g} standard "
+                f"errors (lead_errors = {config.lead_errors:g} at first): more examples may show it"
             )
         return None
 
@@ -200,7 +204,7 @@ class OnlineLearner:
         if self.obstacle() is not None:
             return None
         warm = self._warmed()
-        warm.step += 1
+        warm.step, warm.waits_from = warm.step + 1, warm.replay.examples
         proposal = warm.trainer.candidate(warm.live, warm.step, budget_share)
         figures = warm.training.figures()
         warm.training.begin_figures()
@@ -228,6 +232,7 @@ class OnlineLearner:
         """
         warm = self._warmed()
         counters = {"base": warm.base.digest, "step": warm.step, "trained": warm.training.trained}
+        counters |= {"waits_from": warm.waits_from}
         parts = {"trainer": warm.trainer.snapshot(), "counters": json.dumps(counters).encode()}
         return pack_tensors({name: np.frombuffer(part, np.uint8) for name, part in parts.items()})
 
@@ -245,7 +250,7 @@ class OnlineLearner:
             parts = {name: part.tobytes() for name, part in load(data).items()}
             counters = json.loads(parts["counters"])
             base, step, trained = counters["base"], int(counters["step"]), int(counters["trained"])
-            trainer = parts["trainer"]
+            waits_from, trainer = int(counters.get("waits_from", 0)), parts["trainer"]
         except (SafetensorError, KeyError, ValueError, TypeError) as error:
             raise CheckpointError(f"no snapshot of an OnlineLearner: {type(error).__name__} {error}") from None
         if base != warm.base.digest:
@@ -257,6 +262,7 @@ class OnlineLearner:
             )
         warm.trainer.restore(trainer)
         warm.step, warm.training.trained = max(warm.step, step), max(warm.training.trained, trained)
+        warm.waits_from = max(warm.waits_from, waits_from)
         warm.training.begin_figures()
 
     def _warmed(self) -> _Warm:

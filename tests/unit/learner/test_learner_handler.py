@@ -13,6 +13,7 @@ from ol0.controller.chunks import chunks_of, join, split
 from ol0.learner.handler import SERVICE, LearnerHandler, snapshot_key
 from ol0.learning.gradient.trainer import HeadTrainer
 from ol0.learning.progress import Progress
+from ol0.learning.values.trainer import ValueTrainer
 from ol0.records import Candidate, Chunk, Digest, Record, Release, ServingState, Snapshot
 from unit.learning.learner_world import SMALL, logged, make_base, make_replay, release_of, serving
 
@@ -334,6 +335,32 @@ def test_the_learner_of_values_offers_once_votes_on_new_prompts_convince_it() ->
     new = logged(BASE, 300, seed=9, new=True).features
     shipped = read_checkpoint(lineage.offer().heads)
     assert (shipped.greedy(new) != BASE.greedy(new)).mean() > 0.5
+
+
+def test_a_lead_that_was_too_small_for_a_trial_is_enough_when_nothing_was_on_trial_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given a learner that is never more than .6 standard errors ahead, and has waited for 16 examples more than it must
+    lineage = Lineage(VALUES.model_copy(update={"lead_errors": 1.0}), examples=2 * VALUES.min_replay)
+    monkeypatch.setattr(ValueTrainer, "lead", 0.6)
+    lineage.train()
+    assert lineage.handler.offer() == []
+    # When it has waited for 24
+    lineage.more(8)
+    lineage.train()
+    # Then it offers; and after the answer, or a restart, it has to wait as long
+    lineage.offer()
+    lineage.tell(lineage.state.base)
+    lineage.more(8)
+    lineage.train()
+    assert lineage.handler.offer() == []
+    lineage.start()
+    lineage.more(8)
+    lineage.train()
+    assert lineage.handler.offer() == []
+    lineage.more(16)
+    lineage.train()
+    assert len(lineage.handler.offer()) == 3
 
 
 def test_a_large_candidate_brings_the_chunks_that_neither_base_nor_live_has(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from ol0.config import OnlineLearningConfig
 from ol0.errors import CheckpointError
 from ol0.learning.cadence import (
     CAUTION,
@@ -10,6 +11,7 @@ from ol0.learning.cadence import (
     after_state,
     budget_share,
     catch_up,
+    lead_needed,
     may_offer,
     with_key,
 )
@@ -185,3 +187,9 @@ def test_an_offer_that_was_believed_is_waited_for_whatever_key_there_is_now() ->
     assert with_key(outstanding, staged, "new") == outstanding
     assert with_key(outstanding, state(OWN), "new") == outstanding
     assert after_state(with_key(outstanding, state(OWN), "new"), state(OWN))[0].releases == (B, A, OWN)
+
+
+def test_the_lead_that_is_asked_for_falls_while_nothing_is_on_trial() -> None:
+    config = OnlineLearningConfig(lead_errors=1.0, min_replay=1_000)
+    assert [lead_needed(config, waited) for waited in (-500, 0, 2_000, 6_000)] == [1.0, 1.0, 0.5, 0.25]
+    assert lead_needed(config.model_copy(update={"lead_errors": 0.0}), 0) == 0

@@ -1,5 +1,6 @@
 """The training core: turns base and anchors into better heads. Pure: no clock, no store, its own generator."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -83,9 +84,9 @@ class HeadTrainer:
         return not errors or (self.varied and (strength >= errors or not len(self._anchors.held_out)))
 
     @property
-    def ahead(self) -> bool:
-        """Always: it has no measure of its own doubt."""
-        return True
+    def lead(self) -> float:
+        """Infinite: it has no measure of its own doubt."""
+        return math.inf
 
     @property
     def varied(self) -> bool:

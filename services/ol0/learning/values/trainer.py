@@ -103,13 +103,11 @@ class ValueTrainer:
         return state.policy is not None and (not errors or (self.varied and max(new, state.bet.errors) >= errors))
 
     @property
-    def ahead(self) -> bool:
-        """See ``Trainer``; by ``lead_errors`` standard errors of the last refit."""
+    def lead(self) -> float:
+        """See ``Trainer``; of the last refit."""
         policy = self._state.policy
-        if policy is None:
-            return False
-        lead = policy.lead if policy.over == self._serving.digest else 0.0  # what serves since then is not known yet
-        return lead >= self._config.lead_errors
+        # Before a refit nothing is known, nor of what came to serve since.
+        return policy.lead if policy is not None and policy.over == self._serving.digest else 0.0
 
     def start_from(self, controller: Controller) -> None:
         """Forgets everything: examples are evidence, whatever serves."""
