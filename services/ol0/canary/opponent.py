@@ -87,22 +87,19 @@ class Opponent:
             treated = outcome.arm is Arm.STAGED
             self.balance.hear(outcome, now_ms=now_ms, treated=treated, treated_share=self.share, counted=counted)
 
-    def _expected(self, votes: Sequence[Vote]) -> list[float]:
-        """What each vote will probably be worth, by its group and the actions of both arms (see ``ArmComparison``)."""
+    def _expected(self, vote: Vote) -> float:
+        """What it will probably be worth, by its group and the actions of both arms (see ``ArmComparison``)."""
+        if not vote.differs_from(self.arm):
+            return 0.5  # nobody asks
         of, share = self.state.expected.of, self.share
-        return [
-            (1 - share) * of(_cell(vote, Arm.STAGED)) + share * of(_cell(vote, self.arm))
-            if vote.differs_from(self.arm)
-            else 0.5
-            for vote in votes
-        ]
+        return (1 - share) * of(_cell(vote, Arm.STAGED)) + share * of(_cell(vote, self.arm))
 
     def add(self, votes: Sequence[Vote]) -> None:
         """Take a complete session of any arm."""
         arm = votes[0].arm
         if arm not in (Arm.STAGED, self.arm):
             return
-        expected, rate = self._expected(votes), self.balance.control_vote_rate
+        expected, rate = [self._expected(vote) for vote in votes], self.balance.control_vote_rate
         state = self.state
         treated, heard = arm is Arm.STAGED, sum(vote.reward is not None for vote in votes)
         self.balance.add(HeardSession(treated, self.share, len(votes), heard))

@@ -36,7 +36,7 @@ class Vote:
 
     def by(self, arm: Arm) -> str | None:
         """The action that the controller of this arm would take."""
-        return {Arm.HOLDBACK: self.base, Arm.LIVE: self.live, Arm.STAGED: self.staged}[arm]
+        return self.live if arm is Arm.LIVE else self.staged if arm is Arm.STAGED else self.base
 
     def differs_from(self, arm: Arm) -> bool:
         """Whether the candidate would have done something else than the controller of this arm."""

@@ -24,7 +24,7 @@ class SessionEvidence:
             Empty: nothing is known of the prompts.
 
     Raises:
-        ValueError: a reward outside [0, 1], fewer votes than rewards, or as many expectations as neither.
+        ValueError: a reward outside [0, 1], fewer votes than rewards, or another number of expectations.
     """
 
     treated: bool
