@@ -161,7 +161,8 @@ class Router:
         Args:
             session_id: the session; the unit of arms where no user is known. At most 256 bytes, as ``group``.
             user: who asks; a pseudonym of it is stored, never itself.
-            group: label for reports; never an input of a decision.
+            group: label for reports, and for trials, which end sooner where it tells hard prompts from easy ones;
+                never an input of a decision.
             turn: decisions that this session has had in earlier prompts.
 
         Returns:
