@@ -160,10 +160,9 @@ def _doubt(trial: Trial, stage: StageConfig, opponent: Opponent) -> str | None:
     if stage.harm_only and not opponent.is_whole:
         lack = opponent.balance.lack
         return f"the candidate's decisions fall short of those of {opponent.arm} by {lack:.1f} standard errors"
-    if opponent is trial.holdback:
-        return None
-    if opponent.voted.approval.rejects(trial.approval_alpha) and not opponent.is_safe_in_silence:
-        return f"if what is missing had failed, a loss beyond the margin against {opponent.arm} would not be ruled out"
+    shown = opponent is trial.live and opponent.voted.approval.rejects(trial.approval_alpha)
+    if shown and not opponent.is_safe_in_silence:
+        return "if what is missing had failed, a loss beyond the margin against live would not be ruled out"
     return None
 
 
@@ -182,18 +181,16 @@ def _wait(trial: Trial, safety: SafetyConfig, stage: StageConfig) -> Iterator[Re
 
 def _comparisons(trial: Trial, safety: SafetyConfig) -> Iterator[Reason]:
     """Both comparisons; of the one that has to prove something, how much evidence it still lacks."""
-    for one in trial.opponents:
-        figures = one.voted.figures(trial.approval_alpha, trial.harm_alpha)
-        said = f"against {one.arm}: {_sessions(figures)}"
-        if one is trial.holdback:
-            yield Reason(
-                Check.STAGED_HOLDBACK, figures.difference, figures.low, 0.0, f"{said}; on average no loss is allowed"
-            )
-            continue
-        text = f"{said}; {_missing(one.voted, figures, safety)}"
-        yield Reason(Check.STAGED_LIVE, figures.difference, figures.low, -safety.stage_margin, text)
-        if more := figures.approval.missing:
-            yield Reason(Check.MISSING, float(more), None, None, "against live: sessions that are still needed")
+    levels = trial.approval_alpha, trial.harm_alpha
+    live = trial.live.voted.figures(*levels)
+    text = f"against live: {_sessions(live)}; {_missing(trial.live.voted, live, safety)}"
+    yield Reason(Check.STAGED_LIVE, live.difference, live.low, -safety.stage_margin, text)
+    if more := live.approval.missing:
+        yield Reason(Check.MISSING, float(more), None, None, "against live: sessions that are still needed")
+    if trial.holdback is not None:
+        base = trial.holdback.voted.figures(*levels)
+        text = f"against holdback: {_sessions(base)}; on average no loss is allowed"
+        yield Reason(Check.STAGED_HOLDBACK, base.difference, base.low, 0.0, text)
 
 
 def _sessions(figures: ArmFigures) -> str:

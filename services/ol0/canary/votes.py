@@ -71,12 +71,22 @@ def evidence(votes: Sequence[Vote], control: Arm, expected: Sequence[float]) -> 
         expected: what each vote will probably be worth, known before the session. Empty: nothing is known.
     """
     voted = [number for number, vote in enumerate(votes) if vote.reward is not None]
-    return _evidence([votes[number] for number in voted], control, [expected[number] for number in voted if expected])
+    return silent_evidence(
+        [votes[number] for number in voted], control, [expected[number] for number in voted if expected]
+    )
 
 
 def silent_evidence(votes: Sequence[Vote], control: Arm, expected: Sequence[float]) -> SessionEvidence | None:
-    """The same if every decision without a vote had failed, in both arms."""
-    return _evidence(votes, control, expected)
+    """The same if every decision without a vote had failed, in both arms.
+
+    A session counts for the arm that it began in, whatever happens to it later.
+    """
+    if not votes or votes[0].arm not in (Arm.STAGED, control):
+        return None
+    differing = [number for number, vote in enumerate(votes) if vote.differs_from(control)]
+    rewards = tuple(votes[number].reward or 0.0 for number in differing)
+    means = tuple(expected[number] for number in differing if expected)
+    return SessionEvidence(votes[0].arm is Arm.STAGED, rewards, len(votes), means)
 
 
 def by_group(votes: Sequence[Vote], of: Callable[[Vote], str | None]) -> Iterator[tuple[str, SessionEvidence]]:
@@ -91,14 +101,3 @@ def by_group(votes: Sequence[Vote], of: Callable[[Vote], str | None]) -> Iterato
         said = evidence([vote for vote, one in zip(votes, groups, strict=True) if one == group], Arm.LIVE, ())
         if said is not None:
             yield group, said
-
-
-def _evidence(votes: Sequence[Vote], control: Arm, expected: Sequence[float]) -> SessionEvidence | None:
-    """A session counts for the arm that it began in, whatever happens to it later."""
-    if not votes or votes[0].arm not in (Arm.STAGED, control):
-        return None
-    differing = [number for number, vote in enumerate(votes) if vote.differs_from(control)]
-    rewards = tuple(votes[number].reward or 0.0 for number in differing)
-    return SessionEvidence(
-        votes[0].arm is Arm.STAGED, rewards, len(votes), tuple(expected[number] for number in differing if expected)
-    )

@@ -234,13 +234,18 @@ def vote(arm: Arm, reward: float, group: str | None = None) -> Vote:
     return Vote(arm, reward, group, base=None, live=None, staged=None)
 
 
+def against_the_base() -> Trial:
+    """Which serves."""
+    state = serving_state(BASE, staged=make_candidate(BASE))
+    assert state.staged is not None
+    return Trial(TrialState(TrialPlan.of(state, state.staged, holdback=0.1, place=1)), ONE_STAGE)
+
+
 def test_a_trial_is_shorter_where_groups_tell_hard_prompts_from_easy_ones() -> None:
     """The candidate is 15 points better on both."""
 
     def needed(*, named: bool) -> int:
-        state, draw = serving_state(BASE, staged=make_candidate(BASE)), Random(0)
-        assert state.staged is not None
-        found = Trial(TrialState(TrialPlan.of(state, state.staged, holdback=0.1, place=1)), ONE_STAGE)
+        found, draw = against_the_base(), Random(0)
         for count in range(1, 3_000):
             arm, easy = (Arm.STAGED if draw.random() < 0.5 / 0.9 else Arm.LIVE), draw.random() < 0.5
             success = (0.8 if easy else 0.05) + 0.15 * (arm is Arm.STAGED)
@@ -254,9 +259,7 @@ def test_a_trial_is_shorter_where_groups_tell_hard_prompts_from_easy_ones() -> N
 
 @pytest.mark.parametrize("reward", [0.0, 1.0])
 def test_what_is_expected_of_a_session_comes_from_earlier_ones(reward: float) -> None:
-    state = serving_state(BASE, staged=make_candidate(BASE))
-    assert state.staged is not None
-    live = Trial(TrialState(TrialPlan.of(state, state.staged, holdback=0.1, place=1)), ONE_STAGE).live
+    live = against_the_base().live
     # Half a success is expected before anything is known, whichever it becomes.
     live.add([vote(Arm.STAGED, reward)])
     assert live.voted.total == pytest.approx((reward - 0.5) / live.share)
