@@ -102,7 +102,7 @@ class LearnerHandler:
             self._learner.follow(self._opener(state.live.heads, state.live.digest))
         self._state = state
         progress, takes_back = after_state(self._progress, state)
-        if progress.settled > self._progress.settled or self._waits_from is None:
+        if self._waits_from is None or (progress.settled and not self._progress.settled):
             # Not kept over a restart, after which a learner that has offered something waits anew.
             self._waits_from = self._replay.examples if progress.step else 0
         if takes_back:
@@ -134,9 +134,8 @@ class LearnerHandler:
             min_replay=self._config.min_replay,
         )
         self._note_variety()
-        waited = examples - max(self._waits_from or 0, self._config.min_replay)
-        ahead = self._learner.lead >= lead_needed(self._config, waited)
-        if not (allowed and self._training.steps and self._learner.convinced and ahead):
+        needed = lead_needed(self._config, examples=examples, waits_from=self._waits_from or 0)
+        if not (allowed and self._training.steps and self._learner.convinced and self._learner.lead >= needed):
             return []
         step = max(self._progress.step, self._state.decided_step) + 1
         proposal = self._learner.candidate(self._state.live.digest, step, budget_share(self._progress))

@@ -66,14 +66,17 @@ def budget_share(progress: Progress) -> float:
     return float(CAUTION ** (progress.turned_down % MOST_CAREFUL))
 
 
-def lead_needed(config: OnlineLearningConfig, waited: int) -> float:
-    """Rule 9: standard errors; half of ``lead_errors`` after twice ``min_replay`` examples.
+def lead_needed(config: OnlineLearningConfig, *, examples: int, waits_from: int) -> float:
+    """Rule 9: standard errors; half of ``lead_errors`` after waiting for twice ``min_replay`` examples.
 
     Args:
         config: gives both.
-        waited: examples since the last candidate was decided, or since the first may be offered.
+        examples: ever stored.
+        waits_from: of them, those that there were when the last candidate was decided; 0: none was offered. Nobody
+            waits before ``min_replay``.
     """
-    return config.lead_errors / (1 + max(waited, 0) / (2 * config.min_replay))
+    waited = max(examples - max(waits_from, config.min_replay), 0)
+    return config.lead_errors / (1 + waited / (2 * config.min_replay))
 
 
 def after_state(progress: Progress, state: ServingState) -> tuple[Progress, bool]:

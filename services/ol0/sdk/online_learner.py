@@ -186,7 +186,7 @@ class OnlineLearner:
                 f"{config.evidence_errors:g} standard errors, that other answers than the base's are worth more: a "
                 "candidate would answer as the base does"
             )
-        needed = lead_needed(config, warm.replay.examples - max(warm.waits_from, config.min_replay))
+        needed = lead_needed(config, examples=warm.replay.examples, waits_from=warm.waits_from)
         if warm.trainer.lead < needed:
             return (
                 f"other answers are not expected to be worth more than those that serve by {needed:.2g} standard "
@@ -231,8 +231,12 @@ class OnlineLearner:
         Examples stay evidence, also of a bad time: theirs is ``replay.snapshot``.
         """
         warm = self._warmed()
-        counters = {"base": warm.base.digest, "step": warm.step, "trained": warm.training.trained}
-        counters |= {"waits_from": warm.waits_from}
+        counters = {
+            "base": warm.base.digest,
+            "step": warm.step,
+            "trained": warm.training.trained,
+            "waits_from": warm.waits_from,
+        }
         parts = {"trainer": warm.trainer.snapshot(), "counters": json.dumps(counters).encode()}
         return pack_tensors({name: np.frombuffer(part, np.uint8) for name, part in parts.items()})
 

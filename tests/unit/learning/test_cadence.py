@@ -191,5 +191,8 @@ def test_an_offer_that_was_believed_is_waited_for_whatever_key_there_is_now() ->
 
 def test_the_lead_that_is_asked_for_falls_while_nothing_is_on_trial() -> None:
     config = OnlineLearningConfig(lead_errors=1.0, min_replay=1_000)
-    assert [lead_needed(config, waited) for waited in (-500, 0, 2_000, 6_000)] == [1.0, 1.0, 0.5, 0.25]
-    assert lead_needed(config.model_copy(update={"lead_errors": 0.0}), 0) == 0
+    for waits_from, first in ((0, 1_000), (5_000, 5_000)):
+        leads = [lead_needed(config, examples=first + more, waits_from=waits_from) for more in (-500, 0, 2_000, 6_000)]
+        assert leads == [1.0, 1.0, 0.5, 0.25]
+    nothing = config.model_copy(update={"lead_errors": 0.0})
+    assert lead_needed(nothing, examples=1_000, waits_from=0) == 0
