@@ -7,8 +7,8 @@ two projections, so that no head that is linear in the features can tell. Half o
 base, a network with 64 hidden numbers, was trained on. *debian*: the data of the package, 128 hidden numbers.
 The traffic is that of ``make evaluate-streams``: in process, without gates; 20,000 decisions, 85 % of new kinds.
 *speed*: one core; the Fisher information beside a loop of backward passes, the steps of training, and a whole refit.
-*device*: the Fisher information and a round of training, 4,096-256-64, on a GPU beside one core: how far apart their
-results are, and how much faster it is. It is left out where torch finds no GPU, and says so.
+*device*: a round of training, 4,096-256-64, on a GPU beside one core: how far apart their weights are, and how much
+faster it is. It is left out where torch finds no GPU, and says so.
 """
 
 import argparse
