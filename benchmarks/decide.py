@@ -9,7 +9,8 @@ from benchmarks.stage import a_base
 from benchmarks.traffic import DIMENSION, EXPERTS
 from ol0.config import ServingConfig
 from ol0.controller.heads import Floats, Head
-from ol0.controller.trunk import Layer, Trunk, TrunkForm
+from ol0.controller.trunk import Trunk
+from ol0.controller.trunk_form import Stack
 from ol0.controller.warmup import base_checkpoint
 from ol0.kafka.sending.producer_thread import Account
 from ol0.records import Record
@@ -68,8 +69,8 @@ def rows(rounds: int) -> list[Row]:
 
 def a_deep_base(hidden: Floats, last: Floats) -> bytes:
     """One hidden layer with ReLU."""
-    layer = Layer(hidden, np.zeros(HIDDEN, np.float32))
-    trunk = Trunk(TrunkForm(1, "relu", norm=False, gain=1.0), (layer,))
+    tensors = {"0.weight": hidden, "0.bias": np.zeros(HIDDEN, np.float32)}
+    trunk = Trunk(Stack(1, "relu", norm=False, gain=1.0), tensors)
     head = trunk.head(Head(last, np.zeros(EXPERTS, np.float32)))
     return base_checkpoint(("expert",), (head,), 0.1, trunk=trunk)
 

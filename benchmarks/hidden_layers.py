@@ -35,7 +35,7 @@ from ol0.controller.heads import Doubles, Head
 from ol0.controller.warmup import base_checkpoint
 from ol0.learning.batch import Batch
 from ol0.learning.tuning.fisher import hidden_fisher
-from ol0.learning.tuning.layers import Weights, hidden, weights_of
+from ol0.learning.tuning.network import Weights, hidden, weights_of
 from ol0.learning.tuning.torch_tuner import TorchTuner
 from ol0.learning.values.scales import Scales
 from ol0.operator.setup.base_from_labels import PART
@@ -67,7 +67,7 @@ def twisted(seed: int) -> tuple[Pool, np.ndarray[tuple[int], np.dtype[np.bool_]]
 def trained(pool: Pool, widths: tuple[int, ...], seed: int) -> Controller:
     """A network of the known prompts, whose layers may be tuned."""
     network = train_mlp(Prompts(pool.features, pool.success, pool.kinds), widths, seed)
-    head, trunk = network.above(pool.features, trainable=True)
+    head, trunk = network.above(pool.features, True)
     return read_checkpoint(base_checkpoint((PART,), (head,), EPSILON, trunk=trunk))
 
 
@@ -110,13 +110,13 @@ def _words(rows: list[tuple[float, ...]]) -> str:
 def speed() -> None:
     """One core."""
     torch.set_num_threads(1)
-    base = a_base_on(a_trunk((128,), "relu", features=384, spread=0.05).trainable, (10,))
+    base = a_base_on(a_trunk((128,), "relu", features=384, spread=0.05).to_be_tuned(), (10,))
     trunk = base.trunk
     assert trunk is not None
     rng = np.random.default_rng(0)
     features = rng.normal(0, 0.05, (ROWS, 384)).astype(np.float32)
-    weights, form, rows = weights_of(trunk.layers, CPU), trunk.form, torch.from_numpy(features)
-    ours = _seconds(lambda: hidden_fisher(weights, form, base.base, rows))
+    weights, form, rows = weights_of(trunk.tensors, CPU), trunk.form, torch.from_numpy(features)
+    ours = _seconds(lambda: hidden_fisher(weights, tuple(weights), form, base.base, rows))
     theirs = _seconds(lambda: looped_fisher(weights, base, rows[:LOOPED])) * ROWS / LOOPED
     sys.stdout.write(
         f"Fisher of {ROWS} rows, 384-128-10: {ours:.2f} s; a loop of backward {theirs:.1f} s: {theirs / ours:.0f} x\n"
@@ -134,7 +134,7 @@ def speed() -> None:
 def device(name: str) -> None:
     """A GPU beside one core; both from the same base and votes."""
     torch.set_num_threads(1)
-    base = a_base_on(a_trunk((256,), "relu", features=4_096, spread=0.02).trainable, (64,))
+    base = a_base_on(a_trunk((256,), "relu", features=4_096, spread=0.02).to_be_tuned(), (64,))
     trunk, rng = base.trunk, np.random.default_rng(0)
     assert trunk is not None
     live = made_up(base, 10_000, rng)
@@ -145,11 +145,7 @@ def device(name: str) -> None:
         began = time.perf_counter()
         taken[one] = tuner.tune(trunk, *a_round(live, 64)).tuned
         seconds[one] = time.perf_counter() - began
-    apart = max(
-        float(np.abs(there.tensors[key] - here.tensors[key]).max())
-        for here, there in zip(taken["cpu"], taken[name], strict=True)
-        for key in here.tensors
-    )
+    apart = max(float(np.abs(taken[name][key] - tensor).max()) for key, tensor in taken["cpu"].items())
     sys.stdout.write(
         f"a round of training, 4,096-256-64: {seconds['cpu']:.2f} s on one core, {seconds[name]:.2f} s on {name}: "
         f"{seconds['cpu'] / seconds[name]:.1f} x; weights at most {apart:.1e} apart\n"

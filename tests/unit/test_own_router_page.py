@@ -46,6 +46,13 @@ def test_a_block_makes_a_folder_that_a_warm_up_takes(title: str, tmp_path: Path)
     assert saved.warmup.suite_pass_share > 0.7
 
 
+def test_a_mixture_keeps_its_forward_and_only_its_gate_may_learn(tmp_path: Path) -> None:
+    assert "the learner tunes a copy of gate.* (39 weights)" in run("Any other module")
+    trunk = read_saved_base(tmp_path / "from-mixture").controller.trunk
+    assert trunk is not None
+    assert set(trunk.tuned) == {"gate.weight", "gate.bias"}
+
+
 def test_a_gate_learns_a_new_kind_of_prompts_above_its_frozen_encoder() -> None:
     before, after = (int(share) for share in re.findall(r"(\d+)%", run("A frozen encoder with a gate")))
     assert before < 60
@@ -59,4 +66,4 @@ def test_hidden_layers_learn_what_no_sum_of_features_tells() -> None:
 
 
 def test_every_block_is_run() -> None:
-    assert set(BLOCKS) == {*FOLDERS, "A frozen encoder with a gate", "Hidden layers that learn"}
+    assert set(BLOCKS) == {*FOLDERS, "Any other module", "A frozen encoder with a gate", "Hidden layers that learn"}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ol0.config import Settings
     from ol0.operator.setup.base import Base
     from ol0.operator.setup.labelled_file import Labelled
-    from ol0.operator.setup.network import Network
+    from ol0.operator.setup.network import Network, Trainable
 
 app = typer.Typer()
 base_app = typer.Typer(
@@ -33,7 +33,7 @@ LabelFile = Annotated[
         help="Labelled prompts (.npz, .csv, .parquet) for the canary suite and the anchors: see `from-labels`.",
     ),
 ]
-Trainable = Annotated[
+LetTrain = Annotated[
     bool,
     typer.Option("--trainable", help="Let the learner train a copy of the hidden layers too: it needs `ol0[torch]`."),
 ]
@@ -104,7 +104,7 @@ def from_torch(
         str, typer.Option(help="Names of the router's layers in their order, such as gate.0,gate.2. Default: all.")
     ] = "",
     labels: LabelFile = None,
-    trainable: Trainable = False,  # noqa: FBT002 - how typer writes a flag
+    trainable: LetTrain = False,  # noqa: FBT002 - how typer writes a flag
     seed: Seed = 0,
     dry_run: DryRun = False,  # noqa: FBT002 - how typer writes a flag
 ) -> None:
@@ -124,6 +124,44 @@ def from_torch(
             typer.echo(line)
         network = network_of(tensors.named, activation, [name for name in layers.split(",") if name])
         _made([], network, config, labels, out, seed, trainable=trainable, dry_run=dry_run)
+
+
+@base_app.command("from-module")
+def from_module(
+    place: Annotated[
+        str,
+        typer.Argument(
+            help="package.file:name of a torch module, or of a function that builds it.", show_default=False
+        ),
+    ],
+    out: Out = OUT,
+    config: Config = None,
+    state: Annotated[Path | None, typer.Option(help="Its state_dict: .pt or .safetensors. Default: as built.")] = None,
+    labels: LabelFile = None,
+    trainable: Annotated[
+        list[str] | None,
+        typer.Option(help="Parameters that the learner may train a copy of, such as 'gate.*'; may be given again."),
+    ] = None,
+    seed: Seed = 0,
+    dry_run: DryRun = False,  # noqa: FBT002 - how typer writes a flag
+) -> None:
+    """Take a torch module of your own: residuals, gates, mixtures, attention.
+
+    Your code is imported and traced here, once. What its forward computes becomes a graph of operations in the base:
+    hosts and services serve it in numpy, without your code and without torch.
+
+    Example: `ol0 base from-module mypkg.router:build --state router.pt --trainable 'gate.*' --labels prompts.npz`
+    """
+    with explained():
+        from ol0.operator.setup.labelled_file import read_labelled
+        from ol0.operator.setup.module import built_module, network_of_module
+        from ol0.operator.setup.tensor_file import read_tensors
+
+        module = built_module(place, None if state is None else read_tensors(state).named)
+        found = None if labels is None else read_labelled(labels)
+        features = None if found is None else found.prompts.features.shape[1]
+        network = network_of_module(module, features, as_graph=bool(trainable))
+        _made([], network, config, found, out, seed, trainable=tuple(trainable or ()), dry_run=dry_run)
 
 
 @base_app.command("from-ar1")
@@ -156,11 +194,11 @@ def _made(
     lines: list[str],
     network: "Network",
     config: Path | None,
-    labels: Path | None,
+    labels: "Path | Labelled | None",
     out: Path,
     seed: int,
     *,
-    trainable: bool = False,
+    trainable: "Trainable" = (),
     dry_run: bool,
 ) -> None:
     from ol0.operator.setup.base import Base
@@ -169,7 +207,7 @@ def _made(
     for line in lines:
         typer.echo(line)
     settings = logging_apart(config)
-    labelled: Labelled | None = None if labels is None else read_labelled(labels)
+    labelled = read_labelled(labels) if isinstance(labels, Path) else labels
     epsilon, anchors = settings.serving.epsilon, settings.online_learning.anchors
     base = Base.of(network, labelled, trainable=trainable, seed=seed, epsilon=epsilon, anchors=anchors)
     _finish(base, settings, out, dry_run=dry_run)

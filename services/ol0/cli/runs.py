@@ -8,7 +8,7 @@ from uuid import uuid4
 import typer
 from rich.console import Console
 
-from ol0.cli.base import Trainable
+from ol0.cli.base import LetTrain
 from ol0.cli.command import EXIT_FAILED, EXIT_NOT_PROVEN, Config, explained, extra, on_broker, stop_on_signals
 from ol0.config import ServingConfig
 from ol0.errors import ConfigError
@@ -42,7 +42,7 @@ def demo(
     head: Annotated[
         str, typer.Option(help="The base that is trained: linear, or mlp:WIDTH,WIDTH... in torch (`ol0[torch]`).")
     ] = "linear",
-    trainable: Trainable = False,  # noqa: FBT002 - how typer writes a flag
+    trainable: LetTrain = False,  # noqa: FBT002 - how typer writes a flag
 ) -> None:
     """Run the whole system on simulated users, with a real Kafka and Valkey, in about two minutes. No Docker.
 

@@ -17,10 +17,12 @@ from safetensors.numpy import load
 
 from ol0.controller.chunks import MAX_BYTES, is_reference
 from ol0.controller.controller import Controller, Manifest
-from ol0.controller.header import HYSTERESIS, ITEM_BYTES, MAX_LAYERS, TRUNK, Header, Shape, read_header
+from ol0.controller.header import HYSTERESIS, ITEM_BYTES, TRUNK, Header, read_header
 from ol0.controller.heads import Floats, Head, Mixer
+from ol0.controller.operations import Shape
 from ol0.controller.packing import pack_tensors
-from ol0.controller.trunk import Layer, Trunk, TrunkForm
+from ol0.controller.trunk import Trunk
+from ol0.controller.trunk_form import TrunkForm, names_of, shapes_of
 from ol0.errors import CheckpointError, ConfigError
 from ol0.records import Digest, brief
 
@@ -55,9 +57,8 @@ def write_checkpoint(
             f"learnt.{name}.weight": learnt_head.weight,
             f"learnt.{name}.bias": learnt_head.bias,
         }
-    for side, layers in (("trunk", trunk.layers), ("tuned", trunk.tuned)) if trunk is not None else ():
-        for number, layer in enumerate(layers):
-            tensors |= {f"{side}.{number}.{name}": tensor for name, tensor in layer.tensors.items()}
+    for side, held in (("trunk", trunk.tensors), ("tuned", trunk.tuned)) if trunk is not None else ():
+        tensors |= {f"{side}.{name}": tensor for name, tensor in held.items()}
     as_float32 = {name: np.asarray(tensor, np.float32) for name, tensor in tensors.items()}
     # One metadata key: safetensors does not promise an order among several.
     return pack_tensors(as_float32, {"ol0": json.dumps(_fields(manifest), sort_keys=True)})
@@ -67,8 +68,8 @@ def _fields(manifest: Manifest) -> dict[str, object]:
     """What a manifest does not have it does not name: earlier versions read it, and digests stay."""
     optional = {name for name in (HYSTERESIS, TRUNK) if getattr(manifest, name) is None}
     fields = {name: value for name, value in asdict(manifest).items() if name not in optional}
-    if manifest.trunk is not None and not manifest.trunk.tuned:
-        del fields[TRUNK]["tuned"]
+    if manifest.trunk is not None:
+        fields[TRUNK] = manifest.trunk.fields
     return fields
 
 
@@ -145,19 +146,34 @@ def read_base(path: Path | None) -> Controller:
 
 def _problems(header: Header) -> list[str]:
     """What is wrong with names and shapes, in words."""
-    parts, shapes = header.manifest.parts, header.shapes
+    form, parts, shapes = header.manifest.trunk, header.manifest.parts, header.shapes
     names = {f"{side}.{part}.{kind}" for side in ("base", "learnt") for part in parts for kind in ("weight", "bias")}
-    names |= {"mixer.weight", "mixer.threshold"} | _trunk_names(header.manifest.trunk)
-    problems = [f"{name} is missing" for name in sorted(names - set(shapes))]
-    problems += [f"{name[:80]} is unknown" for name in sorted(set(shapes) - names)][:MAX_NAMED]
-    return problems + [problem for name in sorted(names & set(shapes)) if (problem := _flaw(name, shapes))]
+    names |= {"mixer.weight", "mixer.threshold"}
+    hidden = set() if form is None else {f"trunk.{name}" for name in names_of(form.nodes)}
+    tuned = set() if form is None else {f"tuned.{name}" for name in form.trainable}
+    wanted = names | hidden | tuned
+    problems = [f"{name:.80} is missing" for name in sorted(wanted - set(shapes))]
+    problems += [f"{name[:80]} is unknown" for name in sorted(set(shapes) - wanted)][:MAX_NAMED]
+    problems += [problem for name in sorted(names & set(shapes)) if (problem := _flaw(name, shapes))]
+    if form is not None and not problems:
+        problems += _trunk_flaws(form, shapes)
+    return problems
 
 
-def _trunk_names(form: TrunkForm | None) -> set[str]:
-    if form is None:
-        return set()
-    sides = ("trunk", "tuned") if form.tuned else ("trunk",)
-    return {f"{side}.{number}.{kind}" for side in sides for number in range(form.layers) for kind in form.tensors}
+def _trunk_flaws(form: TrunkForm, shapes: Mapping[str, Shape]) -> list[str]:
+    """What is wrong with the shapes of hidden layers, in words; nothing is computed for it."""
+    tensors = {name: shapes[f"trunk.{name}"] for name in names_of(form.nodes)}
+    for name in form.trainable:
+        if shapes[f"tuned.{name}"] != tensors[name]:
+            return [f"tuned.{name} has shape {str(shapes[f'tuned.{name}'])[:80]}, not {tensors[name]}"]
+    try:
+        (features,), *_, hidden = shapes_of(form.nodes, form.dimension(tensors), tensors)
+    except ValueError as error:
+        return [f"trunk: {error}"]
+    (seen,) = shapes["mixer.weight"]
+    if len(hidden) != 1 or (2 if form.trainable else 1) * hidden[0] + features != seen:
+        return [f"the trunk makes {hidden} of {features} features; with them, that is not the {seen} that heads see"]
+    return []
 
 
 def _flaw(name: str, shapes: Mapping[str, Shape]) -> str | None:
@@ -169,25 +185,15 @@ def _flaw(name: str, shapes: Mapping[str, Shape]) -> str | None:
 
 
 def _shape(name: str, shapes: Mapping[str, Shape]) -> Shape:
-    """The mixer's weight gives D, every bias the size of its layer: what every other tensor must agree with."""
+    """The mixer's weight gives D, a base's bias K of its part: what every other tensor must agree with."""
     dimension = math.prod(shapes.get("mixer.weight", (0,)))
     if name == "mixer.threshold":
         return (1,)
     if name == "mixer.weight":
         return (dimension,)
-    side, part, kind = name.split(".")
-    if side in ("trunk", "tuned"):
-        return _trunk_shape(int(part), kind, dimension, shapes)
+    _, part, kind = name.split(".")
     choices = math.prod(shapes.get(f"base.{part}.bias", (0,)))
     return (choices, dimension) if kind == "weight" else (choices,)
-
-
-def _trunk_shape(number: int, kind: str, width: int, shapes: Mapping[str, Shape]) -> Shape:
-    """Heads see the last layer, once or twice, and beside it what the first one sees."""
-    sizes = [math.prod(shapes.get(f"trunk.{layer}.bias", (0,))) for layer in range(MAX_LAYERS)]
-    last = next((size for size in reversed(sizes) if size), 0) * (2 if "tuned.0.bias" in shapes else 1)
-    below = sizes[number - 1] if number else max(width - last, 0)
-    return (sizes[number], below) if kind == "weight" else (sizes[number],)
 
 
 def _assemble(digest: Digest, manifest: Manifest, tensors: Mapping[str, Floats]) -> Controller:
@@ -203,7 +209,7 @@ def _trunk(form: TrunkForm | None, tensors: Mapping[str, Floats]) -> Trunk | Non
     if form is None:
         return None
     frozen, tuned = (
-        tuple(Layer(*(tensors[f"{side}.{number}.{kind}"] for kind in form.tensors)) for number in range(form.layers))
-        for side in ("trunk", "tuned" if form.tuned else "trunk")
+        {name: tensors[f"{side}.{name}"] for name in names}
+        for side, names in (("trunk", names_of(form.nodes)), ("tuned", form.trainable))
     )
-    return Trunk(form, frozen, tuned if form.tuned else ())
+    return Trunk(form, frozen, tuned)

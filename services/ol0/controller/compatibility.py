@@ -12,7 +12,7 @@ from pydantic import BeforeValidator
 
 from ol0.controller.controller import Controller
 from ol0.controller.hysteresis import Hysteresis
-from ol0.controller.trunk import TrunkForm
+from ol0.controller.trunk_form import TrunkForm
 
 
 def _from_pair(stored: object) -> object:
@@ -47,8 +47,9 @@ class Structure:
         """The structure of a controller whose file was verified."""
         fingerprint = sha256()
         tensors = [tensor for head in controller.base for tensor in (head.weight, head.bias)]
-        layers = () if controller.trunk is None else controller.trunk.layers
-        for tensor in (*tensors, *(tensor for layer in layers for tensor in layer.tensors.values())):
+        if controller.trunk is not None:
+            tensors += controller.trunk.tensors.values()
+        for tensor in tensors:
             fingerprint.update(repr(tensor.shape).encode())
             fingerprint.update(np.ascontiguousarray(tensor, "<f4").tobytes())
         manifest = controller.manifest

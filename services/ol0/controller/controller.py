@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from ol0.controller.heads import Floats, Head, Mixer, sigmoid, softmax
 from ol0.controller.hysteresis import Hysteresis
-from ol0.controller.trunk import Trunk, TrunkForm
+from ol0.controller.trunk import Trunk
+from ol0.controller.trunk_form import TrunkForm
 from ol0.records import Digest
 
 Actions = NDArray[np.intp]

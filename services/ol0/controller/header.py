@@ -16,7 +16,8 @@ from typing import Final
 
 from ol0.controller.controller import Manifest
 from ol0.controller.hysteresis import Hysteresis
-from ol0.controller.trunk import ACTIVATIONS, TrunkForm
+from ol0.controller.operations import Shape
+from ol0.controller.trunk_form import read_form
 from ol0.records import Digest
 
 LENGTH: Final = struct.Struct("<Q")
@@ -30,12 +31,9 @@ PART: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MANIFEST_FIELDS: Final = frozenset({"base", "parent", "step", "parts", "epsilon", "encoder"})
 HYSTERESIS: Final = "hysteresis"  # only manifests that have one name it
 TRUNK: Final = "trunk"  # likewise
-MAX_LAYERS: Final = 8
 MAX_ENCODER: Final = 200
 MAX_STEP: Final = 2**62
 MAX_MEASURE: Final = 1e6  # of a threshold or weight; no logarithms of float32 differ by a thousandth of it
-
-Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,27 +143,8 @@ def _manifest(fields: Mapping[str, object]) -> Manifest:
         raise ValueError(f"encoder is no text of at most {MAX_ENCODER} characters")
     names = _parts(parts)
     hysteresis = _hysteresis(fields[HYSTERESIS], len(names)) if HYSTERESIS in fields else None
-    trunk = _trunk(fields[TRUNK]) if TRUNK in fields else None
+    trunk = read_form(fields[TRUNK]) if TRUNK in fields else None
     return Manifest(_digest(base), _digest(parent), step, names, float(epsilon), encoder, hysteresis, trunk)
-
-
-def _trunk(value: object) -> TrunkForm:
-    match value:
-        case {"layers": int(layers), "activation": str(activation), "norm": bool(norm), "gain": gain, **rest} if (
-            set(rest) <= {"tuned"} and rest.get("tuned", True) is True and 1 <= layers <= MAX_LAYERS
-        ):
-            measured = (
-                layers is not True
-                and isinstance(gain, int | float)
-                and not isinstance(gain, bool)
-                and 0 < gain <= MAX_MEASURE
-            )
-            if measured and activation in ACTIVATIONS:
-                return TrunkForm(layers, activation, norm, float(gain), tuned=bool(rest))
-    raise ValueError(
-        f"trunk {value!r:.200} is not 1 to {MAX_LAYERS} layers, an activation of {', '.join(ACTIVATIONS)}, whether "
-        "there is a norm, a gain above 0, and at most tuned = true"
-    )
 
 
 def _hysteresis(value: object, parts: int) -> Hysteresis:

@@ -38,7 +38,7 @@ def trainer_of(base: Controller, logged: Batch, config: OnlineLearningConfig, se
 
 def _tuner(base: Controller, logged: Batch, config: OnlineLearningConfig) -> "TorchTuner | None":
     """What trains the hidden layers, where the base lets them be tuned and the settings do not forbid it."""
-    if base.trunk is None or not base.trunk.form.tuned or config.engine == "numpy":
+    if base.trunk is None or not base.trunk.tuned or config.engine == "numpy":
         return None
     try:
         from ol0.learning.tuning.torch_tuner import TorchTuner  # noqa: PLC0415 - torch is an extra

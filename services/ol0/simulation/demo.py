@@ -51,7 +51,7 @@ def base_with_hidden_layers(hidden: tuple[int, ...], seed: int, epsilon: float, 
     from ol0.operator.setup.torch_training import train_mlp  # noqa: PLC0415 - only here is torch needed
 
     def trained(prompts: Prompts) -> bytes:
-        head, trunk = train_mlp(prompts, hidden, seed).above(prompts.features, trainable=trainable)
+        head, trunk = train_mlp(prompts, hidden, seed).above(prompts.features, trainable)
         return base_checkpoint((PART,), (head,), epsilon, trunk=trunk)
 
     return trained

@@ -43,6 +43,24 @@ def test_a_torch_router_is_described_first_and_then_written(files: Path) -> None
     assert "6 features, 3 choices, 300 anchors; worth" in told
 
 
+MODULE = """
+from torch import nn
+
+def build():
+    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+"""
+
+
+def test_a_module_of_ones_own_is_imported_here_and_what_may_learn_is_named(files: Path) -> None:
+    (files / "team_router.py").write_text(MODULE)
+    words = ("base", "from-module", "team_router:build", "--labels", "prompts.npz", "--out", "mine")
+    told = ol0(*words, "--state", "router.pt", "--trainable", "0.*", cwd=files).stdout
+    assert "hidden part    6 to 8, 2 operations, 56 weights; the learner tunes a copy of 0.* (56 weights)" in told
+    assert "next: `ol0 warmup mine --config ol0.toml --write`" in told
+    assert "hidden layer   6 to 8, relu; frozen" in ol0(*words, "--dry-run", cwd=files).stdout
+    assert "no parameter of the hidden part is like '1.*'" in ol0(*words, "--trainable", "1.*", cwd=files).stderr
+
+
 def test_labels_and_a_linear_router_say_what_they_are_worth(files: Path) -> None:
     told = ol0("base", "from-labels", "prompts.npz", "--out", "mine", cwd=files).stdout
     assert "of the best choices on the suite" in told
@@ -57,6 +75,7 @@ def test_labels_and_a_linear_router_say_what_they_are_worth(files: Path) -> None
         (("base", "from-torch", "router.pt"), "name the activation"),
         (("base", "from-torch", "missing.pt"), "No such file"),
         (("base", "from-linear", "router.pt", "--weight", "2.weight"), "2 tensors of rank 1"),
+        (("base", "from-module", "nowhere:build"), "nowhere cannot be imported"),
         (("base", "from-ar1", "router.pt"), "for a network of your own: `ol0 base from-torch`"),
         (("warmup", "router.pt", "--dry-run"), "for a network of your own: `ol0 base from-torch`"),
         (("warmup", "--write"), "--write needs a folder that `ol0 base` wrote"),

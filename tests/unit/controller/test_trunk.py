@@ -1,25 +1,29 @@
 import json
 import math
 import struct
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
 from ol0.config import ServingConfig
+from ol0.controller import trunk
 from ol0.controller.checkpoint import digest_of, read_checkpoint, write_checkpoint
 from ol0.controller.compatibility import differences
 from ol0.controller.controller import Controller
-from ol0.controller.heads import Head, Mixer
-from ol0.controller.trunk import ACTIVATIONS
+from ol0.controller.heads import Doubles, Head, Mixer
+from ol0.controller.operations import OPERATIONS
 from ol0.controller.warmup import base_checkpoint
 from ol0.errors import CheckpointError, ConfigError
 from ol0.sdk.policy import GreedyPolicy
-from testbed.trunks import D, a_base_on, a_trunk
+from testbed.trunks import D, a_base_on, a_gated_trunk, a_trunk
 
 PROMPTS = np.random.default_rng(1).normal(size=(200, D)).astype(np.float32)
 TRUNK = a_trunk((5, 4), norm=True, gain=0.5)
+GATED = a_gated_trunk()
 
 
 def written(base: Controller) -> bytes:
@@ -40,7 +44,7 @@ def written(base: Controller) -> bytes:
     ],
 )
 def test_activations_are_what_their_names_say(activation: str, at_one: float, at_minus_one: float) -> None:
-    found = ACTIVATIONS[activation](np.array([1.0, -1.0, 0.0, -1e4]))
+    found = OPERATIONS[activation].compute(np.array([1.0, -1.0, 0.0, -1e4]))
     assert found[:3] == pytest.approx([at_one, at_minus_one, 0.0])
     assert found[3] == pytest.approx(-1.0 if activation == "tanh" else 0.0)
 
@@ -48,25 +52,27 @@ def test_activations_are_what_their_names_say(activation: str, at_one: float, at
 @pytest.mark.parametrize("norm", [False, True])
 def test_a_layer_is_the_activation_of_the_norm_of_the_product(norm: bool) -> None:  # noqa: FBT001
     trunk = a_trunk((5,), "tanh", norm=norm, gain=0.5)
-    (layer,) = trunk.layers
+    weight, bias = trunk.tensors["0.weight"], trunk.tensors["0.bias"].tolist()
     for prompt in PROMPTS[:5]:
-        values = [sum(w * x for w, x in zip(row, prompt, strict=True)) for row in layer.weight.tolist()]
-        values = [value + bias for value, bias in zip(values, layer.bias.tolist(), strict=True)]
-        if layer.scale is not None and layer.shift is not None:
+        values = [sum(w * x for w, x in zip(row, prompt, strict=True)) for row in weight.tolist()]
+        values = [value + bias for value, bias in zip(values, bias, strict=True)]
+        if norm:
+            scale, shift = trunk.tensors["0.scale"].tolist(), trunk.tensors["0.shift"].tolist()
             mean = sum(values) / len(values)
             spread = math.sqrt(sum((value - mean) ** 2 for value in values) / len(values) + 1e-5)
             normed = [(value - mean) / spread for value in values]
-            values = [v * a + b for v, a, b in zip(normed, layer.scale.tolist(), layer.shift.tolist(), strict=True)]
+            values = [v * a + b for v, a, b in zip(normed, scale, shift, strict=True)]
         expected = [*(0.5 * math.tanh(value) for value in values), *prompt.tolist()]
         assert trunk(prompt).tolist() == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_prompt_gives_the_same_bits_alone_and_in_any_batch() -> None:
-    trunk = a_trunk((64, 48), "gelu", norm=True)
-    together = trunk(PROMPTS)
+    trunk = a_trunk((128, 48), "gelu", norm=True, features=384)
+    prompts = np.random.default_rng(1).normal(size=(200, 384)).astype(np.float32)
+    together = trunk(prompts)
     for count in (1, 3, 50):
-        np.testing.assert_array_equal(trunk(PROMPTS[:count]), together[:count])
-    np.testing.assert_array_equal(trunk(PROMPTS[7]), together[7])
+        np.testing.assert_array_equal(trunk(prompts[:count]), together[:count])
+    np.testing.assert_array_equal(trunk(prompts[7]), together[7])
 
 
 def test_a_head_of_the_hidden_features_scores_the_same_as_one_of_what_the_trunk_gives() -> None:
@@ -91,8 +97,8 @@ def test_a_checkpoint_brings_its_trunk_and_serves_alike_in_a_batch_and_prompt_by
 
 
 def test_a_tuned_checkpoint_brings_both_and_the_base_answers_through_it_as_ever() -> None:
-    plain, base = a_base_on(TRUNK), a_base_on(TRUNK.trainable)
-    changed = replace(base.trunk or TRUNK, tuned=a_trunk((5, 4), norm=True, seed=3).layers)
+    plain, base = a_base_on(TRUNK), a_base_on(TRUNK.to_be_tuned())
+    changed = replace(base.trunk or TRUNK, tuned=a_trunk((5, 4), norm=True, seed=3).tensors)
     data = write_checkpoint(base.manifest, base.base, base.learnt, base.mixer, changed)
     controller = read_checkpoint(data)
     assert controller.dimension == base.dimension == plain.dimension
@@ -101,14 +107,14 @@ def test_a_tuned_checkpoint_brings_both_and_the_base_answers_through_it_as_ever(
     # The third part is what the changed layers give, alone as in a batch, and of what other layers gave
     seen = controller.inputs(PROMPTS)
     np.testing.assert_array_equal(seen[:, :-4], plain.inputs(PROMPTS))
-    np.testing.assert_array_equal(seen[:, -4:], replace(TRUNK, layers=changed.tuned)(PROMPTS)[:, :4])
+    np.testing.assert_array_equal(seen[:, -4:], replace(TRUNK, tensors=changed.tuned)(PROMPTS)[:, :4])
     np.testing.assert_array_equal(controller.inputs(PROMPTS[3]), seen[3])
     np.testing.assert_array_equal(changed.as_tuned(base.inputs(PROMPTS)), seen)
 
 
 def test_a_checkpoint_that_is_not_tuned_has_the_bytes_that_it_always_had() -> None:
     assert b"tuned" not in written(a_base_on(TRUNK))
-    assert any(it.startswith("trunk: ") for it in differences(a_base_on(TRUNK), a_base_on(TRUNK.trainable)))
+    assert any(it.startswith("trunk: ") for it in differences(a_base_on(TRUNK), a_base_on(TRUNK.to_be_tuned())))
 
 
 def test_what_is_above_the_trunk_is_a_controller_of_what_the_trunk_gives() -> None:
@@ -121,7 +127,7 @@ def test_what_is_above_the_trunk_is_a_controller_of_what_the_trunk_gives() -> No
 def test_another_trunk_is_another_base() -> None:
     base, other = a_base_on(TRUNK), a_base_on(a_trunk((5, 4), norm=True, gain=0.5, seed=1))
     assert differences(base, other) == ["its base heads or hidden layers are not those of the base, byte for byte"]
-    tanh = replace(TRUNK, form=replace(TRUNK.form, activation="tanh"))
+    tanh = a_trunk((5, 4), "tanh", norm=True, gain=0.5)
     assert any(it.startswith("trunk: ") for it in differences(base, a_base_on(tanh)))
 
 
@@ -141,8 +147,14 @@ def tampered(manifest: dict[str, object] | None = None, **tensors: object) -> by
         (tampered(trunk__0__bias=None), r"trunk\.0\.bias is missing"),
         (tampered(trunk__1__scale=None), r"trunk\.1\.scale is missing"),
         (tampered(trunk__2__weight=np.zeros((4, 4), np.float32)), r"trunk\.2\.weight is unknown"),
-        (tampered(trunk__1__weight=np.zeros((4, 6), np.float32)), r"trunk\.1\.weight has shape \(4, 6\), not \(4, 5\)"),
-        (tampered(trunk__0__weight=np.zeros((5, 7), np.float32)), r"trunk\.0\.weight has shape \(5, 7\), not \(5, 6\)"),
+        (
+            tampered(trunk__1__weight=np.zeros((4, 6), np.float32)),
+            r"with 1\.weight, 1\.bias: a weight of \(4, 6\) and a bias of \(4,\) do",
+        ),
+        (
+            tampered(trunk__0__weight=np.zeros((5, 7), np.float32)),
+            r"makes \(4,\) of 7 features; with them, that is not the 10",
+        ),
         (tampered(trunk__0__bias=np.full(5, np.inf, np.float32)), r"trunk\.0\.bias holds a number that is not finite"),
         (tampered({"layers": 1}), r"trunk\.1\.bias is unknown"),
         (tampered({"layers": True}), "trunk .* is not 1 to 8 layers"),
@@ -161,6 +173,84 @@ def tampered(manifest: dict[str, object] | None = None, **tensors: object) -> by
 def test_every_flaw_of_a_trunk_is_named(data: bytes, complaint: str) -> None:
     with pytest.raises(CheckpointError, match=complaint):
         read_checkpoint(data)
+
+
+def graph(change: Callable[[dict[str, Any]], object]) -> bytes:
+    """A base whose manifest was changed."""
+    data = base_checkpoint(
+        ["expert"], (GATED.head(Head(np.ones((3, 5), np.float32), np.zeros(3, np.float32))),), 0.1, trunk=GATED
+    )
+    (length,) = struct.unpack_from("<Q", data)
+    fields = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["ol0"])
+    change(fields["trunk"])
+    return save(dict(load(data)), metadata={"ol0": json.dumps(fields)})
+
+
+def node(number: int, *entry: object) -> Callable[[dict[str, Any]], object]:
+    return lambda trunk: trunk["nodes"].__setitem__(number, list(entry))
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (node(1, "eval", [1], [], []), r"node 1 of the trunk is .*: not an operation of relu, .*, numbers of earlier"),
+        (node(1, "tanh", [2], [], []), "node 1 of the trunk"),
+        (node(1, "tanh", [-1], [], []), "node 1 of the trunk"),
+        (node(1, "tanh", [True], [], []), "node 1 of the trunk"),
+        (node(1, "tanh", [1], ["up.weight"], []), "node 1 of the trunk"),
+        (node(0, "linear", [0], [], []), "node 0 of the trunk"),
+        (node(0, "linear", [0], [7], []), "node 0 of the trunk"),
+        (node(0, "linear", [0], ["x" * 101], []), "node 0 of the trunk"),
+        (node(1, "affine", [1], [], [1e7, 0]), "node 1 of the trunk"),
+        (node(1, "affine", [1], [], [True, 0]), "node 1 of the trunk"),
+        (node(1, "affine", [1], [], ["1", 0]), "node 1 of the trunk"),
+        (node(1, "tanh", [1], []), "node 1 of the trunk"),
+        (node(1, "tanh", [1, 1], [], []), "the operation tanh: 2 in place of 1"),
+        (node(1, "softmax", [1], [], [0]), "axis 0 is none of .*, and the prompts' cannot be named"),
+        (node(4, "product", [2, 4], [], []), "the operation product: .* are not two matrices"),
+        (node(4, "reshape", [4], [], [5, 1]), r"the trunk makes \(5, 1\) of 6 features"),
+        (node(2, "linear", [0], ["door.weight"], []), r"trunk\.door\.weight is missing"),
+        (lambda trunk: trunk.update(nodes=[]), "is not 1 to 256 nodes"),
+        (lambda trunk: trunk.update(nodes=trunk["nodes"] * 52), "is not 1 to 256 nodes"),
+        (lambda trunk: trunk.update(features=0), "a number of features"),
+        (lambda trunk: trunk.update(features=7), r"a weight of \(5, 6\) and a bias of \(5,\) do not fit \(7,\)"),
+        (lambda trunk: trunk.update(gain=0), "a gain above 0"),
+        (lambda trunk: trunk.update(more=1), "is not 1 to 256 nodes"),
+        (lambda trunk: trunk.update(trainable=["door.weight"]), "names of trainable tensors"),
+        (lambda trunk: trunk.update(trainable=["up.bias", "up.weight"]), "in the order of the nodes"),
+        (lambda trunk: trunk.update(trainable=["up.bias"]), r"tuned\.up\.bias is missing"),
+    ],
+)
+def test_every_flaw_of_a_graph_is_named(change: Callable[[dict[str, Any]], object], complaint: str) -> None:
+    with pytest.raises(CheckpointError, match=complaint):
+        read_checkpoint(graph(change))
+
+
+def test_a_graph_that_nothing_is_wrong_with_opens_and_its_copies_have_its_shapes() -> None:
+    controller = read_checkpoint(graph(lambda _: None))
+    assert controller.manifest.trunk == GATED.form
+    base = a_base_on(GATED.to_be_tuned(("gate.bias",)))
+    tensors = {**load(written(base)), "tuned.gate.bias": np.zeros(4, np.float32)}
+    (length,) = struct.unpack_from("<Q", written(base))
+    manifest = json.loads(written(base)[8 : 8 + length])["__metadata__"]
+    with pytest.raises(CheckpointError, match=r"tuned\.gate\.bias has shape \(4,\), not \(5,\)"):
+        read_checkpoint(save(tensors, metadata=manifest))
+
+
+def test_a_large_batch_is_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    together = GATED(PROMPTS)
+    most = []
+
+    def counted(values: Doubles) -> Doubles:
+        most.append(len(values))
+        return np.tanh(values)
+
+    tanh = replace(OPERATIONS["tanh"], compute=counted)
+    monkeypatch.setattr(trunk, "AT_ONCE", 100)
+    monkeypatch.setattr(trunk, "OPERATIONS", {**OPERATIONS, "tanh": tanh})
+    np.testing.assert_array_equal(a_gated_trunk()(PROMPTS), together)
+    assert max(most) == 100 // D
+    assert sum(most) == len(PROMPTS)
 
 
 def test_a_base_that_is_too_large_is_refused_with_the_way_out() -> None:

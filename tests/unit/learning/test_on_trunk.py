@@ -13,10 +13,14 @@ from ol0.learning.engines import trainer_of
 from ol0.learning.on_trunk import OnTrunk
 from ol0.learning.replay import LocalReplay
 from ol0.learning.trainer import Trainer
-from testbed.trunks import D, a_base_on, a_trunk
+from testbed.trunks import D, a_base_on, a_gated_trunk, a_trunk
 
 BASE = a_base_on(a_trunk((5,), "tanh"), (3,))
-TUNED = a_base_on(a_trunk((5,), "tanh").trainable, (3,))
+TUNED = a_base_on(a_trunk((5,), "tanh").to_be_tuned(), (3,))
+GATED = a_base_on(a_gated_trunk().to_be_tuned(("gate.weight", "gate.bias")), (3,))
+EITHER = pytest.mark.parametrize(
+    ("base", "name"), [(TUNED, "0.weight"), (GATED, "gate.weight")], ids=["stack", "graph"]
+)
 CONFIGS = {
     "values": OnlineLearningConfig(evidence_errors=0.0, min_replay=16, regret_budget=100.0),
     "gradient": OnlineLearningConfig(learner="gradient", evidence_errors=0.0, learning_rate=0.02, regret_budget=100.0),
@@ -85,34 +89,41 @@ def test_a_base_without_a_trunk_has_the_learner_itself() -> None:
 # -- hidden layers that learn -------------------------------------------------------------------------------------
 
 
-def test_tuned_layers_travel_in_candidates_that_belong_to_the_base() -> None:
-    trainer, _ = trained(CONFIGS["values"], TUNED)
-    made = trainer.candidate(TUNED.digest, 1)
-    assert differences(made.controller, TUNED) == []
+@EITHER
+def test_tuned_layers_travel_in_candidates_that_belong_to_the_base(base: Controller, name: str) -> None:
+    trainer, _ = trained(CONFIGS["values"], base)
+    made = trainer.candidate(base.digest, 1)
+    assert differences(made.controller, base) == []
     assert made.controller.trunk is not None
-    assert TUNED.trunk is not None
-    assert not np.array_equal(made.controller.trunk.tuned[0].weight, TUNED.trunk.tuned[0].weight)
-    np.testing.assert_array_equal(made.controller.trunk.layers[0].weight, TUNED.trunk.layers[0].weight)
+    assert base.trunk is not None
+    assert made.controller.trunk.tuned.keys() == base.trunk.tuned.keys()
+    assert not np.array_equal(made.controller.trunk.tuned[name], base.trunk.tuned[name])
+    np.testing.assert_array_equal(made.controller.trunk.tensors[name], base.trunk.tensors[name])
     prompts = new_prompts()
-    assert (TUNED.greedy(prompts)[:, 0] == 2).mean() < 0.5
+    assert (base.greedy(prompts)[:, 0] == 2).mean() < 0.5
     assert (made.controller.greedy(prompts)[:, 0] == 2).mean() > 0.8
     # And the base's own heads answer through them as they did
     seen = made.controller.inputs(prompts)
-    for mine, its in zip(made.controller.base, TUNED.base, strict=True):
-        np.testing.assert_array_equal(mine.logits(seen), its.logits(TUNED.inputs(prompts)))
+    for mine, its in zip(made.controller.base, base.base, strict=True):
+        np.testing.assert_array_equal(mine.logits(seen), its.logits(base.inputs(prompts)))
 
 
-def test_a_snapshot_brings_tuned_layers_back_and_they_go_on_alike() -> None:
+@EITHER
+def test_a_snapshot_brings_tuned_layers_back_and_they_go_on_alike(base: Controller, name: str) -> None:
     config = CONFIGS["values"]
-    trainer, replay = trained(config, TUNED)
-    before, snapshot = trainer.candidate(TUNED.digest, 1), trainer.snapshot()
-    other = trainer_of(TUNED, replay.anchors(), config, 0)
+    trainer, replay = trained(config, base)
+    before, snapshot = trainer.candidate(base.digest, 1), trainer.snapshot()
+    other = trainer_of(base, replay.anchors(), config, 0)
     other.restore(snapshot)
-    assert other.candidate(TUNED.digest, 1).data == before.data
-    replay.add(votes(400, 77, new=True, base=TUNED), 99)
+    back = other.candidate(base.digest, 1)
+    assert back.data == before.data
+    assert back.controller.trunk is not None
+    assert base.trunk is not None
+    assert not np.array_equal(back.controller.trunk.tuned[name], base.trunk.tuned[name])
+    replay.add(votes(400, 77, new=True, base=base), 99)
     for each in (trainer, other):
         each.update(replay)
-    assert trainer.candidate(TUNED.digest, 2).data == other.candidate(TUNED.digest, 2).data != before.data
+    assert trainer.candidate(base.digest, 2).data == other.candidate(base.digest, 2).data != before.data
 
 
 def test_what_is_excluded_is_forgotten_by_tuned_layers_too() -> None:
@@ -129,8 +140,8 @@ def test_what_is_excluded_is_forgotten_by_tuned_layers_too() -> None:
     assert found is not None
     assert wanted is not None
     assert before is not None
-    np.testing.assert_array_equal(found.tuned[0].weight, wanted.tuned[0].weight)
-    assert not np.array_equal(found.tuned[0].weight, before.tuned[0].weight)
+    np.testing.assert_array_equal(found.tuned["0.weight"], wanted.tuned["0.weight"])
+    assert not np.array_equal(found.tuned["0.weight"], before.tuned["0.weight"])
 
 
 def test_ahead_is_held_against_what_serves_through_its_own_layers() -> None:
@@ -147,7 +158,7 @@ def test_the_numpy_engine_leaves_the_layers_as_they_are() -> None:
     trainer, _ = trained(CONFIGS["values"].model_copy(update={"engine": "numpy"}), TUNED)
     trunk = trainer.candidate(TUNED.digest, 1).controller.trunk
     assert trunk is not None
-    np.testing.assert_array_equal(trunk.tuned[0].weight, trunk.layers[0].weight)
+    np.testing.assert_array_equal(trunk.tuned["0.weight"], trunk.tensors["0.weight"])
 
 
 def test_without_torch_a_base_whose_layers_are_to_be_tuned_is_refused_with_the_cure(

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ol0.controller.trunk import TrunkForm
-from ol0.learning.tuning.layers import Weights, hidden
+from ol0.controller.trunk_form import TrunkForm
+from ol0.learning.tuning.network import Weights, hidden
 from ol0.learning.values.scales import Scales
 
 
@@ -68,12 +68,12 @@ class Objective:
     For fixed layers ``values`` and ``prior`` are what ``values.ridge`` minimises in closed form.
 
     Attributes:
-        form: of the layers.
+        form: of the network.
         length: root mean square length of what the heads see.
         count: sum of the weights of all examples.
-        base: layers that the Fisher information is of.
-        fisher: of each weight.
-        before: layers that this round began with.
+        base: all tensors of the frozen network.
+        fisher: information on those that are trained.
+        before: what this round began with of them.
         ewc_lambda, proximal_mu: strengths.
     """
 
@@ -86,9 +86,10 @@ class Objective:
     ewc_lambda: float
     proximal_mu: float
 
-    def terms(self, layers: Weights, heads: tuple[ValueHead, ...], examples: Examples) -> dict[str, Tensor]:
+    def terms(self, trained: Weights, heads: tuple[ValueHead, ...], examples: Examples) -> dict[str, Tensor]:
         """The terms by name; their sum is to be made small."""
-        inputs = torch.cat([examples.kept, hidden(layers, self.form, examples.features)], dim=1) / self.length
+        tuned = hidden(self.base | trained, self.form, examples.features)
+        inputs = torch.cat([examples.kept, tuned], dim=1) / self.length
         values = inputs.new_zeros(())
         prior = inputs.new_zeros(())
         for part, head in enumerate(heads):
@@ -101,11 +102,11 @@ class Objective:
         return {
             "values": values,
             "prior": prior / (2 * self.count),
-            "ewc": self.ewc_lambda / 2 * _distance(layers, self.base, self.fisher),
-            "proximal": self.proximal_mu / 2 * _distance(layers, self.before, None),
+            "ewc": self.ewc_lambda / 2 * _distance(trained, self.base, self.fisher),
+            "proximal": self.proximal_mu / 2 * _distance(trained, self.before, None),
         }
 
 
-def _distance(layers: Weights, centre: Weights, by: Weights | None) -> Tensor:
-    squares = [((layers[name] - centre[name]).square() * (1.0 if by is None else by[name])).sum() for name in layers]
+def _distance(trained: Weights, centre: Weights, by: Weights | None) -> Tensor:
+    squares = [((it - centre[name]).square() * (1.0 if by is None else by[name])).sum() for name, it in trained.items()]
     return torch.stack(squares).sum()

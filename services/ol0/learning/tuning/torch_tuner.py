@@ -15,7 +15,7 @@ from ol0.controller.trunk import Trunk
 from ol0.errors import ConfigError
 from ol0.learning.batch import Batch, join
 from ol0.learning.tuning.fisher import hidden_fisher
-from ol0.learning.tuning.layers import layers_of, weights_of
+from ol0.learning.tuning.network import tensors_of, weights_of
 from ol0.learning.tuning.objective import Examples, Objective, ValueHead
 from ol0.learning.values.scales import Scales
 
@@ -50,10 +50,11 @@ class TorchTuner:
         assert base.trunk is not None
         self._trunk, self._config, self._logged = base.trunk, config, logged
         self._device = device_of(config.device)
-        self._base = weights_of(base.trunk.layers, self._device)
+        self._base = weights_of(base.trunk.tensors, self._device)
         some = np.linspace(0, len(logged) - 1, min(MOST_ANCHORS, len(logged))).astype(int)
         features = self._on_device(logged.features[some])[:, base.trunk.beside]
-        self._fisher = hidden_fisher(self._base, base.trunk.form, base.base, features)
+        form = base.trunk.form
+        self._fisher = hidden_fisher(self._base, form.trainable, form, base.base, features)
 
     @property
     def trunk(self) -> Trunk:
@@ -77,18 +78,18 @@ class TorchTuner:
         objective = Objective(
             form, length, count, self._base, self._fisher, start, config.ewc_lambda, config.proximal_mu
         )
-        layers = {name: tensor.clone().requires_grad_() for name, tensor in start.items()}
+        trained = {name: tensor.clone().requires_grad_() for name, tensor in start.items()}
         above = tuple(self._value_head(head, scales, length) for head, scales in heads)
-        trained = [*layers.values(), *(it for head in above for it in (head.shared, head.own, head.offset))]
-        adam = torch.optim.Adam(trained, config.tuning_rate)
+        moved = [*trained.values(), *(it for head in above for it in (head.shared, head.own, head.offset))]
+        adam = torch.optim.Adam(moved, config.tuning_rate)
         generator = torch.Generator().manual_seed(len(live))
         for _ in range(config.tuning_steps):
             rows = torch.randint(len(examples.rewards), (BATCH,), generator=generator).to(self._device)
-            loss = torch.stack([*objective.terms(layers, above, examples.take(rows)).values()]).sum()
+            loss = torch.stack([*objective.terms(trained, above, examples.take(rows)).values()]).sum()
             adam.zero_grad()
             loss.backward()
             adam.step()
-        return replace(before, tuned=layers_of(layers, form))
+        return replace(before, tuned=tensors_of(trained))
 
     def _examples(self, batch: Batch, weights: Doubles) -> tuple[Examples, float]:
         inputs = self._on_device(batch.features)

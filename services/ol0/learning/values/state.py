@@ -1,7 +1,6 @@
 """All that a learner of values knows beyond what it was made from, and its bytes."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from safetensors.numpy import load
 from ol0.controller.controller import Controller
 from ol0.controller.heads import Floats, Head, Mixer
 from ol0.controller.packing import pack_tensors
-from ol0.controller.trunk import Layer, Trunk, through
+from ol0.controller.trunk import Trunk, through
 from ol0.errors import CheckpointError
 from ol0.learning.calibration import CLOSED, THRESHOLDS, Platt
 from ol0.learning.evidence import Evidence
@@ -109,8 +108,8 @@ def pack(state: State) -> bytes:
         numbers |= {"lead": policy.lead, "over": policy.over}
         numbers |= {"fits": [{"alike": it.alike, "scales": asdict(it.scales)} for it in state.fits]}
         tensors |= {"mixer": policy.mixer.weight, "regrets": policy.regrets}
-        for number, layer in enumerate(() if policy.trunk is None else policy.trunk.tuned):
-            tensors |= {f"tuned.{number}.{name}": tensor for name, tensor in layer.tensors.items()}
+        if policy.trunk is not None:
+            tensors |= {f"tuned.{name}": tensor for name, tensor in policy.trunk.tuned.items()}
         for part, (head, fit) in enumerate(zip(policy.heads, state.fits, strict=True)):
             tensors |= {f"{part}.weight": head.weight, f"{part}.bias": head.bias, f"{part}.values": fit.weights}
     tensors["numbers"] = np.frombuffer(json.dumps(numbers, sort_keys=True).encode(), np.uint8)
@@ -151,7 +150,7 @@ def unpack(data: bytes, base: Controller, trunk: Trunk | None = None) -> State:
         mixer = Mixer(tensors["mixer"], float(numbers["threshold"]))
         live, lead = tuple(Platt(**it) for it in numbers["live"]), float(numbers.get("lead", 0.0))  # earlier: none
         if trunk is not None:
-            trunk = replace(trunk, tuned=tuple(_layer(tensors, number, trunk) for number in range(len(trunk.layers))))
+            trunk = replace(trunk, tuned={name: tensors[f"tuned.{name}"] for name in trunk.tuned})
         policy = Policy(heads, mixer, _regrets(tensors["regrets"]), live, lead, Digest(numbers.get("over", "")), trunk)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"learner snapshot cannot be read: {error}; `ol0 snapshots delete` removes it") from None
@@ -167,7 +166,3 @@ def unpack(data: bytes, base: Controller, trunk: Trunk | None = None) -> State:
 def _regrets(stored: Floats) -> Floats:
     """Versions up to 0.1 tried fewer thresholds before the last: at those that are new no more is lost than below."""
     return np.insert(stored, -1, np.full(len(THRESHOLDS) - len(stored), stored[-2]))
-
-
-def _layer(tensors: Mapping[str, Floats], number: int, trunk: Trunk) -> Layer:
-    return Layer(*(tensors[f"tuned.{number}.{name}"] for name in trunk.form.tensors))

@@ -18,8 +18,8 @@ from ol0.operator.setup.base_folder import write_base
 from ol0.operator.setup.base_from_labels import PART, log_anchors
 from ol0.operator.setup.base_training import train_base
 from ol0.operator.setup.labelled_file import Labelled
-from ol0.operator.setup.module import check_answers, tensors_of
-from ol0.operator.setup.network import Network, linear_network, network_of
+from ol0.operator.setup.module import network_of_module
+from ol0.operator.setup.network import Network, Trainable, linear_network
 from ol0.operator.setup.prompts import Prompts, asked_of_suite
 
 EPSILON: Final = ServingConfig().epsilon
@@ -137,33 +137,34 @@ class Base:
         module: Any,  # noqa: ANN401 - torch is not imported here
         labels: Labels | None = None,
         *,
-        activation: str | None = None,
-        trainable: bool = False,
+        trainable: Trainable = False,
         seed: int = 0,
         epsilon: float = EPSILON,
         anchors: int = ANCHORS,
     ) -> Self:
-        """Takes a torch module of linear layers, layer norms and activations, as it is.
+        """Takes a torch module, as it is.
 
-        Its last linear layer becomes the head, and the layers below are frozen; trainable ones are there a second time,
-        for the learner to change. Random vectors are put to the module, and what it answers is compared with the base.
+        It may be layers one above the other, or anything that its forward makes of operations which a checkpoint can
+        hold: residuals, gates, mixtures, attention. It travels as a graph of these; no code does. The last linear layer
+        becomes the head, and what is below is frozen; trainable parameters are there a second time, for the learner to
+        change. Random vectors are put to the module, and its answers are compared with the base's.
 
         Args:
             module: an ``nn.Module`` whose forward maps (n, D) to (n, K).
             labels: prompts for the canary suite and the anchors, as ``from_labels`` takes them.
-            activation: relu, gelu, silu or tanh, where the forward calls it as a function; None: as its modules say.
-            trainable: whether a copy of the hidden layers learns as well, which takes torch in the learner.
+            trainable: whether a copy of the hidden layers learns as well, which takes torch in the learner; or which
+                parameters do, as patterns of their names, such as ``["gate.*"]``.
             seed: see ``Base``.
             epsilon: see ``Base``.
             anchors: see ``Base``.
 
         Raises:
-            ConfigError: a layer is of another kind, the module answers otherwise than its layers, or labels do not fit.
+            ConfigError: its forward does something that a checkpoint cannot hold, or labels do not fit.
         """
-        tensors, found = tensors_of(module)
-        network = network_of(tensors, activation or found)
-        check_answers(module, network)
-        return cls.of(network, _labelled(labels), trainable=trainable, seed=seed, epsilon=epsilon, anchors=anchors)
+        labelled = _labelled(labels)
+        features = None if labelled is None else labelled.prompts.features.shape[1]
+        network = network_of_module(module, features, as_graph=not isinstance(trainable, bool))
+        return cls.of(network, labelled, trainable=trainable, seed=seed, epsilon=epsilon, anchors=anchors)
 
     @classmethod
     def of(
@@ -171,23 +172,23 @@ class Base:
         network: Network,
         labelled: Labelled | None,
         *,
-        trainable: bool = False,
+        trainable: Trainable = False,
         seed: int = 0,
         epsilon: float = EPSILON,
         anchors: int = ANCHORS,
     ) -> Self:
         """Takes a network that was put together already."""
         features = None if labelled is None else labelled.prompts.features
-        head, trunk = network.above(features, trainable=trainable)
+        head, trunk = network.above(features, trainable)
         data = base_checkpoint((PART,), (head,), epsilon, trunk=trunk)
         if labelled is None:
-            return cls(data, found=tuple(network.lines(trainable=trainable)))
+            return cls(data, found=tuple(network.lines(trainable)))
         network.check_fit(labelled.prompts.features, labelled.prompts.success)
         suite, known = kept_back(labelled.prompts, seed)
         rng = Random(seed)  # noqa: S311 - simulated users, no secret
         rows = rng.sample(range(len(known)), min(anchors, len(known)))
         logged = log_anchors(read_checkpoint(data), known.rows(np.array(rows, np.intp)), rng)
-        found = (*network.lines(trainable=trainable), *_label_lines(labelled, len(suite), len(logged)))
+        found = (*network.lines(trainable), *_label_lines(labelled, len(suite), len(logged)))
         return cls(data, logged, suite, labelled.names, found)
 
     def save(self, folder: Path | str) -> None:

@@ -1,56 +1,82 @@
 """A router of the host's own as hidden layers and a head, put together from its tensors."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
 from ol0.controller.heads import Floats, Head
-from ol0.controller.trunk import ACTIVATIONS, Layer, Trunk, TrunkForm
+from ol0.controller.trunk import Trunk
+from ol0.controller.trunk_form import ACTIVATIONS, Stack, names_of
 from ol0.errors import ConfigError
 
 KINDS: Final = ("weight", "bias")
 HEAD_ONLY: Final = "none"
 """In place of an activation: there are no hidden layers."""
+TRANSPOSED: Final = ".T"
+"""What a tensor's name ends with that is the transpose of a parameter."""
+
+Trainable = bool | Sequence[str]
+"""Whether the hidden part is to be tuned; or patterns of the names of those parameters that are, such as ``gate.*``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """activation(norm(weight x + bias)).
+
+    Attributes:
+        weight: shape (H, D).
+        bias: shape (H,).
+        scale, shift: of a layer norm between the product and the activation, shape (H,) each; None: there is none.
+    """
+
+    weight: Floats
+    bias: Floats
+    scale: Floats | None = None
+    shift: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """head(layers(features)).
+    """head(hidden part(features)).
 
     Attributes:
-        layers: hidden ones; empty for a linear router.
-        activation: of all of them.
-        head: of the last one's output.
+        trunk: the hidden part, frozen; None for a linear router.
+        head: of what that gives.
+        found: what the hidden part is, in words, a line each.
     """
 
-    layers: tuple[Layer, ...]
-    activation: str
+    trunk: Trunk | None
     head: Head
+    found: tuple[str, ...] = ()
 
     @property
     def dimension(self) -> int:
         """D."""
-        return int((self.layers[0].weight if self.layers else self.head.weight).shape[1])
+        return int(self.head.weight.shape[1]) if self.trunk is None else self.trunk.dimension
 
-    def above(self, features: Floats | None, *, trainable: bool = False) -> tuple[Head, Trunk | None]:
+    def above(self, features: Floats | None, trainable: Trainable = ()) -> tuple[Head, Trunk | None]:
         """What a checkpoint holds: the head, and the trunk that it is above.
 
         Args:
             features: of some prompts, shape (n, D): hidden features are scaled to be as long as these.
-            trainable: whether the learner may tune a copy of the hidden layers.
+            trainable: whether the learner may tune a copy of the hidden part; or of which tensors, as patterns.
+
+        Raises:
+            ConfigError: a pattern that no tensor has, or the layers of a stack, which are tuned together.
         """
-        if not self.layers:
+        trunk = self.trunk
+        if trunk is None:
             return self.head, None
-        form = TrunkForm(len(self.layers), self.activation, self.layers[0].scale is not None, 1.0)
-        trunk = Trunk(form, self.layers)
         if features is not None:
             hidden = trunk(features)[:, : trunk.hidden]
             gain = _length(features) / max(_length(hidden), 1e-12)
-            trunk = Trunk(TrunkForm(form.layers, form.activation, form.norm, gain), self.layers)
-        trunk = trunk.trainable if trainable else trunk
+            trunk = replace(trunk, form=replace(trunk.form, gain=gain))
+        if trainable:
+            trunk = trunk.to_be_tuned(None if trainable is True else _matching(trunk, trainable))
         return trunk.head(self.head), trunk
 
     def check_fit(self, features: Floats, values: Floats) -> None:
@@ -66,15 +92,28 @@ class Network:
                 "the columns of P, or the numbers in y, are the router's outputs in their order"
             )
 
-    def lines(self, *, trainable: bool = False) -> list[str]:
+    def lines(self, trainable: Trainable = ()) -> list[str]:
         """What was understood, a layer per line."""
-        lines, fate = [], "tuned by the learner, beside the frozen ones" if trainable else "frozen"
-        for layer in self.layers:
-            norm = ", layer norm" if layer.scale is not None else ""
-            lines.append(
-                f"hidden layer   {layer.weight.shape[1]} to {layer.weight.shape[0]}{norm}, {self.activation}; {fate}"
-            )
-        return [*lines, f"head           {self.head.weight.shape[1]} to {self.head.choices} choices"]
+        fate = "frozen"
+        if trainable is True:
+            fate = "tuned by the learner, beside the frozen ones"
+        elif trainable and self.trunk is not None:
+            size = sum(self.trunk.tensors[name].size for name in _matching(self.trunk, trainable))
+            fate = f"the learner tunes a copy of {', '.join(trainable)} ({size:,} weights)"
+        head = f"head           {self.head.weight.shape[1]} to {self.head.choices} choices"
+        return [*(f"{line}; {fate}" for line in self.found), head]
+
+
+def _matching(trunk: Trunk, patterns: Sequence[str]) -> tuple[str, ...]:
+    """Names of the tensors that match a pattern, such as ``gate.*``; a transposed one is called as the parameter."""
+    if isinstance(trunk.form, Stack):
+        raise ConfigError("layers that were put together from a file are all trainable or none is")
+    names = {name: name.removesuffix(TRANSPOSED) for name in names_of(trunk.form.nodes)}
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names.values()):
+            held = ", ".join(names.values())
+            raise ConfigError(f"no parameter of the hidden part is like {pattern!r}: it has {held:.500}")
+    return tuple(it for it, name in names.items() if any(fnmatchcase(name, pattern) for pattern in patterns))
 
 
 def _length(features: Floats) -> float:
@@ -101,7 +140,7 @@ def linear_network(weight: Floats, bias: Floats | None) -> Network:
         raise ConfigError("weight or bias holds a number that is not finite")
     if len(weight) == 1:
         weight, offset = np.vstack([np.zeros_like(weight), weight]), np.append(np.float32(0), offset)
-    return Network((), HEAD_ONLY, Head(np.ascontiguousarray(weight), np.asarray(offset, np.float32)))
+    return Network(None, Head(np.ascontiguousarray(weight), np.asarray(offset, np.float32)))
 
 
 def network_of(tensors: Mapping[str, Floats], activation: str, order: Sequence[str] = ()) -> Network:
@@ -139,7 +178,23 @@ def network_of(tensors: Mapping[str, Floats], activation: str, order: Sequence[s
         )
     if len({layer.scale is None for layer in hidden}) > 1:
         raise ConfigError("some hidden layers have a layer norm and some have none; all or none can be served")
-    return Network(tuple(hidden), activation, Head(last.weight, last.bias))
+    return stacked(hidden, activation, Head(last.weight, last.bias))
+
+
+def stacked(layers: Sequence[Layer], activation: str, head: Head) -> Network:
+    """A network of layers one above the other; all of them have a layer norm, or none has."""
+    if not layers:
+        return Network(None, head)
+    tensors = {
+        f"{number}.{name}": tensor
+        for number, layer in enumerate(layers)
+        for name in ("weight", "bias", "scale", "shift")
+        if (tensor := getattr(layer, name)) is not None
+    }
+    norm = layers[0].scale is not None
+    kind = f"{', layer norm' if norm else ''}, {activation}"
+    found = tuple(f"hidden layer   {it.weight.shape[1]} to {it.weight.shape[0]}{kind}" for it in layers)
+    return Network(Trunk(Stack(len(layers), activation, norm, 1.0), tensors), head, found)
 
 
 def _modules(tensors: Mapping[str, Floats], order: Sequence[str]) -> dict[str, dict[str, Floats]]:

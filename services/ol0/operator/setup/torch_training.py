@@ -9,9 +9,8 @@ import torch
 from torch import nn
 
 from ol0.controller.heads import Head
-from ol0.controller.trunk import Layer
 from ol0.operator.setup.base_training import targets_of
-from ol0.operator.setup.network import Network
+from ol0.operator.setup.network import Layer, Network, stacked
 from ol0.operator.setup.prompts import Prompts
 
 EPOCHS: Final = 30
@@ -37,7 +36,7 @@ def train_mlp(prompts: Prompts, hidden: tuple[int, ...], seed: int) -> Network:
     worth = [held.expected_success(_asked(net, held)) for net in _fits(kept, hidden, seed, EPOCHS)]
     *_, net = _fits(prompts, hidden, seed, int(np.argmax(worth)) + 1)
     *below, head = [module for module in net if isinstance(module, nn.Linear)]
-    return Network(tuple(Layer(*_arrays(layer)) for layer in below), "relu", Head(*_arrays(head)))
+    return stacked([Layer(*_arrays(layer)) for layer in below], "relu", Head(*_arrays(head)))
 
 
 def _fits(prompts: Prompts, hidden: tuple[int, ...], seed: int, epochs: int) -> Iterator[nn.Sequential]:

@@ -7,11 +7,12 @@ import torch
 from ol0.config import OnlineLearningConfig
 from ol0.controller.controller import Controller
 from ol0.controller.heads import Head
-from ol0.controller.trunk import ACTIVATIONS, Trunk
+from ol0.controller.trunk import Trunk
+from ol0.controller.trunk_form import ACTIVATIONS, Graph, Node
 from ol0.errors import ConfigError
 from ol0.learning.batch import Batch
 from ol0.learning.tuning.fisher import hidden_fisher
-from ol0.learning.tuning.layers import hidden, layers_of, weights_of
+from ol0.learning.tuning.network import Weights, hidden, tensors_of, weights_of
 from ol0.learning.tuning.objective import Examples, Objective, ValueHead
 from ol0.learning.tuning.torch_tuner import TorchTuner, device_of
 from ol0.learning.values.ridge import Moments, Posterior
@@ -45,7 +46,7 @@ def votes(base: Controller, count: int, seed: int = 0) -> Batch:
 
 
 def a_tuned_base(seed: int = 0, *, norm: bool = False) -> tuple[Controller, Trunk]:
-    base = a_base_on(a_trunk((24,), "tanh", norm=norm, seed=seed).trainable, (2,))
+    base = a_base_on(a_trunk((24,), "tanh", norm=norm, seed=seed).to_be_tuned(), (2,))
     assert base.trunk is not None
     return base, base.trunk
 
@@ -54,43 +55,89 @@ def a_tuned_base(seed: int = 0, *, norm: bool = False) -> tuple[Controller, Trun
 @pytest.mark.parametrize("norm", [False, True], ids=["plain", "norm"])
 def test_torch_computes_the_layers_that_hosts_serve_in_numpy(activation: str, norm: bool) -> None:  # noqa: FBT001
     trunk, features = a_trunk((7, 5), activation, norm=norm, gain=0.6), prompts(50)
-    found = hidden(weights_of(trunk.layers, CPU), trunk.form, torch.from_numpy(features))
+    found = hidden(weights_of(trunk.tensors, CPU), trunk.form, torch.from_numpy(features))
     np.testing.assert_allclose(found.numpy(), trunk(features)[:, :5], atol=1e-5)
 
 
 def test_layers_come_back_as_they_were() -> None:
     trunk = a_trunk((7, 5), norm=True)
-    for mine, its in zip(layers_of(weights_of(trunk.layers, CPU), trunk.form), trunk.layers, strict=True):
-        assert mine.tensors.keys() == its.tensors.keys()
-        for name, tensor in mine.tensors.items():
-            np.testing.assert_array_equal(tensor, its.tensors[name])
+    found = tensors_of(weights_of(trunk.tensors, CPU))
+    assert found.keys() == trunk.tensors.keys()
+    for name, tensor in found.items():
+        np.testing.assert_array_equal(tensor, trunk.tensors[name])
 
 
 @pytest.mark.parametrize("choices", [(3,), (4, 3)], ids=str)
 def test_the_fisher_information_is_that_of_every_example_by_itself(choices: tuple[int, ...]) -> None:
-    # Given the same by the definition: one backward pass for every example and every outcome
     base = a_base_on(a_trunk((5, 4), "gelu", norm=True), choices)
     assert base.trunk is not None
     form, features = base.trunk.form, torch.from_numpy(prompts(20))
-    weights = {name: it.requires_grad_() for name, it in weights_of(base.trunk.layers, CPU).items()}
-    wanted = {name: torch.zeros_like(it) for name, it in weights.items()}
+    weights = weights_of(base.trunk.tensors, CPU)
+    wanted = looped_fisher(weights, tuple(weights), base, features)
+    found = hidden_fisher(weights, tuple(weights), form, base.base, features)
+    for name, tensor in wanted.items():
+        np.testing.assert_allclose(found[name].numpy(), tensor.numpy(), rtol=1e-4, atol=1e-7)
+
+
+SHARED = (  # a weight that works twice, on several vectors of a prompt, and tensors by themselves
+    Node("reshape", (0,), (), (2, 3)),
+    Node("linear", (1,), ("mix.weight", "mix.bias")),
+    Node("tanh", (2,)),
+    Node("linear", (3,), ("mix.weight",)),
+    Node("tensor", (), ("place",)),
+    Node("add", (4, 5)),
+    Node("reshape", (6,), (), (6,)),
+    Node("linear", (7,), ("out.weight", "out.bias")),
+    Node("tensor", (), ("scale",)),
+    Node("multiply", (8, 9)),
+)
+SHAPES = {
+    "mix.weight": (3, 3),
+    "mix.bias": (3,),
+    "place": (2, 3),
+    "out.weight": (4, 6),
+    "out.bias": (4,),
+    "scale": (4,),
+}
+
+
+@pytest.mark.parametrize("left_out", ["nothing", "out.bias", "mix.weight"])
+def test_the_fisher_information_of_a_graph_is_exact_where_a_weight_works_more_than_once(left_out: str) -> None:
+    rng = np.random.default_rng(5)
+    tensors = {name: rng.normal(size=shape).astype(np.float32) for name, shape in SHAPES.items()}
+    base = a_base_on(Trunk(Graph(SHARED, D, 0.7), tensors), (3, 2))
+    assert base.trunk is not None
+    form, features = base.trunk.form, torch.from_numpy(prompts(20))
+    trained = tuple(name for name in SHAPES if name != left_out)
+    weights = weights_of(tensors, CPU)
+    np.testing.assert_allclose(hidden(weights, form, features), base.trunk(features.numpy())[:, :4], atol=1e-5)
+    wanted = looped_fisher(weights, trained, base, features)
+    found = hidden_fisher(weights, trained, form, base.base, features)
+    assert found.keys() == wanted.keys()
+    for name, tensor in wanted.items():
+        np.testing.assert_allclose(found[name].numpy(), tensor.numpy(), rtol=1e-4, atol=1e-7)
+
+
+def looped_fisher(weights: Weights, trained: tuple[str, ...], base: Controller, features: torch.Tensor) -> Weights:
+    """By the definition: one backward pass for every example and every outcome."""
+    assert base.trunk is not None
+    leaves = {name: weights[name].detach().requires_grad_() for name in trained}
+    total = {name: torch.zeros_like(it) for name, it in leaves.items()}
     for row in features:
         for head in base.base:
-            above = hidden(weights, form, row[None])
+            above = hidden(weights | leaves, base.trunk.form, row[None])
             logits = above @ torch.tensor(head.weight)[:, : above.shape[1]].T + torch.tensor(head.bias)
             logs = logits.log_softmax(dim=1)[0]
             for outcome in range(head.choices):
-                slopes = torch.autograd.grad(logs[outcome], list(weights.values()), retain_graph=True)
-                for name, slope in zip(weights, slopes, strict=True):
-                    wanted[name] += logs[outcome].detach().exp() * slope**2 / len(features)
-    found = hidden_fisher(weights_of(base.trunk.layers, CPU), form, base.base, features)
-    for name, tensor in wanted.items():
-        np.testing.assert_allclose(found[name].numpy(), tensor.detach().numpy(), rtol=1e-4, atol=1e-7)
+                slopes = torch.autograd.grad(logs[outcome], list(leaves.values()), retain_graph=True)
+                for name, slope in zip(leaves, slopes, strict=True):
+                    total[name] += (logs[outcome].exp() * slope**2).detach() / len(features)
+    return total
 
 
 def test_for_fixed_layers_the_objective_ends_where_the_closed_form_does() -> None:
     # Given votes on three choices that are seen through hidden layers
-    base = a_base_on(a_trunk((6,), "tanh").trainable, (3,))
+    base = a_base_on(a_trunk((6,), "tanh").to_be_tuned(), (3,))
     assert base.trunk is not None
     rng = np.random.default_rng(3)
     inputs = base.inputs(prompts(600)).astype(np.float64)
@@ -102,7 +149,7 @@ def test_for_fixed_layers_the_objective_ends_where_the_closed_form_does() -> Non
     closed = Posterior.of(Moments.of(x, taken, rewards.astype(float), weights, 3), scales).weights
 
     # When the named terms are made small by a general method, the layers staying as they are
-    layers = {name: it.double() for name, it in weights_of(base.trunk.layers, CPU).items()}
+    layers = {name: it.double() for name, it in weights_of(base.trunk.tensors, CPU).items()}
     objective = Objective(base.trunk.form, 1.0, float(weights.sum()), layers, layers, layers, 0.0, 0.0)
     beside = torch.from_numpy(inputs)
     examples = Examples(
@@ -158,8 +205,7 @@ def test_tuned_layers_say_what_no_head_could_tell_before() -> None:
     assert told(live.features) < 0.75
     assert told(changed.as_tuned(live.features)) > told(live.features) + 0.1
     # And what is frozen is as it was
-    for mine, its in zip(changed.layers, trunk.layers, strict=True):
-        np.testing.assert_array_equal(mine.weight, its.weight)
+    assert changed.tensors is trunk.tensors
     np.testing.assert_array_equal(
         changed.as_tuned(live.features)[:, : -trunk.hidden], live.features[:, : -trunk.hidden]
     )
@@ -168,15 +214,16 @@ def test_tuned_layers_say_what_no_head_could_tell_before() -> None:
 def test_the_same_examples_tune_to_the_same_bits() -> None:
     base, trunk = a_tuned_base()
     one, other = tuned(base, trunk, 1), tuned(base, trunk, 1)
-    for mine, its in zip(one.tuned, other.tuned, strict=True):
-        np.testing.assert_array_equal(mine.weight, its.weight)
+    assert one.tuned.keys() == other.tuned.keys()
+    for name, tensor in one.tuned.items():
+        np.testing.assert_array_equal(tensor, other.tuned[name])
 
 
 @pytest.mark.parametrize("term", ["ewc_lambda", "proximal_mu"])
 def test_what_holds_the_layers_to_the_base_holds_them(term: str) -> None:
     base, trunk = a_tuned_base()
     moved = [
-        float(np.square(tuned(base, trunk, 1, **{term: strength}).tuned[0].weight - trunk.layers[0].weight).sum())
+        float(np.square(tuned(base, trunk, 1, **{term: strength}).tuned["0.weight"] - trunk.tensors["0.weight"]).sum())
         for strength in (0.0, 1e3)
     ]
     assert moved[1] < moved[0] / 4
@@ -191,7 +238,7 @@ def test_a_device_that_is_not_there_is_refused_with_the_cure(monkeypatch: pytest
 
 def test_terms_are_named_and_nothing_holds_what_has_not_moved() -> None:
     base, trunk = a_tuned_base()
-    layers = weights_of(trunk.layers, CPU)
+    layers = weights_of(trunk.tensors, CPU)
     batch = votes(base, 20)
     inputs = torch.from_numpy(batch.features)
     examples = Examples(
@@ -223,4 +270,4 @@ def test_anchors_are_not_needed() -> None:
     width = live.features.shape[1]
     head = Head(np.zeros((2, width), np.float32), np.zeros(2, np.float32))
     after = tuner.tune(tuner.trunk, [(head, replace(SCALES, noise=0.3))], live, np.ones(100))
-    assert all(np.isfinite(layer.weight).all() for layer in after.tuned)
+    assert all(np.isfinite(tensor).all() for tensor in after.tuned.values())

@@ -1,7 +1,7 @@
 import numpy as np
 
 from ol0.operator.setup.base_training import train_base
-from ol0.operator.setup.network import HEAD_ONLY, Network
+from ol0.operator.setup.network import Network
 from ol0.operator.setup.prompts import Prompts
 from ol0.operator.setup.torch_training import train_mlp
 
@@ -18,9 +18,10 @@ def worth(network: Network) -> float:
 
 
 def test_hidden_layers_tell_what_no_linear_router_can() -> None:
-    assert worth(Network((), HEAD_ONLY, train_base(PROMPTS, 0))) < 0.6
+    assert worth(Network(None, train_base(PROMPTS, 0))) < 0.6
     network = train_mlp(PROMPTS, (16, 8), 0)
-    assert [layer.weight.shape for layer in network.layers] == [(16, 4), (8, 16)]
+    assert network.trunk is not None
+    assert [network.trunk.tensors[name].shape for name in ("0.weight", "1.weight")] == [(16, 4), (8, 16)]
     assert worth(network) > 0.8
 
 
