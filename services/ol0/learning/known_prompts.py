@@ -52,9 +52,9 @@ class KnownPrompts:
 
 def prompt_hashes(features: Floats) -> NDArray[np.uint64]:
     """Equal for equal features, bit for bit, in every process: a sum of products with fixed odd numbers."""
-    bits = np.ascontiguousarray(features, np.float32).view(np.uint32).astype(np.uint64)
+    bits = np.ascontiguousarray(features, np.float32).view(np.uint32)
     odd = np.random.default_rng(_SEED).integers(2**63, size=bits.shape[1], dtype=np.uint64) << np.uint64(1)
-    return np.asarray((bits * (odd | np.uint64(1))).sum(axis=1) * _GOLDEN, np.uint64)
+    return np.asarray(np.einsum("ij,j->i", bits, odd | np.uint64(1), dtype=np.uint64) * _GOLDEN, np.uint64)
 
 
 def _places(hashes: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:

@@ -23,17 +23,22 @@ class Basis:
     directions: Floats
 
     @classmethod
-    def of(cls, features: Floats, rank: int) -> Self:
-        """Of prompts (n, D), through a random subspace; with D <= rank, all features as they come, but for their scale.
+    def of(cls, rank: int, *features: Floats) -> Self:
+        """Of prompts, each (n, D), through a random subspace; with D <= rank, all as they come, but for their scale.
 
         References:
             Halko, Martinsson and Tropp, "Finding structure with randomness", SIAM Review 53, 2011.
         """
-        length = np.float32(max(float(np.sqrt((features.astype(np.float64) ** 2).sum(axis=1).mean())), 1e-12))
-        dimension = features.shape[1]
+        count, dimension = sum(map(len, features)), features[0].shape[1]
+        squares = sum(float(np.einsum("ij,ij->i", it, it).sum(dtype=np.float64)) for it in features)
+        length = np.float32(max(float(np.sqrt(squares / count)), 1e-12))
         if dimension <= rank:
             return cls(np.asarray(np.eye(dimension) / length, np.float32))
-        rows = features[np.linspace(0, len(features) - 1, min(ROWS, len(features))).astype(int)]
+        taken, start, parts = np.linspace(0, count - 1, min(ROWS, count)).astype(int), 0, []
+        for it in features:
+            parts.append(it[taken[(taken >= start) & (taken < start + len(it))] - start])
+            start += len(it)
+        rows = np.concatenate(parts)
         found = np.random.default_rng(0).standard_normal((dimension, rank + EXTRA), dtype=np.float32)
         for _ in range(ROUNDS):
             found, _ = np.linalg.qr(rows.T @ (rows @ found))

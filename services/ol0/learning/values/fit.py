@@ -5,13 +5,13 @@ from typing import Self
 
 import numpy as np
 
-from ol0.controller.heads import Doubles, Head
+from ol0.controller.heads import Doubles, Floats, Head
 from ol0.learning.values.repeats import UNKNOWN, alikeness, repeat_weights
 from ol0.learning.values.ridge import Moments, Numbers, Posterior
 from ol0.learning.values.scales import Scales
 
-FIRST_ROUNDS = 6  # of estimating the scales, in the first fit
-ROUNDS = 1  # and in every later one, which begins where the last one ended
+FIRST_ROUNDS = 7  # of estimating values and scales in turn, in the first fit
+ROUNDS = 1  # and in every later one: its scales are those that the last one ended with
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +58,26 @@ class Fit:
         return cls(np.zeros((choices, features)), scales, UNKNOWN)
 
     def after(self, live: Votes, anchors: Votes, cell: Numbers, rounds: int) -> tuple[Self, Posterior]:
-        """The fit to all of these, and how sure it is; ``cell``: equal where prompt and served choice are, (n,)."""
+        """The fit to all of these, how sure it is, and the scales for the next one.
+
+        ``cell``: equal where prompt and served choice are, (n,).
+        """
         choices, scales = len(self.weights), self.scales
         moments = live.moments(choices, live.weights * repeat_weights(cell, self.alike))
         moments = moments + anchors.moments(choices, anchors.weights)
         for _ in range(rounds):
-            scales = scales.after(Posterior.of(moments, scales), moments)
-        posterior = Posterior.of(moments, scales)
+            posterior = Posterior.of(moments, scales)
+            scales = scales.after(posterior, moments)
         fitted = replace(self, weights=posterior.weights, scales=scales)
         return replace(fitted, alike=alikeness(cell, live.rewards - fitted.served(live))), posterior
 
     def served(self, votes: Votes) -> Doubles:
         """What was served is worth, shape (n,)."""
         return np.asarray((votes.x * self.weights[votes.actions]).sum(axis=1))
+
+    def logits(self, x: Doubles, temperature: float) -> Floats:
+        """What ``head`` gives, of features that lie in its directions already, (n, m) to (n, K)."""
+        return np.asarray(x @ self.weights.T / temperature, np.float32)
 
     def head(self, directions: Doubles, temperature: float) -> Head:
         """Values over the temperature as logits of a head in the features as they come, (D, m - 1) their directions."""

@@ -48,6 +48,10 @@ LEAST_EXAMPLES: Final = 64
 """Before the first refit; less where ``min_replay`` is less."""
 
 
+Fitted = tuple[Fit, Votes, Posterior]
+"""One part: its fit, the live votes it was made of, and how sure it is."""
+
+
 class ValueTrainer:
     """Learns what every choice is worth, and answers otherwise than the base where prompts are new and values differ.
 
@@ -212,7 +216,7 @@ class ValueTrainer:
         if self._tuner is not None:
             trunk = self._tuned(self._tuner, live, weights)
             shown, logged = (it.shown(trunk.as_tuned(it.features)) for it in (live, logged))
-        basis = Basis.of(np.concatenate([logged.features, shown.features]), RANK)
+        basis = Basis.of(RANK, logged.features, shown.features)
         inside, anchored = (basis.inside(it.features).astype(np.float64) for it in (shown, logged))
         fitted = self._fitted(shown, inside, anchored, weights, hashes)
         directions = basis.directions.astype(np.float64)
@@ -220,19 +224,24 @@ class ValueTrainer:
         firsts = np.unique(hashes, return_index=True)[1]
         novelty = Novelty.between(anchored[self._known], inside[firsts])
         mixer = Mixer((directions @ novelty.weight).astype(np.float32), -novelty.bias)
-        believed = tuple(Platt.fit(share, live.rewards) for share in self._served_shares(shown))
-        policy = Policy(
-            heads, mixer, self._regrets(heads, mixer, logged.features), believed, over=self._serving.digest, trunk=trunk
+        shares = [softmax(head.logits(live.features)) for head in self._base.base]
+        rows = np.arange(len(live))
+        believed = tuple(
+            Platt.fit(share[rows, taken], live.rewards) for share, taken in zip(shares, live.actions.T, strict=True)
         )
-        served = _served(heads, shown).astype(np.float32)
+        regrets = self._regrets(heads, mixer, logged.features)
+        policy = Policy(heads, mixer, regrets, believed, over=self._serving.digest, trunk=trunk)
+        served = np.mean([fit.served(votes) for fit, votes, _ in fitted], axis=0).clip(1 - SURE, SURE)
         self._state = replace(
             state,
-            policy=replace(policy, lead=self._lead(policy, live, [(x, posterior) for _, x, posterior in fitted])),
+            policy=replace(policy, lead=self._lead(policy, live, shown, shares, fitted)),
             fits=tuple(fit for fit, _, _ in fitted),
             fitted=replay.examples,
             excluded=replay.excluded,
             refits=state.refits + 1,
-            trust=replace(Trust.nobody(), votes=state.trust.votes).drawn(live.users, live.rewards, served),
+            trust=replace(Trust.nobody(), votes=state.trust.votes).drawn(
+                live.users, live.rewards, served.astype(np.float32)
+            ),
         )
 
     def _weights(self, live: Batch) -> Doubles:
@@ -242,8 +251,8 @@ class ValueTrainer:
 
     def _fitted(
         self, live: Batch, inside: Doubles, anchored: Doubles, weights: Doubles, hashes: NDArray[np.uint64]
-    ) -> list[tuple[Fit, Doubles, Posterior]]:
-        """The fit of each part, with the features of its votes, and how sure it is."""
+    ) -> list[Fitted]:
+        """The fit of each part, with its votes, and how sure it is."""
         slopes, fits, found = inside.shape[1], self._state.fits, []
         for part, base in enumerate(self._base.base):
             votes = _votes(live, inside, part, weights)
@@ -252,7 +261,7 @@ class ValueTrainer:
             before = fits[part] if fits and fits[part].scales.slopes == slopes else nothing
             rounds = ROUNDS if fits else FIRST_ROUNDS
             fit, posterior = before.after(votes, anchors, cells(hashes, votes.actions), rounds)
-            found.append((fit, votes.x, posterior))
+            found.append((fit, votes, posterior))
         return found
 
     def _tuned(self, tuner: "TorchTuner", live: Batch, weights: Doubles) -> Trunk:
@@ -264,18 +273,31 @@ class ValueTrainer:
         heads = list(zip(values, (fit.scales for fit in self._state.fits), strict=True))
         return tuner.tune(policy.trunk, heads, live, weights)
 
-    def _lead(self, policy: Policy, seen: Batch, known: Sequence[tuple[Doubles, Posterior]]) -> float:
-        """Standard errors by which live prompts are expected to get better answers than from what serves."""
-        candidate = policy.on(self._base, policy.closed_by(self._config.regret_budget))
-        inputs = through(self._serving.trunk, seen.features)
-        taken, kept = candidate.greedy(policy.inputs(seen.features)), self._serving.above_trunk.greedy(inputs)
+    def _lead(
+        self, policy: Policy, seen: Batch, shown: Batch, shares: Sequence[Floats], fitted: Sequence[Fitted]
+    ) -> float:
+        """Standard errors by which live prompts are expected to get better answers than from what serves.
+
+        Args:
+            policy: the candidate's.
+            seen: what the base's heads see.
+            shown: the same as the candidate's heads see it.
+            shares: the base's policy on it, (n, K) for each part.
+            fitted: of each part.
+        """
+        threshold = policy.closed_by(self._config.regret_budget)
+        gate = sigmoid(policy.mixer.scores(shown.features) - np.float32(threshold))[:, None]
+        serving, inputs = self._serving, through(self._serving.trunk, seen.features)
+        served_gate = sigmoid(serving.mixer.scores(inputs))[:, None]
         mean = variance = 0.0
-        for part, (x, posterior) in enumerate(known):
+        for share, now, (fit, votes, posterior) in zip(shares, serving.learnt, fitted, strict=True):
+            taken = _answers(share, softmax(fit.logits(votes.x, TEMPERATURE)), gate)
+            kept = _answers(share, softmax(now.logits(inputs)), served_gate)
             # Where both answer alike nothing is added and taken away again: what rounding left would be a lead.
-            other = np.flatnonzero(taken[:, part] != kept[:, part])
+            other = np.flatnonzero(taken != kept)
             contrast = np.zeros_like(posterior.weights)
-            np.add.at(contrast, taken[other, part], x[other] / len(x))
-            np.subtract.at(contrast, kept[other, part], x[other] / len(x))
+            np.add.at(contrast, taken[other], votes.x[other] / len(votes.x))
+            np.subtract.at(contrast, kept[other], votes.x[other] / len(votes.x))
             more, doubt = posterior.difference(contrast)
             mean, variance = mean + more, variance + doubt
         return float(mean / np.sqrt(variance)) if variance else 0.0
@@ -296,8 +318,7 @@ class ValueTrainer:
             learnt, worth = softmax(logits), (1 - OWN_OPINION) * belief + OWN_OPINION * TEMPERATURE * logits
             kept = worth[rows, shares.argmax(axis=1)]
             for number, gate in enumerate(gates.T[:, :, None]):
-                answers = ((1 - gate) * shares + gate * learnt).argmax(axis=1)
-                total[number] += float((kept - worth[rows, answers]).mean())
+                total[number] += float((kept - worth[rows, _answers(shares, learnt, gate)]).mean())
         return np.asarray(POINTS * total, np.float32)
 
     def _terms(self) -> dict[str, float]:
@@ -320,6 +341,11 @@ class ValueTrainer:
             "alike": self._state.evidence.alike,
             "refits": float(self._state.refits),
         }
+
+
+def _answers(shares: Floats, learnt: Floats, gate: Floats) -> NDArray[np.intp]:
+    """What serves of base and learnt heads' policies (n, K), mixed by the gate (n, 1): shape (n,)."""
+    return np.asarray(((1 - gate) * shares + gate * learnt).argmax(axis=1))
 
 
 def _votes(batch: Batch, inside: Doubles, part: int, weights: Doubles) -> Votes:

@@ -7,7 +7,7 @@ from ol0.learning.values.repeats import LEAST_PAIRS, UNKNOWN, alikeness, cells, 
 
 def test_few_features_stay_as_they_are_but_for_their_length() -> None:
     features = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32) * 7
-    inside = Basis.of(features, 8).inside(features)
+    inside = Basis.of(8, features).inside(features)
     assert (inside**2).sum(axis=1).mean() == pytest.approx(1, rel=1e-5)
     np.testing.assert_allclose(inside * (features[0, 0] / inside[0, 0]), features, rtol=1e-4)
 
@@ -16,7 +16,7 @@ def test_of_many_features_the_directions_stay_that_matter() -> None:
     rng = np.random.default_rng(1)
     few = rng.normal(size=(500, 5)) @ rng.normal(size=(5, 300))
     features = (few + 0.01 * rng.normal(size=few.shape)).astype(np.float32)
-    inside = Basis.of(features, 5).inside(features)
+    inside = Basis.of(5, features).inside(features)
     assert inside.shape == (500, 5)
     assert (inside**2).sum(axis=1).mean() == pytest.approx(1, rel=1e-3)
 

@@ -64,7 +64,7 @@ def test_it_learns_new_prompts_and_keeps_the_old_ones(choices: tuple[int, ...]) 
     base = make_base(choices)
     fresh, old = new(base, 600, seed=7).features, logged(base, 600, seed=8).features
     # When it learns from the feedback on one choice at a time
-    shipped = World(base).learn(new(base, 4_000), portion=250).shipped()
+    shipped = World(base).learn(new(base, 5_000), portion=250).shipped()
     # Then it is often right in every part, and old answers are what they were
     right = (base.greedy(fresh) + 1) % np.array(base.choices)
     assert ((shipped.greedy(fresh) == right).mean(axis=0) > 0.4).all()
