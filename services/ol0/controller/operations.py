@@ -1,8 +1,8 @@
 """What hidden layers may compute, by name: on the values of each prompt by itself, never across prompts.
 
 A value has shape (n, ...), the first axis is the prompt, and no operation can name it: axes are counted from the last
-one, as -1, and shapes are those of one prompt. So a prompt gets the same answer alone as in any batch. Everything is
-computed in float64.
+one, as -1, and shapes are those of one prompt. So no prompt's answer depends on those beside it. Everything is computed
+in float64.
 """
 
 import math
@@ -19,6 +19,7 @@ NORM_EPSILON: Final = 1e-5  # torch's default
 MAX_VALUE: Final = 2**20
 """Numbers that one value may have for one prompt: 8 MB."""
 MAX_RANK: Final = 5
+LEAST_EPSILON: Final = 1e-12
 
 Shape = tuple[int, ...]
 """Of what one prompt has: without the first axis."""
@@ -38,11 +39,13 @@ class Operation:
             ValueError where they do not fit.
         compute: the result (n, ...), of the same.
         tensors: how many it may take, from fewest to most.
+        cost: multiplications, or what takes as long, for each number of the result, of the shapes that it takes.
     """
 
     shape: Callable[[tuple[Shape, ...], tuple[Number, ...]], Shape]
     compute: Callable[..., Doubles]
     tensors: tuple[int, ...] = (0,)
+    cost: Callable[[tuple[Shape, ...]], int] = lambda _: 1
 
 
 def _relu(values: Doubles) -> Doubles:
@@ -82,6 +85,10 @@ def _affine(values: Doubles, factor: Number, shift: Number) -> Doubles:
 def _linear(values: Doubles, weight: Doubles, bias: Doubles | None = None) -> Doubles:
     product = values @ weight.T
     return np.asarray(product if bias is None else product + bias)
+
+
+def _project(values: Doubles, weight: Doubles) -> Doubles:
+    return np.asarray(values @ weight)
 
 
 def _tensor(tensor: Doubles) -> Doubles:
@@ -125,7 +132,7 @@ def _cut(values: Doubles, axis: Number, start: Number, stop: Number) -> Doubles:
 
 def _join(*values_and_axis: Doubles | Number) -> Doubles:
     *values, axis = values_and_axis
-    rows = max(len(np.asarray(value)) for value in values)  # a tensor has one row
+    rows = next((len(np.asarray(value)) for value in values if np.shape(value)[0] != 1), 1)  # a tensor has one row
     return np.concatenate(
         [np.broadcast_to(value, (rows, *np.shape(value)[1:])) for value in values], axis=int(np.asarray(axis))
     )
@@ -166,6 +173,11 @@ def _linear_shape(shapes: tuple[Shape, ...], given: tuple[Number, ...]) -> Shape
     return (*values[:-1], weight[0])
 
 
+def _project_shape(shapes: tuple[Shape, ...], given: tuple[Number, ...]) -> Shape:
+    values, weight = _exactly(shapes, 2)
+    return _linear_shape((values, weight[::-1]), given)
+
+
 def _tensor_shape(shapes: tuple[Shape, ...], given: tuple[Number, ...]) -> Shape:
     (shape,) = _exactly(shapes, 1)
     _exactly(given, 0)
@@ -178,6 +190,11 @@ def _sum_shape(shapes: tuple[Shape, ...], given: tuple[Number, ...]) -> Shape:
     return (*shape[:place], 1, *shape[place + 1 :])
 
 
+def _inner(shapes: tuple[Shape, ...]) -> int:
+    """Multiplications of each number of a product."""
+    return shapes[0][-1]
+
+
 def _along(shapes: tuple[Shape, ...], given: tuple[Number, ...]) -> Shape:
     (shape,), (axis,) = _exactly(shapes, 1), _exactly(given, 1)
     _check_axes(shape, axis)
@@ -187,8 +204,8 @@ def _along(shapes: tuple[Shape, ...], given: tuple[Number, ...]) -> Shape:
 def _normed_shape(shapes: tuple[Shape, ...], given: tuple[Number, ...]) -> Shape:
     shape = _one(1)(shapes, given)
     _check_axes(shape, -1)
-    if given[0] <= 0:
-        raise ValueError(f"epsilon {given[0]} is not above 0")
+    if given[0] < LEAST_EPSILON:
+        raise ValueError(f"epsilon {given[0]} is not {LEAST_EPSILON} or more")
     return shape
 
 
@@ -257,7 +274,7 @@ def _sizes(given: tuple[Number, ...]) -> Shape:
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
     "relu": Operation(_one(), _relu),
-    "gelu": Operation(_one(), _gelu),
+    "gelu": Operation(_one(), _gelu, cost=lambda _: 64),  # the error function is Python's
     "gelu_tanh": Operation(_one(), _gelu_tanh),
     "silu": Operation(_one(), _silu),
     "tanh": Operation(_one(), np.tanh),
@@ -275,8 +292,9 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "sum": Operation(_sum_shape, _sum),
     "add": Operation(_broadcast, np.add),
     "multiply": Operation(_broadcast, np.multiply),
-    "product": Operation(_product_shape, _product),
-    "linear": Operation(_linear_shape, _linear, (1, 2)),
+    "product": Operation(_product_shape, _product, cost=_inner),
+    "linear": Operation(_linear_shape, _linear, (1, 2), _inner),
+    "project": Operation(_project_shape, _project, (1,), _inner),
     "tensor": Operation(_tensor_shape, _tensor, (1,)),
     "reshape": Operation(_reshape_shape, _reshape),
     "expand": Operation(_expand_shape, _expand),

@@ -12,7 +12,7 @@ from ol0.controller.operations import OPERATIONS, Number, Shape
 from ol0.controller.trunk_form import FEATURES, Graph, Nodes, TrunkForm, names_of, shapes_of
 
 AT_ONCE: Final = 2**22
-"""Numbers of the widest value that are computed at once, 32 MB: what a trunk may need beyond its result."""
+"""Numbers of all values that are held at once, 32 MB: what a trunk may need beyond its result."""
 
 Tensors = Mapping[str, Floats]
 Steps = tuple[tuple[Callable[..., Doubles], tuple[int, ...], tuple[Doubles | Number, ...]], ...]
@@ -103,7 +103,7 @@ class Trunk:
     def _hidden(self, features: Floats, steps: Steps) -> Floats:
         if features.ndim == 1:
             return np.asarray(self._computed(features[None], steps)[0])
-        rows = max(1, AT_ONCE // max(map(math.prod, self._shapes)))
+        rows = max(1, AT_ONCE // sum(map(math.prod, self._shapes)))
         if len(features) <= rows:
             return self._computed(features, steps)
         parts = [self._computed(features[start : start + rows], steps) for start in range(0, len(features), rows)]
@@ -113,7 +113,9 @@ class Trunk:
         values: list[Doubles] = [features.astype(np.float64)]
         for compute, takes, told in steps:
             values.append(compute(*[values[number] for number in takes], *told))
-        return (self.form.gain * values[-1]).astype(np.float32)
+        hidden = (self.form.gain * values[-1]).astype(np.float32)
+        # A network that looks at no feature has one value for all prompts.
+        return hidden if len(hidden) == len(features) else np.repeat(hidden, len(features), axis=0)
 
 
 def _compiled(nodes: Nodes, tensors: Mapping[str, Doubles]) -> Steps:

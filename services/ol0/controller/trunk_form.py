@@ -1,5 +1,7 @@
 """What a manifest says of hidden layers: which operations follow each other, never code."""
 
+import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -14,6 +16,10 @@ MAX_LAYERS: Final = 8
 MAX_NODES: Final = 256
 MAX_NAME: Final = 100
 MAX_NUMBER: Final = 1e6  # of a gain or an argument
+MOST_NUMBERS: Final = 2**22
+"""Of all values of one prompt together: 32 MB."""
+MOST_WORK: Final = 2**26
+"""Multiplications for one prompt: some 30 ms of a core; a checkpoint has 2^24 weights at most."""
 FEATURES: Final = 0
 """What a node takes from no other node."""
 
@@ -140,15 +146,24 @@ def shapes_of(nodes: Sequence[Node], dimension: int, tensors: Mapping[str, Shape
     """The shape of every value, the features' first.
 
     Raises:
-        ValueError: an operation cannot work on what it takes; names both.
+        ValueError: an operation cannot work on what it takes; names both. Or all of them together take too much.
     """
     shapes: list[Shape] = [(dimension,)]
+    work = 0
     for node in nodes:
         taken = (*(shapes[number] for number in node.takes), *(tensors[name] for name in node.tensors))
         try:
-            shapes.append(check_size(OPERATIONS[node.operation].shape(taken, node.arguments)))
+            operation = OPERATIONS[node.operation]
+            shapes.append(check_size(operation.shape(taken, node.arguments)))
+            work += math.prod(shapes[-1]) * operation.cost(taken)
         except ValueError as error:
             raise ValueError(f"{described(node)}: {error}") from None
+    numbers = sum(map(math.prod, shapes))
+    if numbers > MOST_NUMBERS or work > MOST_WORK:
+        raise ValueError(
+            f"a prompt takes {numbers:,} numbers and {work:,} multiplications; {MOST_NUMBERS:,} and {MOST_WORK:,} are "
+            "the most"
+        )
     return tuple(shapes)
 
 
@@ -176,6 +191,15 @@ def read_form(value: object) -> TrunkForm:
         f"trunk {value!r:.200} is not 1 to {MAX_LAYERS} layers, an activation of {', '.join(ACTIVATIONS)}, whether "
         "there is a norm, a gain above 0, and at most tuned = true"
     )
+
+
+def check_form(form: TrunkForm) -> None:
+    """A form can be read again.
+
+    Raises:
+        ValueError: a number, a name or the count of nodes is beyond what is read.
+    """
+    read_form(json.loads(json.dumps(form.fields)))
 
 
 def _graph(value: Mapping[str, object]) -> Graph:

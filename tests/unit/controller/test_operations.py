@@ -52,6 +52,8 @@ CASES = [
     Case("product", ((2, 3, 5), (2, 5, 4))),
     Case("linear", ((5,),), ((4, 5), (4,))),
     Case("linear", ((3, 5),), ((4, 5),)),
+    Case("project", ((5,),), ((5, 4),)),
+    Case("project", ((3, 5),), ((5, 4),)),
     Case("reshape", ((3, 4),), arguments=(2, 6)),
     Case("expand", ((3, 1),), arguments=(3, 4)),
     Case("swap", ((2, 3, 4),), arguments=(-3, -1)),
@@ -127,7 +129,7 @@ def test_large_numbers_overflow_nowhere_but_where_they_must(name: str) -> None:
         (Node("reshape", (0,), (), (2.0, 3.0)), "are no sizes"),
         (Node("reshape", (0,), (), (1, 1, 1, 1, 1, 6)), "are no sizes"),
         (Node("expand", (0,), (), (MAX_VALUE, 6)), "cannot become"),
-        (Node("normed", (0,), (), (0.0,)), "not above 0"),
+        (Node("normed", (0,), (), (0.0,)), "is not 1e-12 or more"),
     ],
     ids=str,
 )

@@ -16,6 +16,8 @@ from ol0.controller.compatibility import differences
 from ol0.controller.controller import Controller
 from ol0.controller.heads import Doubles, Head, Mixer
 from ol0.controller.operations import OPERATIONS
+from ol0.controller.trunk import Trunk
+from ol0.controller.trunk_form import Graph, Node, shapes_of
 from ol0.controller.warmup import base_checkpoint
 from ol0.errors import CheckpointError, ConfigError
 from ol0.sdk.policy import GreedyPolicy
@@ -237,6 +239,25 @@ def test_a_graph_that_nothing_is_wrong_with_opens_and_its_copies_have_its_shapes
         read_checkpoint(save(tensors, metadata=manifest))
 
 
+def test_a_graph_that_looks_at_no_feature_gives_every_prompt_the_same() -> None:
+    same = Trunk(Graph((Node("tensor", (), ("value",)),), D, 1.0), {"value": np.arange(5, dtype=np.float32)})
+    joined = Graph((*same.form.nodes, Node("join", (1, 0), (), (-1,))), D, 1.0)
+    for it in (same, Trunk(joined, same.tensors)):
+        for rows in (0, 1, 3):
+            found = it(PROMPTS[:rows])
+            assert len(found) == rows
+            np.testing.assert_array_equal(found[:, :5], np.tile(np.arange(5, dtype=np.float32), (rows, 1)))
+
+
+@pytest.mark.parametrize(("operation", "times"), [("relu", 6), ("gelu", 2)])
+def test_what_would_take_too_much_is_refused_before_anything_is_computed(operation: str, times: int) -> None:
+    nodes = [Node("linear", (0,), ("up.weight",)), Node("reshape", (1,), (), (5, 1))]
+    nodes += [Node("expand", (2,), (), (5, 120_000)), *(Node(operation, (3,)) for _ in range(times))]
+    shapes_of(nodes[:-1], D, {"up.weight": (5, D)})
+    with pytest.raises(ValueError, match="multiplications; 4,194,304 and 67,108,864 are the most"):
+        shapes_of(nodes, D, {"up.weight": (5, D)})
+
+
 def test_a_large_batch_is_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     together = GATED(PROMPTS)
     most = []
@@ -246,10 +267,10 @@ def test_a_large_batch_is_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> 
         return np.tanh(values)
 
     tanh = replace(OPERATIONS["tanh"], compute=counted)
-    monkeypatch.setattr(trunk, "AT_ONCE", 100)
+    monkeypatch.setattr(trunk, "AT_ONCE", 100 * D)
     monkeypatch.setattr(trunk, "OPERATIONS", {**OPERATIONS, "tanh": tanh})
     np.testing.assert_array_equal(a_gated_trunk()(PROMPTS), together)
-    assert max(most) == 100 // D
+    assert max(most) == 100 * D // (D + 5 * 5)
     assert sum(most) == len(PROMPTS)
 
 

@@ -1,14 +1,16 @@
 """How much the base's answers depend on each weight of its hidden layers."""
 
+from math import prod
+
 import torch
 from torch import Tensor
 
 from ol0.controller.heads import Head
-from ol0.controller.trunk_form import Stack, TrunkForm
+from ol0.controller.trunk_form import Stack, TrunkForm, shapes_of
 from ol0.learning.tuning.network import Weights, squared, uses
 
 NUMBERS = 2**24
-"""Of the gradients that are held at once, 64 MB, where each example's has to be formed."""
+"""Of gradients and values that are held at once, 64 MB, where each example's gradient has to be formed."""
 MOST_ROWS = 4_096
 """Examples at once, where none is: memory is for their activations."""
 
@@ -36,7 +38,7 @@ def hidden_fisher(
     """
     wanted = {name: weights[name].detach().requires_grad_() for name in trained}
     total = {name: torch.zeros_like(tensor) for name, tensor in wanted.items()}
-    for rows in features.split(_rows(wanted, form)):
+    for rows in features.split(_rows(weights, wanted, form)):
         above, places = uses(weights | wanted, form, rows)
         places = [use for use in places if set(use.node.tensors) & set(wanted)]
         for head in heads:
@@ -55,8 +57,11 @@ def hidden_fisher(
     return {name: tensor / max(len(features), 1) for name, tensor in total.items()}
 
 
-def _rows(wanted: Weights, form: TrunkForm) -> int:
+def _rows(weights: Weights, wanted: Weights, form: TrunkForm) -> int:
     """How many examples at once: few where the gradient of each may have to be formed, which a stack never asks for."""
     if isinstance(form, Stack):
         return MOST_ROWS
-    return max(1, min(MOST_ROWS, NUMBERS // sum(int(tensor.numel()) for tensor in wanted.values())))
+    held = sum(int(tensor.numel()) for tensor in wanted.values())
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    held += sum(map(prod, shapes_of(form.nodes, form.features, shapes)))
+    return max(1, min(MOST_ROWS, NUMBERS // held))

@@ -33,7 +33,7 @@ def _cut(values: Tensor, axis: Number, start: Number, stop: Number) -> Tensor:
 
 def _join(*values_and_axis: Tensor | Number) -> Tensor:
     values = [it for it in values_and_axis if isinstance(it, Tensor)]
-    rows = max(len(it) for it in values)
+    rows = next((len(it) for it in values if len(it) != 1), 1)
     return torch.cat([it.expand(rows, *it.shape[1:]) for it in values], dim=int(values_and_axis[-1]))
 
 
@@ -59,6 +59,7 @@ COMPUTE: Final[Mapping[str, Callable[..., Tensor]]] = {
     "multiply": torch.mul,
     "product": torch.matmul,
     "linear": functional.linear,
+    "project": torch.matmul,
     "tensor": lambda tensor: tensor,
     "reshape": lambda values, *sizes: values.reshape(len(values), *sizes),
     "expand": lambda values, *sizes: values.expand(len(values), *sizes),
@@ -75,7 +76,8 @@ class Use:
 
     Attributes:
         node: an operation with tensors.
-        given: what a product got, shape (n, ..., D); None for a tensor by itself.
+        given: what a product got, shape (n, ..., D); None for a tensor by itself. The weight is (H, D), or (D, H) of a
+            projection.
         result: what came out: (n, ..., H), or the tensor itself, once for each prompt.
     """
 
@@ -127,7 +129,8 @@ def squared(weights: Weights, found: list[tuple[Use, Tensor]]) -> Weights:
 
 def _squares(use: Use, slopes: Tensor, name: str) -> Tensor:
     if use.given is not None and use.given.ndim == 2 and name == use.node.tensors[0]:  # noqa: PLR2004 - a matrix
-        return (slopes**2).T @ use.given.detach() ** 2
+        squares = (slopes**2).T @ use.given.detach() ** 2
+        return squares.T if use.node.operation == "project" else squares
     return _of_each(use, slopes, {name})[name].square().sum(dim=0)
 
 
@@ -145,5 +148,6 @@ def _of_each(use: Use, slopes: Tensor, names: set[str]) -> Weights:
             rows[name] = flat.sum(dim=1)
         else:
             given = use.given.detach().reshape(len(slopes), flat.shape[1], use.given.shape[-1])
-            rows[name] = flat.transpose(1, 2) @ given
+            slope = flat.transpose(1, 2) @ given
+            rows[name] = slope.transpose(1, 2) if use.node.operation == "project" else slope
     return rows

@@ -14,6 +14,7 @@ from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.controller import Controller
 from ol0.controller.suite import share_of
 from ol0.controller.warmup import Anchor, base_checkpoint
+from ol0.errors import CheckpointError, ConfigError
 from ol0.operator.setup.base_folder import write_base
 from ol0.operator.setup.base_from_labels import PART, log_anchors
 from ol0.operator.setup.base_training import train_base
@@ -161,6 +162,7 @@ class Base:
         Raises:
             ConfigError: its forward does something that a checkpoint cannot hold, or labels do not fit.
         """
+        trainable = (trainable,) if isinstance(trainable, str) else trainable
         labelled = _labelled(labels)
         features = None if labelled is None else labelled.prompts.features.shape[1]
         network = network_of_module(module, features, as_graph=not isinstance(trainable, bool))
@@ -179,11 +181,16 @@ class Base:
     ) -> Self:
         """Takes a network that was put together already."""
         features = None if labelled is None else labelled.prompts.features
+        if labelled is not None:
+            network.check_fit(labelled.prompts.features, labelled.prompts.success)
         head, trunk = network.above(features, trainable)
         data = base_checkpoint((PART,), (head,), epsilon, trunk=trunk)
+        try:
+            read_checkpoint(data)
+        except CheckpointError as error:
+            raise ConfigError(f"this router cannot be held: {error}") from error
         if labelled is None:
             return cls(data, found=tuple(network.lines(trainable)))
-        network.check_fit(labelled.prompts.features, labelled.prompts.success)
         suite, known = kept_back(labelled.prompts, seed)
         rng = Random(seed)  # noqa: S311 - simulated users, no secret
         rows = rng.sample(range(len(known)), min(anchors, len(known)))

@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -10,9 +10,9 @@ import numpy as np
 from ol0.controller.heads import Floats, Head
 from ol0.controller.operations import Number, Shape
 from ol0.controller.trunk import Trunk
-from ol0.controller.trunk_form import MAX_NODES, Graph, Node
+from ol0.controller.trunk_form import FEATURES, MAX_NUMBER, Graph, Node, check_form, names_of
 from ol0.errors import ConfigError
-from ol0.operator.setup.network import TRANSPOSED, Network
+from ol0.operator.setup.network import Network
 
 Fx = Any  # a node of torch's graph, or what one was called with; torch is imported where a module is brought
 Handler = Callable[["_Exporter", Fx], "Value | list[Value]"]
@@ -46,7 +46,7 @@ def exported_network(module: Any, features: int) -> Network:  # noqa: ANN401 - t
     """The network that a module's forward computes.
 
     Args:
-        module: an ``nn.Module`` of (n, D) to (n, K). It is traced, in evaluation mode, and not changed.
+        module: an ``nn.Module`` of float32, in evaluation mode, of (n, D) to (n, K).
         features: D.
 
     Raises:
@@ -55,30 +55,43 @@ def exported_network(module: Any, features: int) -> Network:  # noqa: ANN401 - t
     """
     import torch  # noqa: PLC0415 - an extra; whoever has a module has it
 
-    training = module.training
-    example = next(module.parameters()).new_zeros((3, features))
+    rows = torch.export.Dim("prompts", min=2)
     try:
-        rows = torch.export.Dim("prompts", min=2)
-        traced = torch.export.export(module.eval(), (example,), dynamic_shapes=({0: rows},), strict=False)
+        traced = torch.export.export(module, (torch.zeros(3, features),), dynamic_shapes=({0: rows},), strict=False)
+        traced = traced.run_decompositions({})  # nothing is changed in place any more, and dropout is gone
     except Exception as error:  # torch raises errors of many kinds, its own and the forward's
         raise ConfigError(
             f"the module's forward cannot be traced with {features} features: {_why(error)}. {WAY_OUT}"
         ) from error
-    finally:
-        module.train(training)
-    return _Exporter(traced, features).network()
+    exporter = _Exporter(traced, features)
+    try:
+        return exporter.network(_names_by_tensor(module))
+    except ValueError as error:
+        raise ConfigError(f"what the module's forward does cannot be held: {error}. {WAY_OUT}") from error
 
 
 def _why(error: Exception) -> str:
     text = str(error).strip()
     if "specialized it to be a constant" in text:
         return "it asks how many prompts there are as a plain number, as len(x) does; x.shape[0] can be traced"
-    return f"{text.splitlines()[0]:.300}. If it takes another number of features, bring labelled prompts, too"
+    return (
+        f"{text.splitlines()[0] if text else type(error).__name__:.300}. If it takes another number of features, bring "
+        "labelled prompts, too"
+    )
+
+
+def _names_by_tensor(module: Any) -> dict[str, tuple[str, ...]]:  # noqa: ANN401
+    """All names of each parameter or buffer, by the one that torch traces it under: tied ones have several."""
+    by_id: dict[int, list[str]] = {}
+    for kind in (module.named_parameters, module.named_buffers):
+        for name, tensor in kind(remove_duplicate=False):
+            by_id.setdefault(id(tensor), []).append(name)
+    return {name: tuple(names) for names in by_id.values() for name in names}
 
 
 @dataclass
 class _Exporter:
-    """Turns torch's graph into nodes, from its output backwards: what the output does not need is left out."""
+    """Turns torch's graph into nodes, those that the output needs."""
 
     traced: Any
     features: int
@@ -95,29 +108,81 @@ class _Exporter:
             **signature.inputs_to_lifted_tensor_constants,
         }
         self._held: Mapping[str, Any] = {**self.traced.constants, **self.traced.state_dict}
+        given = [it for it in self.traced.graph.nodes if it.op == "placeholder" and it.name not in self._names]
+        self._prompts = given[0].meta["val"].shape[0]
+        self._kind = given[0].meta["val"].dtype
 
-    def network(self) -> Network:
-        """Nodes and tensors below the last linear layer, which becomes the head; all of them if there is none."""
-        (output,) = (node for node in self.traced.graph.nodes if node.op == "output")
-        (last,) = output.args[0]
-        if named(last) in ENDS and _axis(last.args[1], 2) == -1:
+    def network(self, names: Mapping[str, tuple[str, ...]]) -> Network:
+        """Nodes and tensors below the last linear layer, which becomes the head; all of them if there is none.
+
+        Args:
+            names: of each tensor, by the one that it was traced under.
+        """
+        last = self._output()
+        if named(last) in ENDS and axis_from_end(last.args[1], 2) == -1:
             last = last.args[0]
-        if named(last) == "linear" and (below := self.value(last.args[0])).rank == 2:  # noqa: PLR2004 - (n, H)
-            head = Head(self.array(last.args[1]), self._bias(last))
+        if named(last) == "linear" and last.args[0].meta["val"].ndim == 2 and self._is_tensor(last.args[1]):  # noqa: PLR2004 - (n, H)
+            below = self._all_up_to(last.args[0])
+            bias = argument(last, 2, "bias")
+            weight = self.array(last.args[1])
+            head = Head(weight, np.zeros(len(weight), np.float32) if bias is None else self.array(bias))
         else:
-            below = self.value(last)
+            below = self._all_up_to(last)
             size = below.shape[-1] if below.shape else 0
             head = Head(np.eye(size, dtype=np.float32), np.zeros(size, np.float32))
         if below.fixed or len(below.shape) != 1:
             raise ConfigError(f"the module gives {below.shape} for a prompt; a router gives a number for each choice")
-        if not self.nodes:
-            return Network(None, head, ())
-        if len(self.nodes) > MAX_NODES:
-            raise ConfigError(f"its forward takes {len(self.nodes)} operations; {MAX_NODES} are the most. {WAY_OUT}")
-        trunk = Trunk(Graph(tuple(self.nodes), self.features, 1.0), self.tensors)
-        size = sum(tensor.size for tensor in self.tensors.values())
-        found = f"hidden part    {self.features} to {below.shape[0]}, {len(self.nodes)} operations, {size:,} weights"
-        return Network(trunk, head, (found,))
+        if not below.number:
+            return Network(None, head)
+        trunk = self._trunk(below)
+        size = sum(tensor.size for tensor in trunk.tensors.values())
+        found = (
+            f"hidden part    {self.features} to {below.shape[0]}, {len(trunk.form.nodes)} operations, {size:,} weights"
+        )
+        return Network(trunk, head, (found,), {name: names.get(name, (name,)) for name in trunk.tensors})
+
+    def _trunk(self, output: Value) -> Trunk:
+        """What the output needs of the nodes, in their order: it is the last of them."""
+        needed, waiting = {FEATURES}, [output.number]
+        while waiting:
+            number = waiting.pop()
+            if number not in needed:
+                needed.add(number)
+                waiting += self.nodes[number - 1].takes
+        order = sorted(needed)
+        place = {number: new for new, number in enumerate(order)}
+        kept = [self.nodes[number - 1] for number in order[1:]]
+        nodes = tuple(replace(it, takes=tuple(place[number] for number in it.takes)) for it in kept)
+        form = Graph(nodes, self.features, 1.0)
+        check_form(form)
+        return Trunk(form, {name: self.tensors[name] for name in names_of(nodes)})
+
+    def _output(self) -> Fx:
+        (output,) = (node for node in self.traced.graph.nodes if node.op == "output")
+        if self.traced.graph_signature.buffers_to_mutate:
+            raise ConfigError(f"the forward changes a buffer, so it answers otherwise each time. {WAY_OUT}")
+        found = output.args[0]
+        several = not isinstance(found, list | tuple) or len(found) != 1 or not hasattr(found[0], "op")
+        whole = self.traced.call_spec.out_spec.is_leaf()
+        if several or not whole:
+            raise ConfigError(
+                "the forward gives something else than one tensor; a router gives (n, K): wrap it in a module that does"
+            )
+        return found[0]
+
+    def _all_up_to(self, last: Fx) -> Value:
+        """Converts what a node needs, in torch's order, which is one in which it can be computed."""
+        needed, waiting = set(), [last]
+        while waiting:
+            node = waiting.pop()
+            if node not in needed:
+                needed.add(node)
+                waiting += node.all_input_nodes
+        for node in self.traced.graph.nodes:
+            is_size = not (hasattr(val := node.meta.get("val"), "dtype") or isinstance(val, list | tuple))
+            if node in needed and not is_size:  # shapes are read from torch's own account of them
+                self._convert(node)
+        return self.value(last)
 
     def value(self, node: Fx) -> Value:
         """What a node gives."""
@@ -127,23 +192,34 @@ class _Exporter:
         return found
 
     def values(self, node: Fx) -> "Value | list[Value]":
-        """What a node gives, or each of what it gives."""
-        if node not in self._done:
-            self._done[node] = self._converted(node)
-        return self._done[node]
+        """What a node gives, or each of what it gives; a parameter becomes a value where it is asked for as one."""
+        return self._done[node] if node in self._done else self.held(node)
 
-    def _converted(self, node: Fx) -> "Value | list[Value]":
+    def _convert(self, node: Fx) -> None:
         if node.op == "placeholder":
-            return self.held(node) if node.name in self._names else Value(0, (self.features,))
+            if node.name not in self._names:
+                self._done[node] = Value(FEATURES, (self.features,))
+            return
         if (handler := HANDLERS.get(named(node))) is None:
             raise refused(node, "is none that a checkpoint can hold")
+        before = len(self.nodes)
         try:
             found = handler(self, node)
-        except (TypeError, ValueError, IndexError, AttributeError) as error:
-            raise refused(node, f"is called in a way that cannot be held ({error})") from error
-        if isinstance(found, Value) and not found.fixed and found.shape != self.shape_in_torch(node, found):
-            raise refused(node, f"gives {found.shape} here and {self.shape_in_torch(node, found)} in torch")
-        return found
+        except (TypeError, ValueError, IndexError, AttributeError, KeyError) as error:
+            raise refused(node, "is called in a way that a checkpoint cannot hold") from error
+        if isinstance(found, Value):
+            if node.meta["val"].dtype != self._kind:
+                raise refused(node, f"gives {node.meta['val'].dtype}; only {self._kind} is computed")
+            if found.shape != self.shape_in_torch(node, found):
+                raise refused(node, f"gives {found.shape} here and {self.shape_in_torch(node, found)} in torch")
+        for it in self.nodes[before:]:
+            if large := [number for number in it.arguments if not abs(number) <= MAX_NUMBER]:
+                raise refused(node, f"has the number {large[0]:g}; up to {MAX_NUMBER:g} can be held")
+        self._done[node] = found
+
+    def _is_tensor(self, node: Fx) -> bool:
+        """Whether it is a parameter or buffer itself."""
+        return bool(node.op == "placeholder" and node.name in self._names)
 
     def held(self, node: Fx) -> Value:
         """A parameter or buffer as a value, in the shape that torch has it."""
@@ -157,25 +233,14 @@ class _Exporter:
         return self._fixed[name]
 
     def array(self, node: Fx) -> Floats:
-        """A parameter's or buffer's numbers.
+        """A parameter's or buffer's numbers."""
+        return np.array(self._held[self._names[node.name]].detach().numpy(), np.float32)
 
-        Raises:
-            ConfigError: it is the result of a computation, or holds no float32.
-        """
-        if node.op != "placeholder" or node.name not in self._names:
-            raise refused(node, "has to be a parameter itself")
-        return np.array(self._held[self._names[node.name]].detach().cpu().numpy(), np.float32)
-
-    def named_tensor(self, node: Fx, *, transposed: bool = False) -> str:
-        """Puts a parameter among the tensors, and returns its name there."""
-        array, name = self.array(node), self._names[node.name]
-        name = f"{name}{TRANSPOSED}" if transposed else name
-        self.tensors.setdefault(name, np.ascontiguousarray(array.T if transposed else array))
+    def named_tensor(self, node: Fx) -> str:
+        """Puts a parameter of one or two axes among the tensors, and returns its name there."""
+        name = self._names[node.name]
+        self.tensors.setdefault(name, self.array(node))
         return name
-
-    def _bias(self, node: Fx) -> Floats:
-        bias = argument(node, 2, "bias")
-        return np.zeros(len(self.array(node.args[1])), np.float32) if bias is None else self.array(bias)
 
     def put(
         self,
@@ -200,11 +265,15 @@ class _Exporter:
 
     def both(self, operation: str, node: Fx, one: Value, other: Value) -> Value:
         """An operation on two values whose shapes fit each other as in torch."""
-        rank = max(one.rank, other.rank)
-        one, other = (self._of_rank(it, rank, node) if not (one.fixed and other.fixed) else it for it in (one, other))
+        if one.fixed and other.fixed:
+            rank = max(len(one.shape), len(other.shape))
+            one, other = (self.reshaped(it, (*[1] * (rank - len(it.shape)), *it.shape)) for it in (one, other))
+        else:
+            rank = max(one.rank, other.rank)
+            one, other = (self.of_rank(it, rank, node) for it in (one, other))
         return self.put(operation, (one, other), np.broadcast_shapes(one.shape, other.shape))
 
-    def _of_rank(self, value: Value, rank: int, node: Fx) -> Value:
+    def of_rank(self, value: Value, rank: int, node: Fx) -> Value:
         """With as many axes as a value of this rank has beside the prompts'."""
         if not value.fixed:
             if value.rank != rank:
@@ -216,21 +285,20 @@ class _Exporter:
             return self.reshaped(value, value.shape[1:])
         return self.reshaped(value, (*([1] * (rank - 1 - value.rank)), *value.shape))
 
-    def of_shape_in_torch(self, node: Fx, value: Value) -> Value:
-        """The same numbers in the shape that torch says the node has."""
-        return self.reshaped(value, self.shape_in_torch(node, value))
-
     def shape_in_torch(self, node: Fx, value: Value) -> Shape:
         """Of one prompt's part.
 
         Raises:
             ConfigError: its first axis is not that of the prompts any more.
         """
-        sizes = tuple(node.meta["val"].shape)
+        return self.part_in_torch(node, node.meta["val"], value)
+
+    def part_in_torch(self, node: Fx, tensor: Any, value: Value) -> Shape:  # noqa: ANN401
+        """The same of one of several results."""
+        sizes = tuple(tensor.shape)
         if value.fixed and all(isinstance(size, int) for size in sizes):
             return sizes
-        given = next(it for it in self.traced.graph.nodes if it.op == "placeholder" and it.name not in self._names)
-        if not sizes or sizes[0] != given.meta["val"].shape[0] or not all(isinstance(it, int) for it in sizes[1:]):
+        if not sizes or sizes[0] != self._prompts or not all(isinstance(it, int) for it in sizes[1:]):
             raise refused(node, "would mix prompts, or moves their axis from the first place")
         return sizes[1:]
 
@@ -253,7 +321,8 @@ def argument(node: Fx, place: int, name: str, default: object = None) -> Any:  #
     return node.args[place] if len(node.args) > place else node.kwargs.get(name, default)
 
 
-def _axis(axis: int, rank: int) -> int:
+def axis_from_end(axis: int, rank: int) -> int:
+    """-1 is the last one."""
     return axis - rank if axis >= 0 else axis
 
 
@@ -263,7 +332,7 @@ def axis_of(node: Fx, value: Value, axis: int) -> int:
     Raises:
         ConfigError: it is the prompts'.
     """
-    found = _axis(axis, value.rank)
+    found = axis_from_end(axis, value.rank)
     if not -len(value.shape) <= found < 0:
         raise refused(node, "would mix prompts")
     return found
@@ -285,8 +354,33 @@ def _same(exporter: _Exporter, node: Fx) -> "Value | list[Value]":
     return exporter.values(node.args[0])
 
 
+def _as_in_torch(exporter: _Exporter, node: Fx, value: Value) -> Value:
+    """The same numbers in the shape that torch says the node has."""
+    return exporter.reshaped(value, exporter.shape_in_torch(node, value))
+
+
 def _reshape(exporter: _Exporter, node: Fx) -> Value:
-    return exporter.of_shape_in_torch(node, exporter.value(node.args[0]))
+    return _as_in_torch(exporter, node, exporter.value(node.args[0]))
+
+
+def _squeeze(exporter: _Exporter, node: Fx) -> Value:
+    if len(node.args) == 1:
+        raise refused(node, "without an axis drops that of the prompts where there is one: name the axis")
+    return _reshape(exporter, node)
+
+
+def _absolute(exporter: _Exporter, node: Fx) -> Value:
+    value = exporter.value(node.args[0])
+    negative = exporter.each("relu", exporter.each("affine", value, -1.0, 0.0))
+    return exporter.both("add", node, exporter.each("relu", value), negative)
+
+
+def _glu(exporter: _Exporter, node: Fx) -> Value:
+    value = exporter.value(node.args[0])
+    axis = axis_of(node, value, argument(node, 1, "dim", -1))
+    half = value.shape[axis] // 2
+    one, other = (_cut(exporter, value, axis, start, start + half) for start in (0, half))
+    return exporter.both("multiply", node, one, exporter.each("sigmoid", other))
 
 
 def _gelu(exporter: _Exporter, node: Fx) -> Value:
@@ -301,8 +395,8 @@ def _elu(exporter: _Exporter, node: Fx) -> Value:
 
 
 def _softplus(exporter: _Exporter, node: Fx) -> Value:
-    if float(argument(node, 1, "beta", 1.0)) != 1:
-        raise refused(node, "has a beta")
+    if float(argument(node, 1, "beta", 1.0)) != 1 or float(argument(node, 2, "threshold", 20.0)) != 20:  # noqa: PLR2004
+        raise refused(node, "has a beta or a threshold of its own")
     return exporter.each("softplus", exporter.value(node.args[0]))
 
 
@@ -356,41 +450,53 @@ def _multiply(exporter: _Exporter, node: Fx) -> Value:
 
 
 def _divide(exporter: _Exporter, node: Fx) -> Value:
+    if node.kwargs:
+        raise refused(node, "rounds")
     one, other = node.args[:2]
     if isinstance(other, int | float):
         return exporter.each("affine", exporter.value(one), 1 / other, 0.0)
     inverse = exporter.each("power", exporter.value(other), -1.0)
+    if isinstance(one, int | float):
+        return exporter.each("affine", inverse, float(one), 0.0)
     return exporter.both("multiply", node, exporter.value(one), inverse)
 
 
 def _linear(exporter: _Exporter, node: Fx) -> Value:
-    value, weight = exporter.value(node.args[0]), exporter.named_tensor(node.args[1])
-    bias = argument(node, 2, "bias")
-    names = (weight,) if bias is None else (weight, exporter.named_tensor(bias))
-    shape = (*value.shape[:-1], len(exporter.tensors[weight]))
-    return exporter.put("linear", (value,), shape, tensors=names, fixed=value.fixed)
+    value, weight, bias = exporter.value(node.args[0]), node.args[1], argument(node, 2, "bias")
+    tensors = [it for it in (weight, bias) if it is not None]
+    if not all(exporter._is_tensor(it) for it in tensors):  # noqa: SLF001 - of this file
+        turned = _swapped(exporter, exporter.value(weight), -1, -2)
+        product = _product(exporter, node, value, turned)
+        return product if bias is None else exporter.both("add", node, product, exporter.value(bias))
+    names = tuple(exporter.named_tensor(it) for it in tensors)
+    return exporter.put("linear", (value,), (*value.shape[:-1], int(weight.meta["val"].shape[0])), tensors=names)
 
 
 def _matmul(exporter: _Exporter, node: Fx) -> Value:
-    one, other = node.args[:2]
-    if other.op == "placeholder" and other.meta["val"].ndim == 2 and not (left := exporter.value(one)).fixed:  # noqa: PLR2004
-        weight = exporter.named_tensor(other, transposed=True)
-        shape = (*left.shape[:-1], len(exporter.tensors[weight]))
-        return exporter.put("linear", (left,), shape, tensors=(weight,))
-    return _product(exporter, node, exporter.value(one), exporter.value(other))
+    one, other = exporter.value(node.args[0]), node.args[1]
+    if exporter._is_tensor(other) and other.meta["val"].ndim == 2 and not one.fixed:  # noqa: PLR2004, SLF001
+        shape = (*one.shape[:-1], int(other.meta["val"].shape[1]))
+        return exporter.put("project", (one,), shape, tensors=(exporter.named_tensor(other),))
+    return _product(exporter, node, one, exporter.value(other))
 
 
 def _product(exporter: _Exporter, node: Fx, one: Value, other: Value) -> Value:
+    """Of matrices; a prompt's vector is a matrix of one row."""
+    vector = not one.fixed and len(one.shape) == 1
+    if vector:
+        one = exporter.reshaped(one, (1, *one.shape))
     if min(len(one.shape), len(other.shape)) < 2 or one.shape[:-2] != other.shape[:-2]:  # noqa: PLR2004 - matrices
         raise refused(node, f"multiplies {one.shape} by {other.shape}: a prompt's own two matrices can be, or a weight")
-    return exporter.put("product", (one, other), (*one.shape[:-1], other.shape[-1]))
+    found = exporter.put("product", (one, other), (*one.shape[:-1], other.shape[-1]))
+    return exporter.reshaped(found, found.shape[1:]) if vector else found
 
 
 def _attention(exporter: _Exporter, node: Fx) -> Value:
-    if argument(node, 3, "attn_mask") is not None or argument(node, 5, "is_causal", default=False):
-        raise refused(node, "has a mask")
+    if argument(node, 3, "attn_mask") is not None or argument(node, 5, "is_causal") or argument(node, 4, "dropout_p"):
+        raise refused(node, "has a mask or a dropout")
     query, key, value = (exporter.value(it) for it in node.args[:3])
-    scale = argument(node, 6, "scale") or query.shape[-1] ** -0.5
+    scale = argument(node, 6, "scale")
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
     swapped = exporter.put("swap", (key,), (*key.shape[:-2], key.shape[-1], key.shape[-2]), -1, -2)
     scores = exporter.each("affine", _product(exporter, node, query, swapped), float(scale), 0.0)
     return _product(exporter, node, exporter.each("softmax", scores, -1), value)
@@ -413,6 +519,8 @@ def _scaled(exporter: _Exporter, node: Fx, value: Value, scale: Fx, shift: Fx) -
 
 def _rms_norm(exporter: _Exporter, node: Fx) -> Value:
     value = exporter.value(node.args[0])
+    if len(node.args[1]) != 1:
+        raise refused(node, "takes several axes")
     epsilon = argument(node, 3, "eps")
     squares = exporter.each("power", value, 2.0)
     total = exporter.put("sum", (squares,), (*value.shape[:-1], 1), -1)
@@ -421,15 +529,14 @@ def _rms_norm(exporter: _Exporter, node: Fx) -> Value:
     return _scaled(exporter, node, exporter.both("multiply", node, value, inverse), argument(node, 2, "weight"), None)
 
 
-def _batch_norm(exporter: _Exporter, node: Fx) -> Value:
-    value, (scale, shift, mean, variance) = exporter.value(node.args[0]), node.args[1:5]
-    if len(value.shape) != 1 or mean is None:
-        raise refused(node, "is no batch norm with running statistics of a vector of features")
+def _batch_norm(exporter: _Exporter, node: Fx) -> list[Value]:
+    value, (scale, shift, mean, variance, _, epsilon) = exporter.value(node.args[0]), node.args[1:7]
+    if len(value.shape) != 1:
+        raise refused(node, "is no batch norm of a vector of features")
     centre = exporter.each("affine", exporter.value(mean), -1.0, 0.0)
-    epsilon = float(node.args[7])
-    inverse = exporter.each("power", exporter.each("affine", exporter.value(variance), 1.0, epsilon), -0.5)
+    inverse = exporter.each("power", exporter.each("affine", exporter.value(variance), 1.0, float(epsilon)), -0.5)
     normed = exporter.both("multiply", node, exporter.both("add", node, value, centre), inverse)
-    return _scaled(exporter, node, normed, scale, shift)
+    return [_scaled(exporter, node, normed, scale, shift)]
 
 
 def _softmax(exporter: _Exporter, node: Fx) -> Value:
@@ -452,12 +559,12 @@ def _sum_over(exporter: _Exporter, node: Fx, value: Value, axes: Sequence[int] |
 
 def _sum(exporter: _Exporter, node: Fx) -> Value:
     total, _ = _sum_over(exporter, node, exporter.value(node.args[0]), argument(node, 1, "dim"))
-    return exporter.of_shape_in_torch(node, total)
+    return _as_in_torch(exporter, node, total)
 
 
 def _mean(exporter: _Exporter, node: Fx) -> Value:
     total, count = _sum_over(exporter, node, exporter.value(node.args[0]), argument(node, 1, "dim"))
-    return exporter.of_shape_in_torch(node, exporter.each("affine", total, 1 / count, 0.0))
+    return _as_in_torch(exporter, node, exporter.each("affine", total, 1 / count, 0.0))
 
 
 def _length(exporter: _Exporter, node: Fx) -> Value:
@@ -465,7 +572,7 @@ def _length(exporter: _Exporter, node: Fx) -> Value:
         raise refused(node, "is another norm than the Euclidean one")
     squares = exporter.each("power", exporter.value(node.args[0]), 2.0)
     total, _ = _sum_over(exporter, node, squares, argument(node, 2, "dim"))
-    return exporter.of_shape_in_torch(node, exporter.each("power", total, 0.5))
+    return _as_in_torch(exporter, node, exporter.each("power", total, 0.5))
 
 
 def _transpose(exporter: _Exporter, node: Fx) -> Value:
@@ -481,7 +588,7 @@ def _swapped(exporter: _Exporter, value: Value, one: int, other: int) -> Value:
 
 def _permute(exporter: _Exporter, node: Fx) -> Value:
     value = exporter.value(node.args[0])
-    wanted = [_axis(axis, value.rank) for axis in node.args[1]]
+    wanted = [axis_from_end(axis, value.rank) for axis in node.args[1]]
     if not value.fixed and wanted.pop(0) != -value.rank:
         raise refused(node, "moves the prompts' axis from the first place")
     places = list(range(-len(wanted), 0))
@@ -517,7 +624,7 @@ def _select(exporter: _Exporter, node: Fx) -> Value:
     value = exporter.value(node.args[0])
     place = axis_of(node, value, node.args[1])
     start = node.args[2] % value.shape[place]
-    return exporter.of_shape_in_torch(node, _cut(exporter, value, place, start, start + 1))
+    return _as_in_torch(exporter, node, _cut(exporter, value, place, start, start + 1))
 
 
 def _parts(exporter: _Exporter, node: Fx) -> list[Value]:
@@ -529,7 +636,7 @@ def _parts(exporter: _Exporter, node: Fx) -> list[Value]:
     for part in node.meta["val"]:
         stop = start + (1 if unbound else int(part.shape[place]))
         cut = _cut(exporter, value, place, start, stop)
-        found.append(exporter.reshaped(cut, part.shape[1:]) if unbound else cut)
+        found.append(exporter.reshaped(cut, exporter.part_in_torch(node, part, value)) if unbound else cut)
         start = stop
     return found
 
@@ -546,14 +653,14 @@ def _join(exporter: _Exporter, node: Fx) -> Value:
     if all(it.fixed for it in values):
         raise refused(node, "joins parameters alone")
     rank = max(it.rank for it in values)
-    values = [exporter._of_rank(it, rank, node) for it in values]  # noqa: SLF001 - of this file
+    values = [exporter.of_rank(it, rank, node) for it in values]
     place = axis_of(node, values[0], argument(node, 1, "dim", 0))
     return exporter.put("join", values, exporter.shape_in_torch(node, values[0]), place)
 
 
 def _stack(exporter: _Exporter, node: Fx) -> Value:
     values = [exporter.value(it) for it in node.args[0]]
-    place = _axis(argument(node, 1, "dim", 0), values[0].rank + 1)
+    place = axis_from_end(argument(node, 1, "dim", 0), values[0].rank + 1)
     if any(it.fixed for it in values) or place == -values[0].rank - 1:
         raise refused(node, "would mix prompts")
     shape = list(values[0].shape)
@@ -568,7 +675,7 @@ def _expand(exporter: _Exporter, node: Fx) -> Value:
     shape = exporter.shape_in_torch(node, value)
     fixed = value.fixed and len(shape) == node.meta["val"].ndim
     if not fixed:
-        value = exporter._of_rank(value, len(shape) + 1, node)  # noqa: SLF001 - of this file
+        value = exporter.of_rank(value, len(shape) + 1, node)
     if value.shape == shape:
         return Value(value.number, shape, fixed)
     return exporter.put("expand", (value,), shape, *shape, fixed=fixed)
@@ -580,6 +687,8 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "softplus": _softplus,
     "elu": _elu,
     "leaky_relu": _each("leaky_relu", 0.01),
+    "glu": _glu,
+    "abs": _absolute,
     "pow": _each("power", 2.0),
     "square": _power(2.0),
     "sqrt": _power(0.5),
@@ -601,13 +710,14 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "scaled_dot_product_attention": _attention,
     "layer_norm": _layer_norm,
     "rms_norm": _rms_norm,
-    "batch_norm": _batch_norm,
+    "_native_batch_norm_legit_no_training": _batch_norm,
     "softmax": _softmax,
     "sum": _sum,
     "mean": _mean,
     "linalg_vector_norm": _length,
-    **dict.fromkeys(("reshape", "view", "flatten", "unflatten", "unsqueeze", "squeeze"), _reshape),
-    **dict.fromkeys(("dropout", "contiguous", "clone", "detach", "alias", "lift_fresh_copy", "to"), _same),
+    **dict.fromkeys(("reshape", "view", "_unsafe_view", "flatten", "unflatten", "unsqueeze"), _reshape),
+    "squeeze": _squeeze,
+    **dict.fromkeys(("contiguous", "clone", "detach", "alias", "lift_fresh_copy", "to", "_to_copy"), _same),
     "transpose": _transpose,
     "permute": _permute,
     "slice": _slice,

@@ -1,7 +1,7 @@
 """A router of the host's own as hidden layers and a head, put together from its tensors."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import Final
@@ -16,8 +16,6 @@ from ol0.errors import ConfigError
 KINDS: Final = ("weight", "bias")
 HEAD_ONLY: Final = "none"
 """In place of an activation: there are no hidden layers."""
-TRANSPOSED: Final = ".T"
-"""What a tensor's name ends with that is the transpose of a parameter."""
 
 Trainable = bool | Sequence[str]
 """Whether the hidden part is to be tuned; or patterns of the names of those parameters that are, such as ``gate.*``."""
@@ -47,11 +45,13 @@ class Network:
         trunk: the hidden part, frozen; None for a linear router.
         head: of what that gives.
         found: what the hidden part is, in words, a line each.
+        names: of a module's parameters, by the name of the tensor: one that is tied to another has several.
     """
 
     trunk: Trunk | None
     head: Head
     found: tuple[str, ...] = ()
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def dimension(self) -> int:
@@ -70,13 +70,15 @@ class Network:
         """
         trunk = self.trunk
         if trunk is None:
+            if trainable and trainable is not True:
+                raise ConfigError("nothing is below the last linear layer, so no parameter can be trained besides it")
             return self.head, None
         if features is not None:
             hidden = trunk(features)[:, : trunk.hidden]
             gain = _length(features) / max(_length(hidden), 1e-12)
             trunk = replace(trunk, form=replace(trunk.form, gain=gain))
         if trainable:
-            trunk = trunk.to_be_tuned(None if trainable is True else _matching(trunk, trainable))
+            trunk = trunk.to_be_tuned(None if trainable is True else self._matching(trunk, trainable))
         return trunk.head(self.head), trunk
 
     def check_fit(self, features: Floats, values: Floats) -> None:
@@ -98,22 +100,22 @@ class Network:
         if trainable is True:
             fate = "tuned by the learner, beside the frozen ones"
         elif trainable and self.trunk is not None:
-            size = sum(self.trunk.tensors[name].size for name in _matching(self.trunk, trainable))
+            size = sum(self.trunk.tensors[name].size for name in self._matching(self.trunk, trainable))
             fate = f"the learner tunes a copy of {', '.join(trainable)} ({size:,} weights)"
         head = f"head           {self.head.weight.shape[1]} to {self.head.choices} choices"
         return [*(f"{line}; {fate}" for line in self.found), head]
 
-
-def _matching(trunk: Trunk, patterns: Sequence[str]) -> tuple[str, ...]:
-    """Names of the tensors that match a pattern, such as ``gate.*``; a transposed one is called as the parameter."""
-    if isinstance(trunk.form, Stack):
-        raise ConfigError("layers that were put together from a file are all trainable or none is")
-    names = {name: name.removesuffix(TRANSPOSED) for name in names_of(trunk.form.nodes)}
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names.values()):
-            held = ", ".join(names.values())
-            raise ConfigError(f"no parameter of the hidden part is like {pattern!r}: it has {held:.500}")
-    return tuple(it for it, name in names.items() if any(fnmatchcase(name, pattern) for pattern in patterns))
+    def _matching(self, trunk: Trunk, patterns: Sequence[str]) -> tuple[str, ...]:
+        """Names of the tensors whose parameters match a pattern, such as ``gate.*``."""
+        if isinstance(trunk.form, Stack):
+            raise ConfigError("layers that were put together from a file are all trainable or none is")
+        names = {name: self.names.get(name, (name,)) for name in names_of(trunk.form.nodes)}
+        for pattern in patterns:
+            if not any(fnmatchcase(each, pattern) for every in names.values() for each in every):
+                held = ", ".join(" = ".join(every) for every in names.values())
+                raise ConfigError(f"no parameter of the hidden part is like {pattern!r}: it has {held:.500}")
+        found = (any(fnmatchcase(each, it) for each in every for it in patterns) for every in names.values())
+        return tuple(name for name, wanted in zip(names, found, strict=True) if wanted)
 
 
 def _length(features: Floats) -> float:

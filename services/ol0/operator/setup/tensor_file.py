@@ -71,6 +71,8 @@ def read_tensors(path: Path) -> Tensors:
         ConfigError: it cannot be read, or holds no tensors of numbers.
         CheckpointError: a pickle that asks for anything but tensors and plain values.
     """
+    if not path.is_file():
+        raise ConfigError(f"{path}: No such file; name a state_dict (.pt, .safetensors) or an .npz")
     if path.suffix == ".npz":
         return _tensors(path, dict(read_npz(path, ())))
     if path.suffix == ".safetensors":
