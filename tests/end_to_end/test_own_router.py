@@ -5,6 +5,7 @@ from threading import Event, Thread
 from uuid import uuid4
 
 import numpy as np
+import pytest
 import tomlkit
 import torch
 from torch import nn
@@ -12,6 +13,7 @@ from torch import nn
 from ol0.config import load_settings
 from ol0.controller.checkpoint import read_checkpoint
 from ol0.controller.compatibility import differences
+from ol0.operator.setup.module import built_module
 from ol0.operator.setup.prompts import split_prompts
 from ol0.records import ServingState
 from ol0.sdk.router import Router
@@ -26,22 +28,37 @@ HABITS = UserHabits(rate_per_s=300.0)
 SERVICES = ("feedback", "learner", "canary", "drift", "release")
 
 
+MODULE = f"""
+from torch import nn
+
+class Gated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.up, self.gate, self.head = nn.Linear({KINDS}, 16), nn.Linear({KINDS}, 16), nn.Linear(16, 4)
+
+    def forward(self, x):
+        return self.head(self.up(x).relu() * self.gate(x).sigmoid())
+"""
+
+
 def test_a_torch_router_becomes_a_base_and_what_is_learnt_on_top_of_it_is_released(
-    stack: NativeStack, tmp_path: Path
+    stack: NativeStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a router that torch trained on old kinds of prompts, their labels, and settings that name servers alone.
     prompts, old = small_prompts()
     prompts.success[~old] = np.where(np.arange(EXPERTS) == USELESS, 0.9, 0.1)  # what no old kind asks for
     known = torch.tensor(prompts.features[old])
-    router = trained(known, torch.tensor(prompts.success[old].argmax(axis=1)))
+    (tmp_path / "team_router.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    router = trained(built_module("team_router:Gated"), known, torch.tensor(prompts.success[old].argmax(axis=1)))
     torch.save(router.state_dict(), tmp_path / "router.pt")
     np.savez(tmp_path / "prompts.npz", X=prompts.features[old], P=prompts.success[old], kind=prompts.groups[old])
     config = tmp_path / "ol0.toml"
     config.write_text(tomlkit.dumps(settings_of(stack)))
     # When it is brought in with the three lines of the page, of which the warm-up may be repeated.
-    words = ("--activation", "relu", "--trainable", "--labels", "prompts.npz", "--out", "mine")
+    words = ("--state", "router.pt", "--trainable", "gate.*", "--labels", "prompts.npz", "--out", "mine")
     lines = [
-        ("base", "from-torch", "router.pt", *words),
+        ("base", "from-module", "team_router:Gated", *words),
         ("topics", "apply", "--config", "ol0.toml"),
         *[("warmup", "mine", "--config", "ol0.toml", "--write")] * 2,
     ]
@@ -74,11 +91,12 @@ def test_a_torch_router_becomes_a_base_and_what_is_learnt_on_top_of_it_is_releas
     assert (place.base.greedy(new)[:, 0] == USELESS).mean() < 0.1
     assert (live.greedy(new)[:, 0] == USELESS).mean() > 0.5
     assert live.trunk is not None
+    assert set(live.trunk.tuned) == {"gate.weight", "gate.bias"}
+    assert any((live.trunk.tuned[name] != live.trunk.tensors[name]).any() for name in live.trunk.tuned)
 
 
-def trained(features: torch.Tensor, labels: torch.Tensor) -> nn.Sequential:
+def trained(router: nn.Module, features: torch.Tensor, labels: torch.Tensor) -> nn.Module:
     torch.manual_seed(0)
-    router = nn.Sequential(nn.Linear(KINDS, 16), nn.ReLU(), nn.Linear(16, 4))
     adam = torch.optim.Adam(router.parameters(), 1e-2)
     for _ in range(60):
         loss = nn.functional.cross_entropy(router(features), labels)
