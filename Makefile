@@ -48,6 +48,9 @@ demo: setup
 	@$(BIN)/ol0 demo $(DEMO_ARGS)
 
 # The pure tests in seconds, then those on a real broker and a real store: two files at a time, each worker with its own.
+# One thread for each worker: torch's own would wait for each other on cores that are taken.
+test: export OMP_NUM_THREADS = 1
+test: export OPENBLAS_NUM_THREADS = 1
 test: .venv/.torch
 	$(BIN)/pytest -n 2 -q $(TEST_ARGS) tests/unit tests/contract
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(TEST_ARGS) tests/integration tests/end_to_end

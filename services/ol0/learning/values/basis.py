@@ -10,6 +10,8 @@ from ol0.controller.heads import Floats
 ROWS = 2_048  # enough for a subspace of a tenth as many directions
 EXTRA = 8  # directions that are sought beyond those that are kept
 ROUNDS = 2
+MOST = 384  # directions: a fit multiplies every example by itself, too
+WORK = 5.7e8  # multiplications of an inverse for each choice: all 384 directions for ten choices, 200 for seventy
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +20,11 @@ class Basis:
 
     Attributes:
         directions: shape (D, r), orthonormal, divided by the root mean square length of the prompts.
+        whole: they are the features themselves.
     """
 
     directions: Floats
+    whole: bool = False
 
     @classmethod
     def of(cls, rank: int, *features: Floats) -> Self:
@@ -33,7 +37,7 @@ class Basis:
         squares = sum(float(np.einsum("ij,ij->i", it, it).sum(dtype=np.float64)) for it in features)
         length = np.float32(max(float(np.sqrt(squares / count)), 1e-12))
         if dimension <= rank:
-            return cls(np.asarray(np.eye(dimension) / length, np.float32))
+            return cls(np.asarray(np.eye(dimension) / length, np.float32), whole=True)
         taken, start, parts = np.linspace(0, count - 1, min(ROWS, count)).astype(int), 0, []
         for it in features:
             parts.append(it[taken[(taken >= start) & (taken < start + len(it))] - start])
@@ -47,4 +51,9 @@ class Basis:
 
     def inside(self, features: Floats) -> Floats:
         """Shape (n, D) to (n, r)."""
-        return np.asarray(features @ self.directions)
+        return np.asarray(features * self.directions[0, 0] if self.whole else features @ self.directions)
+
+
+def rank_for(choices: int) -> int:
+    """How many directions a fit of so many choices, of all parts, can afford: its cost is the cube of it for each."""
+    return min(MOST, int((WORK / choices) ** (1 / 3)))

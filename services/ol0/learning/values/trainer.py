@@ -21,7 +21,7 @@ from ol0.learning.replay import Replay
 from ol0.learning.trainer import Proposal, StepReport, unseen
 from ol0.learning.trust import Trust
 from ol0.learning.update import kl_to_base
-from ol0.learning.values.basis import Basis
+from ol0.learning.values.basis import Basis, rank_for
 from ol0.learning.values.belief import Belief
 from ol0.learning.values.evidence import SURE, Bet
 from ol0.learning.values.fit import FIRST_ROUNDS, ROUNDS, Fit, Votes
@@ -34,8 +34,6 @@ from ol0.records import Digest
 if TYPE_CHECKING:
     from ol0.learning.tuning.torch_tuner import TorchTuner  # torch is an extra
 
-RANK: Final = 192
-"""Directions that are kept of the features: a fit costs the cube of their number for each choice."""
 TEMPERATURE: Final = 0.12
 """Of the learnt heads, softmax(value / temperature), in reward."""
 OWN_OPINION: Final = 0.18
@@ -216,8 +214,8 @@ class ValueTrainer:
         if self._tuner is not None:
             trunk = self._tuned(self._tuner, live, weights)
             shown, logged = (it.shown(trunk.as_tuned(it.features)) for it in (live, logged))
-        basis = Basis.of(RANK, logged.features, shown.features)
-        inside, anchored = (basis.inside(it.features).astype(np.float64) for it in (shown, logged))
+        basis = Basis.of(rank_for(sum(self._base.choices)), logged.features, shown.features)
+        inside, anchored = (basis.inside(it.features) for it in (shown, logged))
         fitted = self._fitted(shown, inside, anchored, weights, hashes)
         directions = basis.directions.astype(np.float64)
         heads = tuple(fit.head(directions, TEMPERATURE) for fit, _, _ in fitted)
@@ -250,7 +248,7 @@ class ValueTrainer:
         return cap_users(trusted, live.users, self._config.user_cap).astype(np.float64)
 
     def _fitted(
-        self, live: Batch, inside: Doubles, anchored: Doubles, weights: Doubles, hashes: NDArray[np.uint64]
+        self, live: Batch, inside: Floats, anchored: Floats, weights: Doubles, hashes: NDArray[np.uint64]
     ) -> list[Fitted]:
         """The fit of each part, with its votes, and how sure it is."""
         slopes, fits, found = inside.shape[1], self._state.fits, []
@@ -348,7 +346,7 @@ def _answers(shares: Floats, learnt: Floats, gate: Floats) -> NDArray[np.intp]:
     return np.asarray(((1 - gate) * shares + gate * learnt).argmax(axis=1))
 
 
-def _votes(batch: Batch, inside: Doubles, part: int, weights: Doubles) -> Votes:
+def _votes(batch: Batch, inside: Floats, part: int, weights: Doubles) -> Votes:
     x = np.column_stack([inside, np.ones(len(batch))])
     return Votes(x, batch.actions[:, part], batch.rewards.astype(np.float64), weights)
 

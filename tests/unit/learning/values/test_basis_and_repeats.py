@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ol0.learning.values.basis import Basis
+from ol0.learning.values.basis import Basis, rank_for
 from ol0.learning.values.repeats import LEAST_PAIRS, UNKNOWN, alikeness, cells, repeat_weights
 
 
@@ -19,6 +19,13 @@ def test_of_many_features_the_directions_stay_that_matter() -> None:
     inside = Basis.of(5, features).inside(features)
     assert inside.shape == (500, 5)
     assert (inside**2).sum(axis=1).mean() == pytest.approx(1, rel=1e-3)
+
+
+def test_few_choices_can_afford_more_directions_than_many() -> None:
+    ranks = [rank_for(choices) for choices in (2, 10, 11, 71, 1_000)]
+    assert ranks[:2] == [384, 384]
+    assert ranks == sorted(ranks, reverse=True)
+    assert all(choices * rank**3 <= 5.7e8 for choices, rank in zip((10, 11, 71, 1_000), ranks[1:], strict=True))
 
 
 def test_votes_that_repeat_each_other_count_as_one_and_others_each() -> None:
