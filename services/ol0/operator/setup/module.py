@@ -12,8 +12,8 @@ import numpy as np
 from ol0.controller.heads import Floats
 from ol0.controller.operations import NORM_EPSILON
 from ol0.errors import ConfigError
-from ol0.operator.setup.exported import exported_network
 from ol0.operator.setup.network import HEAD_ONLY, Network, network_of
+from ol0.operator.setup.tracing.network import exported_network
 
 ACTIVATION_OF: Final = {"ReLU": "relu", "GELU": "gelu", "SiLU": "silu", "Tanh": "tanh"}
 PASSED_OVER: Final = frozenset({"Dropout", "Identity", "Flatten", "AlphaDropout"})
