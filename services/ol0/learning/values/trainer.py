@@ -255,9 +255,10 @@ class ValueTrainer:
         for part, base in enumerate(self._base.base):
             votes = _votes(live, inside, part, weights)
             anchors = _votes(self._logged, anchored, part, self._anchor_weights)
-            nothing = Fit.nothing(votes.rewards, base.choices, slopes + 1)
-            before = fits[part] if fits and fits[part].scales.slopes == slopes else nothing
-            rounds = ROUNDS if fits else FIRST_ROUNDS
+            # Of an earlier version, or of other directions: its scales are of other slopes.
+            continued = bool(fits) and fits[part].scales.slopes == slopes
+            before = fits[part] if continued else Fit.nothing(votes.rewards, base.choices, slopes + 1)
+            rounds = ROUNDS if continued else FIRST_ROUNDS
             fit, posterior = before.after(votes, anchors, cells(hashes, votes.actions), rounds)
             found.append((fit, votes, posterior))
         return found

@@ -10,6 +10,9 @@ from ol0.errors import CheckpointError, RangeError
 from ol0.learning.batch import Batch, join
 from ol0.learning.calibration import CLOSED
 from ol0.learning.replay import LocalReplay
+from ol0.learning.values import trainer as trainer_module
+from ol0.learning.values.fit import FIRST_ROUNDS, ROUNDS, Fit, Votes
+from ol0.learning.values.ridge import Numbers, Posterior
 from ol0.learning.values.trainer import LEAST_EXAMPLES, ValueTrainer
 from unit.learning.learner_world import SHAPES, logged, make_base
 
@@ -69,6 +72,30 @@ def test_it_learns_new_prompts_and_keeps_the_old_ones(choices: tuple[int, ...]) 
     right = (base.greedy(fresh) + 1) % np.array(base.choices)
     assert ((shipped.greedy(fresh) == right).mean(axis=0) > 0.4).all()
     assert (shipped.greedy(old) == base.greedy(old)).mean() > 0.97
+
+
+def test_a_snapshot_of_other_directions_is_continued_by_a_first_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a snapshot of a version that kept fewer directions
+    monkeypatch.setattr(trainer_module, "rank_for", lambda _: 2)
+    world = World().learn(new(BASE, 400))
+    snapshot = world.trainer.snapshot()
+    # When one that keeps all of them goes on
+    monkeypatch.setattr(trainer_module, "rank_for", lambda _: 384)
+    rounds: list[int] = []
+    after = Fit.after
+
+    def counted(fit: Fit, live: Votes, anchors: Votes, cell: Numbers, given: int) -> tuple[Fit, Posterior]:
+        rounds.append(given)
+        return after(fit, live, anchors, cell, given)
+
+    monkeypatch.setattr(Fit, "after", counted)
+    other = World()
+    other.replay = world.replay
+    other.trainer.restore(snapshot)
+    other.learn(new(BASE, 800, seed=3))
+    # Then its first refit takes as many rounds as any first one
+    assert rounds[0] == FIRST_ROUNDS
+    assert set(rounds[len(BASE.choices) :]) == {ROUNDS}
 
 
 @pytest.mark.parametrize("choices", SHAPES[:2], ids=str)
