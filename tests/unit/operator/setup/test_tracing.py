@@ -211,6 +211,26 @@ def test_a_module_is_left_as_it_was_and_may_be_of_any_precision() -> None:
     np.testing.assert_array_equal(answers(Base.from_module(nn.DataParallel(module))), answers(Base.from_module(module)))
 
 
+class Prototypes(nn.Module):  # type: ignore[misc] # lint has no torch
+    """Has no parameter at all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("points", torch.randn(K, D))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return features @ self.points.T
+
+
+def test_a_module_of_buffers_alone_and_one_in_half_precision_are_taken() -> None:
+    module = Prototypes()
+    base = Base.from_module(module, (ASKED, np.arange(len(ASKED)) % K))
+    np.testing.assert_allclose(answers(base), asked(module), rtol=1e-4, atol=1e-5)
+    half = nn.Sequential(nn.Linear(D, 8), nn.Sigmoid(), nn.Linear(8, K)).bfloat16()
+    found = answers(Base.from_module(half))
+    np.testing.assert_allclose(found, asked(half.float()), rtol=1e-4, atol=1e-5)
+
+
 class Deep(nn.Module):  # type: ignore[misc] # lint has no torch
     """Blocks of four operations."""
 
