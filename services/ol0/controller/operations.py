@@ -87,16 +87,8 @@ def _linear(values: Doubles, weight: Doubles, bias: Doubles | None = None) -> Do
     return np.asarray(product if bias is None else product + bias)
 
 
-def _project(values: Doubles, weight: Doubles) -> Doubles:
-    return np.asarray(values @ weight)
-
-
 def _tensor(tensor: Doubles) -> Doubles:
     return tensor[None]
-
-
-def _product(one: Doubles, other: Doubles) -> Doubles:
-    return np.asarray(one @ other)
 
 
 def _sum(values: Doubles, axis: Number) -> Doubles:
@@ -176,12 +168,6 @@ def _linear_shape(shapes: tuple[Shape, ...], given: tuple[Number, ...]) -> Shape
 def _project_shape(shapes: tuple[Shape, ...], given: tuple[Number, ...]) -> Shape:
     values, weight = _exactly(shapes, 2)
     return _linear_shape((values, weight[::-1]), given)
-
-
-def _tensor_shape(shapes: tuple[Shape, ...], given: tuple[Number, ...]) -> Shape:
-    (shape,) = _exactly(shapes, 1)
-    _exactly(given, 0)
-    return shape
 
 
 def _sum_shape(shapes: tuple[Shape, ...], given: tuple[Number, ...]) -> Shape:
@@ -292,10 +278,10 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "sum": Operation(_sum_shape, _sum),
     "add": Operation(_broadcast, np.add),
     "multiply": Operation(_broadcast, np.multiply),
-    "product": Operation(_product_shape, _product, cost=_inner),
+    "product": Operation(_product_shape, np.matmul, cost=_inner),
     "linear": Operation(_linear_shape, _linear, (1, 2), _inner),
-    "project": Operation(_project_shape, _project, (1,), _inner),
-    "tensor": Operation(_tensor_shape, _tensor, (1,)),
+    "project": Operation(_project_shape, np.matmul, (1,), _inner),
+    "tensor": Operation(_one(), _tensor, (1,)),
     "reshape": Operation(_reshape_shape, _reshape),
     "expand": Operation(_expand_shape, _expand),
     "swap": Operation(_swap_shape, _swap),

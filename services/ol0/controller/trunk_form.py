@@ -70,7 +70,7 @@ class Stack:
         for layer in range(self.layers):
             nodes.append(Node("linear", (len(nodes),), (f"{layer}.weight", f"{layer}.bias")))
             if self.norm:
-                nodes += layer_norm(len(nodes), f"{layer}.scale", f"{layer}.shift", NORM_EPSILON)
+                nodes += _layer_norm(len(nodes), layer)
             nodes.append(Node(self.activation, (len(nodes),)))
         return tuple(nodes)
 
@@ -126,13 +126,13 @@ class Graph:
 TrunkForm = Stack | Graph
 
 
-def layer_norm(value: int, scale: str, shift: str, epsilon: float) -> Nodes:
-    """A layer norm of a value along its last axis, as nodes that follow node ``value``."""
+def _layer_norm(value: int, layer: int) -> Nodes:
+    """Of a value along its last axis, as nodes that follow node ``value``."""
     return (
-        Node("normed", (value,), (), (epsilon,)),
-        Node("tensor", (), (scale,)),
+        Node("normed", (value,), (), (NORM_EPSILON,)),
+        Node("tensor", (), (f"{layer}.scale",)),
         Node("multiply", (value + 1, value + 2)),
-        Node("tensor", (), (shift,)),
+        Node("tensor", (), (f"{layer}.shift",)),
         Node("add", (value + 3, value + 4)),
     )
 

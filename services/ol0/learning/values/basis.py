@@ -20,11 +20,9 @@ class Basis:
 
     Attributes:
         directions: shape (D, r), orthonormal, divided by the root mean square length of the prompts.
-        whole: they are the features themselves.
     """
 
     directions: Floats
-    whole: bool = False
 
     @classmethod
     def of(cls, rank: int, *features: Floats) -> Self:
@@ -37,7 +35,7 @@ class Basis:
         squares = sum(float(np.einsum("ij,ij->i", it, it).sum(dtype=np.float64)) for it in features)
         length = np.float32(max(float(np.sqrt(squares / count)), 1e-12))
         if dimension <= rank:
-            return cls(np.asarray(np.eye(dimension) / length, np.float32), whole=True)
+            return cls(np.asarray(np.eye(dimension) / length, np.float32))
         taken, start, parts = np.linspace(0, count - 1, min(ROWS, count)).astype(int), 0, []
         for it in features:
             parts.append(it[taken[(taken >= start) & (taken < start + len(it))] - start])
@@ -51,7 +49,10 @@ class Basis:
 
     def inside(self, features: Floats) -> Floats:
         """Shape (n, D) to (n, r)."""
-        return np.asarray(features * self.directions[0, 0] if self.whole else features @ self.directions)
+        dimension, rank = self.directions.shape
+        if dimension == rank:  # the features themselves
+            return np.asarray(features * self.directions[0, 0])
+        return np.asarray(features @ self.directions)
 
 
 def rank_for(choices: int) -> int:

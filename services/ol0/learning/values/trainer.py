@@ -69,7 +69,7 @@ class ValueTrainer:
         """
         self._tuner = tuner
         self._base, self._config, self._logged, self._serving = base, config, logged, base
-        self._shares = tuple(softmax(head.logits(self._logged.features)) for head in base.base)
+        self._shares = self._shares_of(logged)
         first = np.unique(prompt_hashes(self._logged.features), return_index=True)[1]
         order = np.random.default_rng(0).permutation(first)
         kept = int(config.calibration_share * len(first))
@@ -200,7 +200,7 @@ class ValueTrainer:
         shipped = policy.on(self._base, policy.closed_by(self._config.regret_budget))
         other = np.flatnonzero((shipped.greedy(fresh.features) != self._base.greedy(fresh.features)).any(axis=1))
         changed = fresh.take(other)
-        shares = self._served_shares(changed)
+        shares = _of_served(self._shares_of(changed), changed)
         base = np.mean([platt.rewards(share) for platt, share in zip(policy.live, shares, strict=True)], axis=0)
         return self._state.bet.after(_served(policy.heads, changed), base, changed.rewards.astype(np.float64))
 
@@ -222,11 +222,8 @@ class ValueTrainer:
         firsts = np.unique(hashes, return_index=True)[1]
         novelty = Novelty.between(anchored[self._known], inside[firsts])
         mixer = Mixer((directions @ novelty.weight).astype(np.float32), -novelty.bias)
-        shares = [softmax(head.logits(live.features)) for head in self._base.base]
-        rows = np.arange(len(live))
-        believed = tuple(
-            Platt.fit(share[rows, taken], live.rewards) for share, taken in zip(shares, live.actions.T, strict=True)
-        )
+        shares = self._shares_of(live)
+        believed = tuple(Platt.fit(share, live.rewards) for share in _of_served(shares, live))
         regrets = self._regrets(heads, mixer, logged.features)
         policy = Policy(heads, mixer, regrets, believed, over=self._serving.digest, trunk=trunk)
         served = np.mean([fit.served(votes) for fit, votes, _ in fitted], axis=0).clip(1 - SURE, SURE)
@@ -301,10 +298,9 @@ class ValueTrainer:
             mean, variance = mean + more, variance + doubt
         return float(mean / np.sqrt(variance)) if variance else 0.0
 
-    def _served_shares(self, batch: Batch) -> list[Floats]:
-        """The base's probabilities of what was served, shape (n,) for each part."""
-        rows, pairs = np.arange(len(batch)), zip(self._base.base, batch.actions.T, strict=True)
-        return [softmax(head.logits(batch.features))[rows, actions] for head, actions in pairs]
+    def _shares_of(self, batch: Batch) -> tuple[Floats, ...]:
+        """The base's policy, shape (n, K) for each part."""
+        return tuple(softmax(head.logits(batch.features)) for head in self._base.base)
 
     def _regrets(self, heads: tuple[Head, ...], mixer: Mixer, features: Floats) -> Floats:
         """Points that the anchors lose at each threshold, summed over the parts."""
@@ -345,6 +341,12 @@ class ValueTrainer:
 def _answers(shares: Floats, learnt: Floats, gate: Floats) -> NDArray[np.intp]:
     """What serves of base and learnt heads' policies (n, K), mixed by the gate (n, 1): shape (n,)."""
     return np.asarray(((1 - gate) * shares + gate * learnt).argmax(axis=1))
+
+
+def _of_served(shares: Sequence[Floats], batch: Batch) -> list[Floats]:
+    """The probabilities of what was served, shape (n,) for each part."""
+    rows = np.arange(len(batch))
+    return [share[rows, taken] for share, taken in zip(shares, batch.actions.T, strict=True)]
 
 
 def _votes(batch: Batch, inside: Floats, part: int, weights: Doubles) -> Votes:

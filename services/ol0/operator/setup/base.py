@@ -186,7 +186,7 @@ class Base:
         head, trunk = network.above(features, trainable)
         data = base_checkpoint((PART,), (head,), epsilon, trunk=trunk)
         try:
-            read_checkpoint(data)
+            controller = read_checkpoint(data)
         except CheckpointError as error:
             raise ConfigError(f"this router cannot be held: {error}") from error
         if labelled is None:
@@ -194,7 +194,7 @@ class Base:
         suite, known = kept_back(labelled.prompts, seed)
         rng = Random(seed)  # noqa: S311 - simulated users, no secret
         rows = rng.sample(range(len(known)), min(anchors, len(known)))
-        logged = log_anchors(read_checkpoint(data), known.rows(np.array(rows, np.intp)), rng)
+        logged = log_anchors(controller, known.rows(np.array(rows, np.intp)), rng)
         found = (*network.lines(trainable), *_label_lines(labelled, len(suite), len(logged)))
         return cls(data, logged, suite, labelled.names, found)
 

@@ -1,4 +1,4 @@
-"""What a torch module is made of, read without importing torch."""
+"""A torch module as a network: a stack where it is one, a graph otherwise. torch is imported when there is a module."""
 
 import copy
 import sys

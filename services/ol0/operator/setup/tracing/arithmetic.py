@@ -60,17 +60,14 @@ def _softplus(exporter: Exporter, node: Fx) -> Value:
     return exporter.each("softplus", exporter.value(node.args[0]))
 
 
-def _clamp(exporter: Exporter, node: Fx) -> Value:
-    value = exporter.value(node.args[0])
-    least, most = argument(node, 1, "min"), argument(node, 2, "max")
-    value = value if least is None else exporter.each("at_least", value, float(least))
-    return value if most is None else exporter.each("at_most", value, float(most))
+def _bounds(least: float | None = None, most: float | None = None) -> Handler:
+    """Between two numbers; where torch is told none, these."""
 
-
-def _bounds(least: float, most: float) -> Handler:
     def handler(exporter: Exporter, node: Fx) -> Value:
-        low, high = (float(argument(node, place, "", bound)) for place, bound in ((1, least), (2, most)))
-        return exporter.each("at_most", exporter.each("at_least", exporter.value(node.args[0]), low), high)
+        value = exporter.value(node.args[0])
+        low, high = argument(node, 1, "min", least), argument(node, 2, "max", most)
+        value = value if low is None else exporter.each("at_least", value, float(low))
+        return value if high is None else exporter.each("at_most", value, float(high))
 
     return handler
 
@@ -157,8 +154,8 @@ def _attention(exporter: Exporter, node: Fx) -> Value:
     query, key, value = (exporter.value(it) for it in node.args[:3])
     scale = argument(node, 6, "scale")
     scale = query.shape[-1] ** -0.5 if scale is None else scale
-    swapped = exporter.put("swap", (key,), (*key.shape[:-2], key.shape[-1], key.shape[-2]), -1, -2)
-    scores = exporter.each("affine", _product(exporter, node, query, swapped), float(scale), 0.0)
+    products = _product(exporter, node, query, swapped(exporter, key, -1, -2))
+    scores = exporter.each("affine", products, float(scale), 0.0)
     return _product(exporter, node, exporter.each("softmax", scores, -1), value)
 
 
@@ -182,10 +179,9 @@ def _rms_norm(exporter: Exporter, node: Fx) -> Value:
     if len(node.args[1]) != 1:
         raise refused(node, "takes several axes")
     epsilon = argument(node, 3, "eps")
-    squares = exporter.each("power", value, 2.0)
-    total = exporter.put("sum", (squares,), (*value.shape[:-1], 1), -1)
+    total, count = _sum_over(exporter, node, exporter.each("power", value, 2.0), (-1,))
     epsilon = float(np.finfo(np.float32).eps) if epsilon is None else float(epsilon)
-    inverse = exporter.each("power", exporter.each("affine", total, 1 / value.shape[-1], epsilon), -0.5)
+    inverse = exporter.each("power", exporter.each("affine", total, 1 / count, epsilon), -0.5)
     return _scaled(exporter, node, exporter.both("multiply", node, value, inverse), argument(node, 2, "weight"), None)
 
 
@@ -249,10 +245,10 @@ ARITHMETIC: Final[Mapping[str, Handler]] = {
     "rsqrt": _power(-0.5),
     "reciprocal": _power(-1.0),
     "neg": lambda exporter, node: exporter.each("affine", exporter.value(node.args[0]), -1.0, 0.0),
-    "clamp": _clamp,
+    "clamp": _bounds(),
     "hardtanh": _bounds(-1.0, 1.0),
     "relu6": _bounds(0.0, 6.0),
-    "clamp_min": _clamp,
+    "clamp_min": _bounds(),
     "clamp_max": _clamp_max,
     "add": _add,
     "sub": _sub,
