@@ -109,6 +109,17 @@ def test_tuned_layers_travel_in_candidates_that_belong_to_the_base(base: Control
 
 
 @EITHER
+def test_the_first_candidate_is_tuned(base: Controller, name: str) -> None:
+    anchors, config = votes(300, 1, new=False, base=base), CONFIGS["values"]
+    trainer, replay = trainer_of(base, anchors, config, 0), LocalReplay(2_000, anchors, config.priority_epsilon)
+    replay.add(votes(200, 10, new=True, base=base), 1)
+    trainer.update(replay)
+    made = trainer.candidate(base.digest, 1).controller.trunk
+    assert made is not None
+    assert not np.array_equal(made.tuned[name], made.tensors[name])
+
+
+@EITHER
 def test_a_snapshot_brings_tuned_layers_back_and_they_go_on_alike(base: Controller, name: str) -> None:
     config = CONFIGS["values"]
     trainer, replay = trained(config, base)

@@ -129,13 +129,13 @@ class ValueTrainer:
         # In a store that was rebuilt there may be fewer examples, or fewer excluded ones.
         excluded = replay.excluded != state.excluded or replay.examples < state.fitted
         if excluded or replay.examples - state.fitted >= due:
-            live = replay.drawable()
             if excluded:
-                # They must not live on in where a fit begins, nor in who is believed: so first a fit, then a second.
-                self._state = replace(
-                    state, policy=None, fits=(), trust=replace(Trust.nobody(), votes=state.trust.votes)
-                )
-                self._refit(live, replay)
+                # They must not live on in where a fit begins, nor in who is believed.
+                trust = replace(Trust.nobody(), votes=state.trust.votes)
+                self._state = replace(state, policy=None, fits=(), trust=trust)
+            live = replay.drawable()
+            if excluded or (self._tuner is not None and state.policy is None):
+                self._refit(live, replay)  # voters are judged, and hidden layers tuned, by heads of an earlier fit
             self._refit(live, replay)
         return [StepReport(self._terms(), _NO_ERRORS)]
 
