@@ -22,6 +22,8 @@ The rules, in order:
 9. A candidate is offered once it is expected to be ahead of what serves by ``lead_errors`` standard errors, and by less
    the longer nothing was on trial: little is learnt of other answers than those that serve, so the lead need not grow,
    and a trial is the best exploration there is.
+10. A state that knows of fewer steps than the learner was answered is of a lineage that was brought in again. The
+   learner begins at what serves there: an answer to the old lineage's offer would never come.
 
 Debt (1) is never rolled back: the examples of a bad time are evidence, but each is paid for once.
 """
@@ -80,10 +82,12 @@ def lead_needed(config: OnlineLearningConfig, *, examples: int, waits_from: int)
 
 
 def after_state(progress: Progress, state: ServingState) -> tuple[Progress, bool]:
-    """Rules 3 to 6: returns the progress after this state, and whether to restore the snapshot of what serves.
+    """Rules 3 to 6 and 10: returns the progress after this state, and whether to restore the snapshot of what serves.
 
     When it is restored, the caller sets ``trained``.
     """
+    if progress.step - (not progress.settled) > state.decided_step:  # the last one may be on its way
+        return Progress.first(state), True
     live = state.live.digest
     accepted = not progress.settled and live == progress.offered
     went_back = live != progress.serving and not accepted

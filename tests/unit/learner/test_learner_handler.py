@@ -265,6 +265,18 @@ def test_steps_never_repeat_even_when_the_log_of_the_learner_is_older_than_the_r
 
 
 @both
+def test_where_the_base_was_brought_in_again_learning_goes_on_from_it(config: OnlineLearningConfig) -> None:
+    lineage = Lineage(config)
+    lineage.release()
+    lineage.release()
+    lineage.tell(lineage.state.base, decided_step=0)
+    lineage.more()
+    lineage.train()
+    candidate = lineage.offer()
+    assert (candidate.step, candidate.parent) == (1, lineage.state.base.digest)
+
+
+@both
 def test_without_a_snapshot_learning_begins_at_the_heads_that_serve(config: OnlineLearningConfig) -> None:
     lineage = Lineage(config)
     release = lineage.release()

@@ -155,6 +155,15 @@ def test_a_release_that_a_person_pins_is_taken_over() -> None:
     assert after_state(READY, state(OWN))[1]
 
 
+@pytest.mark.parametrize(("progress", "decided_step"), [(READY, 4), (OUTSTANDING, 3), (OUTSTANDING, 0)])
+def test_in_a_lineage_that_was_brought_in_again_it_begins_at_what_serves(progress: Progress, decided_step: int) -> None:
+    anew = state(B, decided_step=decided_step)
+    after, takes_back = after_state(progress, anew)
+    assert takes_back
+    assert after == Progress.first(anew)
+    assert may(anew, after)
+
+
 def test_the_first_progress_starts_from_what_serves() -> None:
     first = Progress.first(state(A))
     assert (first.step, first.serving, first.resume, first.trained) == (5, A, A, 0)
