@@ -12,22 +12,22 @@ settings.load_profile("ol0")
 
 
 LONGEST: Final = (
+    "test_lost_topics",
     "test_secured_broker",
     "test_demo",
-    "test_alerts_of_faults",
+    "test_release_commands",
     "test_kill_9",
     "test_outages",
     "test_store_faults",
-    "test_soak",
+    "test_alerts_of_faults",
     "test_real_sizes",
     "test_compose",
-    "test_restored_store",
+    "test_soak",
     "test_restarts",
-    "test_readme",
-    "test_lost_topics",
-    "test_release_commands",
-    "test_group_faults",
+    "test_console",
+    "test_restored_store",
     "test_own_router",
+    "test_group_faults",
 )
 """Files that take 40 seconds or more, the longest first: else one worker has one left when the other is done."""
 
