@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# fastavro fills a default in as it stands in the JSON of the schema: bytes as text, and records without their own defaults.
+# fastavro fills a default in as it stands in the schema's JSON: bytes as text, records without their own defaults.
 #
 # One would guess: a field that the writer did not know comes with its default as a value of its type: bytes as bytes, a
 #   float as a float, a record with all of its fields. What a reader gives, the writer of the same schema takes.

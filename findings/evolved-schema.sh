@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Changes of a schema that Avro's specification resolves are refused by Apache's own Python package, and read by fastavro.
+# Apache's own Python package refuses changes of a schema that Avro's specification resolves; fastavro reads them.
 #
 # One would guess: whoever keeps to the rules of schema resolution (new names with aliases, a default symbol for enums,
 #   int to double) can be read with the newer schema by every Avro library, and first of all by Apache's own.
@@ -7,8 +7,8 @@
 #   its old one as alias is refused. So is a symbol that the reader's enum lacks, although that enum has a default, and
 #   an array or a map of int that is read as one of double, although int is read as double anywhere else (where it stays
 #   a Python int). fastavro reads all of them as the specification says.
-# What to do: a registry's "compatible" speaks of the specification, not of a library. Read a record of each older schema
-#   with each library that will meet it, in a test, before the schema is published.
+# What to do: a registry's "compatible" speaks of the specification, not of a library. Read a record of each older
+#   schema with each library that will meet it, in a test, before the schema is published.
 #
 # Run: bash evolved-schema.sh   (bash, Python 3.11 or newer, a network; exit code 0 while it is so)
 set -euo pipefail

@@ -5,8 +5,8 @@
 #   default of the reader's schema is filled in, as a new value each time.
 # What happens: the default is filled in as the very object that stands in the schema. All records that lack the field
 #   share one list (or one dict, for a map or a record). Appending to it in one record appends in those before and
-#   after it, and changes the schema: another reader, made later for another file, fills in the changed list. A list that
-#   was in the data is a new one for every record, so code that changes records works until old data comes.
+#   after it, and changes the schema: another reader, made later for another file, fills in the changed list. A list
+#   that was in the data is a new one for every record, so code that changes records works until old data comes.
 # What to do: copy before changing: `record["tags"] = [*record["tags"], new]`. Or copy.deepcopy what a reader gives.
 #
 # Run: bash shared-default.sh   (bash, Python 3.11 or newer, a network; exit code 0 while it is so)
