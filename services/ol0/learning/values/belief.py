@@ -1,12 +1,19 @@
 """What the base's answers are worth on its own prompts, and what is lost where another answer is given."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 
-from ol0.controller.heads import Doubles, Floats
-from ol0.learning.calibration import LOG_FLOOR, logistic, sigmoid
+from ol0.controller.heads import Doubles, Floats, Head, Mixer, softmax
+from ol0.learning.calibration import LOG_FLOOR, POINTS, THRESHOLDS, logistic, sigmoid
+from ol0.learning.values.fit import TEMPERATURE
+from ol0.learning.values.lead import answers
+
+OWN_OPINION: Final = 0.18
+"""What the values count beside the base's belief where the loss on anchors is measured. The belief alone finds nothing
+better than the base's answer, so that nothing would change where old and new prompts look alike."""
 
 _PRIOR = np.array([1.0, 0.0, 0.0])
 _RIDGE = np.array([1e-2, 1.0, 1e-2])
@@ -44,6 +51,31 @@ class Belief:
         """Expected reward of every choice, shape (n, K)."""
         logs, is_answer = _features(shares)
         return sigmoid(self.slope * logs + self.lead * is_answer + self.intercept)
+
+
+def regrets_of(
+    heads: Sequence[Head], mixer: Mixer, features: Floats, shares: Sequence[Floats], beliefs: Sequence[Doubles]
+) -> Floats:
+    """Points that the base's own prompts lose at each of ``THRESHOLDS``, summed over the parts.
+
+    Args:
+        heads: values over the temperature, one for each part.
+        mixer: any threshold; it is moved by each of them.
+        features: of the prompts, as heads and mixer see them, shape (n, D).
+        shares: the base's policy on them, shape (n, K) for each part.
+        beliefs: what it believes of every choice, alike.
+    """
+    if not len(features):
+        return np.zeros(len(THRESHOLDS), np.float32)
+    rows, total = np.arange(len(features)), np.zeros(len(THRESHOLDS))
+    gates = sigmoid(mixer.scores(features)[:, None] - np.array(THRESHOLDS, np.float32))
+    for head, share, belief in zip(heads, shares, beliefs, strict=True):
+        logits = head.logits(features)
+        learnt, worth = softmax(logits), (1 - OWN_OPINION) * belief + OWN_OPINION * TEMPERATURE * logits
+        kept = worth[rows, share.argmax(axis=1)]
+        for number, gate in enumerate(gates.T[:, :, None]):
+            total[number] += float((kept - worth[rows, answers(share, learnt, gate)]).mean())
+    return np.asarray(POINTS * total, np.float32)
 
 
 def _features(shares: Floats) -> tuple[Doubles, Doubles]:

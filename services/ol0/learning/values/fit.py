@@ -1,7 +1,7 @@
 """One part of the action: examples and anchors in, the value of every choice out."""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from ol0.learning.values.scales import Scales
 
 FIRST_ROUNDS = 7  # of estimating values and scales in turn, in the first fit
 ROUNDS = 1  # and in every later one: its scales are those that the last one ended with
+TEMPERATURE: Final = 0.12
+"""Of the learnt heads, softmax(value / temperature), in reward."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +77,12 @@ class Fit:
         """What was served is worth, shape (n,)."""
         return np.asarray((votes.x * self.weights[votes.actions]).sum(axis=1))
 
-    def logits(self, x: Doubles, temperature: float) -> Floats:
+    def logits(self, x: Doubles) -> Floats:
         """What ``head`` gives, of features that lie in its directions already, (n, m) to (n, K)."""
-        return np.asarray(x @ self.weights.T / temperature, np.float32)
+        return np.asarray(x @ self.weights.T / TEMPERATURE, np.float32)
 
-    def head(self, directions: Doubles, temperature: float) -> Head:
+    def head(self, directions: Doubles) -> Head:
         """Values over the temperature as logits of a head in the features as they come, (D, m - 1) their directions."""
         weight = self.weights[:, :-1] @ directions.T
-        bias = self.weights[:, -1] / temperature
-        return Head(np.asarray(weight / temperature, np.float32), np.asarray(bias, np.float32))
+        bias = self.weights[:, -1] / TEMPERATURE
+        return Head(np.asarray(weight / TEMPERATURE, np.float32), np.asarray(bias, np.float32))

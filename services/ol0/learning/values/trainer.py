@@ -14,7 +14,7 @@ from ol0.controller.heads import Doubles, Floats, Head, Mixer, sigmoid, softmax
 from ol0.controller.trunk import Trunk, through
 from ol0.errors import RangeError
 from ol0.learning.batch import Batch, cap_users
-from ol0.learning.calibration import CLOSED, POINTS, THRESHOLDS, Platt
+from ol0.learning.calibration import CLOSED, THRESHOLDS, Platt
 from ol0.learning.evidence import ranks
 from ol0.learning.known_prompts import prompt_hashes
 from ol0.learning.replay import Replay
@@ -22,9 +22,10 @@ from ol0.learning.trainer import Proposal, StepReport, unseen
 from ol0.learning.trust import Trust
 from ol0.learning.update import kl_to_base
 from ol0.learning.values.basis import Basis, rank_for
-from ol0.learning.values.belief import Belief
+from ol0.learning.values.belief import Belief, regrets_of
 from ol0.learning.values.evidence import SURE, Bet
-from ol0.learning.values.fit import FIRST_ROUNDS, ROUNDS, Fit, Votes
+from ol0.learning.values.fit import FIRST_ROUNDS, ROUNDS, TEMPERATURE, Fit, Votes
+from ol0.learning.values.lead import Answered, answers, lead
 from ol0.learning.values.novelty import Novelty
 from ol0.learning.values.repeats import cells
 from ol0.learning.values.ridge import Posterior
@@ -34,11 +35,6 @@ from ol0.records import Digest
 if TYPE_CHECKING:
     from ol0.learning.tuning.torch_tuner import TorchTuner  # torch is an extra
 
-TEMPERATURE: Final = 0.12
-"""Of the learnt heads, softmax(value / temperature), in reward."""
-OWN_OPINION: Final = 0.18
-"""What the values count beside the base's belief where the loss on anchors is measured. The belief alone finds nothing
-better than the base's answer, so that nothing would change where old and new prompts look alike."""
 GROWTH: Final = 1.25
 MOST_BETWEEN: Final = 1_000
 """Examples between two refits: a quarter of those that the last one had, and never more than this."""
@@ -218,13 +214,13 @@ class ValueTrainer:
         inside, anchored = (basis.inside(it.features) for it in (shown, logged))
         fitted = self._fitted(shown, inside, anchored, weights, hashes)
         directions = basis.directions.astype(np.float64)
-        heads = tuple(fit.head(directions, TEMPERATURE) for fit, _, _ in fitted)
+        heads = tuple(fit.head(directions) for fit, _, _ in fitted)
         firsts = np.unique(hashes, return_index=True)[1]
         novelty = Novelty.between(anchored[self._known], inside[firsts])
         mixer = Mixer((directions @ novelty.weight).astype(np.float32), -novelty.bias)
         shares = self._shares_of(live)
         believed = tuple(Platt.fit(share, live.rewards) for share in _of_served(shares, live))
-        regrets = self._regrets(heads, mixer, logged.features)
+        regrets = regrets_of(heads, mixer, logged.features, self._shares, self._beliefs)
         policy = Policy(heads, mixer, regrets, believed, over=self._serving.digest, trunk=trunk)
         served = np.mean([fit.served(votes) for fit, votes, _ in fitted], axis=0).clip(1 - SURE, SURE)
         self._state = replace(
@@ -281,40 +277,23 @@ class ValueTrainer:
             shares: the base's policy on it, (n, K) for each part.
             fitted: of each part.
         """
-        threshold = policy.closed_by(self._config.regret_budget)
-        gate = sigmoid(policy.mixer.scores(shown.features) - np.float32(threshold))[:, None]
         serving, inputs = self._serving, through(self._serving.trunk, seen.features)
+        threshold = np.float32(policy.closed_by(self._config.regret_budget))
+        gate = sigmoid(policy.mixer.scores(shown.features) - threshold)[:, None]
         served_gate = sigmoid(serving.mixer.scores(inputs))[:, None]
-        mean = variance = 0.0
-        for share, now, (fit, votes, posterior) in zip(shares, serving.learnt, fitted, strict=True):
-            taken = _answers(share, softmax(fit.logits(votes.x, TEMPERATURE)), gate)
-            kept = _answers(share, softmax(now.logits(inputs)), served_gate)
-            # Where both answer alike nothing is added and taken away again: what rounding left would be a lead.
-            other = np.flatnonzero(taken != kept)
-            contrast = np.zeros_like(posterior.weights)
-            np.add.at(contrast, taken[other], votes.x[other] / len(votes.x))
-            np.subtract.at(contrast, kept[other], votes.x[other] / len(votes.x))
-            more, doubt = posterior.difference(contrast)
-            mean, variance = mean + more, variance + doubt
-        return float(mean / np.sqrt(variance)) if variance else 0.0
+        return lead(
+            Answered(
+                votes.x,
+                posterior,
+                answers(share, softmax(fit.logits(votes.x)), gate),
+                answers(share, softmax(now.logits(inputs)), served_gate),
+            )
+            for share, now, (fit, votes, posterior) in zip(shares, serving.learnt, fitted, strict=True)
+        )
 
     def _shares_of(self, batch: Batch) -> tuple[Floats, ...]:
         """The base's policy, shape (n, K) for each part."""
         return tuple(softmax(head.logits(batch.features)) for head in self._base.base)
-
-    def _regrets(self, heads: tuple[Head, ...], mixer: Mixer, features: Floats) -> Floats:
-        """Points that the anchors lose at each threshold, summed over the parts."""
-        if not len(features):
-            return np.zeros(len(THRESHOLDS), np.float32)
-        rows, total = np.arange(len(features)), np.zeros(len(THRESHOLDS))
-        gates = sigmoid(mixer.scores(features)[:, None] - np.array(THRESHOLDS, np.float32))
-        for head, shares, belief in zip(heads, self._shares, self._beliefs, strict=True):
-            logits = head.logits(features)
-            learnt, worth = softmax(logits), (1 - OWN_OPINION) * belief + OWN_OPINION * TEMPERATURE * logits
-            kept = worth[rows, shares.argmax(axis=1)]
-            for number, gate in enumerate(gates.T[:, :, None]):
-                total[number] += float((kept - worth[rows, _answers(shares, learnt, gate)]).mean())
-        return np.asarray(POINTS * total, np.float32)
 
     def _terms(self) -> dict[str, float]:
         fits = self._state.fits
@@ -336,11 +315,6 @@ class ValueTrainer:
             "alike": self._state.evidence.alike,
             "refits": float(self._state.refits),
         }
-
-
-def _answers(shares: Floats, learnt: Floats, gate: Floats) -> NDArray[np.intp]:
-    """What serves of base and learnt heads' policies (n, K), mixed by the gate (n, 1): shape (n,)."""
-    return np.asarray(((1 - gate) * shares + gate * learnt).argmax(axis=1))
 
 
 def _of_served(shares: Sequence[Floats], batch: Batch) -> list[Floats]:

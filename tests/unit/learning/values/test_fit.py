@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ol0.controller.heads import Head
-from ol0.learning.values.fit import FIRST_ROUNDS, Fit, Votes
+from ol0.learning.values.fit import FIRST_ROUNDS, TEMPERATURE, Fit, Votes
 
 K, R = 3, 5
 RNG = np.random.default_rng(0)
@@ -35,7 +35,7 @@ def fit(live: Votes, anchors: Votes) -> Fit:
 
 
 def head(it: Fit) -> Head:
-    return it.head(np.eye(R), 0.12)
+    return it.head(np.eye(R))
 
 
 SILENT = votes(prompts(64, 1), np.full((64, K), 0.5), 1, weight=0.0)
@@ -68,7 +68,7 @@ def test_what_was_served_is_worth_what_the_head_says() -> None:
     live = votes(features, right(features), 3)
     it = fit(live, SILENT)
     logits = head(it).logits(features.astype(np.float32))
-    served = 0.12 * logits[np.arange(400), live.actions]
+    served = TEMPERATURE * logits[np.arange(400), live.actions]
     np.testing.assert_allclose(served, it.served(live), atol=1e-5)
 
 
