@@ -1,6 +1,7 @@
 """Operations of torch's that compute."""
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Final
 
 import numpy as np
@@ -14,7 +15,7 @@ from ol0.operator.setup.tracing.exporter import (
     axis_of,
     refused,
 )
-from ol0.operator.setup.tracing.shapes import as_in_torch, cut, swapped
+from ol0.operator.setup.tracing.shapes import as_in_torch, cut, permuted, swapped
 
 
 def _each(operation: str, *defaults: float) -> Handler:
@@ -148,6 +149,44 @@ def _product(exporter: Exporter, node: Fx, one: Value, other: Value) -> Value:
     return exporter.reshaped(found, found.shape[1:]) if vector else found
 
 
+def _einsum(exporter: Exporter, node: Fx) -> Value:
+    """Of two values, one of which may be a parameter, as a product of matrices."""
+    inputs, arrow, output = node.args[0].replace(" ", "").partition("->")
+    labels, values = inputs.split(","), [exporter.value(it) for it in node.args[1]]
+    if len(labels) != 2 or "." in inputs or any(len(set(it)) < len(it) for it in labels):  # noqa: PLR2004 - two
+        raise refused(node, "is no sum over letters of two values, each letter once in a value")
+    if not arrow:
+        output = "".join(sorted(set(labels[0]) ^ set(labels[1])))
+    # Those that prompts have stand first, and the prompts' letter is the first of theirs.
+    (one, left), (other, right) = sorted(zip(values, labels, strict=True), key=lambda it: it[0].fixed)
+    prompts = left[:1]
+    if one.fixed:
+        raise refused(node, "is of parameters alone")
+    if output[:1] != prompts or (other.fixed and prompts in right) or not (other.fixed or right[:1] == prompts):
+        raise refused(node, "would mix prompts, or moves their axis from the first place")
+    left, right, output = left[1:], right.removeprefix(prompts), output[1:]
+    shared = set(left) & set(right)
+    both, inner = [it for it in output if it in shared], sorted(shared - set(output))
+    rows, columns = ([it for it in output if it in mine and it not in shared] for mine in (left, right))
+    if {*both, *rows, *inner} != set(left) or {*both, *columns, *inner} != set(right):
+        raise refused(node, "sums over a letter that one of the values alone has")
+    size = dict(zip((*left, *right), (*one.shape, *other.shape), strict=True))
+    outer, high, wide, deep = ([size[it] for it in letters] for letters in (both, rows, columns, inner))
+    one = _arranged(exporter, one, left, [*both, *rows, *inner], (*outer, prod(high), prod(deep)))
+    other = _arranged(exporter, other, right, [*both, *inner, *columns], (*outer, prod(deep), prod(wide)))
+    found = exporter.put("product", (one, other), (*outer, prod(high), prod(wide)))
+    found = exporter.reshaped(found, (*outer, *high, *wide))
+    return _arranged(exporter, found, [*both, *rows, *columns], output, [size[it] for it in output])
+
+
+def _arranged(
+    exporter: Exporter, value: Value, letters: Sequence[str], wanted: Sequence[str], shape: Sequence[int]
+) -> Value:
+    """With its axes, which have these letters, in the wanted order and then in this shape."""
+    order = [letters.index(it) - len(letters) for it in wanted]
+    return exporter.reshaped(permuted(exporter, value, order), shape)
+
+
 def _attention(exporter: Exporter, node: Fx) -> Value:
     if argument(node, 3, "attn_mask") is not None or argument(node, 5, "is_causal") or argument(node, 4, "dropout_p"):
         raise refused(node, "has a mask or a dropout")
@@ -257,6 +296,7 @@ ARITHMETIC: Final[Mapping[str, Handler]] = {
     "div": _divide,
     "linear": _linear,
     **dict.fromkeys(("matmul", "mm", "bmm"), _matmul),
+    "einsum": _einsum,
     "scaled_dot_product_attention": _attention,
     "layer_norm": _layer_norm,
     "rms_norm": _rms_norm,

@@ -5,6 +5,7 @@ from typing import Any
 from ol0.errors import ConfigError
 from ol0.operator.setup.network import Network
 from ol0.operator.setup.tracing.arithmetic import ARITHMETIC
+from ol0.operator.setup.tracing.attention import prompts_first
 from ol0.operator.setup.tracing.exporter import WAY_OUT, Exporter
 from ol0.operator.setup.tracing.shapes import SHAPES
 
@@ -24,7 +25,8 @@ def exported_network(module: Any, features: int) -> Network:  # noqa: ANN401 - t
 
     rows = torch.export.Dim("prompts", min=2)
     try:
-        traced = torch.export.export(module, (torch.zeros(3, features),), dynamic_shapes=({0: rows},), strict=False)
+        with prompts_first():
+            traced = torch.export.export(module, (torch.zeros(3, features),), dynamic_shapes=({0: rows},), strict=False)
         traced = traced.run_decompositions({})  # nothing is changed in place any more, and dropout is gone
     except Exception as error:  # torch raises errors of many kinds, its own and the forward's
         raise ConfigError(

@@ -1,6 +1,6 @@
 """Operations of torch's that move numbers, and compute none."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ol0.operator.setup.tracing.exporter import (
@@ -52,6 +52,11 @@ def _permute(exporter: Exporter, node: Fx) -> Value:
     wanted = [axis_from_end(axis, value.rank) for axis in node.args[1]]
     if not value.fixed and wanted.pop(0) != -value.rank:
         raise refused(node, "moves the prompts' axis from the first place")
+    return permuted(exporter, value, wanted)
+
+
+def permuted(exporter: Exporter, value: Value, wanted: Sequence[int]) -> Value:
+    """With its axes in this order, each counted from the last one."""
     places = list(range(-len(wanted), 0))
     for place, axis in zip(list(places), wanted, strict=True):
         now = places.index(axis) - len(places)
