@@ -1,4 +1,4 @@
-"""Gain on new kinds against change on old ones: everybody in one plane, and OL0's parts line by line."""
+"""Gain on new kinds against change on old ones: everybody in one plane, and the gradient's parts line by line."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +16,8 @@ from matplotlib.axes import Axes
 GOAL_NEW: Final = 57.0
 GOAL_OLD: Final = -0.4
 OURS: Final = "OL0"
+WHOLE: Final = "OL0, gradient"
+"""Whose parts are left out, one by one."""
 GREEN, RED, GREY = "#1f6f5c", "#b4552d", "#6f8a81"
 PLACES: Final[Mapping[str, tuple[float, float, str]]] = {
     "frozen base": (8, -12, "left"),
@@ -38,11 +40,11 @@ def draw(found: Mapping[str, Summary], path: Path) -> None:
     figure = plt.figure(figsize=(11.5, 4.8), layout="constrained")
     plane, new, old = figure.subplots(1, 3, width_ratios=(1.35, 0.62, 0.62))
     _plane(plane, {name: it for name, it in found.items() if name in BASELINES or name == CEILING})
-    parts = {name: found[name] for name in (*reversed(list(ABLATIONS)), OURS) if name in found}
+    parts = {name: found[name] for name in (*reversed(list(ABLATIONS)), WHOLE) if name in found}
     _lines(new, {name: (it.new, it.new_spread) for name, it in parts.items()}, GOAL_NEW, "success on new kinds, points")
     _lines(old, {name: (it.old, it.old_spread) for name, it in parts.items()}, GOAL_OLD, "change on old kinds, points")
     old.set_yticklabels([])
-    new.set_title("OL0 without one of its parts", loc="left")
+    new.set_title("The gradient without one of its parts", loc="left")
     mpl.rcParams["svg.hashsalt"] = "ol0"
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
@@ -79,7 +81,7 @@ def _lines(axes: Axes, values: Mapping[str, tuple[float, float]], goal: float, l
     """A line each: mean and spread, beside the goal."""
     axes.axvline(goal, color=GREEN, linewidth=0.8, linestyle=":")
     for number, (name, (mean, spread)) in enumerate(values.items()):
-        axes.errorbar(mean, number, xerr=spread, fmt="o", elinewidth=0.8, color=_colour(name, GREY))
+        axes.errorbar(mean, number, xerr=spread, fmt="o", elinewidth=0.8, color=GREEN if name == WHOLE else GREY)
     axes.set_yticks(range(len(values)), labels=list(values), fontsize=8)
     axes.set_xlabel(label)
     axes.spines[["top", "right"]].set_visible(False)
