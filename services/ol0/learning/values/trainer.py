@@ -196,9 +196,12 @@ class ValueTrainer:
         shipped = policy.on(self._base, policy.closed_by(self._config.regret_budget))
         other = np.flatnonzero((shipped.greedy(fresh.features) != self._base.greedy(fresh.features)).any(axis=1))
         changed = fresh.take(other)
-        shares = _of_served(self._shares_of(changed), changed)
-        base = np.mean([platt.rewards(share) for platt, share in zip(policy.live, shares, strict=True)], axis=0)
-        return self._state.bet.after(_served(policy.heads, changed), base, changed.rewards.astype(np.float64))
+        values = [TEMPERATURE * head.logits(changed.features) for head in policy.heads]
+        beliefs = [platt.rewards(share) for platt, share in zip(policy.live, self._shares_of(changed), strict=True)]
+        # How good a prompt is for all choices alike moves no answer, so the base is told.
+        told = [its + (mine - its).mean(axis=1, keepdims=True) for mine, its in zip(values, beliefs, strict=True)]
+        model, base = (_mean_of_served(each, changed) for each in (values, told))
+        return self._state.bet.after(model, base, changed.rewards.astype(np.float64))
 
     def _refit(self, live: Batch, replay: Replay) -> None:
         state = self._state
@@ -317,10 +320,10 @@ class ValueTrainer:
         }
 
 
-def _of_served(shares: Sequence[Floats], batch: Batch) -> list[Floats]:
-    """The probabilities of what was served, shape (n,) for each part."""
+def _of_served(figures: Sequence[Floats | Doubles], batch: Batch) -> list[Floats]:
+    """A figure of every choice, (n, K) for each part, of what was served: shape (n,) for each."""
     rows = np.arange(len(batch))
-    return [share[rows, taken] for share, taken in zip(shares, batch.actions.T, strict=True)]
+    return [figure[rows, taken] for figure, taken in zip(figures, batch.actions.T, strict=True)]
 
 
 def _votes(batch: Batch, inside: Floats, part: int, weights: Doubles) -> Votes:
@@ -330,9 +333,12 @@ def _votes(batch: Batch, inside: Floats, part: int, weights: Doubles) -> Votes:
 
 def _served(heads: tuple[Head, ...], batch: Batch) -> Doubles:
     """What was served is worth, mean over the parts, within (0, 1), shape (n,)."""
-    rows = np.arange(len(batch))
-    each = [TEMPERATURE * head.logits(batch.features)[rows, batch.actions[:, part]] for part, head in enumerate(heads)]
-    return np.clip(np.mean(each, axis=0, dtype=np.float64), 1 - SURE, SURE)
+    values = [TEMPERATURE * head.logits(batch.features) for head in heads]
+    return np.clip(_mean_of_served(values, batch), 1 - SURE, SURE)
+
+
+def _mean_of_served(figures: Sequence[Floats | Doubles], batch: Batch) -> Doubles:
+    return np.asarray(np.mean(_of_served(figures, batch), axis=0, dtype=np.float64))
 
 
 _NO_ERRORS = np.zeros((0, 1), np.float32)

@@ -215,6 +215,36 @@ def test_old_prompts_do_not_convince_it(seed: int) -> None:
         assert not world.trainer.convinced
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_who_knows_only_which_prompts_are_hard_for_everybody_is_not_convinced(seed: int) -> None:
+    # Given prompts whose votes depend on the prompt and on no choice, as its anchors' did
+    anchors, votes = (hard_or_easy(logged(BASE, n, seed=seed + n), seed) for n in (600, 4_000))
+    world = World(BASE, ASKED, anchors).learn(votes)
+    # Then votes are predicted well, and that earns nothing
+    assert world.trainer._state.evidence.skill() > ASKED.evidence_errors
+    assert world.trainer._state.bet.errors < 1
+    assert not world.trainer.convinced
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_where_a_base_is_wrong_on_its_own_prompts_they_need_not_look_new(seed: int) -> None:
+    base = make_base((3,))
+    anchors, votes = (next_one_right(base, logged(base, n, seed=seed + n)) for n in (600, 4_000))
+    world = World(base, ASKED, anchors).learn(votes)
+    assert world.trainer._state.bet.errors > ASKED.evidence_errors
+    assert world.trainer.convinced
+
+
+def next_one_right(base: Controller, batch: Batch) -> Batch:
+    right = (base.greedy(batch.features) + 1) % base.choices[0] == batch.actions
+    return replace(batch, rewards=right[:, 0].astype(np.float32))
+
+
+def hard_or_easy(batch: Batch, seed: int) -> Batch:
+    chance = np.where(batch.features[:, 0] > np.median(batch.features[:, 0]), 0.9, 0.1)
+    return replace(batch, rewards=(np.random.default_rng(seed).random(len(batch)) < chance).astype(np.float32))
+
+
 def test_a_prompt_that_comes_again_is_no_evidence() -> None:
     world = World(BASE, ASKED).learn(new(BASE, 256))
     before = world.trainer._state.bet
