@@ -1,15 +1,17 @@
 """Is there anything to learn? A bet on votes that nothing was fitted to yet, against what the base believes.
 
 On a prompt that comes for the first time, and that would be answered otherwise than the base does, the model says v of
-the served choice, and the base, calibrated on the same live votes, q. Of how good the prompt is for all choices alike,
-q is what the model says: whoever predicts that alone knows nothing of which answer is better. The stake is what
-Bernoulli's likelihood ratio would be:
+the served choice, and the base, calibrated on the same live votes, q. The stake is what Bernoulli's likelihood ratio
+would be:
 
     capital <- capital (1 + (v - q) (r - q) / (q (1 - q)))
 
-If the base knew as much of the differences between choices as the model, the capital would not grow in expectation,
-whatever was looked at and whenever: it exceeds c once with probability 1 / c (Ville's inequality). So votes that say
-nothing, and prompts on which labels alone moved the answers, earn nothing, and no prompt has to look new.
+If the base knew as much as the model, the capital would not grow in expectation, whatever was looked at and whenever:
+it exceeds c once with probability 1 / c (Ville's inequality). So votes that say nothing, and prompts on which labels
+alone moved the answers, earn nothing, and no prompt has to look new.
+
+A second bet is against a base that is told how good each prompt is for all choices alike, as the model says: whoever
+predicts that alone knows nothing of which answer is better. Both have to be won.
 
 References:
     Shafer, "Testing by betting", JRSS A 184, 2021.

@@ -74,7 +74,8 @@ class State:
         fitted: examples that there were at the last refit, evicted ones included.
         excluded: examples that had been excluded by then: where there are more, some are to be forgotten.
         refits: so far.
-        bet, evidence, known, trust: what fresh examples said, and of whom.
+        bets: against the base's belief as it is, and against the same where it is told how good each prompt is.
+        evidence, known, trust: what else fresh examples said, and of whom.
         seen: examples that these have looked at.
     """
 
@@ -83,11 +84,16 @@ class State:
     fitted: int = 0
     excluded: int = 0
     refits: int = 0
-    bet: Bet = field(default_factory=Bet)
+    bets: tuple[Bet, Bet] = (Bet(), Bet())
     evidence: Evidence = field(default_factory=Evidence)
     known: KnownPrompts = field(default_factory=KnownPrompts.none)
     trust: Trust = field(default_factory=Trust.nobody)
     seen: int = 0
+
+    @property
+    def won(self) -> float:
+        """Standard errors of the bet that is won by less."""
+        return min(bet.errors for bet in self.bets)
 
 
 def pack(state: State) -> bytes:
@@ -98,7 +104,7 @@ def pack(state: State) -> bytes:
         "fitted": state.fitted,
         "excluded": state.excluded,
         "refits": state.refits,
-        "nats": state.bet.nats,
+        "nats": [bet.nats for bet in state.bets],
     }
     numbers |= {"evidence": asdict(state.evidence)}
     tensors: dict[str, NDArray[np.generic]] = {f"trust.{name}": getattr(state.trust, name) for name in _TRUST}
@@ -130,11 +136,12 @@ def unpack(data: bytes, base: Controller, trunk: Trunk | None = None) -> State:
     try:
         tensors = load(data)
         numbers = json.loads(tensors["numbers"].tobytes())
+        nats = numbers["nats"] if isinstance(numbers["nats"], list) else [numbers["nats"], 0.0]  # up to 0.1: one bet
         state = State(
             fitted=int(numbers["fitted"]),
             excluded=int(numbers["excluded"]),
             refits=int(numbers["refits"]),
-            bet=Bet(float(numbers["nats"])),
+            bets=(Bet(float(nats[0])), Bet(float(nats[1]))),
             evidence=Evidence(**numbers["evidence"]),
             known=KnownPrompts(tensors["known.tags"]),
             trust=Trust(*(tensors[f"trust.{name}"] for name in _TRUST)),

@@ -98,7 +98,7 @@ class ValueTrainer:
         """
         errors, state = self._config.evidence_errors, self._state
         new = min(state.evidence.novelty(len(self._held_out)), state.evidence.skill())
-        return state.policy is not None and (not errors or (self.varied and max(new, state.bet.errors) >= errors))
+        return state.policy is not None and (not errors or (self.varied and max(new, state.won) >= errors))
 
     @property
     def lead(self) -> float:
@@ -168,17 +168,17 @@ class ValueTrainer:
     def _observe(self, fresh: Batch, seen: int) -> None:
         """Bets on examples that nothing was fitted to yet."""
         state = self._state
-        bet, evidence = state.bet, state.evidence
+        bets, evidence = state.bets, state.evidence
         if (policy := state.policy) is not None:
             shown = fresh.shown(policy.inputs(fresh.features))
             first = shown.take(np.flatnonzero(state.known.first_times(fresh.features)))
-            bet = self._bet(policy, first)
+            bets = self._bets(policy, first)
             scores, among = policy.mixer.scores(first.features), self._held_out_scores(policy)
             predicted = _served(policy.heads, shown).astype(np.float32)
             evidence = evidence.after(ranks(scores, among), predicted, fresh.rewards)
         self._state = replace(
             state,
-            bet=bet,
+            bets=bets,
             evidence=evidence.seen(fresh.features),
             known=state.known.after(fresh.features),
             trust=state.trust.seen(fresh.users),
@@ -191,17 +191,19 @@ class ValueTrainer:
             self._scored = policy, policy.mixer.scores(policy.inputs(self._held_out))
         return self._scored[1]
 
-    def _bet(self, policy: Policy, fresh: Batch) -> Bet:
+    def _bets(self, policy: Policy, fresh: Batch) -> tuple[Bet, Bet]:
         """On prompts that would be answered otherwise, as the policy's heads see them."""
         shipped = policy.on(self._base, policy.closed_by(self._config.regret_budget))
         other = np.flatnonzero((shipped.greedy(fresh.features) != self._base.greedy(fresh.features)).any(axis=1))
         changed = fresh.take(other)
         values = [TEMPERATURE * head.logits(changed.features) for head in policy.heads]
         beliefs = [platt.rewards(share) for platt, share in zip(policy.live, self._shares_of(changed), strict=True)]
-        # How good a prompt is for all choices alike moves no answer, so the base is told.
+        # How good a prompt is for all choices alike moves no answer: who knows no more than that does not win both.
         told = [its + (mine - its).mean(axis=1, keepdims=True) for mine, its in zip(values, beliefs, strict=True)]
-        model, base = (_mean_of_served(each, changed) for each in (values, told))
-        return self._state.bet.after(model, base, changed.rewards.astype(np.float64))
+        model, *bases = (_mean_of_served(each, changed) for each in (values, beliefs, told))
+        rewards = changed.rewards.astype(np.float64)
+        plain, second = (bet.after(model, base, rewards) for bet, base in zip(self._state.bets, bases, strict=True))
+        return plain, second
 
     def _refit(self, live: Batch, replay: Replay) -> None:
         state = self._state
@@ -313,7 +315,7 @@ class ValueTrainer:
             "mixer_threshold": controller.mixer.threshold,
             "novelty": self._state.evidence.novelty(len(self._held_out)),
             "skill": self._state.evidence.skill(),
-            "bet": self._state.bet.errors,
+            "bet": self._state.won,
             "lead": policy.lead,
             "alike": self._state.evidence.alike,
             "refits": float(self._state.refits),

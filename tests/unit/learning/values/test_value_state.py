@@ -31,7 +31,7 @@ def state(*, refitted: bool = True) -> State:
         fitted=9,
         excluded=8,
         refits=3,
-        bet=Bet(1 / 7),
+        bets=(Bet(1 / 7), Bet(0.25)),
         evidence=Evidence().seen(BATCH.features),
         known=KnownPrompts.none().after(BATCH.features),
         trust=Trust.nobody().seen(BATCH.users).drawn(BATCH.users, BATCH.rewards, np.full(50, 0.3, np.float32)),
@@ -50,7 +50,7 @@ def test_what_is_packed_comes_back_bit_for_bit(*, refitted: bool) -> None:
     before = state(refitted=refitted)
     again = unpack(pack(before), BASE)
     assert pack(again) == pack(before)
-    for name in ("fitted", "excluded", "refits", "bet", "evidence", "seen"):
+    for name in ("fitted", "excluded", "refits", "bets", "evidence", "seen"):
         assert getattr(again, name) == getattr(before, name)
     np.testing.assert_array_equal(again.known.tags, before.known.tags)
     np.testing.assert_array_equal(again.trust.doubt, before.trust.doubt)
@@ -67,6 +67,13 @@ def test_a_policy_that_knew_thresholds_up_to_5_loses_no_more_above_them() -> Non
     assert again is not None
     assert [again.closed_by(budget) for budget in (2, 0.8, 0.6)] == [0, before.closed_by(0.8), CLOSED]
     assert again.regrets[THRESHOLDS.index(20)] == again.regrets[THRESHOLDS.index(5)]
+
+
+def test_who_had_won_the_one_bet_of_former_versions_has_the_second_before_it() -> None:
+    both = f'"nats": [{1 / 7}, 0.25]'.encode()
+    assert DATA.count(both) == 1
+    again = unpack(DATA.replace(both, f'"nats": {1 / 7}'.encode().ljust(len(both))), BASE)
+    assert again.bets == (Bet(1 / 7), Bet())
 
 
 def test_a_policy_that_comes_back_serves_the_same() -> None:

@@ -222,7 +222,7 @@ def test_who_knows_only_which_prompts_are_hard_for_everybody_is_not_convinced(se
     world = World(BASE, ASKED, anchors).learn(votes)
     # Then votes are predicted well, and that earns nothing
     assert world.trainer._state.evidence.skill() > ASKED.evidence_errors
-    assert world.trainer._state.bet.errors < 1
+    assert world.trainer._state.won < 1
     assert not world.trainer.convinced
 
 
@@ -231,7 +231,7 @@ def test_where_a_base_is_wrong_on_its_own_prompts_they_need_not_look_new(seed: i
     base = make_base((3,))
     anchors, votes = (next_one_right(base, logged(base, n, seed=seed + n)) for n in (600, 4_000))
     world = World(base, ASKED, anchors).learn(votes)
-    assert world.trainer._state.bet.errors > ASKED.evidence_errors
+    assert world.trainer._state.won > ASKED.evidence_errors
     assert world.trainer.convinced
 
 
@@ -247,10 +247,10 @@ def hard_or_easy(batch: Batch, seed: int) -> Batch:
 
 def test_a_prompt_that_comes_again_is_no_evidence() -> None:
     world = World(BASE, ASKED).learn(new(BASE, 256))
-    before = world.trainer._state.bet
+    before = world.trainer._state.bets
     for _ in range(10):
         world.learn(new(BASE, 256))
-    assert world.trainer._state.bet == before
+    assert world.trainer._state.bets == before
 
 
 def test_one_prompt_again_and_again_does_not_convince_it() -> None:
