@@ -162,7 +162,7 @@ def _einsum(exporter: Exporter, node: Fx) -> Value:
     prompts = left[:1]
     if one.fixed:
         raise refused(node, "is of parameters alone")
-    if output[:1] != prompts or (other.fixed and prompts in right) or not (other.fixed or right[:1] == prompts):
+    if output[:1] != prompts or (prompts in right if other.fixed else right[:1] != prompts):
         raise refused(node, "would mix prompts, or moves their axis from the first place")
     left, right, output = left[1:], right.removeprefix(prompts), output[1:]
     shared = set(left) & set(right)
